@@ -1,0 +1,108 @@
+// The contract between the core and a protocol adapter, in prose and types. Checked by test/contract/adapter-contract.ts.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { ConnectionError } from './errors.js';
+import type { Publication, Request } from './message.js';
+import type { Counters } from './counters.js';
+import type { Format } from './payload.js';
+import type { Identity, Session } from './session.js';
+
+export interface Log {
+  debug(fields: object, text: string): void;
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+  child(fields: object): Log;
+}
+
+/** Wall time in milliseconds since 1970 and a monotonic one; tests replace both. */
+export interface Clock {
+  now(): number;
+  monotonic(): number;
+}
+
+export interface Credentials {
+  readonly username?: string;
+  readonly password?: string | Uint8Array;
+  readonly token?: string;
+}
+
+/** The formats that exist in this gateway, found by adapters by name and by the store by id. */
+export interface Formats {
+  readonly json: Format;
+  readonly msgpack: Format;
+  readonly raw: Format;
+  readonly binary: Format;
+  readonly byId: ReadonlyMap<number, Format>;
+}
+
+/** The HTTP listener that protocols share. */
+export interface HttpRoutes {
+  /** Takes websocket upgrades whose URL path is `path` or begins with it when `prefix` is true. Origin is checked before. */
+  upgrade(path: string, prefix: boolean, handler: (request: IncomingMessage, socket: Duplex, head: Buffer) => void): void;
+  /** Answers plain requests to exactly `path` (or below it when `prefix`). */
+  request(path: string, prefix: boolean, handler: (request: IncomingMessage, response: ServerResponse) => void): void;
+}
+
+/** This gateway, as it introduces itself. */
+export interface NodeInfo {
+  /** UUID kept in the store. */
+  readonly id: string;
+  readonly name: string;
+  readonly version: string;
+  readonly startedAt: number;
+}
+
+/** All that an adapter sees of the house. */
+export interface AdapterContext {
+  readonly node: NodeInfo;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly counters: Counters;
+  readonly formats: Formats;
+  readonly http: HttpRoutes;
+  /** Registers a session whose handshake begins. It is counted, flushed and watched for slowness from here on. */
+  openSession(session: Session): void;
+  /** The connection is gone. Ends its subscriptions, empties its queues; requests in flight finish unheard. Idempotent. */
+  closeSession(session: Session, reason: ConnectionError | null): void;
+  /** Who these credentials are. Rejects with RequestError NOT_AUTHENTICATED. */
+  authenticate(credentials: Credentials, session: Session): Promise<Identity>;
+  /**
+   * Puts a request on the inbound queue; it is always taken. False: the session has used up its credit; the engine
+   * has called `pauseReading` and will call `resumeReading`. Replies and publications arrive in `session.outbound`,
+   * followed by one `flush` a turn.
+   */
+  submit(request: Request): boolean;
+  /** Whether `submit` would be answered without waiting for anybody: used to say "overloaded" early. */
+  readonly overloaded: boolean;
+  /** A queued message of a durable session, read from the store when it is not in memory; null if it is gone. */
+  queuedPublication(number: number): Publication | null;
+  /** Sessions, queues and rates for protocols that report load. */
+  load(): GatewayLoad;
+}
+
+export interface GatewayLoad {
+  readonly sessions: number;
+  readonly queued: number;
+  readonly messagesPerSecond: number;
+  readonly eventLoopDelayMs: number;
+}
+
+/** Where a listener accepts; null for an adapter that only uses the HTTP listener. */
+export interface Listening {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * A protocol. Turns frames into Requests and Replies and Publications into frames; decides nothing about rights, order or
+ * storage, and never publishes again what it was given. A fault in one connection ends at most that connection.
+ */
+export interface Adapter {
+  readonly name: string;
+  /** Accepts connections when this resolves. Rejects with StartError (port in use, …) and leaves nothing open. */
+  start(context: AdapterContext): Promise<Listening | null>;
+  /** No new connections from now on. Tells clients as the protocol does, flushes, closes; done within `deadlineMs`. */
+  stop(deadlineMs: number): Promise<void>;
+}

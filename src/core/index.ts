@@ -1,0 +1,16 @@
+// The face of the core: adapters import this and nothing else of it.
+
+export * from './adapter.js';
+export * from './counters.js';
+export * from './durable-session.js';
+export * from './entry.js';
+export * from './errors.js';
+export * from './message.js';
+export * from './outbound-queue.js';
+export * from './path.js';
+export * from './pattern.js';
+export * from './payload.js';
+export * from './ring.js';
+export * from './session.js';
+export * from './subscription.js';
+export * from './value.js';

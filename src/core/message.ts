@@ -1,0 +1,236 @@
+// The internal message: what adapters put on the inbound queue (Request) and take from an outbound queue
+// (Reply, Publication). Plain data; every field is set, in one order.
+
+import type { DurableSession } from './durable-session.js';
+import type { Entry } from './entry.js';
+import type { RequestError } from './errors.js';
+import type { Pattern } from './pattern.js';
+import type { Payload, Value } from './payload.js';
+import type { Match } from './router.js';
+import type { Session } from './session.js';
+import type { Subscription } from './subscription.js';
+
+/** Delivery level of a publication: 0 at most once, 1 at least once, 2 exactly once. */
+export type Qos = 0 | 1 | 2;
+
+/** Custom meta of an event: shown beside it, never stored. Keys that the gateway writes itself are reserved. */
+export type Meta = { readonly [key: string]: Value };
+
+/** How `set` and `remove` behave. Share frozen constants for the common cases. */
+export interface DataOptions {
+  /** false: an event only, nothing is stored. */
+  readonly store: boolean;
+  /** false: nobody hears of it. */
+  readonly publish: boolean;
+  /** true: top-level keys of the payload's document form replace those of the record; the rest stays. */
+  readonly merge: boolean;
+  /** 'absent': only create (else CONFLICT); 'present': only change (else NOT_FOUND). */
+  readonly condition: 'any' | 'absent' | 'present';
+  /** Compare-and-set: the record's revision must be this (0: it must not exist), else CONFLICT. null: no comparison. */
+  readonly expect: number | null;
+  /** Level at which subscribers that know levels get it. */
+  readonly qos: Qos;
+  /** A removal of nothing is still news to everybody (else only to subscriptions that ask for requests). */
+  readonly publishMissing: boolean;
+  readonly meta: Meta | null;
+}
+
+export const STORED: DataOptions = Object.freeze({
+  store: true,
+  publish: true,
+  merge: false,
+  condition: 'any',
+  expect: null,
+  qos: 1,
+  publishMissing: false,
+  meta: null,
+});
+
+export const UNSTORED: DataOptions = Object.freeze({ ...STORED, store: false, qos: 0 });
+
+/** What the asker uses to recognise the answer (happn eventId, Haven id); echoed, never interpreted. */
+export type RequestId = number | string | null;
+
+/** set, remove, get. `path` is concrete unless `pattern` is set (get and remove by wildcard). */
+export class DataRequest {
+  readonly kind = 'request';
+  /** Milliseconds since 1970; put in by the engine before execution, so that executing reads no clock. */
+  time = 0;
+  /** Operation number; put in by the engine for what stores. A number that was already applied changes nothing. */
+  sequence = 0;
+
+  constructor(
+    readonly op: 'set' | 'remove' | 'get',
+    readonly session: Session,
+    readonly id: RequestId,
+    readonly path: string,
+    readonly pattern: Pattern | null,
+    readonly payload: Payload | null,
+    readonly options: DataOptions,
+    /** false: no Reply is made, not even for an error (MQTT QoS 0). */
+    readonly answered: boolean,
+    /** Sender's number for exactly-once delivery (MQTT QoS 2 packet id); 0: none. A repeated number answers `repeated`. */
+    readonly onceId: number,
+    /** The adapter's own; the core never looks at it. */
+    readonly tag: unknown,
+  ) {}
+}
+
+/** subscribe, unsubscribe. */
+export class SubscribeRequest {
+  readonly kind = 'request';
+  time = 0;
+  sequence = 0;
+
+  constructor(
+    readonly op: 'subscribe' | 'unsubscribe',
+    readonly session: Session,
+    readonly id: RequestId,
+    /** For unsubscribe: the subscription to end. Unknown or ended ones answer ok with `count` 0. */
+    readonly subscription: Subscription,
+    /**
+     * What the Reply's `entries` hold, taken at the revision at which the subscription begins; what happens
+     * meanwhile follows the Reply. null: nothing. Usually the subscription's own pattern, but a protocol may
+     * read with another one.
+     */
+    readonly initial: Pattern | null,
+    readonly tag: unknown,
+  ) {}
+}
+
+/** A message that is published by the core when the session that left it is gone without goodbye. */
+export interface Will {
+  readonly path: string;
+  readonly payload: Payload;
+  readonly options: DataOptions;
+  /** true: removes the record instead of setting it. */
+  readonly remove: boolean;
+}
+
+/** Changes to what is kept of a session beyond its connection. */
+export type DurableCommand =
+  /**
+   * Begins the connection's durable session. `clean`: drops what was kept under the key, keeps nothing new
+   * (reply.durable null); else creates or resumes. Reply.present says whether something was resumed.
+   */
+  | { readonly type: 'open'; readonly key: string; readonly clean: boolean }
+  /** The queued message was received: it leaves the queue. Unknown numbers are ok. */
+  | { readonly type: 'acknowledge'; readonly number: number }
+  /** The queued QoS 2 message was received, its release is still to be confirmed. */
+  | { readonly type: 'release'; readonly number: number }
+  /** The sender released its exactly-once number: it may be used again. */
+  | { readonly type: 'forget'; readonly onceId: number }
+  /** Keeps (null: drops) the will of this connection. */
+  | { readonly type: 'will'; readonly will: Will | null }
+  /** Publishes the kept will and drops it, in one batch; nothing if none is kept. */
+  | { readonly type: 'fireWill' };
+
+/** Needs no right: a session changes only what is its own (the will's right is checked when it fires and is kept). */
+export class DurableRequest {
+  readonly kind = 'request';
+  readonly op = 'durable';
+  time = 0;
+  sequence = 0;
+
+  constructor(
+    readonly session: Session,
+    readonly id: RequestId,
+    readonly command: DurableCommand,
+    readonly tag: unknown,
+  ) {}
+}
+
+export type Request = DataRequest | SubscribeRequest | DurableRequest;
+
+/** The answer to one request. `error` null means done, and as durable as configured. */
+export class Reply {
+  readonly kind = 'reply';
+  error: RequestError | null = null;
+  /** set: the entry as stored; get of a path: the entry or null. */
+  entry: Entry | null = null;
+  /** get by wildcard, subscribe with initial: entries in path order; else null. */
+  entries: readonly Entry[] | null = null;
+  /** remove: records removed; unsubscribe: subscriptions ended. */
+  count = 0;
+  /** set: a subscriber could hear of it (options.publish). */
+  published = false;
+  /** The operation (or exactly-once number) was applied before; nothing changed now. */
+  repeated = false;
+  /** durable open: the session that is kept, or null for a clean one. */
+  durable: DurableSession | null = null;
+  /** durable open: state was found and resumed. */
+  present = false;
+
+  constructor(readonly request: Request) {}
+
+  /** Bytes for queue accounting. */
+  get size(): number {
+    let size = 64;
+    if (this.entry !== null) size += this.entry.payload.size;
+    if (this.entries !== null) for (const entry of this.entries) size += 64 + entry.path.length + entry.payload.size;
+    return size;
+  }
+}
+
+/** Whom one publication of a removal concerns: all, or (wildcard removal) one of the two ways to hear of it. */
+export type Audience = 'all' | 'each-record' | 'each-request';
+
+/** The news of one change or event. Shared by all receivers: immutable but for the frames kept with it. */
+export class Publication {
+  readonly kind = 'publication';
+  /** Position in the durable queues that refer to it; 0: in none. */
+  number = 0;
+  /** The subscriptions that matched when the operation was executed. */
+  match: Match | null = null;
+  #frameKey: string | null = null;
+  #frame: unknown = null;
+  #frames: Map<string, unknown> | null = null;
+
+  constructor(
+    readonly action: 'set' | 'remove',
+    /** The changed path; for an each-request removal the text of the pattern. */
+    readonly path: string,
+    /** set: what subscribers see (the record after a merge). remove: null. */
+    readonly payload: Payload | null,
+    /** set: the payload as the request gave it, before a merge. */
+    readonly given: Payload | null,
+    /** The record as it is now; null for an event that stored nothing and for removals. */
+    readonly entry: Entry | null,
+    /** remove: records removed by this. */
+    readonly removed: number,
+    /** Revision of the change; 0 when nothing was stored. */
+    readonly revision: number,
+    readonly time: number,
+    readonly qos: Qos,
+    /** Id of the session that caused it, and its request's id. */
+    readonly origin: string,
+    readonly requestId: RequestId,
+    readonly author: string,
+    readonly meta: Meta | null,
+    readonly audience: Audience,
+  ) {}
+
+  /** Bytes for queue accounting. */
+  get size(): number {
+    return 64 + this.path.length + (this.payload === null ? 0 : this.payload.size);
+  }
+
+  /** The frame that was kept under `key` by the same adapter; keys begin with the adapter's name. */
+  frame(key: string): unknown {
+    if (this.#frameKey === key) return this.#frame;
+    return this.#frames === null ? undefined : this.#frames.get(key);
+  }
+
+  /** Keeps a finished frame, so that it is made once for all receivers of the same wire form. */
+  keepFrame(key: string, frame: unknown): void {
+    if (this.#frameKey === null) {
+      this.#frameKey = key;
+      this.#frame = frame;
+      return;
+    }
+    this.#frames ??= new Map();
+    this.#frames.set(key, frame);
+  }
+}
+
+export type Outbound = Reply | Publication;

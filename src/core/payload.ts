@@ -1,0 +1,95 @@
+// Payload: the body of a record or event, kept as it came (bytes or value) and converted lazily,
+// at most once each way per format. Knows formats only through the Format interface.
+
+/**
+ * The value model that all protocols share: null, boolean, number (finite; integers within ±(2^53 - 1)), text,
+ * bytes, Date (milliseconds), lists, and maps with text keys as plain objects.
+ * What a protocol can say beyond this is refused by its adapter, never rounded.
+ */
+export type Value = null | boolean | number | string | Uint8Array | Date | Value[] | { [key: string]: Value };
+
+/** How bytes mean values. Formats are stateless; `id` is written to disk and never changes meaning. */
+export interface Format {
+  /** 1 json, 2 msgpack, 3 raw (bytes of unknown meaning), 4 binary (bytes that are only bytes). 0 to 255. */
+  readonly id: number;
+  readonly name: string;
+  /** Total on bytes that were accepted into a Payload of this format. The result may share memory with `bytes`. */
+  toValue(bytes: Uint8Array): Value;
+  /** Total on every Value. */
+  fromValue(value: Value): Uint8Array;
+}
+
+const NOT_CONVERTED = Symbol('not converted');
+
+/** Immutable: whoever was given bytes or a value must not change them. */
+export class Payload {
+  #value: Value | typeof NOT_CONVERTED;
+  #bytes: Uint8Array | null;
+  #converted: (Uint8Array | undefined)[] | null = null;
+  /** A wire text that an adapter derived from this payload (one adapter's own form), kept so it is made once. */
+  text: string | null = null;
+
+  private constructor(
+    readonly format: Format,
+    bytes: Uint8Array | null,
+    value: Value | typeof NOT_CONVERTED,
+  ) {
+    this.#bytes = bytes;
+    this.#value = value;
+  }
+
+  /** `bytes` are kept as they are: the caller must not reuse their memory. They must be valid for `format`. */
+  static fromBytes(bytes: Uint8Array, format: Format): Payload {
+    return new Payload(format, bytes, NOT_CONVERTED);
+  }
+
+  /** `format` is what the value is written as when it is stored. */
+  static fromValue(value: Value, format: Format): Payload {
+    return new Payload(format, null, value);
+  }
+
+  value(): Value {
+    if (this.#value === NOT_CONVERTED) this.#value = this.format.toValue(this.#bytes as Uint8Array);
+    return this.#value;
+  }
+
+  /** The body as `format` writes it: the very bytes that came in when it is the payload's own format. */
+  bytes(format: Format): Uint8Array {
+    if (format.id === this.format.id) {
+      if (this.#bytes === null) this.#bytes = this.format.fromValue(this.#value as Value);
+      return this.#bytes;
+    }
+    this.#converted ??= [];
+    let bytes = this.#converted[format.id];
+    if (bytes === undefined) {
+      bytes = format.fromValue(this.value());
+      this.#converted[format.id] = bytes;
+    }
+    return bytes;
+  }
+
+  /** The body in its own format, as it is stored. */
+  ownBytes(): Uint8Array {
+    return this.bytes(this.format);
+  }
+
+  /** Bytes for queue accounting: exact when bytes are at hand, else an estimate that never forces a conversion. */
+  get size(): number {
+    if (this.#bytes !== null) return this.#bytes.length;
+    if (this.text !== null) return this.text.length;
+    return estimate(this.#value as Value);
+  }
+}
+
+function estimate(value: Value): number {
+  if (typeof value === 'string') return value.length;
+  if (value instanceof Uint8Array) return value.length;
+  if (value === null || typeof value !== 'object' || value instanceof Date) return 8;
+  let size = 2;
+  if (Array.isArray(value)) {
+    for (const item of value) size += 1 + estimate(item);
+    return size;
+  }
+  for (const key of Object.keys(value)) size += key.length + 4 + estimate(value[key] as Value);
+  return size;
+}

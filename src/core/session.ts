@@ -1,0 +1,66 @@
+// Session: one connection's state in the core. Adapters extend it with their protocol; the engine owns the accounting.
+
+import type { DurableSession } from './durable-session.js';
+import type { ConnectionError } from './errors.js';
+import { OUTBOUND_LIMITS, type OutboundLimits, OutboundQueue } from './outbound-queue.js';
+import type { Subscription } from './subscription.js';
+
+/** Who a session is. */
+export interface Identity {
+  /** User name; empty when nobody logged in. */
+  readonly name: string;
+}
+
+export const NOBODY: Identity = Object.freeze({ name: '' });
+
+export abstract class Session {
+  identity: Identity = NOBODY;
+  readonly outbound: OutboundQueue;
+  /** Live subscriptions; the engine ends them with the session (durable ones stay behind). */
+  readonly subscriptions = new Set<Subscription>();
+  /** Set while this connection carries a durable session. */
+  durable: DurableSession | null = null;
+  /** Exactly-once numbers that were received and not released; null until the first. */
+  received: Set<number> | null = null;
+
+  // Engine's accounting: adapters read, never write.
+  /** Requests submitted and not yet settled. */
+  inFlight = 0;
+  /** Of these, the ones that wait for the disk. */
+  uncommitted = 0;
+  /** Reading was paused because too much of this session's work waits. */
+  paused = false;
+  /** On the list of sessions to flush. */
+  touched = false;
+  /** Began to be slow at this monotonic millisecond; 0: it is not. */
+  slowSince = 0;
+  closed = false;
+
+  constructor(
+    /** Unique, from 128 random bits. */
+    readonly id: string,
+    /** Name of the adapter. */
+    readonly adapter: string,
+    /**
+     * true: replies come in the order of the requests, so a request waits for earlier ones that wait for the disk.
+     * false: only requests that touch the same path wait for each other.
+     */
+    readonly ordered: boolean,
+    limits: OutboundLimits = OUTBOUND_LIMITS,
+  ) {
+    this.outbound = new OutboundQueue(limits);
+  }
+
+  /** Drains `outbound` to the socket while it takes more; called at most once a turn. Never throws for the peer's faults. */
+  abstract flush(): void;
+
+  /** Bytes that left `outbound` and are not with the operating system yet. */
+  abstract get bufferedBytes(): number;
+
+  /** Stop reading the socket; the engine calls `resumeReading` when there is room again. */
+  abstract pauseReading(): void;
+  abstract resumeReading(): void;
+
+  /** Ends the connection as the protocol does it; null: normal end. Idempotent; ends in `context.closeSession`. */
+  abstract close(error: ConnectionError | null): void;
+}

@@ -1,0 +1,105 @@
+// Store: the contract of what keeps bytes under keys. Ranges, atomic numbered batches, synchronous point reads.
+// Knows no records and no sessions: those are written by the core under the sections named here.
+
+/** Where a key belongs; the first character of every key on disk. */
+export const SECTION = {
+  /** r<path> → Entry */
+  record: 'r',
+  /** s<durable session key> → state and subscriptions of a durable session */
+  durableSession: 's',
+  /** q<durable session number>/<message number> → QoS, packet id and state of one queued message */
+  queue: 'q',
+  /** b<message number> → the body that queue entries refer to, once for all of them */
+  message: 'b',
+  /** w<session key> → the will of a connected session */
+  will: 'w',
+} as const;
+
+export type Section = (typeof SECTION)[keyof typeof SECTION];
+
+/** Keys from `gte` (inclusive) to `lt` (exclusive) of one section, or all of it; keys are without the section. */
+export interface Range {
+  readonly section: Section;
+  readonly gte?: string;
+  /** Absent: to the end of the section. */
+  readonly lt?: string;
+}
+
+export interface StoreRow {
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
+/** What the last durable batch recorded; the engine continues counting from here. */
+export interface StoreState {
+  /** Number of the last batch; 0 for an empty store. */
+  readonly batch: number;
+  /** Last revision given to a stored change; 0 for none. */
+  readonly revision: number;
+  /** Number of the last applied operation; 0 for none. */
+  readonly applied: number;
+}
+
+/** Collects changes in order; a later change of one key wins. Reusable only by making a new one. */
+export interface WriteBatch {
+  put(section: Section, key: string, value: Uint8Array): void;
+  delete(section: Section, key: string): void;
+  /** Number of changes so far. */
+  readonly length: number;
+}
+
+export type Durability = 'sync' | 'os' | 'none';
+
+/**
+ * All methods but `read` are asynchronous; errors are StoreFailure (the disk), StoreDamage (the data),
+ * StoreLocked (another process) or StoreFormat (made by a newer program).
+ */
+export interface Store {
+  /** Opens and verifies. Refuses a store with a hole in its batch numbers (StoreDamage). */
+  open(): Promise<StoreState>;
+  close(): Promise<void>;
+  /** The value as of the last completed write; undefined when absent. Does not wait. */
+  read(section: Section, key: string): Uint8Array | undefined;
+  /**
+   * Rows in key order, in slices of at most `sliceRows`, all from the moment of this call.
+   * The caller must finish or `close` it.
+   */
+  scan(range: Range, sliceRows: number): StoreScan;
+  batch(): WriteBatch;
+  /**
+   * Writes the batch atomically as number `state.batch`, which must be the last number plus one.
+   * Resolves when it has reached the configured durability. One write at a time.
+   * After a failure nothing more is accepted until `reopen` succeeds.
+   */
+  write(batch: WriteBatch, state: StoreState): Promise<void>;
+  /** After a failed write: close, open, verify. Resolves with what is really there. */
+  reopen(): Promise<StoreState>;
+  /** Approximate bytes on disk. */
+  size(): Promise<number>;
+}
+
+export interface StoreScan {
+  /** The next slice; empty when done. */
+  next(): Promise<StoreRow[]>;
+  close(): Promise<void>;
+}
+
+/** The disk refused. `cause` is the library's error. */
+export class StoreFailure extends Error {
+  override readonly name = 'StoreFailure';
+}
+
+/** The data on disk is not what was written. */
+export class StoreDamage extends Error {
+  override readonly name = 'StoreDamage';
+}
+
+/** Another process has the store open. */
+export class StoreLocked extends Error {
+  override readonly name = 'StoreLocked';
+}
+
+/** The store was written by a newer program. */
+export class StoreFormat extends Error {
+  override readonly name = 'StoreFormat';
+}
