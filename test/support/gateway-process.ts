@@ -1,0 +1,207 @@
+// Starts the built gateway as a process of its own, on free ports and a temporary data directory, and cleans up behind it.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+export const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const READY_WITHIN_MS = 30_000;
+const POLL_MS = 10;
+
+export interface Ports {
+  readonly happn: number;
+  readonly mqtt: number;
+  readonly haven: number;
+  readonly admin: number;
+}
+
+export interface StartOptions {
+  /** Further flags of `serve`, each as it stands on a command line; later ones win over the defaults. */
+  readonly flags?: readonly string[];
+  /** Added to an environment from which every TRIVIUM_ variable was taken away. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Kept afterwards; a temporary one, removed when the test process ends, when absent. */
+  readonly dataDir?: string;
+  /** Flags of node itself, for example `--max-old-space-size=128`. */
+  readonly nodeFlags?: readonly string[];
+}
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+const temporary = new Set<string>();
+const running = new Set<ChildProcess>();
+
+// Also when a test run is torn down in the middle: no process and no directory stays behind.
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+  for (const directory of temporary) rmSync(directory, { recursive: true, force: true });
+});
+
+/** A directory that is removed when the test process ends. */
+export function temporaryDirectory(prefix = 'trivium-test-'): string {
+  const directory = mkdtempSync(join(tmpdir(), prefix));
+  temporary.add(directory);
+  return directory;
+}
+
+export function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('TRIVIUM_') && !name.startsWith('VITEST'));
+  return { ...Object.fromEntries(kept), NODE_ENV: 'production', ...extra };
+}
+
+/** Any command of the built program, with its output collected. */
+export class CliProcess {
+  readonly child: ChildProcess;
+  readonly exited: Promise<Exit>;
+  stdout = '';
+  stderr = '';
+  ended = false;
+
+  constructor(args: readonly string[], options: StartOptions = {}) {
+    this.child = spawn(process.execPath, [...(options.nodeFlags ?? []), MAIN, ...args], {
+      env: cleanEnvironment(options.env),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    running.add(this.child);
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    this.exited = once(this.child, 'close').then(([code, signal]) => {
+      this.ended = true;
+      running.delete(this.child);
+      return { code, signal } as Exit;
+    });
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.child.kill(name);
+  }
+}
+
+export class GatewayProcess {
+  #process: CliProcess;
+  #ports: Ports;
+
+  private constructor(
+    process: CliProcess,
+    ports: Ports,
+    readonly dataDir: string,
+    readonly options: StartOptions,
+  ) {
+    this.#process = process;
+    this.#ports = ports;
+  }
+
+  static async start(options: StartOptions = {}): Promise<GatewayProcess> {
+    const dataDir = options.dataDir ?? temporaryDirectory();
+    const { process, ports } = await launch(dataDir, options, { happn: 0, mqtt: 0, haven: 0, admin: 0 });
+    return new GatewayProcess(process, ports, dataDir, options);
+  }
+
+  get ports(): Ports {
+    return this.#ports;
+  }
+
+  get pid(): number {
+    return this.#process.child.pid as number;
+  }
+
+  /** What the current process wrote to stdout (the banner) and stderr (the log). */
+  get stdout(): string {
+    return this.#process.stdout;
+  }
+
+  get stderr(): string {
+    return this.#process.stderr;
+  }
+
+  get ended(): boolean {
+    return this.#process.ended;
+  }
+
+  get exited(): Promise<Exit> {
+    return this.#process.exited;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#process.signal(name);
+  }
+
+  /** SIGTERM, then waits for the end; harmless when it has ended already. */
+  async stop(): Promise<Exit> {
+    if (!this.ended) this.signal('SIGTERM');
+    return await this.exited;
+  }
+
+  /** SIGKILL, then waits for the end. */
+  async kill(): Promise<Exit> {
+    if (!this.ended) this.signal('SIGKILL');
+    return await this.exited;
+  }
+
+  /** Starts again on the same ports and data directory, after stopping what still runs (`kill: true`: with SIGKILL). */
+  async restart(how: { readonly kill?: boolean } = {}): Promise<void> {
+    await (how.kill === true ? this.kill() : this.stop());
+    const { process, ports } = await launch(this.dataDir, this.options, this.#ports);
+    this.#process = process;
+    this.#ports = ports;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+export async function startGateway(options: StartOptions = {}): Promise<GatewayProcess> {
+  return await GatewayProcess.start(options);
+}
+
+async function launch(
+  dataDir: string,
+  options: StartOptions,
+  wanted: Ports,
+): Promise<{ process: CliProcess; ports: Ports }> {
+  const readyFile = join(temporaryDirectory('trivium-ready-'), 'ready.json');
+  const flags = ['--data-dir', dataDir, '--ready-file', readyFile];
+  for (const [name, port] of Object.entries(wanted)) flags.push(`--${name}-port`, String(port));
+  const process = new CliProcess(['serve', ...flags, ...(options.flags ?? [])], options);
+  const begun = performance.now();
+  for (;;) {
+    const ready = readReadyFile(readyFile);
+    if (ready !== null) return { process, ports: ready.ports };
+    if (process.ended || performance.now() - begun > READY_WITHIN_MS) {
+      process.signal('SIGKILL');
+      const exit = await process.exited;
+      throw new Error(`the gateway did not start (exit ${exit.code ?? exit.signal}):\n${process.stderr}`);
+    }
+    await delay(POLL_MS);
+  }
+}
+
+function readReadyFile(file: string): { pid: number; ports: Ports } | null {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as { pid: number; ports: Ports };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** Resolves once `fact` holds; rejects, naming it, when it does not within `withinMs`. */
+export async function until(what: string, fact: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const begun = performance.now();
+  while (!(await fact())) {
+    if (performance.now() - begun > withinMs) throw new Error(`never happened: ${what}`);
+    await delay(POLL_MS);
+  }
+}
