@@ -26,6 +26,7 @@ export class Payload {
   #value: Value | typeof NOT_CONVERTED;
   #bytes: Uint8Array | null;
   #converted: (Uint8Array | undefined)[] | null = null;
+  #estimate = -1;
   /** A wire text that an adapter derived from this payload (one adapter's own form), kept so it is made once. */
   text: string | null = null;
 
@@ -77,7 +78,8 @@ export class Payload {
   get size(): number {
     if (this.#bytes !== null) return this.#bytes.length;
     if (this.text !== null) return this.text.length;
-    return estimate(this.#value as Value);
+    if (this.#estimate < 0) this.#estimate = estimate(this.#value as Value);
+    return this.#estimate;
   }
 }
 
