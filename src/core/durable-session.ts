@@ -1,7 +1,7 @@
 // DurableSession: what is kept of a session beyond its connection: subscriptions, queued messages, exactly-once numbers.
 // State only; it is changed by operations alone (operations/durable.ts), so memory and store tell the same.
 
-import type { Publication, Qos } from './message.js';
+import type { Publication } from './message.js';
 import type { Session } from './session.js';
 import type { Subscription } from './subscription.js';
 
@@ -14,7 +14,6 @@ export interface QueuedMessage {
   /** 'released': received by the peer (QoS 2), only the confirmation is missing. */
   state: 'queued' | 'released';
   readonly size: number;
-  readonly retain: boolean;
   /** Was handed to a connection, so that another time is a repetition. */
   sent: boolean;
   /** The message itself while it is in memory. */
@@ -40,8 +39,6 @@ export class DurableSession {
   lastPacketId = 0;
   /** Exactly-once numbers that were received and not released. */
   readonly received = new Set<number>();
-  /** When the connection was lost, milliseconds since 1970; 0 while connected. */
-  awaySince = 0;
 
   constructor(
     /** Short number in store keys. */
@@ -49,9 +46,4 @@ export class DurableSession {
     /** Who and which client: unique in the gateway. */
     readonly key: string,
   ) {}
-}
-
-/** Highest level among several subscriptions of one durable session. */
-export function highestQos(a: Qos, b: Qos): Qos {
-  return a > b ? a : b;
 }

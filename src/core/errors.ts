@@ -18,6 +18,7 @@ export const REQUEST_ERRORS = {
   TIMEOUT: { retry: true, advice: 'repeat the request' },
   OVERLOADED: { retry: true, advice: 'repeat the request later' },
   STORE_FAILED: { retry: true, advice: 'the change may or may not be kept: read, then repeat' },
+  INTERNAL: { retry: false, advice: 'report it with the line that the log has about it; nothing was changed' },
 } as const;
 
 /** Codes that end a connection. `reconnect` says whether the peer should come back by itself. */

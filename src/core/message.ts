@@ -33,6 +33,10 @@ export interface DataOptions {
   /** A removal of nothing is still news to everybody (else only to subscriptions that ask for requests). */
   readonly publishMissing: boolean;
   readonly meta: Meta | null;
+  /** get by wildcard: at most this many entries, in path order. */
+  readonly limit: number;
+  /** get by wildcard: only paths behind this one. */
+  readonly after: string | null;
 }
 
 export const STORED: DataOptions = Object.freeze({
@@ -44,6 +48,8 @@ export const STORED: DataOptions = Object.freeze({
   qos: 1,
   publishMissing: false,
   meta: null,
+  limit: Number.POSITIVE_INFINITY,
+  after: null,
 });
 
 export const UNSTORED: DataOptions = Object.freeze({ ...STORED, store: false, qos: 0 });
@@ -58,6 +64,8 @@ export class DataRequest {
   time = 0;
   /** Operation number; put in by the engine for what stores. A number that was already applied changes nothing. */
   sequence = 0;
+  /** Bytes that it counts in its session's credit; the engine's. */
+  size = 0;
 
   constructor(
     readonly op: 'set' | 'remove' | 'get',
@@ -81,6 +89,7 @@ export class SubscribeRequest {
   readonly kind = 'request';
   time = 0;
   sequence = 0;
+  size = 0;
 
   constructor(
     readonly op: 'subscribe' | 'unsubscribe',
@@ -122,8 +131,8 @@ export type DurableCommand =
   | { readonly type: 'forget'; readonly onceId: number }
   /** Keeps (null: drops) the will of this connection. */
   | { readonly type: 'will'; readonly will: Will | null }
-  /** Publishes the kept will and drops it, in one batch; nothing if none is kept. */
-  | { readonly type: 'fireWill' };
+  /** Publishes the kept will and drops it, in one batch; nothing if none is kept. `key`: the id of a session of an earlier run. */
+  | { readonly type: 'fireWill'; readonly key?: string };
 
 /** Needs no right: a session changes only what is its own (the will's right is checked when it fires and is kept). */
 export class DurableRequest {
@@ -131,6 +140,7 @@ export class DurableRequest {
   readonly op = 'durable';
   time = 0;
   sequence = 0;
+  size = 0;
 
   constructor(
     readonly session: Session,

@@ -3,6 +3,8 @@
 import type { DurableSession } from './durable-session.js';
 import type { ConnectionError } from './errors.js';
 import { OUTBOUND_LIMITS, type OutboundLimits, OutboundQueue } from './outbound-queue.js';
+import type { Request } from './message.js';
+import type { Ring } from './ring.js';
 import type { Subscription } from './subscription.js';
 
 /** Who a session is. */
@@ -26,8 +28,12 @@ export abstract class Session {
   // Engine's accounting: adapters read, never write.
   /** Requests submitted and not yet settled. */
   inFlight = 0;
+  /** Bytes of these. */
+  inFlightBytes = 0;
   /** Of these, the ones that wait for the disk. */
   uncommitted = 0;
+  /** While an answer is being read from the store in slices: the requests that wait behind it. */
+  backlog: Ring<Request> | null = null;
   /** Reading was paused because too much of this session's work waits. */
   paused = false;
   /** On the list of sessions to flush. */

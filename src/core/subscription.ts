@@ -27,7 +27,7 @@ export class Subscription {
   held: Ring<Publication> | null = null;
 
   constructor(
-    session: Session,
+    session: Session | null,
     /** Set for subscriptions that outlive the connection. */
     readonly durable: DurableSession | null,
     readonly pattern: Pattern,

@@ -1,0 +1,339 @@
+// DurableTable: all durable sessions in memory, as the store has them, and the form of their rows on disk.
+// Section `durableSession`: <number> → {key}; <number>/<filter> → QoS; <number>!<once id> → empty.
+// Section `queue`: <number>/<message number> → QoS, packet id, state. Section `message`: <message number> → the body.
+// Section `will`: <connection's session id> → the will. Numbers are 14 hexadecimal digits, so that keys sort as they count.
+
+import type { Formats } from './adapter.js';
+import { DurableSession, type QueuedMessage } from './durable-session.js';
+import { type DataOptions, Publication, type Qos, STORED, UNSTORED, type Will } from './message.js';
+import { parsePattern } from './pattern.js';
+import { Payload } from './payload.js';
+import type { Router } from './router.js';
+import type { Session } from './session.js';
+import { SECTION, type Section, type Store, StoreDamage, type WriteBatch } from './store/store.js';
+import { Subscription, type SubscriptionOptions } from './subscription.js';
+
+const SCAN_ROWS = 1_000;
+const EMPTY = new Uint8Array(0);
+const PACKET_IDS = 65_535;
+
+export class DurableTable {
+  readonly sessions = new Map<string, DurableSession>();
+  /** Kept wills by the session id of their connection, in the form they have on disk. */
+  readonly wills = new Map<string, Uint8Array>();
+  /** How many queue rows refer to each message. */
+  #references = new Map<number, number>();
+  #byNumber = new Map<number, DurableSession>();
+
+  constructor(
+    private readonly store: Store,
+    private readonly formats: Formats,
+    private readonly router: Router,
+  ) {}
+
+  /** Replaces everything in memory by what the store holds; subscriptions enter the router. */
+  async load(): Promise<void> {
+    for (const durable of this.sessions.values()) {
+      for (const subscription of durable.subscriptions.values()) this.#endSubscription(subscription);
+    }
+    this.sessions.clear();
+    this.#byNumber.clear();
+    this.#references.clear();
+    this.wills.clear();
+    await this.#eachRow(SECTION.durableSession, (key, value) => this.#loadSessionRow(key, value));
+    await this.#loadQueues();
+    await this.#eachRow(SECTION.will, (key, value) => this.wills.set(key, value));
+  }
+
+  get queuedMessages(): number {
+    let count = 0;
+    for (const durable of this.sessions.values()) count += durable.queue.size;
+    return count;
+  }
+
+  create(number: number, key: string, batch: WriteBatch): DurableSession {
+    const durable = new DurableSession(number, key);
+    this.#add(durable);
+    batch.put(SECTION.durableSession, digits(number), Buffer.from(key));
+    return durable;
+  }
+
+  /** Ends the session for good: its subscriptions, its queue, its row. */
+  drop(durable: DurableSession, batch: WriteBatch): void {
+    for (const subscription of [...durable.subscriptions.values()]) this.unsubscribe(durable, subscription, batch);
+    for (const message of [...durable.queue.values()]) this.dequeue(durable, message.number, batch);
+    for (const onceId of durable.received) this.forgetOnce(durable, onceId, batch);
+    batch.delete(SECTION.durableSession, digits(durable.number));
+    this.sessions.delete(durable.key);
+    this.#byNumber.delete(durable.number);
+  }
+
+  /** A subscription with the same filter is replaced. */
+  subscribe(durable: DurableSession, subscription: Subscription, batch: WriteBatch): void {
+    const { text } = subscription.pattern;
+    const replaced = durable.subscriptions.get(text);
+    if (replaced !== undefined) this.#endSubscription(replaced);
+    durable.subscriptions.set(text, subscription);
+    this.router.subscribe(subscription);
+    const { qos, noLocal } = subscription.options;
+    batch.put(SECTION.durableSession, `${digits(durable.number)}/${text}`, Uint8Array.of(qos, noLocal ? 1 : 0));
+  }
+
+  unsubscribe(durable: DurableSession, subscription: Subscription, batch: WriteBatch): void {
+    durable.subscriptions.delete(subscription.pattern.text);
+    this.#endSubscription(subscription);
+    batch.delete(SECTION.durableSession, `${digits(durable.number)}/${subscription.pattern.text}`);
+  }
+
+  /** The session is carried by this connection (null: by none) from now on. */
+  attach(durable: DurableSession, session: Session | null): void {
+    durable.session = session;
+    for (const subscription of durable.subscriptions.values()) subscription.session = session;
+    if (session === null) for (const message of durable.queue.values()) message.publication = null;
+  }
+
+  /** Queues a reference; the body is written with the first. Null when no packet id is free. */
+  enqueue(durable: DurableSession, publication: Publication, qos: 1 | 2, batch: WriteBatch): QueuedMessage | null {
+    const packetId = freePacketId(durable);
+    if (packetId === 0) return null;
+    const message: QueuedMessage = {
+      number: publication.number,
+      qos,
+      packetId,
+      state: 'queued',
+      size: publication.size,
+      sent: false,
+      publication: durable.session === null ? null : publication,
+    };
+    this.#addMessage(durable, message);
+    if (this.#references.get(message.number) === 1) {
+      batch.put(SECTION.message, digits(message.number), encodeMessage(publication));
+    }
+    batch.put(SECTION.queue, queueKey(durable, message.number), encodeQueued(message));
+    return message;
+  }
+
+  release(durable: DurableSession, message: QueuedMessage, batch: WriteBatch): void {
+    message.state = 'released';
+    message.publication = null;
+    batch.put(SECTION.queue, queueKey(durable, message.number), encodeQueued(message));
+  }
+
+  /** False if it was not queued. */
+  dequeue(durable: DurableSession, number: number, batch: WriteBatch): boolean {
+    const message = durable.queue.get(number);
+    if (message === undefined) return false;
+    durable.queue.delete(number);
+    durable.packetIds.delete(message.packetId);
+    durable.queueBytes -= message.size;
+    batch.delete(SECTION.queue, queueKey(durable, number));
+    const references = (this.#references.get(number) as number) - 1;
+    if (references > 0) {
+      this.#references.set(number, references);
+    } else {
+      this.#references.delete(number);
+      batch.delete(SECTION.message, digits(number));
+    }
+    return true;
+  }
+
+  rememberOnce(durable: DurableSession, onceId: number, batch: WriteBatch): void {
+    durable.received.add(onceId);
+    batch.put(SECTION.durableSession, `${digits(durable.number)}!${onceId}`, EMPTY);
+  }
+
+  forgetOnce(durable: DurableSession, onceId: number, batch: WriteBatch): void {
+    durable.received.delete(onceId);
+    batch.delete(SECTION.durableSession, `${digits(durable.number)}!${onceId}`);
+  }
+
+  keepWill(key: string, will: Uint8Array, batch: WriteBatch): void {
+    this.wills.set(key, will);
+    batch.put(SECTION.will, key, will);
+  }
+
+  dropWill(key: string, batch: WriteBatch): void {
+    if (this.wills.delete(key)) batch.delete(SECTION.will, key);
+  }
+
+  /** The body of a queued message; null if nobody waits for it any more. */
+  message(number: number): Publication | null {
+    const bytes = this.store.read(SECTION.message, digits(number));
+    return bytes === undefined ? null : decodeMessage(number, bytes, this.formats);
+  }
+
+  #add(durable: DurableSession): void {
+    this.sessions.set(durable.key, durable);
+    this.#byNumber.set(durable.number, durable);
+  }
+
+  #addMessage(durable: DurableSession, message: QueuedMessage): void {
+    durable.queue.set(message.number, message);
+    durable.packetIds.add(message.packetId);
+    durable.queueBytes += message.size;
+    this.#references.set(message.number, (this.#references.get(message.number) ?? 0) + 1);
+  }
+
+  #endSubscription(subscription: Subscription): void {
+    subscription.closed = true;
+    this.router.unsubscribe(subscription);
+  }
+
+  async #eachRow(section: Section, visit: (key: string, value: Uint8Array) => void): Promise<void> {
+    const scan = this.store.scan({ section }, SCAN_ROWS);
+    for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
+      for (const { key, value } of rows) visit(key, value);
+    }
+    await scan.close();
+  }
+
+  #loadSessionRow(key: string, value: Uint8Array): void {
+    const number = Number.parseInt(key.slice(0, DIGITS), 16);
+    if (key.length === DIGITS) {
+      this.#add(new DurableSession(number, Buffer.from(value).toString()));
+      return;
+    }
+    const durable = this.#byNumber.get(number);
+    if (durable === undefined) throw new StoreDamage(`a durable session's row ${JSON.stringify(key)} has no session`);
+    const rest = key.slice(DIGITS + 1);
+    if (key[DIGITS] === '!') {
+      durable.received.add(Number(rest));
+      return;
+    }
+    const options = durableSubscriptionOptions(value[0] as Qos, value[1] === 1);
+    const subscription = new Subscription(null, durable, parsePattern(rest, 'mqtt'), options, null);
+    durable.subscriptions.set(rest, subscription);
+    this.router.subscribe(subscription);
+  }
+
+  async #loadQueues(): Promise<void> {
+    await this.#eachRow(SECTION.queue, (key, value) => {
+      const durable = this.#byNumber.get(Number.parseInt(key.slice(0, DIGITS), 16));
+      if (durable === undefined) throw new StoreDamage(`the queued message ${JSON.stringify(key)} has no session`);
+      this.#addMessage(durable, decodeQueued(Number.parseInt(key.slice(DIGITS + 1), 16), value));
+    });
+    for (const durable of this.sessions.values()) {
+      for (const { packetId } of durable.queue.values()) durable.lastPacketId = packetId;
+    }
+  }
+}
+
+/** The options of a subscription that outlives its connection, but for what its row keeps. */
+export function durableSubscriptionOptions(qos: Qos, noLocal: boolean): SubscriptionOptions {
+  return { sets: true, removes: true, removals: 'each-record', qos, noLocal };
+}
+
+const DIGITS = 14;
+
+export function digits(number: number): string {
+  return number.toString(16).padStart(DIGITS, '0');
+}
+
+function queueKey(durable: DurableSession, number: number): string {
+  return `${digits(durable.number)}/${digits(number)}`;
+}
+
+/** The next packet id that no queued message has; 0 if all are taken. */
+function freePacketId(durable: DurableSession): number {
+  if (durable.packetIds.size >= PACKET_IDS) return 0;
+  let id = durable.lastPacketId;
+  do id = id >= PACKET_IDS ? 1 : id + 1;
+  while (durable.packetIds.has(id));
+  durable.lastPacketId = id;
+  return id;
+}
+
+function encodeQueued(message: QueuedMessage): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes[0] = message.qos;
+  bytes[1] = message.state === 'released' ? 1 : 0;
+  bytes.writeUInt16LE(message.packetId, 2);
+  bytes.writeUInt32LE(message.size, 4);
+  return bytes;
+}
+
+function decodeQueued(number: number, value: Uint8Array): QueuedMessage {
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  return {
+    number,
+    qos: bytes[0] as 1 | 2,
+    packetId: bytes.readUInt16LE(2),
+    state: bytes[1] === 1 ? 'released' : 'queued',
+    size: bytes.readUInt32LE(4),
+    // Nobody knows what the last connection still got: a second copy must be marked as one.
+    sent: true,
+    publication: null,
+  };
+}
+
+/** Head of a stored message: action u8, qos u8, format u8, store u8, time f64, author length u16, path length u32. */
+const MESSAGE_HEAD_BYTES = 18;
+
+function encodeParts(action: number, qos: Qos, stored: boolean, time: number, author: string, path: string, payload: Payload | null): Buffer {
+  const body = payload === null ? EMPTY : payload.ownBytes();
+  const authorBytes = Buffer.byteLength(author);
+  const pathBytes = Buffer.byteLength(path);
+  const bytes = Buffer.allocUnsafe(MESSAGE_HEAD_BYTES + authorBytes + pathBytes + body.length);
+  bytes[0] = action;
+  bytes[1] = qos;
+  bytes[2] = payload === null ? 0 : payload.format.id;
+  bytes[3] = stored ? 1 : 0;
+  bytes.writeDoubleLE(time, 4);
+  bytes.writeUInt16LE(authorBytes, 12);
+  bytes.writeUInt32LE(pathBytes, 14);
+  bytes.write(author, MESSAGE_HEAD_BYTES);
+  bytes.write(path, MESSAGE_HEAD_BYTES + authorBytes);
+  bytes.set(body, MESSAGE_HEAD_BYTES + authorBytes + pathBytes);
+  return bytes;
+}
+
+interface MessageParts {
+  readonly remove: boolean;
+  readonly qos: Qos;
+  readonly stored: boolean;
+  readonly time: number;
+  readonly author: string;
+  readonly path: string;
+  readonly payload: Payload | null;
+}
+
+function decodeParts(value: Uint8Array, formats: Formats): MessageParts {
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  const format = formats.byId.get(bytes[2] as number);
+  const pathAt = MESSAGE_HEAD_BYTES + bytes.readUInt16LE(12);
+  const bodyAt = pathAt + bytes.readUInt32LE(14);
+  return {
+    remove: bytes[0] === 1,
+    qos: bytes[1] as Qos,
+    stored: bytes[3] === 1,
+    time: bytes.readDoubleLE(4),
+    author: bytes.toString('utf8', MESSAGE_HEAD_BYTES, pathAt),
+    path: bytes.toString('utf8', pathAt, bodyAt),
+    payload: format === undefined ? null : Payload.fromBytes(bytes.subarray(bodyAt), format),
+  };
+}
+
+function encodeMessage(publication: Publication): Buffer {
+  const { action, qos, revision, time, author, path, payload } = publication;
+  return encodeParts(action === 'remove' ? 1 : 0, qos, revision > 0, time, author, path, payload);
+}
+
+function decodeMessage(number: number, value: Uint8Array, formats: Formats): Publication {
+  const { remove, qos, time, author, path, payload } = decodeParts(value, formats);
+  const action = remove ? 'remove' : 'set';
+  const removed = remove ? 1 : 0;
+  const publication = new Publication(action, path, payload, payload, null, removed, 0, time, qos, '', null, author, null, 'all');
+  publication.number = number;
+  return publication;
+}
+
+export function encodeWill(will: Will, time: number, author: string): Buffer {
+  return encodeParts(will.remove ? 1 : 0, will.options.qos, will.options.store, time, author, will.path, will.payload);
+}
+
+export function decodeWill(value: Uint8Array, formats: Formats): { will: Will; author: string } {
+  const parts = decodeParts(value, formats);
+  const options: DataOptions = { ...(parts.stored ? STORED : UNSTORED), qos: parts.qos, publishMissing: true };
+  const payload = parts.payload ?? Payload.fromBytes(EMPTY, formats.raw);
+  return { will: { path: parts.path, payload, options, remove: parts.remove }, author: parts.author };
+}

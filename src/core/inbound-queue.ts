@@ -1,0 +1,106 @@
+// InboundQueue: requests on their way to the engine, with the credit of each session. Always takes a request;
+// pauses the sender's reading when its credit, or the whole queue, is used up.
+
+import type { Request } from './message.js';
+import { Ring } from './ring.js';
+import type { Session } from './session.js';
+
+export interface InboundLimits {
+  /** Requests of one session that may be unsettled before its reading pauses. */
+  readonly sessionMessages: number;
+  readonly sessionBytes: number;
+  /** Unsettled requests of all sessions before everybody's reading pauses. */
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+export const INBOUND_LIMITS: InboundLimits = Object.freeze({
+  sessionMessages: 1_024,
+  sessionBytes: 4 * 1024 * 1024,
+  messages: 65_536,
+  bytes: 128 * 1024 * 1024,
+});
+
+const REQUEST_OVERHEAD_BYTES = 128;
+
+export class InboundQueue {
+  #requests = new Ring<Request>();
+  /** Sessions whose reading was paused. */
+  #paused = new Set<Session>();
+  /** Requests taken and not yet settled. */
+  unsettled = 0;
+  unsettledBytes = 0;
+
+  constructor(readonly limits: InboundLimits) {}
+
+  /** Requests that wait to be taken. */
+  get length(): number {
+    return this.#requests.length;
+  }
+
+  get overloaded(): boolean {
+    return this.unsettled >= this.limits.messages || this.unsettledBytes >= this.limits.bytes;
+  }
+
+  /** False: the session's reading was paused; `settled` resumes it. */
+  push(request: Request): boolean {
+    const session = request.session;
+    request.size = sizeOf(request);
+    session.inFlight += 1;
+    session.inFlightBytes += request.size;
+    this.unsettled += 1;
+    this.unsettledBytes += request.size;
+    this.#requests.push(request);
+    if (
+      session.inFlight < this.limits.sessionMessages &&
+      session.inFlightBytes < this.limits.sessionBytes &&
+      !this.overloaded
+    ) {
+      return true;
+    }
+    this.#pause(session);
+    return false;
+  }
+
+  shift(): Request | undefined {
+    return this.#requests.shift();
+  }
+
+  /** The request's work is done; gives its credit back. */
+  settled(request: Request): void {
+    const session = request.session;
+    session.inFlight -= 1;
+    session.inFlightBytes -= request.size;
+    this.unsettled -= 1;
+    this.unsettledBytes -= request.size;
+  }
+
+  /** Lets sessions read on that have half of their credit again; called once a turn. */
+  resumePaused(): void {
+    if (this.#paused.size === 0) return;
+    if (this.unsettled > this.limits.messages / 2 || this.unsettledBytes > this.limits.bytes / 2) return;
+    for (const session of this.#paused) {
+      if (session.closed) {
+        this.#paused.delete(session);
+        continue;
+      }
+      if (session.inFlight > this.limits.sessionMessages / 2) continue;
+      if (session.inFlightBytes > this.limits.sessionBytes / 2) continue;
+      this.#paused.delete(session);
+      session.paused = false;
+      session.resumeReading();
+    }
+  }
+
+  #pause(session: Session): void {
+    if (session.paused || session.closed) return;
+    session.paused = true;
+    this.#paused.add(session);
+    session.pauseReading();
+  }
+}
+
+function sizeOf(request: Request): number {
+  if (request.op === 'set' && request.payload !== null) return REQUEST_OVERHEAD_BYTES + request.payload.size;
+  return REQUEST_OVERHEAD_BYTES;
+}

@@ -1,0 +1,503 @@
+// Operations: what each request does. Deterministic: they read only the store's state and the request (whose time, sequence
+// and author were put in before), and check everything before they change anything.
+
+import type { Access, Action } from './access.js';
+import type { Formats } from './adapter.js';
+import type { Counter } from './counters.js';
+import type { DurableSession, QueueLimits } from './durable-session.js';
+import { type DurableTable, decodeWill, encodeWill } from './durable-table.js';
+import { Entry } from './entry.js';
+import { ConnectionError, RequestError } from './errors.js';
+import {
+  type Audience,
+  type DataOptions,
+  DataRequest,
+  type DurableRequest,
+  type Outbound,
+  Publication,
+  type Qos,
+  Reply,
+  type Request,
+  type SubscribeRequest,
+  type Will,
+} from './message.js';
+import { Payload } from './payload.js';
+import type { Records } from './records.js';
+import { Ring } from './ring.js';
+import type { Router } from './router.js';
+import type { Store } from './store/store.js';
+import type { Job, Turn } from './turn.js';
+import { documentOf, mergeDocuments } from './value.js';
+
+
+/** One slice of a wildcard removal: at most REMOVAL_SLICE paths, removed atomically. Made by the core alone. */
+export class RemovalSlice {
+  readonly kind = 'request';
+  readonly op = 'removeSlice';
+  time = 0;
+  sequence = 0;
+  size = 0;
+
+  constructor(
+    readonly session: Request['session'],
+    readonly request: DataRequest,
+    readonly paths: readonly string[],
+    /** Records of a later revision were made after the removal began: they stay. */
+    readonly asOf: number,
+    readonly done: (removed: number, error: RequestError | null) => void,
+  ) {}
+}
+
+/** What operations work on; the engine's single instance. */
+export interface State {
+  readonly store: Store;
+  readonly records: Records;
+  readonly router: Router;
+  readonly durables: DurableTable;
+  readonly formats: Formats;
+  readonly access: Access;
+  readonly queueLimits: QueueLimits;
+  readonly queueDropped: Counter;
+  /** Revision of the last executed change. */
+  revision: number;
+  /** Number of the last executed operation that stores. */
+  applied: number;
+}
+
+/** What one execution may change and say. `turn` null: nothing is stored, outcomes take effect at once. */
+export interface Run {
+  readonly state: State;
+  readonly turn: Turn | null;
+  say(outcome: Outbound | Job): void;
+  /** Reads the store in slices and answers `request`; see scans.ts. */
+  scan(request: DataRequest | SubscribeRequest): void;
+  removeByPattern(request: DataRequest): void;
+}
+
+/** The right that a request needs; null: none. */
+export function actionOf(request: Request): Action | null {
+  switch (request.op) {
+    case 'set':
+    case 'remove':
+    case 'get':
+      return request.op;
+    case 'subscribe':
+      return 'on';
+    default:
+      return null;
+  }
+}
+
+/** What the right is needed on: a path, or the text of a pattern. */
+export function pathOf(request: Request): string {
+  switch (request.op) {
+    case 'set':
+    case 'remove':
+    case 'get':
+      return request.pattern === null ? request.path : request.pattern.text;
+    case 'subscribe':
+    case 'unsubscribe':
+      return request.subscription.pattern.text;
+    case 'durable':
+      return '';
+  }
+}
+
+/** Whether executing the request would write. */
+export function stores(request: Request, state: State): boolean {
+  switch (request.op) {
+    case 'set':
+      return request.options.store || storesEvent(request, state);
+    case 'remove':
+      return true;
+    case 'get':
+      return false;
+    case 'subscribe':
+    case 'unsubscribe':
+      return request.subscription.durable !== null;
+    case 'durable':
+      return storesDurable(request, state);
+  }
+}
+
+function storesEvent(request: DataRequest, state: State): boolean {
+  if (request.onceId > 0 && request.session.durable !== null) return true;
+  return request.options.qos > 0 && state.router.match(request.path).durable.length > 0;
+}
+
+function storesDurable(request: DurableRequest, state: State): boolean {
+  const { command, session } = request;
+  switch (command.type) {
+    case 'open':
+      return !command.clean || state.durables.sessions.has(command.key);
+    case 'will':
+      return command.will !== null || state.durables.wills.has(session.id);
+    case 'fireWill':
+      return state.durables.wills.has(command.key ?? session.id);
+    default:
+      return session.durable !== null;
+  }
+}
+
+export function execute(request: Request | RemovalSlice, run: Run): void {
+  if (run.turn !== null && isRepeated(request, run)) return;
+  switch (request.op) {
+    case 'set':
+      return set(request, run);
+    case 'remove':
+      return remove(request, run);
+    case 'get':
+      return get(request, run);
+    case 'subscribe':
+      return subscribe(request, run);
+    case 'unsubscribe':
+      return unsubscribe(request, run);
+    case 'durable':
+      return durable(request, run);
+    case 'removeSlice':
+      return removeSlice(request, run);
+    default:
+      throw new RequestError('UNKNOWN_OPERATION', `unknown operation ${String((request as Request).op)}`);
+  }
+}
+
+/** Numbers an operation that stores; one that brings its number and was applied before changes nothing. */
+function isRepeated(request: Request | RemovalSlice, run: Run): boolean {
+  const { state } = run;
+  if (request.sequence === 0) {
+    request.sequence = state.applied + 1;
+  } else if (request.sequence <= state.applied) {
+    if (request.op !== 'removeSlice') {
+      const reply = new Reply(request);
+      reply.repeated = true;
+      run.say(reply);
+    }
+    return true;
+  }
+  state.applied = request.sequence;
+  return false;
+}
+
+function set(request: DataRequest, run: Run): void {
+  const { options, session, path } = request;
+  const given = request.payload as Payload;
+  if (receivedBefore(request, run)) return;
+  let payload = given;
+  let entry: Entry | null = null;
+  if (options.store) {
+    const before = run.state.records.read(path);
+    checkCondition(path, before, options);
+    if (options.merge) payload = merged(before, given, run.state.formats);
+    run.state.revision += 1;
+    entry = new Entry(path, payload, before?.created ?? request.time, request.time, run.state.revision, session.identity.name);
+    (run.turn as Turn).put(entry);
+  }
+  rememberReceived(request, run);
+  if (options.publish && isHeard(path, run)) publish(run, change(request, payload, entry), request.sequence, 0);
+  if (!request.answered) return;
+  const reply = new Reply(request);
+  reply.entry = entry;
+  reply.published = options.publish;
+  run.say(reply);
+}
+
+/** Whether anybody would hear of a change of the path: else its publication need not be made. */
+function isHeard(path: string, run: Run): boolean {
+  return run.state.router.match(path).all.length > 0;
+}
+
+/** Publication of a set or event. */
+function change(request: DataRequest, payload: Payload, entry: Entry | null): Publication {
+  const { options, session } = request;
+  return new Publication(
+    'set',
+    request.path,
+    payload,
+    request.payload,
+    entry,
+    0,
+    entry === null ? 0 : entry.revision,
+    request.time,
+    options.qos,
+    session.id,
+    request.id,
+    session.identity.name,
+    options.meta,
+    'all',
+  );
+}
+
+function checkCondition(path: string, before: Entry | null, options: DataOptions): void {
+  if (options.condition === 'absent' && before !== null) {
+    throw new RequestError('CONFLICT', `${path} exists with revision ${before.revision}`);
+  }
+  if (options.condition === 'present' && before === null) throw new RequestError('NOT_FOUND', `${path} does not exist`);
+  if (options.expect !== null && options.expect !== (before?.revision ?? 0)) {
+    throw new RequestError('CONFLICT', `${path} has revision ${before?.revision ?? 0}, not ${options.expect}`);
+  }
+}
+
+/** One level deep, on the document forms. Written in the format that loses nothing of either side. */
+function merged(before: Entry | null, given: Payload, formats: Formats): Payload {
+  if (before === null) return given;
+  const value = mergeDocuments(documentOf(before.payload.value()), documentOf(given.value()));
+  const richer = before.payload.format === formats.msgpack || given.format === formats.msgpack;
+  return Payload.fromValue(value, richer ? formats.msgpack : formats.json);
+}
+
+/** A repeated exactly-once number is answered and does nothing else. */
+function receivedBefore(request: DataRequest, run: Run): boolean {
+  if (request.onceId === 0) return false;
+  const received = request.session.durable?.received ?? request.session.received;
+  if (received === null || !received.has(request.onceId)) return false;
+  const reply = new Reply(request);
+  reply.repeated = true;
+  run.say(reply);
+  return true;
+}
+
+function rememberReceived(request: DataRequest, run: Run): void {
+  if (request.onceId === 0) return;
+  const { session } = request;
+  if (session.durable !== null) {
+    run.state.durables.rememberOnce(session.durable, request.onceId, (run.turn as Turn).batch);
+    return;
+  }
+  session.received ??= new Set();
+  session.received.add(request.onceId);
+}
+
+function remove(request: DataRequest, run: Run): void {
+  if (request.pattern !== null && request.pattern.exact === null) {
+    run.removeByPattern(request);
+    return;
+  }
+  const { options } = request;
+  const path = request.pattern?.exact ?? request.path;
+  if (receivedBefore(request, run)) return;
+  const before = run.state.records.read(path);
+  checkCondition(path, before, options);
+  const removed = before === null ? 0 : 1;
+  if (removed === 1) {
+    run.state.revision += 1;
+    (run.turn as Turn).remove(path);
+  }
+  rememberReceived(request, run);
+  if (options.publish && isHeard(path, run)) {
+    const audience = removed === 1 || options.publishMissing ? 'all' : 'each-request';
+    publish(run, removal(request, path, removed, removed === 1 ? run.state.revision : 0, audience), request.sequence, 0);
+  }
+  if (!request.answered) return;
+  const reply = new Reply(request);
+  reply.count = removed;
+  reply.published = options.publish;
+  run.say(reply);
+}
+
+/** Publication of a removal caused by `request`. */
+export function removal(request: DataRequest, path: string, removed: number, revision: number, audience: Audience): Publication {
+  const { options, session } = request;
+  return new Publication(
+    'remove',
+    path,
+    null,
+    null,
+    null,
+    removed,
+    revision,
+    request.time,
+    options.qos,
+    session.id,
+    request.id,
+    session.identity.name,
+    options.meta,
+    audience,
+  );
+}
+
+function removeSlice(slice: RemovalSlice, run: Run): void {
+  const { request, asOf } = slice;
+  const { records } = run.state;
+  const present = slice.paths.filter((path) => {
+    const before = records.read(path);
+    return before !== null && before.revision <= asOf;
+  });
+  let removed = 0;
+  for (const path of present) {
+    run.state.revision += 1;
+    (run.turn as Turn).remove(path);
+    if (request.options.publish && isHeard(path, run)) {
+      publish(run, removal(request, path, 1, run.state.revision, 'each-record'), slice.sequence, removed);
+    }
+    removed += 1;
+  }
+  run.say(() => slice.done(removed, null));
+}
+
+function get(request: DataRequest, run: Run): void {
+  const { pattern } = request;
+  if (pattern !== null && pattern.exact === null) {
+    run.scan(request);
+    return;
+  }
+  const entry = run.state.records.read(pattern?.exact ?? request.path);
+  const reply = new Reply(request);
+  if (pattern === null) reply.entry = entry;
+  else reply.entries = entry === null ? [] : [entry];
+  run.say(reply);
+}
+
+function subscribe(request: SubscribeRequest, run: Run): void {
+  const { subscription, initial, session } = request;
+  const { state } = run;
+  // The connection went away while this was waiting: nobody would ever end the subscription.
+  if (session.closed) return;
+  if (subscription.durable !== null) {
+    state.durables.subscribe(subscription.durable, subscription, (run.turn as Turn).batch);
+  } else {
+    state.router.subscribe(subscription);
+  }
+  session.subscriptions.add(subscription);
+  if (initial !== null && initial.exact === null) {
+    subscription.held = new Ring(session.outbound.limits.closeItems);
+    run.scan(request);
+    return;
+  }
+  const reply = new Reply(request);
+  if (initial !== null) {
+    const entry = state.records.read(initial.exact as string);
+    reply.entries = entry === null ? [] : [entry];
+  }
+  run.say(reply);
+}
+
+function unsubscribe(request: SubscribeRequest, run: Run): void {
+  const { subscription, session } = request;
+  const reply = new Reply(request);
+  if (!subscription.closed) {
+    reply.count = 1;
+    if (subscription.durable !== null) {
+      run.state.durables.unsubscribe(subscription.durable, subscription, (run.turn as Turn).batch);
+    } else {
+      endSubscription(subscription, run.state.router);
+    }
+    session.subscriptions.delete(subscription);
+  }
+  run.say(reply);
+}
+
+/** Ends a subscription that does not outlive its connection. */
+export function endSubscription(subscription: SubscribeRequest['subscription'], router: Router): void {
+  subscription.closed = true;
+  subscription.held = null;
+  router.unsubscribe(subscription);
+}
+
+function durable(request: DurableRequest, run: Run): void {
+  const { command, session } = request;
+  switch (command.type) {
+    case 'open':
+      return open(request, command.key, command.clean, run);
+    case 'will':
+      changeWill(request, command.will, run);
+      break;
+    case 'fireWill':
+      fireWill(request, command.key ?? session.id, run);
+      break;
+    default:
+      changeQueue(request, session.durable, run);
+  }
+  run.say(new Reply(request));
+}
+
+function open(request: DurableRequest, key: string, clean: boolean, run: Run): void {
+  const { session } = request;
+  const { durables } = run.state;
+  const reply = new Reply(request);
+  const kept = durables.sessions.get(key);
+  const previous = kept?.session ?? null;
+  if (clean) {
+    if (kept !== undefined) durables.drop(kept, (run.turn as Turn).batch);
+  } else {
+    reply.present = kept !== undefined;
+    reply.durable = kept ?? durables.create(request.sequence, key, (run.turn as Turn).batch);
+    if (!session.closed) {
+      durables.attach(reply.durable, session);
+      session.durable = reply.durable;
+    }
+  }
+  if (previous !== null && previous !== session) {
+    previous.durable = null;
+    previous.close(new ConnectionError('TAKEN_OVER', 'another connection with the same client id took the session over'));
+  }
+  run.say(reply);
+}
+
+function changeQueue(request: DurableRequest, durableSession: DurableSession | null, run: Run): void {
+  const { command, session } = request;
+  const { durables } = run.state;
+  if (durableSession === null) {
+    if (command.type === 'forget') session.received?.delete(command.onceId);
+    return;
+  }
+  const { batch } = run.turn as Turn;
+  if (command.type === 'acknowledge') {
+    durables.dequeue(durableSession, command.number, batch);
+  } else if (command.type === 'release') {
+    const message = durableSession.queue.get(command.number);
+    if (message !== undefined) durables.release(durableSession, message, batch);
+  } else if (command.type === 'forget') {
+    durables.forgetOnce(durableSession, command.onceId, batch);
+  }
+}
+
+function changeWill(request: DurableRequest, will: Will | null, run: Run): void {
+  const { session } = request;
+  if (run.turn === null) return;
+  const { batch } = run.turn;
+  if (will === null) run.state.durables.dropWill(session.id, batch);
+  else run.state.durables.keepWill(session.id, encodeWill(will, request.time, session.identity.name), batch);
+}
+
+/** The will's own change and its removal from the store are in one batch, so that it is published once. */
+function fireWill(request: DurableRequest, key: string, run: Run): void {
+  const { state } = run;
+  const bytes = state.durables.wills.get(key);
+  if (bytes === undefined) return;
+  const { will } = decodeWill(bytes, state.formats);
+  const op = will.remove ? 'remove' : 'set';
+  const fired = new DataRequest(op, request.session, request.id, will.path, null, will.payload, will.options, false, 0, null);
+  fired.time = request.time;
+  fired.sequence = request.sequence;
+  state.durables.dropWill(key, (run.turn as Turn).batch);
+  if (will.remove) remove(fired, run);
+  else set(fired, run);
+}
+
+/** Notes whom the publication concerns, and queues it for durable sessions in the same batch. */
+export function publish(run: Run, publication: Publication, sequence: number, index: number): void {
+  const match = run.state.router.match(publication.path);
+  publication.match = match;
+  if (match.durable.length > 0 && publication.qos > 0 && publication.audience !== 'each-request' && run.turn !== null) {
+    queueForDurables(run, publication, sequence * 1024 + index);
+  }
+  run.say(publication);
+}
+
+function queueForDurables(run: Run, publication: Publication, number: number): void {
+  const { durables, queueLimits, queueDropped } = run.state;
+  publication.number = number;
+  const levels = new Map<DurableSession, Qos>();
+  for (const { durable: owner, options } of run.state.router.match(publication.path).durable) {
+    if (owner === null || (publication.action === 'set' ? !options.sets : !options.removes)) continue;
+    if (options.noLocal && owner.session?.id === publication.origin) continue;
+    const qos = options.qos < publication.qos ? options.qos : publication.qos;
+    const known = levels.get(owner);
+    if (known === undefined || known < qos) levels.set(owner, qos);
+  }
+  for (const [owner, qos] of levels) {
+    if (qos === 0) continue;
+    const full = owner.queue.size >= queueLimits.maxMessages || owner.queueBytes + publication.size > queueLimits.maxBytes;
+    if (full || durables.enqueue(owner, publication, qos, (run.turn as Turn).batch) === null) queueDropped.add();
+  }
+}

@@ -1,0 +1,59 @@
+// Records: the entries as operations see them. What a turn changed hides what is being committed, that hides the cache,
+// and the cache hides the store.
+
+import { LRUCache } from 'lru-cache';
+import type { Formats } from './adapter.js';
+import { decodeEntry, type Entry } from './entry.js';
+import { SECTION, type Store } from './store/store.js';
+
+const ENTRY_OVERHEAD_BYTES = 256;
+
+/** Changed entries by path; null: removed. */
+export type View = Map<string, Entry | null>;
+
+export class Records {
+  #cache: LRUCache<string, Entry>;
+  /** Changes of the turn that is being executed. */
+  executing: View | null = null;
+  /** Changes that are being written. */
+  committing: View | null = null;
+
+  constructor(
+    private readonly store: Store,
+    private readonly formats: Formats,
+    cacheMaxBytes: number,
+  ) {
+    this.#cache = new LRUCache({
+      maxSize: cacheMaxBytes,
+      sizeCalculation: (entry) => ENTRY_OVERHEAD_BYTES + entry.path.length * 2 + entry.payload.size,
+    });
+  }
+
+  /** Throws StoreDamage or StoreFailure. */
+  read(path: string): Entry | null {
+    const executing = this.executing?.get(path);
+    if (executing !== undefined) return executing;
+    const committing = this.committing?.get(path);
+    if (committing !== undefined) return committing;
+    const cached = this.#cache.get(path);
+    if (cached !== undefined) return cached;
+    const bytes = this.store.read(SECTION.record, path);
+    if (bytes === undefined) return null;
+    const entry = decodeEntry(path, bytes, this.formats.byId);
+    this.#cache.set(path, entry);
+    return entry;
+  }
+
+  /** The view is what the store holds now. */
+  committed(view: View): void {
+    for (const [path, entry] of view) {
+      if (entry === null) this.#cache.delete(path);
+      else this.#cache.set(path, entry);
+    }
+  }
+
+  /** The store may differ from what was last read of it. */
+  forget(): void {
+    this.#cache.clear();
+  }
+}

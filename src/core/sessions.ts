@@ -1,0 +1,146 @@
+// Sessions: the registry of open sessions. Delivers into their outbound queues, flushes the touched ones once a turn,
+// and ends those that read too slowly.
+
+import type { Clock, Log } from './adapter.js';
+import type { Counter, Counters } from './counters.js';
+import { ConnectionError } from './errors.js';
+import type { Outbound } from './message.js';
+import type { Session } from './session.js';
+import type { Subscription } from './subscription.js';
+
+const SLOW_CHECK_MS = 1_000;
+
+export class Sessions {
+  #open = new Set<Session>();
+  #touched: Session[] = [];
+  /** Sessions whose outbound queue is above `slowBytes`. */
+  #slow = new Set<Session>();
+  /** Sessions in an episode of dropping. */
+  #dropping = new Set<Session>();
+  #timer: NodeJS.Timeout | null = null;
+  #dropped: Counter;
+  #slowClosed: Counter;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly log: Log,
+    counters: Counters,
+  ) {
+    this.#dropped = counters.counter('outbound_dropped_total', 'QoS 0 publications dropped because the receiver was slow');
+    this.#slowClosed = counters.counter('slow_consumers_closed_total', 'Connections ended because they read too slowly');
+    counters.gauge('sessions', 'Open sessions', () => this.#open.size);
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Session> {
+    return this.#open.values();
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#checkSlow(), SLOW_CHECK_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  open(session: Session): void {
+    this.#open.add(session);
+  }
+
+  /** False if it was closed before. */
+  close(session: Session): boolean {
+    if (session.closed) return false;
+    session.closed = true;
+    this.#open.delete(session);
+    this.#slow.delete(session);
+    this.#dropping.delete(session);
+    session.outbound.clear();
+    return true;
+  }
+
+  /** `qos` 0 marks what may be dropped for a slow receiver. */
+  push(session: Session, message: Outbound, subscription: Subscription | null, qos: number): void {
+    if (session.closed) return;
+    const { outbound } = session;
+    if (qos === 0 && outbound.bytes > outbound.limits.dropBytes) {
+      this.#drop(session);
+      return;
+    }
+    outbound.push(message, subscription);
+    if (!session.touched) {
+      session.touched = true;
+      this.#touched.push(session);
+    }
+  }
+
+  flush(): void {
+    const touched = this.#touched;
+    if (touched.length === 0) return;
+    this.#touched = [];
+    for (const session of touched) {
+      session.touched = false;
+      if (!session.closed) this.#flush(session);
+    }
+  }
+
+  #flush(session: Session): void {
+    try {
+      session.flush();
+    } catch (error) {
+      this.log.error({ err: error, session: session.id, adapter: session.adapter }, 'flush failed: ending the connection');
+      session.close(null);
+      return;
+    }
+    const { outbound } = session;
+    if (outbound.bytes <= outbound.limits.slowBytes) {
+      if (session.slowSince !== 0) this.#recovered(session);
+    } else if (outbound.overflown) {
+      this.#closeSlow(session);
+    } else if (session.slowSince === 0) {
+      session.slowSince = Math.max(1, this.clock.monotonic());
+      this.#slow.add(session);
+    }
+  }
+
+  #drop(session: Session): void {
+    this.#dropped.add();
+    if (this.#dropping.has(session)) return;
+    this.#dropping.add(session);
+    this.#slow.add(session);
+    this.log.warn(
+      { session: session.id, adapter: session.adapter, waitingBytes: session.outbound.bytes },
+      'receiver is slow: dropping QoS 0 publications for it',
+    );
+  }
+
+  #recovered(session: Session): void {
+    session.slowSince = 0;
+    if (!this.#dropping.has(session)) this.#slow.delete(session);
+  }
+
+  #checkSlow(): void {
+    const now = this.clock.monotonic();
+    for (const session of this.#slow) {
+      const { bytes, limits } = session.outbound;
+      if (bytes <= limits.dropBytes) this.#dropping.delete(session);
+      if (bytes <= limits.slowBytes) this.#recovered(session);
+      else if (session.slowSince !== 0 && now - session.slowSince >= limits.slowMs) this.#closeSlow(session);
+    }
+  }
+
+  #closeSlow(session: Session): void {
+    this.#slowClosed.add();
+    const { outbound } = session;
+    this.log.warn(
+      { session: session.id, adapter: session.adapter, waitingBytes: outbound.bytes, waitingMessages: outbound.length },
+      'receiver is too slow: ending the connection',
+    );
+    session.close(new ConnectionError('SLOW_CONSUMER', `${outbound.bytes} bytes were waiting to be read`));
+  }
+}
