@@ -427,6 +427,7 @@ export class Engine {
     const backlog = session.backlog;
     session.backlog = null;
     if (backlog !== null) {
+      this.#now = this.#parts.clock.now();
       for (let next = backlog.shift(); next !== undefined; next = backlog.shift()) this.#take(next, null);
     }
     this.#inbound.resumePaused();

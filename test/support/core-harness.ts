@@ -1,0 +1,239 @@
+// An engine over a store whose writes can be held back or failed, and sessions that write down what they are given.
+
+import { randomUUID } from 'node:crypto';
+import { OPEN_ACCESS } from '../../src/core/access.js';
+import type { AdapterContext, Formats, Log } from '../../src/core/adapter.js';
+import { Counters } from '../../src/core/counters.js';
+import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.js';
+import { Engine } from '../../src/core/engine.js';
+import type { ConnectionError } from '../../src/core/errors.js';
+import { binary, json, raw } from '../../src/core/formats.js';
+import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
+import {
+  type DataOptions,
+  DataRequest,
+  type DurableCommand,
+  DurableRequest,
+  type Outbound,
+  type Publication,
+  type Reply,
+  type Request,
+  STORED,
+  SubscribeRequest,
+  UNSTORED,
+} from '../../src/core/message.js';
+import { OUTBOUND_LIMITS, type OutboundLimits } from '../../src/core/outbound-queue.js';
+import { type Dialect, parsePattern } from '../../src/core/pattern.js';
+import { Payload, type Value } from '../../src/core/payload.js';
+import { SCAN_LIMITS } from '../../src/core/scans.js';
+import { Session } from '../../src/core/session.js';
+import { type Durability, StoreFailure, type StoreState, type WriteBatch } from '../../src/core/store/store.js';
+import { Subscription, type SubscriptionOptions } from '../../src/core/subscription.js';
+import { MemoryStore } from './memory-store.js';
+
+export const formats: Formats = {
+  json,
+  raw,
+  binary,
+  msgpack: { ...json, id: 2, name: 'msgpack' },
+  byId: new Map([json, raw, binary].map((format) => [format.id, format])),
+};
+
+export const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => SILENT };
+
+/** Writes wait while `held`; a `failure` is thrown by the next write instead. */
+export class GateStore extends MemoryStore {
+  held = false;
+  failure: Error | null = null;
+  writes = 0;
+  #release: (() => void) | null = null;
+
+  override async write(batch: WriteBatch, state: StoreState): Promise<void> {
+    this.writes += 1;
+    if (this.held) await new Promise<void>((resolve) => (this.#release = resolve));
+    if (this.failure !== null) {
+      const failure = this.failure;
+      this.failure = null;
+      throw new StoreFailure('no space left on device', { cause: failure });
+    }
+    await super.write(batch, state);
+  }
+
+  release(): void {
+    this.held = false;
+    this.#release?.();
+    this.#release = null;
+  }
+}
+
+export interface Heard {
+  readonly publication: Publication;
+  readonly subscription: Subscription;
+}
+
+export class TestSession extends Session {
+  readonly replies: Reply[] = [];
+  readonly heard: Heard[] = [];
+  /** Replies and publications in the order in which they came. */
+  readonly log: string[] = [];
+  closedWith: ConnectionError | null | undefined;
+  stalled = false;
+  pauses = 0;
+  flushes = 0;
+
+  constructor(
+    readonly context: AdapterContext,
+    ordered: boolean,
+    limits: OutboundLimits = OUTBOUND_LIMITS,
+  ) {
+    super(randomUUID(), 'test', ordered, limits);
+    context.openSession(this);
+  }
+
+  override flush(): void {
+    this.flushes += 1;
+    if (this.stalled) return;
+    for (let next = this.outbound.peek(); next !== undefined; next = this.outbound.peek()) {
+      const subscription = this.outbound.peekSubscription();
+      this.outbound.shift();
+      this.#note(next, subscription);
+    }
+  }
+
+  #note(message: Outbound, subscription: Subscription | null): void {
+    if (message.kind === 'reply') {
+      this.replies.push(message);
+      this.log.push(`reply ${String(message.request.id)}${message.error === null ? '' : ` ${message.error.code}`}`);
+    } else {
+      this.heard.push({ publication: message, subscription: subscription as Subscription });
+      this.log.push(`${message.action} ${message.path} ${JSON.stringify(message.payload?.value() ?? null)}`);
+    }
+  }
+
+  override get bufferedBytes(): number {
+    return 0;
+  }
+  override pauseReading(): void {
+    this.pauses += 1;
+  }
+  override resumeReading(): void {}
+  override close(error: ConnectionError | null): void {
+    this.closedWith = error;
+    this.context.closeSession(this, error);
+  }
+
+  #nextId = 0;
+  submit(request: Request): Promise<Reply> {
+    this.context.submit(request);
+    return until(() => this.replies.find((reply) => reply.request === request));
+  }
+  set(path: string, value: Value, options: Partial<DataOptions> = {}, id: string | number = ++this.#nextId): Promise<Reply> {
+    return this.submit(this.setRequest(path, value, options, id));
+  }
+  setRequest(path: string, value: Value, options: Partial<DataOptions> = {}, id: string | number = ++this.#nextId, onceId = 0): DataRequest {
+    const payload = Payload.fromValue(value, formats.json);
+    return new DataRequest('set', this, id, path, null, payload, { ...STORED, ...options }, true, onceId, null);
+  }
+  emit(path: string, value: Value, options: Partial<DataOptions> = {}, id: string | number = ++this.#nextId): Promise<Reply> {
+    return this.set(path, value, { ...UNSTORED, ...options }, id);
+  }
+  get(path: string, id: string | number = ++this.#nextId): Promise<Reply> {
+    return this.submit(new DataRequest('get', this, id, path, null, null, STORED, true, 0, null));
+  }
+  find(pattern: string, options: Partial<DataOptions> = {}, id: string | number = ++this.#nextId): Promise<Reply> {
+    return this.submit(new DataRequest('get', this, id, '', parsePattern(pattern, 'glob'), null, { ...STORED, ...options }, true, 0, null));
+  }
+  remove(path: string, id: string | number = ++this.#nextId): Promise<Reply> {
+    return this.submit(new DataRequest('remove', this, id, path, null, null, STORED, true, 0, null));
+  }
+  removeAll(pattern: string, id: string | number = ++this.#nextId): Promise<Reply> {
+    return this.submit(new DataRequest('remove', this, id, '', parsePattern(pattern, 'glob'), null, STORED, true, 0, null));
+  }
+  subscription(pattern: string, dialect: Dialect = 'glob', options: Partial<SubscriptionOptions> = {}): Subscription {
+    const full: SubscriptionOptions = { sets: true, removes: true, removals: 'each-record', qos: 1, noLocal: false, ...options };
+    const keep = full.qos > 0 ? this.durable : null;
+    return new Subscription(this, keep, parsePattern(pattern, dialect), full, pattern);
+  }
+  subscribe(
+    pattern: string,
+    dialect: Dialect = 'glob',
+    options: Partial<SubscriptionOptions> = {},
+    initial = false,
+    id: string | number = ++this.#nextId,
+  ): Promise<Reply> {
+    const subscription = this.subscription(pattern, dialect, options);
+    return this.submit(new SubscribeRequest('subscribe', this, id, subscription, initial ? subscription.pattern : null, null));
+  }
+  unsubscribe(subscription: Subscription, id: string | number = ++this.#nextId): Promise<Reply> {
+    return this.submit(new SubscribeRequest('unsubscribe', this, id, subscription, null, null));
+  }
+  durably(command: DurableCommand, id: string | number = ++this.#nextId): Promise<Reply> {
+    return this.submit(new DurableRequest(this, id, command, null));
+  }
+}
+
+/** Waits turn by turn until `fact` is there. */
+export async function until<T>(fact: () => T | undefined | false | null, turns = 20_000): Promise<T> {
+  for (let i = 0; i < turns; i++) {
+    const value = fact();
+    if (value !== undefined && value !== false && value !== null) return value;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+  throw new Error(`did not come true in ${turns} turns: ${fact.toString()}`);
+}
+
+/** Lets everything that can happen without outside help happen. */
+export async function settled(turns = 20): Promise<void> {
+  for (let i = 0; i < turns; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+export interface Harness {
+  readonly engine: Engine;
+  readonly store: GateStore;
+  readonly counters: Counters;
+  readonly clock: { time: number; mono: number };
+  session(ordered?: boolean, limits?: OutboundLimits): TestSession;
+  stop(): Promise<void>;
+}
+
+export interface HarnessOptions {
+  readonly store?: GateStore;
+  readonly durability?: Durability;
+  readonly queue?: QueueLimits;
+  readonly inbound?: InboundLimits;
+}
+
+export async function startEngine(options: HarnessOptions = {}): Promise<Harness> {
+  const store = options.store ?? new GateStore();
+  const counters = new Counters();
+  const clock = { time: 1_700_000_000_000, mono: 1 };
+  const engine = new Engine({
+    store,
+    durability: options.durability ?? 'sync',
+    formats,
+    access: OPEN_ACCESS,
+    clock: { now: () => clock.time, monotonic: () => clock.mono },
+    log: SILENT,
+    counters,
+    limits: {
+      inbound: options.inbound ?? INBOUND_LIMITS,
+      queue: options.queue ?? QUEUE_LIMITS,
+      scan: SCAN_LIMITS,
+      cacheBytes: 1024 * 1024,
+    },
+  });
+  await engine.start();
+  const context = engine.context({
+    node: { id: randomUUID(), name: 'test', version: '0', startedAt: 0 },
+    log: SILENT,
+    http: { upgrade() {}, request() {} },
+  });
+  return {
+    engine,
+    store,
+    counters,
+    clock,
+    session: (ordered = false, limits) => new TestSession(context, ordered, limits),
+    stop: () => engine.stop(),
+  };
+}
