@@ -1,4 +1,5 @@
-// MemoryStore: the Store contract over a sorted map. The second implementation of the contract; loses everything with the process.
+// MemoryStore: the Store contract over a sorted map. The second implementation of the contract; a MemoryDisk outlives
+// the store that was opened on it, as a directory would, and is lost with the process.
 
 import {
   type Range,
@@ -15,73 +16,113 @@ type Change = readonly [key: string, value: Uint8Array | null];
 
 class MemoryBatch implements WriteBatch {
   readonly changes: Change[] = [];
+
   get length(): number {
     return this.changes.length;
   }
+
   put(section: Section, key: string, value: Uint8Array): void {
     this.changes.push([section + key, value]);
   }
+
   delete(section: Section, key: string): void {
     this.changes.push([section + key, null]);
   }
 }
 
+export class MemoryDisk {
+  readonly rows = new Map<string, Uint8Array>();
+  state: StoreState = { batch: 0, revision: 0, applied: 0 };
+}
+
 export class MemoryStore implements Store {
-  #rows = new Map<string, Uint8Array>();
-  #state: StoreState = { batch: 0, revision: 0, applied: 0 };
+  #open = false;
   #broken = false;
+  #failNext = false;
+
+  constructor(readonly disk = new MemoryDisk()) {}
 
   async open(): Promise<StoreState> {
-    return this.#state;
-  }
-  async close(): Promise<void> {}
-  async reopen(): Promise<StoreState> {
+    this.#open = true;
     this.#broken = false;
-    return this.#state;
+    return this.disk.state;
   }
+
+  async close(): Promise<void> {
+    this.#open = false;
+  }
+
+  async reopen(): Promise<StoreState> {
+    return this.open();
+  }
+
   read(section: Section, key: string): Uint8Array | undefined {
-    return this.#rows.get(section + key);
+    this.#mustBeOpen();
+    return this.disk.rows.get(section + key);
   }
+
   batch(): WriteBatch {
     return new MemoryBatch();
   }
 
+  /** The next write changes nothing and fails, as on a full disk. */
+  failNextWrite(): void {
+    this.#failNext = true;
+  }
+
   async write(batch: WriteBatch, state: StoreState): Promise<void> {
-    if (this.#broken) throw new StoreFailure('the store must be reopened after a failed write');
-    if (state.batch !== this.#state.batch + 1) {
+    this.#mustBeOpen();
+    if (this.#broken) throw new StoreFailure('the store failed and accepts nothing until it is reopened');
+    if (state.batch !== this.disk.state.batch + 1) {
+      throw new RangeError(`batch ${state.batch} does not follow batch ${this.disk.state.batch}`);
+    }
+    if (this.#failNext) {
+      this.#failNext = false;
       this.#broken = true;
-      throw new StoreFailure(`batch ${state.batch} does not follow ${this.#state.batch}`);
+      throw new StoreFailure('the disk is full, as a test asked for');
     }
     for (const [key, value] of (batch as MemoryBatch).changes) {
-      if (value === null) this.#rows.delete(key);
-      else this.#rows.set(key, Uint8Array.from(value));
+      if (value === null) this.disk.rows.delete(key);
+      else this.disk.rows.set(key, Uint8Array.from(value));
     }
-    this.#state = state;
+    this.disk.state = { batch: state.batch, revision: state.revision, applied: state.applied };
   }
 
   scan(range: Range, sliceRows: number): StoreScan {
+    this.#mustBeOpen();
     const rows = this.dump()
       .filter(([key]) => key[0] === range.section)
       .map(([key, value]): StoreRow => ({ key: key.slice(1), value }))
-      .filter(({ key }) => (range.gte === undefined || key >= range.gte) && (range.lt === undefined || key < range.lt));
+      .filter(({ key }) => range.gte === undefined || compareKeys(key, range.gte) >= 0)
+      .filter(({ key }) => range.lt === undefined || compareKeys(key, range.lt) < 0);
     let at = 0;
     return {
       next: async () => {
         at += sliceRows;
         return rows.slice(at - sliceRows, at);
       },
-      close: async () => {},
+      close: async () => {
+        at = rows.length;
+      },
     };
   }
 
   async size(): Promise<number> {
     let size = 0;
-    for (const [key, value] of this.#rows) size += key.length + value.length;
+    for (const [key, value] of this.disk.rows) size += key.length + value.length;
     return size;
   }
 
   /** Everything, in the byte order of the keys. */
   dump(): [string, Uint8Array][] {
-    return [...this.#rows].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    return [...this.disk.rows].sort(([a], [b]) => compareKeys(a, b));
   }
+
+  #mustBeOpen(): void {
+    if (!this.#open) throw new StoreFailure('the store is not open');
+  }
+}
+
+function compareKeys(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

@@ -13,11 +13,16 @@ export const SECTION = {
   message: 'b',
   /** w<session key> → the will of a connected session */
   will: 'w',
+  /** m<name> → what there is once: the node's id and the like */
+  meta: 'm',
 } as const;
 
 export type Section = (typeof SECTION)[keyof typeof SECTION];
 
-/** Keys from `gte` (inclusive) to `lt` (exclusive) of one section, or all of it; keys are without the section. */
+/**
+ * Keys from `gte` (inclusive) to `lt` (exclusive) of one section, or all of it; keys are without the section.
+ * The order of keys is that of their code points (which is that of their UTF-8 bytes), not of JavaScript's `<`.
+ */
 export interface Range {
   readonly section: Section;
   readonly gte?: string;
@@ -61,7 +66,7 @@ export interface Store {
   /** The value as of the last completed write; undefined when absent. Does not wait. */
   read(section: Section, key: string): Uint8Array | undefined;
   /**
-   * Rows in key order, in slices of at most `sliceRows`, all from the moment of this call.
+   * Rows in key order, in slices of at most `sliceRows` (fewer when rows are long), all from the moment of this call.
    * The caller must finish or `close` it.
    */
   scan(range: Range, sliceRows: number): StoreScan;
