@@ -1,0 +1,148 @@
+// Haven messages (arrays behind a length prefix) and the Haven loads.
+
+import { Packr } from 'msgpackr';
+import { Connection, FrameRing } from './connection.mjs';
+
+const packr = new Packr({ useRecords: false });
+const CONNECT = 0x01;
+const DATA = 0x02;
+const READ = 0x01;
+const WRITE = 0x03;
+const READ_WRITE = 0x0c;
+const DATA_OK = 0x14;
+const MAGIC = 0xdecafbad;
+const KEYS = 1024;
+
+function frame(value) {
+  const body = packr.pack(value);
+  const head = Buffer.alloc(4);
+  head.writeUInt32BE(body.length);
+  return Buffer.concat([head, body]);
+}
+
+const frameLength = (bytes) => (bytes.length >= 4 && bytes.length >= 4 + bytes.readUInt32BE(0) ? 4 + bytes.readUInt32BE(0) : 0);
+
+async function receive(connection) {
+  return packr.unpack((await connection.receive(frameLength)).subarray(4));
+}
+
+export async function openHaven(port) {
+  const connection = await Connection.open(port);
+  connection.write(frame([CONNECT, MAGIC, 1]));
+  const answer = await receive(connection);
+  if (answer[0] !== 1) throw new Error(`connection refused: ${JSON.stringify(answer)}`);
+  return connection;
+}
+
+const writeOf = (prefix, payload) => (index) => frame([DATA, WRITE, READ_WRITE, null, `${prefix}/${1000 + index}`, payload.toString('latin1')]);
+const readOf = (prefix) => (index) => frame([DATA, READ, READ_WRITE, null, `${prefix}/${1000 + index}`, null]);
+
+/** Counts length-prefixed messages in a stream. */
+class PrefixCounter {
+  #head = 0;
+  #headSize = 0;
+  #skip = 0;
+
+  push(buffer, size) {
+    let at = 0;
+    let n = 0;
+    while (at < size) {
+      if (this.#skip > 0) {
+        const step = Math.min(this.#skip, size - at);
+        this.#skip -= step;
+        at += step;
+        if (this.#skip === 0) n += 1;
+        continue;
+      }
+      this.#head = this.#head * 256 + buffer[at];
+      this.#headSize += 1;
+      at += 1;
+      if (this.#headSize === 4) {
+        this.#skip = this.#head;
+        this.#head = 0;
+        this.#headSize = 0;
+      }
+    }
+    return n;
+  }
+}
+
+async function once(connection, frames) {
+  connection.write(frames[0]);
+  const answer = await receive(connection);
+  if (answer[0] !== DATA_OK) throw new Error(`refused: ${JSON.stringify(answer)}`);
+  await new Promise((resolve, reject) => {
+    let left = frames.length;
+    const counter = new PrefixCounter();
+    connection.onFault = reject;
+    connection.handle((buffer, size) => {
+      left -= counter.push(buffer, size);
+      if (left === 0) resolve();
+    });
+    connection.write(Buffer.concat(frames));
+  });
+  return answer;
+}
+
+async function requests(meter, { port, window, connections = 1 }, prepare) {
+  const all = [];
+  for (let index = 0; index < connections; index += 1) {
+    const connection = await openHaven(port);
+    all.push(connection);
+    const ring = new FrameRing(await prepare(connection, index));
+    connection.onFault = (error) => meter.fail(error);
+    const lane = meter.lane(window, (n) => ring.send(connection, n));
+    const counter = new PrefixCounter();
+    connection.handle((buffer, size) => {
+      const n = counter.push(buffer, size);
+      const now = performance.now();
+      meter.received(n, now);
+      lane.complete(n, now);
+    });
+  }
+  return all;
+}
+
+const framesOf = (make) => Array.from({ length: KEYS }, (_, index) => make(index));
+
+export function writes(meter, options) {
+  return requests(meter, options, async (connection, index) => {
+    const frames = framesOf(writeOf(`/bench/write/${index}`, options.payload));
+    await once(connection, frames);
+    return frames;
+  });
+}
+
+export function reads(meter, options) {
+  return requests(meter, options, async (connection) => {
+    await once(connection, framesOf(writeOf('/bench/read', options.payload)));
+    const frames = framesOf(readOf('/bench/read'));
+    const answer = await once(connection, frames);
+    if (answer[2] !== options.payload.toString('latin1')) throw new Error(`read ${JSON.stringify(answer)}`);
+    return frames;
+  });
+}
+
+/** Writes `records` records of 64 bytes to distinct paths, at most 1,000 in flight. */
+export async function fill({ port, records, payload }) {
+  const connection = await openHaven(port);
+  await new Promise((resolve, reject) => {
+    const counter = new PrefixCounter();
+    let sent = 0;
+    let answered = 0;
+    const send = (n) => {
+      const frames = [];
+      for (; n > 0 && sent < records; n -= 1, sent += 1) frames.push(writeOf(`/bench/fill/${sent % 100}`, payload)(sent));
+      if (frames.length > 0) connection.write(Buffer.concat(frames));
+    };
+    connection.onFault = reject;
+    connection.handle((buffer, size) => {
+      const n = counter.push(buffer, size);
+      answered += n;
+      if (answered === records) resolve();
+      else send(n);
+    });
+    send(1000);
+  });
+  connection.close();
+}
