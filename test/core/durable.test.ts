@@ -46,7 +46,6 @@ describe('a durable session', () => {
     const [first] = back.session.durable?.queue.keys() ?? [];
     await back.session.durably({ type: 'acknowledge', number: first as number });
     expect(bodies(back.session)).toEqual([1, 2, 3, 4, 'stored']);
-    await writer.emit;
     const hearer = house.session();
     await hearer.emit('t/z', 'live', { qos: 1 });
     expect(back.session.heard.map(({ publication }) => publication.path)).toEqual(['t/z']);
