@@ -74,6 +74,11 @@ export class Payload {
     return this.bytes(this.format);
   }
 
+  /** The body in its own format when that costs nothing: it came so, or was made so before. Else null. */
+  get bytesAtHand(): Uint8Array | null {
+    return this.#bytes;
+  }
+
   /** Bytes for queue accounting: exact when bytes are at hand, else an estimate that never forces a conversion. */
   get size(): number {
     if (this.#bytes !== null) return this.#bytes.length;

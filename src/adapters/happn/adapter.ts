@@ -1,0 +1,276 @@
+// The happn listener: takes websockets under /primus on the HTTP listener, keeps their heartbeats, and ends them at the stop.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import { type Adapter, type AdapterContext, ConnectionError, type Listening } from '../../core/index.js';
+import { jsonText } from './codec.js';
+import { FrameWriter } from './frames.js';
+import { HappnSession, type Host, type Peer } from './session.js';
+import { FIRST_FRAME_LIMITS, FRAME_LIMITS } from './wire.js';
+
+export interface HappnConfig {
+  /** Heartbeats to clients of protocol 4. They call themselves offline after 45 s without one. */
+  readonly pingIntervalMs: number;
+  /** Older clients send heartbeats themselves: a connection that says nothing for this long is ended. */
+  readonly silentMs: number;
+  /** From accept to the first valid request. */
+  readonly firstRequestMs: number;
+  /** From the first to the last byte of one message. */
+  readonly messageMs: number;
+  /** Connections from elsewhere that have not sent a valid request yet: more are refused until some have, or are gone. */
+  readonly maxFresh: number;
+}
+
+export const HAPPN_DEFAULTS: HappnConfig = Object.freeze({
+  pingIntervalMs: 30_000,
+  silentMs: 125_000,
+  firstRequestMs: 10_000,
+  messageMs: 60_000,
+  maxFresh: 1_000,
+});
+
+const PATH = '/primus';
+const SWEEP_MS = 1_000;
+const FRAGMENTS_MAX = 4_096;
+const CLOSE_TIMEOUT_MS = 5_000;
+/** A heartbeat and one extra beat may stay without an answer. */
+const UNANSWERED_MAX = 2;
+/** Of the upgrade's headers, those that a client may see again in the answer to its login. */
+const SHOWN_HEADERS = [
+  'host',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+  'x-forwarded-for',
+  'sec-websocket-extensions',
+  'sec-websocket-key',
+  'sec-websocket-version',
+] as const;
+
+export class HappnAdapter implements Adapter, Host {
+  readonly name = 'happn';
+  readonly writer = new FrameWriter();
+  clusterMembers = 0;
+  readonly #config: HappnConfig;
+  readonly #sessions = new Set<HappnSession>();
+  readonly #server = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: FRAME_LIMITS.maxBytes,
+    maxFragments: FRAGMENTS_MAX,
+    closeTimeout: CLOSE_TIMEOUT_MS,
+    clientTracking: false,
+  } as ConstructorParameters<typeof WebSocketServer>[0]);
+  #context: AdapterContext | null = null;
+  #touched: HappnSession[] = [];
+  /** Sessions from elsewhere without a valid request. */
+  readonly #fresh = new Set<HappnSession>();
+  #accepting = false;
+  #sweep: NodeJS.Timeout | null = null;
+  #beat: NodeJS.Timeout | null = null;
+  #emptied: (() => void) | null = null;
+
+  constructor(config: Partial<HappnConfig> = {}) {
+    this.#config = { ...HAPPN_DEFAULTS, ...config };
+  }
+
+  get context(): AdapterContext {
+    if (this.#context === null) throw new Error('the happn adapter is not started');
+    return this.#context;
+  }
+
+  async start(context: AdapterContext): Promise<Listening | null> {
+    this.#context = context;
+    this.#accepting = true;
+    context.http.upgrade(PATH, true, (request, socket, head) => this.#onUpgrade(request, socket, head));
+    context.http.request(PATH, true, (request, response) => this.#onPrimusRequest(request, response));
+    context.http.request('/ping', false, (_request, response) => answer(response, 200, 'text/plain', 'pong'));
+    context.http.request('/version', false, (_request, response) => {
+      answer(response, 200, 'application/json', jsonText({ version: context.node.version }));
+    });
+    context.counters.gauge('happn_connections', 'Open happn connections', () => this.#sessions.size);
+    const { pingIntervalMs, firstRequestMs } = this.#config;
+    this.#sweep = setInterval(() => this.#onSweep(), Math.min(SWEEP_MS, firstRequestMs / 4));
+    this.#beat = setInterval(() => this.#onBeat(), pingIntervalMs);
+    return null;
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    this.#accepting = false;
+    if (this.#sweep !== null) clearInterval(this.#sweep);
+    if (this.#beat !== null) clearInterval(this.#beat);
+    const open = [...this.#sessions];
+    const goodbye = new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping');
+    for (const session of open) session.close(goodbye);
+    await this.#untilEmpty(deadlineMs);
+    for (const session of this.#sessions) session.destroy();
+  }
+
+  /** Resolves when all sockets are closed, or at the deadline. */
+  async #untilEmpty(deadlineMs: number): Promise<void> {
+    if (this.#sessions.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, deadlineMs);
+      this.#emptied = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  // -------------------------------------------------------------- connections
+
+  #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const elsewhere = !isLoopback(request.socket.remoteAddress ?? '');
+    if (!this.#accepting || (elsewhere && this.#fresh.size >= this.#config.maxFresh)) {
+      socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
+    this.#server.handleUpgrade(request, socket, head, (websocket) => {
+      const session = new HappnSession(this, websocket, socket, describePeer(request));
+      this.#sessions.add(session);
+      if (elsewhere) this.#fresh.add(session);
+      this.context.openSession(session);
+      guardFirstBytes(session, socket);
+      websocket.on('message', (data, isBinary) => session.onMessage(data as Buffer, isBinary));
+      websocket.on('ping', () => session.onWebsocketControl());
+      websocket.on('pong', () => session.onWebsocketControl());
+      websocket.on('error', (error) => {
+        this.context.log.debug({ err: error, session: session.id }, 'a happn connection failed');
+      });
+      websocket.on('close', () => this.#onClose(session));
+      socket.on('drain', () => session.onDrain());
+    });
+  }
+
+  #onClose(session: HappnSession): void {
+    session.onClosed();
+    this.#sessions.delete(session);
+    if (this.#sessions.size === 0 && this.#emptied !== null) this.#emptied();
+  }
+
+  touch(session: HappnSession): void {
+    if (this.#touched.length === 0) setImmediate(this.#flushTouched);
+    this.#touched.push(session);
+  }
+
+  readonly #flushTouched = (): void => {
+    const touched = this.#touched;
+    this.#touched = [];
+    // A second flush of the same session finds nothing to write.
+    for (const session of touched) if (!session.ending) session.flush();
+  };
+
+  settled(session: HappnSession): void {
+    this.#fresh.delete(session);
+  }
+
+  ended(session: HappnSession): void {
+    this.#fresh.delete(session);
+  }
+
+  // -------------------------------------------------------------- heartbeats
+
+  #onBeat(): void {
+    const now = this.context.clock.now();
+    for (const session of this.#sessions) {
+      if (session.ending || session.version.heartbeat !== 'server') continue;
+      if (session.heard) session.unanswered = 0;
+      session.heard = false;
+      if (session.unanswered >= UNANSWERED_MAX) {
+        session.close(new ConnectionError('PEER_SILENT', 'no answer to heartbeats'));
+      } else {
+        session.lastHeardAt = this.context.clock.monotonic();
+        session.sendPing(now);
+      }
+    }
+  }
+
+  #onSweep(): void {
+    const now = this.context.clock.monotonic();
+    for (const session of this.#sessions) {
+      if (session.ending) continue;
+      if (session.fresh) {
+        if (now - session.openedAt > this.#config.firstRequestMs) {
+          session.close(new ConnectionError('CONNECT_TIMEOUT', 'no valid request in time'));
+        }
+        continue;
+      }
+      this.#checkPartial(session, now);
+      if (session.version.heartbeat === 'client') this.#checkSilent(session, now);
+    }
+  }
+
+  #checkSilent(session: HappnSession, now: number): void {
+    if (session.heard) {
+      session.heard = false;
+      session.lastHeardAt = now;
+    } else if (now - session.lastHeardAt > this.#config.silentMs) {
+      session.close(new ConnectionError('PEER_SILENT', 'no sign of life'));
+    }
+  }
+
+  /** A message that trickles in is given up after a while. */
+  #checkPartial(session: HappnSession, now: number): void {
+    if (!session.isPartial()) session.partialSince = 0;
+    else if (session.partialSince === 0) session.partialSince = now;
+    else if (now - session.partialSince > this.#config.messageMs) {
+      session.close(new ConnectionError('MALFORMED_FRAME', 'a message was not finished in time'));
+    }
+  }
+
+  // -------------------------------------------------------------- plain HTTP
+
+  #onPrimusRequest(request: IncomingMessage, response: ServerResponse): void {
+    const path = (request.url ?? '').split('?', 1)[0];
+    if (path === `${PATH}/spec` && request.method === 'GET') {
+      const { pingIntervalMs } = this.#config;
+      const spec = { pingInterval: pingIntervalMs, pathname: PATH, version: '8.0.9', parser: 'json', transformer: 'websockets' };
+      answer(response, 200, 'application/json', jsonText(spec));
+      return;
+    }
+    response.setHeader('Connection', 'Upgrade');
+    response.setHeader('Upgrade', 'websocket');
+    answer(response, 426, 'text/plain', 'Upgrade Required');
+  }
+}
+
+function answer(response: ServerResponse, status: number, type: string, body: string): void {
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) });
+  response.end(body);
+}
+
+/** A connection that sends much and asks nothing is ended before the websocket has collected a whole frame of it. */
+function guardFirstBytes(session: HappnSession, socket: Duplex): void {
+  let received = 0;
+  const count = (chunk: Buffer): void => {
+    received += chunk.length;
+    if (session.fresh && !session.ending && received > FIRST_FRAME_LIMITS.maxBytes) {
+      session.close(new ConnectionError('FRAME_TOO_LARGE', 'too much before the first valid request'));
+    }
+    if (!session.fresh || session.ending) socket.off('data', count);
+  };
+  socket.on('data', count);
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+}
+
+function describePeer(request: IncomingMessage): Peer {
+  const headers: { [name: string]: string } = {};
+  for (const name of SHOWN_HEADERS) {
+    const value = request.headers[name];
+    if (typeof value === 'string') headers[name] = value;
+  }
+  const socket = request.socket as Socket & { encrypted?: boolean };
+  const secure = socket.encrypted === true;
+  const address = { ip: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''), secure, port: socket.remotePort ?? 0 };
+  return {
+    described:
+      `"headers":${jsonText(headers)},"encrypted":${secure},"address":${jsonText(address)},` +
+      `"url":${jsonText(request.url ?? '')}`,
+    address: `${address.ip}:${address.port}`,
+  };
+}

@@ -1,0 +1,79 @@
+// What differs between the protocol versions that happn clients speak, as data. Nothing else in the adapter asks for a version.
+
+/** How one protocol version looks on the wire. */
+export interface Version {
+  /** The `protocol` field of responses and events. */
+  readonly protocol: string;
+  /** How the wildcards of its subscriptions are meant: `*` as any characters, or as one whole segment. */
+  readonly dialect: 'glob' | 'segments';
+  /** A `sessionId` that came with `configure-session`, `describe` or `login` is echoed. */
+  readonly echoesEarlySessionId: boolean;
+  /** `options.noDataResponse` shortens the answer to a set. */
+  readonly noDataResponse: boolean;
+  /** `initialEmit` is answered with the values, and each value follows as an event. */
+  readonly emitsInitialValues: boolean;
+  /**
+   * `off` says how many listeners of a channel go, by `refCount`, and the channel ends with the last. Else it names a reference;
+   * without one it ends the whole channel, on `*` everything the session has.
+   */
+  readonly countsListeners: boolean;
+  /** Who sends heartbeats. */
+  readonly heartbeat: 'server' | 'client';
+  /** The notice before an intended end carries `{reason}`; else only its own name. */
+  readonly disconnectReason: boolean;
+}
+
+const VERSION_1: Version = Object.freeze({
+  protocol: 'happn_1',
+  dialect: 'glob',
+  echoesEarlySessionId: false,
+  noDataResponse: false,
+  emitsInitialValues: true,
+  countsListeners: true,
+  heartbeat: 'client',
+  disconnectReason: false,
+});
+
+const VERSION_2: Version = Object.freeze({
+  ...VERSION_1,
+  protocol: 'happn_2',
+  emitsInitialValues: false,
+  countsListeners: false,
+  disconnectReason: true,
+});
+
+const VERSION_3: Version = Object.freeze({ ...VERSION_2, protocol: 'happn_3', dialect: 'segments' });
+
+const VERSION_4: Version = Object.freeze({
+  ...VERSION_3,
+  protocol: 'happn_4',
+  echoesEarlySessionId: true,
+  noDataResponse: true,
+  heartbeat: 'server',
+});
+
+/** A session that never sent `configure-session`: a happn 1 or 2 client, or no client library at all. */
+export const UNCONFIGURED: Version = Object.freeze({ ...VERSION_1, protocol: 'happn' });
+
+const BY_NAME: ReadonlyMap<string, Version> = new Map(
+  [UNCONFIGURED, VERSION_1, VERSION_2, VERSION_3, VERSION_4].map((version) => [version.protocol, version]),
+);
+
+/**
+ * The version that a `configure-session` names. Names of the 1.x time (`1.1.0`, `happn_1.3.0`) and unknown `happn…` names
+ * mean version 1; null: not a happn protocol at all.
+ */
+export function versionNamed(name: string): Version | null {
+  const version = BY_NAME.get(name);
+  if (version !== undefined) return version;
+  return name.startsWith('1') || name.startsWith('happn') ? VERSION_1 : null;
+}
+
+/**
+ * Whether a `merge: true` subscription gets the request's own data (client libraries from 13 on) or the record after the
+ * merge (all before, and clients that do not tell their version).
+ */
+export function mergeHearsRequest(clientVersion: string): boolean {
+  const major = Number.parseInt(clientVersion, 10);
+  return Number.isInteger(major) && major >= 13;
+}
