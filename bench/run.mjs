@@ -1,14 +1,14 @@
 // npm run bench: compares this gateway with its peers and writes what it found to bench/results.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { IDLE, START, STEADY } from './lib/loads.mjs';
 import { measureIdle, measureStart, measureSteady } from './lib/measure.mjs';
 import { hottest } from './lib/profile.mjs';
 import { loadText, markdown, surroundings, targetText } from './lib/report.mjs';
-import { addBaseline, missing } from './lib/servers.mjs';
+import { addBaseline, missing, useGateway } from './lib/servers.mjs';
 import { judge } from './lib/targets.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -17,6 +17,7 @@ const HELP = `npm run bench -- [options]
   --peers A,B      servers beside the gateway: happn-3, aedes, mosquitto, ws-echo, redis (default: all installed; "none": no peer)
   --rounds N       counted rounds of each load and server (default 5)
   --seconds S      measured seconds of a round (default 1.5)
+  --main FILE      main file of the gateway's build (default dist/main.js)
   --baseline FILE  main file of another build of the gateway, measured in the same rounds
   --profile        processor profiles of the gateway in bench/profiles, and its hottest functions
   --out NAME       name of the result files (default: date and commit; "none": write no files)
@@ -37,6 +38,7 @@ function options() {
       peers: { type: 'string' },
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '1.5' },
+      main: { type: 'string' },
       baseline: { type: 'string' },
       profile: { type: 'boolean', default: false },
       out: { type: 'string' },
@@ -71,7 +73,8 @@ async function main() {
   const chosen = options();
   if (chosen.help) return console.log(HELP);
   if (chosen.list) return console.log(KINDS.map((load) => `${load.name.padEnd(20)} ${load.title}`).join('\n'));
-  if (chosen.baseline !== undefined) addBaseline(chosen.baseline);
+  if (chosen.main !== undefined) useGateway(resolve(chosen.main));
+  if (chosen.baseline !== undefined) addBaseline(resolve(chosen.baseline));
 
   const run = { ...surroundings(), rounds: chosen.rounds, seconds: chosen.seconds, loads: [], targets: [] };
   const serversOf = chooser(chosen);

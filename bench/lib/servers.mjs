@@ -78,7 +78,6 @@ async function redis(dir) {
 }
 
 const KINDS = {
-  trivium: gateway(join(ROOT, 'dist', 'main.js')),
   'happn-3': script('happn', 'happn-3.mjs', async () => [HAPPN.folder, HAPPN.name, String(await freePort())]),
   aedes: script('mqtt', 'aedes.mjs', () => []),
   'ws-echo': script('happn', 'ws-echo.mjs', () => []),
@@ -86,15 +85,24 @@ const KINDS = {
   redis,
 };
 
+let main = join(ROOT, 'dist', 'main.js');
+KINDS.trivium = gateway(main);
+
+/** Measures the build with this main file instead of that in dist. */
+export function useGateway(file) {
+  main = file;
+  KINDS.trivium = gateway(file);
+}
+
 /** Another build of the gateway (its main file), to compare with under the name `baseline`. */
-export function addBaseline(main) {
-  KINDS.baseline = gateway(main);
+export function addBaseline(file) {
+  KINDS.baseline = gateway(file);
 }
 
 /** What is missing for this server to be started; null: nothing. */
 export function missing(kind) {
   const needed = {
-    trivium: [join(ROOT, 'dist', 'main.js'), 'npm run build'],
+    trivium: [main, 'npm run build'],
     'happn-3': [join(HAPPN.folder, 'node_modules', HAPPN.name), 'npm ci in test/clients/happn3'],
     mosquitto: ['/usr/sbin/mosquitto', 'the Debian package mosquitto'],
     redis: ['/usr/bin/redis-server', 'the Debian package redis-server'],
