@@ -8,9 +8,11 @@ import { type Adapter, type AdapterContext, ConnectionError, type Listening } fr
 import { jsonText } from './codec.js';
 import { FrameWriter } from './frames.js';
 import { HappnSession, type Host, type Peer } from './session.js';
-import { FIRST_FRAME_LIMITS, FRAME_LIMITS } from './wire.js';
+import { FIRST_FRAME_LIMITS, type FrameLimits, frameLimits } from './wire.js';
 
 export interface HappnConfig {
+  /** Largest message that is taken. Clients expect 10 MiB. */
+  readonly maxFrameBytes: number;
   /** Heartbeats to clients of protocol 4. They call themselves offline after 45 s without one. */
   readonly pingIntervalMs: number;
   /** Older clients send heartbeats themselves: a connection that says nothing for this long is ended. */
@@ -24,6 +26,7 @@ export interface HappnConfig {
 }
 
 export const HAPPN_DEFAULTS: HappnConfig = Object.freeze({
+  maxFrameBytes: 10 * 1024 * 1024,
   pingIntervalMs: 30_000,
   silentMs: 125_000,
   firstRequestMs: 10_000,
@@ -33,8 +36,8 @@ export const HAPPN_DEFAULTS: HappnConfig = Object.freeze({
 
 const PATH = '/primus';
 const SWEEP_MS = 1_000;
-const FRAGMENTS_MAX = 4_096;
-const CLOSE_TIMEOUT_MS = 5_000;
+/** Options that the type declarations of the library do not know yet. */
+const NEWER_OPTIONS = Object.freeze({ maxFragments: 4_096, closeTimeout: 5_000 });
 /** A heartbeat and one extra beat may stay without an answer. */
 const UNANSWERED_MAX = 2;
 /** Of the upgrade's headers, those that a client may see again in the answer to its login. */
@@ -51,17 +54,11 @@ const SHOWN_HEADERS = [
 export class HappnAdapter implements Adapter, Host {
   readonly name = 'happn';
   readonly writer = new FrameWriter();
+  readonly limits: FrameLimits;
   clusterMembers = 0;
   readonly #config: HappnConfig;
   readonly #sessions = new Set<HappnSession>();
-  readonly #server = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: false,
-    maxPayload: FRAME_LIMITS.maxBytes,
-    maxFragments: FRAGMENTS_MAX,
-    closeTimeout: CLOSE_TIMEOUT_MS,
-    clientTracking: false,
-  } as ConstructorParameters<typeof WebSocketServer>[0]);
+  readonly #server: WebSocketServer;
   #context: AdapterContext | null = null;
   #touched: HappnSession[] = [];
   /** Sessions from elsewhere without a valid request. */
@@ -73,6 +70,14 @@ export class HappnAdapter implements Adapter, Host {
 
   constructor(config: Partial<HappnConfig> = {}) {
     this.#config = { ...HAPPN_DEFAULTS, ...config };
+    this.limits = frameLimits(this.#config.maxFrameBytes);
+    this.#server = new WebSocketServer({
+      noServer: true,
+      perMessageDeflate: false,
+      maxPayload: this.limits.maxBytes,
+      clientTracking: false,
+      ...NEWER_OPTIONS,
+    });
   }
 
   get context(): AdapterContext {

@@ -2,11 +2,13 @@
 // Knows no sockets and no clock. Answers are put together from texts, so that a body is turned into JSON once for everybody.
 
 import {
+  binaryFromDocument,
   type DataOptions,
   DataRequest,
   documentOf,
   type Entry,
   type Formats,
+  isExactNumber,
   type Meta,
   Payload,
   type Publication,
@@ -115,32 +117,29 @@ export function fieldsOf(value: unknown, name: string): Fields {
 
 const NO_FIELDS: Fields = Object.freeze({});
 
-// Literals that may not come back as they were: long runs of digits, and exponents of three digits.
-const SUSPECT_NUMBER = /\d{16}|[eE]\+?\d{3}/;
-const NUMBER = /-?\d+(\.\d+)?([eE][+-]?\d+)?/y;
+// Literals that may not come back as they were: many digits, and exponents of three digits.
+const SUSPECT_NUMBER = /[\d.]{17}|[eE]\+?\d{3}/;
+const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+const MINUS = 45;
+const ZERO = 48;
+const NINE = 57;
 
-/** Throws INVALID_REQUEST for a whole number that a double cannot hold, or one that is too large for any: never rounded. */
+/** Throws INVALID_REQUEST for a number of which a double loses a digit: it is refused, never rounded. */
 export function checkNumbers(text: string): void {
   if (!SUSPECT_NUMBER.test(text)) return;
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) {
       at = endOfString(text, at);
-    } else if (code === 45 || (code >= 48 && code <= 57)) {
+    } else if (code === MINUS || (code >= ZERO && code <= NINE)) {
       NUMBER.lastIndex = at;
-      const literal = NUMBER.exec(text);
-      if (literal === null) return;
-      checkNumber(literal);
-      at += literal[0].length - 1;
+      const literal = NUMBER.exec(text)?.[0] ?? '';
+      if (!isExactNumber(literal)) {
+        throw new RequestError('INVALID_REQUEST', `the number ${literal.slice(0, 40)} cannot be kept exactly`);
+      }
+      at += literal.length - 1;
     }
   }
-}
-
-function checkNumber([literal, fraction, exponent]: RegExpExecArray): void {
-  const number = Number(literal);
-  const whole = fraction === undefined && exponent === undefined;
-  if (Number.isFinite(number) && (!whole || Number.isSafeInteger(number) || BigInt(number) === BigInt(literal as string))) return;
-  throw new RequestError('INVALID_REQUEST', `the number ${(literal as string).slice(0, 40)} cannot be kept exactly`);
 }
 
 // ---------------------------------------------------------------- in: from frame to request
@@ -201,7 +200,7 @@ function decodeData(data: unknown, formats: Formats): Payload {
   if (data === undefined) return Payload.fromValue({}, formats.json);
   if (!isFields(data)) return Payload.fromValue(data as Value, formats.json);
   if (data.$binary !== undefined) {
-    const bytes = binaryOf(data);
+    const bytes = binaryFromDocument(data as Value);
     if (bytes !== null) return Payload.fromBytes(bytes, formats.binary);
   }
   if (Object.hasOwn(data, '_meta')) {
@@ -209,16 +208,6 @@ function decodeData(data: unknown, formats: Formats): Payload {
     return Payload.fromValue(rest as Value, formats.json);
   }
   return Payload.fromValue(data as Value, formats.json);
-}
-
-/** The bytes of exactly `{"$binary":{"base64":"…","subType":"00"}}`; null for every other object. */
-function binaryOf(data: Fields): Uint8Array | null {
-  const binary = data.$binary;
-  if (Object.keys(data).length !== 1 || !isFields(binary) || Object.keys(binary).length !== 2) return null;
-  const { base64, subType } = binary;
-  if (typeof base64 !== 'string' || subType !== '00') return null;
-  const bytes = Buffer.from(base64, 'base64');
-  return bytes.toString('base64') === base64 ? bytes : null;
 }
 
 function withMeta(base: DataOptions, meta: unknown): DataOptions {

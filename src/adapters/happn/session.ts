@@ -25,7 +25,7 @@ import * as codec from './codec.js';
 import { type FrameWriter, textFrame } from './frames.js';
 import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, queryPattern, segmentsBelow } from './paths.js';
 import { mergeHearsRequest, UNCONFIGURED, type Version, versionNamed } from './versions.js';
-import { CONTROL, FIRST_FRAME_LIMITS, type Fields, type Frame, FRAME_LIMITS, MESSAGES, SERVER_CLOSE_FRAME } from './wire.js';
+import { CONTROL, FIRST_FRAME_LIMITS, type Fields, type Frame, type FrameLimits, MESSAGES, SERVER_CLOSE_FRAME } from './wire.js';
 
 /** Draining stops while the socket holds more than this. */
 const HIGH_WATER_BYTES = 1024 * 1024;
@@ -36,6 +36,7 @@ const COOKIE_NAME = 'happn_token';
 export interface Host {
   readonly context: AdapterContext;
   readonly writer: FrameWriter;
+  readonly limits: FrameLimits;
   /** Calls `flush` soon, once. */
   touch(session: HappnSession): void;
   /** The session has sent its first valid request. */
@@ -172,7 +173,7 @@ export class HappnSession extends Session {
   #onFrame(text: string): void {
     let frame: Frame | null = null;
     try {
-      codec.checkFrameText(text, this.fresh ? FIRST_FRAME_LIMITS : FRAME_LIMITS);
+      codec.checkFrameText(text, this.fresh ? FIRST_FRAME_LIMITS : this.#host.limits);
       frame = codec.parseFrame(text);
       if (frame === null) {
         this.#ignore('a frame that is no JSON object');

@@ -79,4 +79,7 @@ export interface FrameLimits {
 }
 
 export const FIRST_FRAME_LIMITS: FrameLimits = Object.freeze({ maxBytes: 65_536, maxDepth: 8, maxElements: 1_000 });
-export const FRAME_LIMITS: FrameLimits = Object.freeze({ maxBytes: 10_485_760, maxDepth: 32, maxElements: 65_536 });
+/** Its size is a setting. */
+export function frameLimits(maxBytes: number): FrameLimits {
+  return { maxBytes, maxDepth: 32, maxElements: 65_536 };
+}
