@@ -1,0 +1,8 @@
+// `npm start`: builds when needed, then runs the gateway in this very process, so that signals reach it directly.
+
+import { buildWhenStale } from './build.mjs';
+
+buildWhenStale();
+const first = process.argv[2];
+if (first !== 'serve' && first !== 'config') process.argv.splice(2, 0, 'serve');
+await import('../dist/main.js');

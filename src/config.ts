@@ -1,0 +1,368 @@
+// Configuration: one schema with all defaults, read from flags, environment and file into one frozen object.
+// Knows no process: the caller passes arguments, variables and file text in.
+
+import { isIP } from 'node:net';
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { ConfigError } from './core/errors.js';
+import { isLoopback } from './http/loopback.js';
+
+/** How a value is written as text (in a flag or a variable), and what the error and the table say about it. */
+interface About {
+  readonly kind: 'text' | 'number' | 'boolean' | 'list';
+  readonly description: string;
+  /** What is allowed, as it reads after "must be". */
+  readonly allowed: string;
+  readonly secret: boolean;
+}
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+function port(value: number, description: string) {
+  const type = z.number().int().min(0).max(65_535).default(value);
+  return type.meta(about('number', description, 'a port number from 0 (any free port) to 65535'));
+}
+
+function whole(value: number, min: number, max: number, description: string) {
+  const type = z.number().int().min(min).max(max).default(value);
+  return type.meta(about('number', description, `a whole number from ${min} to ${max}`));
+}
+
+function flag(value: boolean, description: string) {
+  return z.boolean().default(value).meta(about('boolean', description, 'true or false'));
+}
+
+function choice<const T extends readonly [string, ...string[]]>(value: T[number], values: T, description: string) {
+  const type = z.enum(values as unknown as [T[number], ...T[number][]]).default(value as never);
+  return type.meta(about('text', description, `one of ${values.join(', ')}`));
+}
+
+function optionalText(description: string, allowed: string, secret = false) {
+  return z.string().min(1).nullable().default(null).meta(about('text', description, allowed, secret));
+}
+
+function about(kind: About['kind'], description: string, allowed: string, secret = false): { about: About } {
+  return { about: { kind, description, allowed, secret } };
+}
+
+function address(value: string, description: string) {
+  const type = z.string().refine(isAddress).default(value);
+  return type.meta(about('text', description, 'an IP address or a host name'));
+}
+
+const mountPoint = z
+  .string()
+  .refine((text) => !/[+#\p{Cc}]/u.test(text) && text.isWellFormed() && Buffer.byteLength(text) <= 1_024)
+  .default('');
+
+const hostNames = z.array(z.string().refine(isAddress)).default([]);
+
+const origins = z.array(z.string().refine(isOrigin)).default([]);
+
+/** Every key of the gateway with its default. The path of a key in kebab case is its flag, in capitals its variable. */
+export const schema = z.strictObject({
+  name: optionalText('how this gateway introduces itself; kept from the first start when not set', 'a text'),
+  host: address('127.0.0.1', 'address on which happn, MQTT and Haven listen'),
+  allowOpen: flag(false, 'listen beyond loopback although nobody has to log in'),
+  secure: flag(false, 'require users to log in'),
+  durability: choice('sync', ['sync', 'os', 'none'], 'what an acknowledged change survives: a power cut, a crash of the process, neither'),
+  readyFile: optionalText('file that is written when all listeners accept: process id and ports, as JSON', 'a file name'),
+  data: z.strictObject({
+    dir: z.string().min(1).default('./data').meta(about('text', 'directory of the store', 'a directory name')),
+  }),
+  happn: z.strictObject({
+    port: port(55_000, 'port for happn websockets and HTTP (and MQTT and Haven over websocket)'),
+    pingIntervalMs: whole(30_000, 100, 45_000, 'time between heartbeats to happn clients of protocol 4'),
+    silentMs: whole(125_000, 1_000, 3_600_000, 'an older happn client that says nothing for this long is disconnected'),
+    firstRequestMs: whole(10_000, 100, 600_000, 'time for a happn client to send its first valid request'),
+    messageMs: whole(60_000, 1_000, 3_600_000, 'time between the first and the last byte of one happn message'),
+    maxFresh: whole(1_000, 1, 100_000, 'happn connections from other machines that may be open without a valid request'),
+  }),
+  mqtt: z.strictObject({
+    port: port(1883, 'port for MQTT over TCP'),
+    mountPoint: mountPoint.meta(about('text', 'text put before every MQTT topic', 'at most 1024 bytes of text without + and #')),
+    maxPacketBytes: whole(MIB, KIB, 256 * MIB, 'largest MQTT packet after login'),
+  }),
+  haven: z.strictObject({
+    port: port(7854, 'port for Haven over TCP'),
+    maxFrameBytes: whole(MIB, KIB, 15 * MIB, 'largest Haven message after login'),
+  }),
+  admin: z.strictObject({
+    host: address('127.0.0.1', 'address of the admin listener'),
+    port: port(55_080, 'port of the admin listener: health and metrics'),
+    hosts: hostNames.meta(about('list', 'names under which the admin listener may be asked, beside its address', 'a list of host names')),
+    password: optionalText('password of _ADMIN for the first secure start', 'a text', true),
+    passwordFile: optionalText('file that holds the password of _ADMIN for the first secure start', 'a file name'),
+  }),
+  http: z.strictObject({
+    origins: origins.meta(
+      about('list', 'web pages that may open websockets, beside those from loopback; * for all', 'a list of origins such as https://app.example'),
+    ),
+    headerTimeoutMs: whole(10_000, 100, 600_000, 'time for a client to send the head of a request'),
+    maxHeaderBytes: whole(16 * KIB, KIB, MIB, 'largest head of a request'),
+    maxUrlBytes: whole(8 * KIB, 128, 64 * KIB, 'longest URL of a request'),
+  }),
+  log: z.strictObject({
+    level: choice('info', ['debug', 'info', 'warn', 'error', 'silent'], 'least important kind of line that is logged'),
+    format: choice('auto', ['auto', 'text', 'json'], 'form of the log on stderr; auto: text on a terminal, else JSON'),
+  }),
+});
+
+type DeepReadonly<T> = T extends (infer I)[]
+  ? readonly I[]
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T;
+
+/** The effective configuration, frozen. */
+export type Config = DeepReadonly<z.output<typeof schema>>;
+
+/** The same keys, all of them optional. */
+export type ConfigInput = {
+  readonly [K in keyof Config]?: Config[K] extends readonly unknown[] | string | number | boolean | null
+    ? Config[K]
+    : Partial<Config[K]>;
+};
+
+/** One key of the schema. */
+export interface ConfigKey extends About {
+  /** `happn.port` */
+  readonly path: string;
+  /** `--happn-port` */
+  readonly flag: string;
+  /** `TRIVIUM_HAPPN_PORT` */
+  readonly variable: string;
+  readonly type: z.ZodType;
+  readonly fallback: unknown;
+}
+
+export const KEYS: readonly ConfigKey[] = Object.freeze(listKeys(schema, []));
+const KEY_BY_PATH = new Map(KEYS.map((key) => [key.path, key]));
+const KEY_BY_VARIABLE = new Map(KEYS.map((key) => [key.variable, key]));
+const FILE_VARIABLE = 'TRIVIUM_CONFIG';
+
+export interface ConfigSources {
+  /** By key path, as text: what stood on the command line. */
+  readonly flags?: ReadonlyMap<string, string>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** The configuration file as it was read; its name is shown in errors. */
+  readonly file?: { readonly name: string; readonly text: string } | null;
+  /** Values of a program that embeds the gateway; they count as flags. */
+  readonly given?: ConfigInput;
+}
+
+/** A configuration and where each value came from, by key path: `default`, `file x.yaml`, `environment X`, `flag --x`. */
+export interface LoadedConfig {
+  readonly config: Config;
+  readonly origins: ReadonlyMap<string, string>;
+}
+
+interface Found {
+  readonly value: unknown;
+  readonly origin: string;
+}
+
+/** Flags before environment before file before defaults. Throws ConfigError, one line that names key, value and origin. */
+export function loadConfig(sources: ConfigSources): LoadedConfig {
+  const found = new Map<string, Found>();
+  if (sources.file) readFile(sources.file.name, sources.file.text, found);
+  readEnvironment(sources.env ?? {}, found);
+  if (sources.given) readTree(treeOf(sources.given), [], () => 'given', found);
+  for (const [path, text] of sources.flags ?? []) {
+    const key = KEY_BY_PATH.get(path) as ConfigKey;
+    found.set(path, { value: fromText(key, text), origin: `flag ${key.flag}` });
+  }
+  const values = new Map<string, unknown>();
+  const origins = new Map<string, string>();
+  for (const key of KEYS) {
+    const one = found.get(key.path);
+    values.set(key.path, one === undefined ? key.fallback : checked(key, one));
+    origins.set(key.path, one === undefined ? 'default' : one.origin);
+  }
+  const config = frozenTree(values);
+  checkTogether(config, origins);
+  return { config, origins };
+}
+
+/** The file that the sources name, before it is read: the flag wins over the variable. */
+export function configFileName(
+  flagValue: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly name: string; readonly origin: string } | null {
+  if (flagValue !== undefined) return { name: flagValue, origin: 'flag --config' };
+  const name = env[FILE_VARIABLE];
+  return name === undefined || name === '' ? null : { name, origin: `environment ${FILE_VARIABLE}` };
+}
+
+/** A value as a person reads it; secrets are never shown. */
+export function shownValue(key: ConfigKey, value: unknown): string {
+  if (value === null) return 'not set';
+  if (key.secret) return 'set';
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(',');
+  return typeof value === 'string' ? value || '""' : String(value);
+}
+
+export function valueOf(config: Config, path: string): unknown {
+  let at: unknown = config;
+  for (const name of path.split('.')) at = (at as Record<string, unknown>)[name];
+  return at;
+}
+
+function listKeys(object: z.ZodObject, above: string[]): ConfigKey[] {
+  const keys: ConfigKey[] = [];
+  for (const [name, type] of Object.entries(object.shape)) {
+    const names = [...above, name];
+    if (type instanceof z.ZodObject) {
+      keys.push(...listKeys(type, names));
+      continue;
+    }
+    const words = names.map((part) => part.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)).join('-');
+    keys.push({
+      ...((type as z.ZodType).meta() as { about: About }).about,
+      path: names.join('.'),
+      flag: `--${words}`,
+      variable: `TRIVIUM_${words.replaceAll('-', '_').toUpperCase()}`,
+      type: type as z.ZodType,
+      fallback: (type as z.ZodType).parse(undefined),
+    });
+  }
+  return keys;
+}
+
+function readEnvironment(env: Readonly<Record<string, string | undefined>>, found: Map<string, Found>): void {
+  for (const [name, text] of Object.entries(env)) {
+    if (!name.startsWith('TRIVIUM_') || text === undefined || name === FILE_VARIABLE || isServiceLink(name)) continue;
+    const key = KEY_BY_VARIABLE.get(name);
+    if (key === undefined) throw unknownKey(name, 'environment', [...KEY_BY_VARIABLE.keys(), FILE_VARIABLE]);
+    // An empty variable is how many supervisors say "not set".
+    if (text !== '') found.set(key.path, { value: fromText(key, text), origin: `environment ${name}` });
+  }
+}
+
+/** Kubernetes gives every container such variables for a service named trivium; they are not meant for us. */
+function isServiceLink(name: string): boolean {
+  return /^TRIVIUM_(SERVICE_(HOST|PORT)|PORT$|PORT_\d)/.test(name);
+}
+
+/** A key may stand nested or with its whole path: `mqtt: {port: 1}` or `mqtt.port: 1`. */
+function readFile(name: string, text: string, found: Map<string, Found>): void {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const problem = document.errors[0];
+  if (problem !== undefined) {
+    const line = lines.linePos(problem.pos[0]).line;
+    throw new ConfigError(`the configuration file ${name} is neither YAML nor JSON: ${problem.message} (line ${line})`);
+  }
+  let tree: unknown;
+  try {
+    tree = document.toJS({ mapAsMap: true, maxAliasCount: 100 });
+  } catch (error) {
+    throw new ConfigError(`the configuration file ${name} cannot be used: ${(error as Error).message}`, { cause: error });
+  }
+  if (tree === null || tree === undefined) return;
+  if (!(tree instanceof Map)) throw new ConfigError(`the configuration file ${name} must hold keys and values`);
+  readTree(tree, [], () => `file ${name}`, found);
+}
+
+function readTree(tree: ReadonlyMap<unknown, unknown>, above: readonly string[], origin: (path: string) => string, found: Map<string, Found>): void {
+  for (const [name, value] of tree) {
+    const path = [...above, String(name)].join('.');
+    const key = KEY_BY_PATH.get(path);
+    if (key !== undefined) {
+      if (value !== undefined) found.set(path, { value, origin: origin(path) });
+    } else if (value instanceof Map) {
+      readTree(value, [...above, String(name)], origin, found);
+    } else if (!(value === null && KEYS.some((other) => other.path.startsWith(`${path}.`)))) {
+      throw unknownKey(path, origin(path), [...KEY_BY_PATH.keys()]);
+    }
+  }
+}
+
+function treeOf(value: object): Map<string, unknown> {
+  const isTree = (item: unknown): item is object => typeof item === 'object' && item !== null && !Array.isArray(item);
+  return new Map(Object.entries(value).map(([name, item]) => [name, isTree(item) ? treeOf(item) : item]));
+}
+
+function fromText(key: ConfigKey, text: string): unknown {
+  if (key.kind === 'number') return /^-?\d+$/.test(text) ? Number(text) : text;
+  if (key.kind === 'boolean') return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text;
+  if (key.kind === 'list') return text === '' ? [] : text.split(',').map((item) => item.trim());
+  return text;
+}
+
+function checked(key: ConfigKey, one: Found): unknown {
+  const result = key.type.safeParse(one.value);
+  if (result.success) return result.data;
+  const shown = key.secret ? 'the given value' : (JSON.stringify(one.value instanceof Map ? {} : one.value) ?? String(one.value));
+  throw new ConfigError(`${key.path}: ${shown} is not allowed, it must be ${key.allowed} (${one.origin})`);
+}
+
+function unknownKey(name: string, origin: string, known: readonly string[]): ConfigError {
+  const flat = (text: string): string => text.toLowerCase().replace(/[^a-z]/g, '');
+  const near = known.find((other) => flat(other) === flat(name)) ?? known.find((other) => isOneEditAway(flat(other), flat(name)));
+  return new ConfigError(`unknown key ${name} (${origin})${near === undefined ? '' : `; did you mean ${near}?`}`);
+}
+
+/** One letter more, less or different, or two neighbours swapped. */
+function isOneEditAway(a: string, b: string): boolean {
+  let start = 0;
+  while (start < a.length && start < b.length && a[start] === b[start]) start += 1;
+  let end = 0;
+  while (end < Math.min(a.length, b.length) - start && a.at(-1 - end) === b.at(-1 - end)) end += 1;
+  const left = a.slice(start, a.length - end);
+  const right = b.slice(start, b.length - end);
+  if (left.length <= 1 && right.length <= 1) return true;
+  return left.length === 2 && right.length === 2 && left[0] === right[1] && left[1] === right[0];
+}
+
+/** Rules between keys. */
+function checkTogether(config: Config, origins: ReadonlyMap<string, string>): void {
+  if (config.secure) {
+    throw new ConfigError(`secure: users and rights are not part of this release, so nothing can be secured yet (${origins.get('secure')})`);
+  }
+  for (const [path, host] of [
+    ['host', config.host],
+    ['admin.host', config.admin.host],
+  ] as const) {
+    if (isLoopback(host) || config.allowOpen) continue;
+    throw new ConfigError(
+      `${path}: ${JSON.stringify(host)} is not loopback, and nobody has to log in; add --allow-open if everyone who reaches it may read and write everything (${origins.get(path)})`,
+    );
+  }
+  const taken = new Map<number, string>();
+  for (const path of ['happn.port', 'mqtt.port', 'haven.port', 'admin.port']) {
+    const number = valueOf(config, path) as number;
+    const other = taken.get(number);
+    if (number !== 0 && other !== undefined) {
+      throw new ConfigError(`${path}: ${number} is also ${other}; each listener needs a port of its own (${origins.get(path)})`);
+    }
+    taken.set(number, path);
+  }
+}
+
+function frozenTree(values: ReadonlyMap<string, unknown>): Config {
+  const root: Record<string, unknown> = {};
+  for (const [path, value] of values) {
+    const names = path.split('.');
+    const last = names.pop() as string;
+    let at = root;
+    for (const name of names) {
+      at[name] ??= {};
+      at = at[name] as Record<string, unknown>;
+    }
+    at[last] = Array.isArray(value) ? Object.freeze(value) : value;
+  }
+  for (const part of Object.values(root)) if (typeof part === 'object') Object.freeze(part);
+  return Object.freeze(root) as Config;
+}
+
+function isAddress(text: string): boolean {
+  return isIP(text) !== 0 || /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i.test(text);
+}
+
+/** `*`, `null` (pages from files) or scheme, host and port with nothing behind. */
+function isOrigin(text: string): boolean {
+  if (text === '*' || text === 'null') return true;
+  return URL.canParse(text) && new URL(text).origin === text;
+}

@@ -1,0 +1,130 @@
+// The composition root: which class stands for which part. The only file that knows the container, the adapters by name,
+// and where the log goes.
+
+import 'reflect-metadata';
+import { join } from 'node:path';
+import { container as root, type DependencyContainer, type InjectionToken, instancePerContainerCachingFactory as once } from 'tsyringe';
+import { HappnAdapter } from './adapters/happn/index.js';
+import { msgpack } from './adapters/haven/msgpack.js';
+import type { Config } from './config.js';
+import { type Access, OPEN_ACCESS } from './core/access.js';
+import { QUEUE_LIMITS } from './core/durable-session.js';
+import { Engine } from './core/engine.js';
+import { binary, json, raw } from './core/formats.js';
+import { INBOUND_LIMITS } from './core/inbound-queue.js';
+import { type Adapter, type Clock, Counters, type Format, type Formats, type Log } from './core/index.js';
+import { SCAN_LIMITS } from './core/scans.js';
+import { LevelStore } from './core/store/level-store.js';
+import type { Store } from './core/store/store.js';
+import { STORE_FOLDER } from './data-directory.js';
+import { Gateway } from './gateway.js';
+import { AdminListener } from './http/admin.js';
+import { HttpListener } from './http/listener.js';
+import { Metrics } from './http/metrics.js';
+import { type OpenLog, openLog } from './log.js';
+
+/** Small figures of what a person may look at soon stay in memory; beyond it the store is asked. */
+const CACHE_BYTES = 64 * 1024 * 1024;
+
+export const TOKEN = {
+  config: Symbol('config') as InjectionToken<Config>,
+  log: Symbol('log') as InjectionToken<Log>,
+  clock: Symbol('clock') as InjectionToken<Clock>,
+  counters: Symbol('counters') as InjectionToken<Counters>,
+  formats: Symbol('formats') as InjectionToken<Formats>,
+  access: Symbol('access') as InjectionToken<Access>,
+  store: Symbol('store') as InjectionToken<Store>,
+  engine: Symbol('engine') as InjectionToken<Engine>,
+  http: Symbol('http') as InjectionToken<HttpListener>,
+  adapter: Symbol('adapter') as InjectionToken<Adapter>,
+  gateway: Symbol('gateway') as InjectionToken<Gateway>,
+};
+
+export interface Built {
+  readonly gateway: Gateway;
+  readonly counters: Counters;
+  readonly log: Log;
+}
+
+/** A gateway as configured, not started. Building several in one process is fine: nothing is shared. */
+export function buildGateway(config: Config, log: Log): Built {
+  const container = root.createChildContainer();
+  container.register(TOKEN.config, { useValue: config });
+  container.register(TOKEN.log, { useValue: log });
+  registerCore(container);
+  registerAdapters(container);
+  registerGateway(container);
+  return { gateway: container.resolve(TOKEN.gateway), counters: container.resolve(TOKEN.counters), log };
+}
+
+/** The log as configured; text for a terminal unless told otherwise. */
+export function buildLog(config: Config): OpenLog {
+  const { level, format } = config.log;
+  return openLog({ level, format: format === 'auto' ? (process.stderr.isTTY ? 'text' : 'json') : format });
+}
+
+const CLOCK: Clock = Object.freeze({ now: () => Date.now(), monotonic: () => performance.now() });
+
+function registerCore(container: DependencyContainer): void {
+  container.register(TOKEN.clock, { useValue: CLOCK });
+  container.register(TOKEN.counters, { useFactory: once(() => new Counters()) });
+  container.register(TOKEN.formats, { useFactory: once(() => formatsOf([json, msgpack, raw, binary])) });
+  container.register(TOKEN.access, { useValue: OPEN_ACCESS });
+  container.register(TOKEN.store, {
+    useFactory: once((parts) => {
+      const { data, durability } = parts.resolve(TOKEN.config);
+      const notice = (text: string): void => parts.resolve(TOKEN.log).warn({}, text);
+      return new LevelStore({ location: join(data.dir, STORE_FOLDER), durability, notice });
+    }),
+  });
+  container.register(TOKEN.engine, {
+    useFactory: once(
+      (parts) =>
+        new Engine({
+          store: parts.resolve(TOKEN.store),
+          durability: parts.resolve(TOKEN.config).durability,
+          formats: parts.resolve(TOKEN.formats),
+          access: parts.resolve(TOKEN.access),
+          clock: parts.resolve(TOKEN.clock),
+          log: parts.resolve(TOKEN.log),
+          counters: parts.resolve(TOKEN.counters),
+          limits: { inbound: INBOUND_LIMITS, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: CACHE_BYTES },
+        }),
+    ),
+  });
+}
+
+function registerAdapters(container: DependencyContainer): void {
+  container.register(TOKEN.adapter, { useFactory: once((parts) => new HappnAdapter(parts.resolve(TOKEN.config).happn)) });
+}
+
+function registerGateway(container: DependencyContainer): void {
+  container.register(TOKEN.http, {
+    useFactory: once((parts) => {
+      const { host, happn, http } = parts.resolve(TOKEN.config);
+      return new HttpListener({ host, port: happn.port, ...http }, parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
+    }),
+  });
+  container.register(TOKEN.gateway, {
+    useFactory: once((parts) => {
+      const config = parts.resolve(TOKEN.config);
+      const log = parts.resolve(TOKEN.log);
+      const counters = parts.resolve(TOKEN.counters);
+      return new Gateway({
+        config,
+        engine: parts.resolve(TOKEN.engine),
+        adapters: parts.resolveAll(TOKEN.adapter),
+        http: parts.resolve(TOKEN.http),
+        admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), log),
+        log,
+        clock: parts.resolve(TOKEN.clock),
+        counters,
+      });
+    }),
+  });
+}
+
+function formatsOf([json, msgpack, raw, binary]: readonly [Format, Format, Format, Format]): Formats {
+  const byId = new Map([json, msgpack, raw, binary].map((format) => [format.id, format]));
+  return Object.freeze({ json, msgpack, raw, binary, byId });
+}

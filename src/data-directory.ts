@@ -1,0 +1,66 @@
+// The data directory: made and checked before the store is opened, and the place where the gateway remembers who it is.
+
+import { randomUUID } from 'node:crypto';
+import { access, constants, mkdir, readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { StartError } from './core/index.js';
+import { writeFileAtomically } from './write-file.js';
+
+export const STORE_FOLDER = 'store';
+const NODE_FILE = 'node.json';
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Makes the directory (readable by its owner only) when it is missing. Rejects with StartError. */
+export async function prepareDataDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new StartError(`data.dir: cannot write to ${resolve(directory)}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** Who this gateway is: made at the first start, the same ever after. Call it while the store is locked. */
+export async function readNode(directory: string, configuredName: string | null): Promise<{ id: string; name: string }> {
+  const file = join(directory, NODE_FILE);
+  let known: { id?: unknown; name?: unknown } = {};
+  try {
+    known = JSON.parse(await readFile(file, 'utf8')) as typeof known;
+    if (typeof known.id !== 'string' || !UUID.test(known.id)) throw new SyntaxError('it holds no id');
+  } catch (error) {
+    if (error instanceof SyntaxError) {
+      throw new StartError(`${file} is damaged (${error.message}); delete it to give this gateway a new id`, { cause: error });
+    }
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      throw new StartError(`cannot read ${file}: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+  const id = (known.id as string | undefined) ?? randomUUID();
+  const name = configuredName ?? (typeof known.name === 'string' ? known.name : hostname());
+  if (known.id !== id || known.name !== name) await writeFileAtomically(file, `${JSON.stringify({ id, name })}\n`);
+  return { id, name };
+}
+
+export function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied';
+    case 'EROFS':
+      return 'the file system is read-only';
+    case 'ENOTDIR':
+      return 'a part of the path is a file';
+    case 'EEXIST':
+      return 'it is a file';
+    case 'ENOSPC':
+      return 'the disk is full';
+    case 'ENOENT':
+      return 'no such file or directory';
+    case 'EISDIR':
+      return 'it is a directory';
+    default:
+      return message;
+  }
+}

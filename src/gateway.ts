@@ -1,0 +1,271 @@
+// Gateway: starts store, engine, adapters and listeners in this order, and stops them in reverse, each within its time.
+// Decides nothing about messages.
+
+import { rm } from 'node:fs/promises';
+import type { Config } from './config.js';
+import { type Adapter, type Clock, type Counters, type Listening, type Log, type NodeInfo, StartError } from './core/index.js';
+import type { Engine } from './core/engine.js';
+import { StoreDamage, StoreFailure, StoreFormat, StoreLocked } from './core/store/store.js';
+import { prepareDataDirectory, readNode, reasonOf } from './data-directory.js';
+import { type AdminListener, type Health, sendJson } from './http/admin.js';
+import type { HttpListener } from './http/listener.js';
+import { VERSION } from './version.js';
+import { writeFileAtomically } from './write-file.js';
+
+export interface GatewayParts {
+  readonly config: Config;
+  readonly engine: Engine;
+  readonly adapters: readonly Adapter[];
+  readonly http: HttpListener;
+  /** Made late, because it reports on the gateway. */
+  readonly admin: (health: () => Health) => AdminListener;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly counters: Counters;
+}
+
+/** new → starting → running → stopping → stopped; a failed start ends in stopped. Each gateway starts once. */
+export type GatewayState = 'new' | 'starting' | 'running' | 'stopping' | 'stopped';
+
+/** Where each listener accepts, by protocol; `admin` among them. */
+export type Listeners = ReadonlyMap<string, Listening>;
+
+interface Step {
+  readonly name: string;
+  readonly start: () => Promise<void> | void;
+  readonly stop: () => Promise<void> | void;
+  /** Longest time for `stop`; what hangs longer is named in the log and left behind. */
+  readonly stopWithinMs: number;
+}
+
+/** Together they leave a margin below the five seconds in which a supervisor expects the end. */
+const ADAPTERS_STOP_MS = 2_500;
+const ENGINE_STOP_MS = 1_500;
+const LISTENER_STOP_MS = 200;
+
+export class Gateway {
+  readonly #parts: GatewayParts;
+  readonly #listeners = new Map<string, Listening>();
+  #state: GatewayState = 'new';
+  #started: Step[] = [];
+  readonly #startedAdapters: Adapter[] = [];
+  #starting: Promise<void> | null = null;
+  #stopping: Promise<void> | null = null;
+  #node: NodeInfo | null = null;
+
+  constructor(parts: GatewayParts) {
+    this.#parts = parts;
+    parts.counters.gauge('uptime_seconds', 'Time since the gateway was started', () => this.#uptimeMs() / 1_000);
+  }
+
+  get state(): GatewayState {
+    return this.#state;
+  }
+
+  get listeners(): Listeners {
+    return this.#listeners;
+  }
+
+  /** Who this gateway is; null until it has read it from its data directory. */
+  get node(): NodeInfo | null {
+    return this.#node;
+  }
+
+  /**
+   * All listeners accept when this resolves. Rejects with ConfigError or StartError, with nothing left open.
+   * A `stop` in the meantime lets it finish first.
+   */
+  async start(): Promise<Listeners> {
+    if (this.#state !== 'new') throw new Error(`a gateway that is ${this.#state} cannot start`);
+    this.#state = 'starting';
+    this.#starting = this.#startAll();
+    await this.#starting;
+    return this.#listeners;
+  }
+
+  /** Stops accepting, settles what is in flight, says goodbye, closes. Idempotent; never rejects; ends within 5 s. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stopAll();
+    return this.#stopping;
+  }
+
+  async #startAll(): Promise<void> {
+    try {
+      for (const step of this.#steps()) {
+        // Before it starts: what fails half-way has something to close, too.
+        this.#started.push(step);
+        await step.start();
+      }
+      this.#state = 'running';
+    } catch (error) {
+      await this.#undo();
+      this.#state = 'stopped';
+      throw asStartError(error, this.#parts.config);
+    }
+  }
+
+  async #stopAll(): Promise<void> {
+    try {
+      await this.#starting;
+    } catch {
+      return; // Whoever called start was told.
+    }
+    this.#state = 'stopping';
+    await this.#undo();
+    this.#state = 'stopped';
+  }
+
+  #steps(): Step[] {
+    const { config, engine, http, counters } = this.#parts;
+    const admin = this.#parts.admin(() => this.#health());
+    return [
+      {
+        name: 'data directory',
+        start: () => prepareDataDirectory(config.data.dir),
+        stop: () => {},
+        stopWithinMs: 0,
+      },
+      {
+        name: 'engine',
+        start: () => engine.start(),
+        stop: () => engine.stop(),
+        stopWithinMs: ENGINE_STOP_MS,
+      },
+      { name: 'node', start: () => this.#introduce(), stop: () => {}, stopWithinMs: 0 },
+      {
+        name: 'http connections',
+        start: () => {
+          http.request('/health', false, (_request, response) => sendJson(response, 200, { ok: true }));
+        },
+        stop: () => http.close(),
+        stopWithinMs: LISTENER_STOP_MS,
+      },
+      {
+        name: 'adapters',
+        start: () => this.#startAdapters(),
+        stop: () => this.#stopAdapters(),
+        stopWithinMs: ADAPTERS_STOP_MS + 100,
+      },
+      {
+        name: 'http',
+        start: async () => void this.#listeners.set('happn', await http.listen()),
+        stop: () => http.stopAccepting(),
+        stopWithinMs: LISTENER_STOP_MS,
+      },
+      {
+        name: 'admin',
+        start: async () => void this.#listeners.set('admin', await admin.listen()),
+        stop: () => admin.close(),
+        stopWithinMs: LISTENER_STOP_MS,
+      },
+      {
+        name: 'ready file',
+        start: () => this.#writeReadyFile(),
+        stop: () => this.#removeReadyFile(),
+        stopWithinMs: LISTENER_STOP_MS,
+      },
+    ].map((step) => ({ ...step, start: () => this.#timed(step.name, step.start, counters) }));
+  }
+
+  /** How long each part of the start took is a figure, so that a slow start names its part. */
+  async #timed(name: string, start: () => Promise<void> | void, counters: Counters): Promise<void> {
+    const { clock } = this.#parts;
+    const begun = clock.monotonic();
+    await start();
+    const tookMs = clock.monotonic() - begun;
+    counters.gauge(`start_seconds{part="${name}"}`, 'Time that a part of the start took', () => tookMs / 1_000);
+  }
+
+  async #introduce(): Promise<void> {
+    const { config, clock } = this.#parts;
+    const { id, name } = await readNode(config.data.dir, config.name);
+    this.#node = Object.freeze({ id, name, version: VERSION, startedAt: clock.now() });
+  }
+
+  async #startAdapters(): Promise<void> {
+    const { adapters, engine, log, http } = this.#parts;
+    for (const adapter of adapters) {
+      const context = engine.context({ node: this.#node as NodeInfo, log: log.child({ adapter: adapter.name }), http });
+      const listening = await adapter.start(context);
+      this.#startedAdapters.push(adapter);
+      if (listening !== null) this.#listeners.set(adapter.name, listening);
+    }
+  }
+
+  async #stopAdapters(): Promise<void> {
+    const { log } = this.#parts;
+    const stops = this.#startedAdapters.map(async (adapter) => {
+      try {
+        await adapter.stop(ADAPTERS_STOP_MS);
+      } catch (error) {
+        log.error({ err: error, adapter: adapter.name }, 'an adapter could not stop properly');
+      }
+    });
+    await Promise.all(stops);
+  }
+
+  async #writeReadyFile(): Promise<void> {
+    const file = this.#parts.config.readyFile;
+    if (file === null) return;
+    const ports = Object.fromEntries([...this.#listeners].map(([name, listening]) => [name, listening.port]));
+    try {
+      await writeFileAtomically(file, `${JSON.stringify({ pid: process.pid, ports })}\n`);
+    } catch (error) {
+      throw new StartError(`readyFile: cannot write ${file}: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+
+  async #removeReadyFile(): Promise<void> {
+    const file = this.#parts.config.readyFile;
+    if (file !== null) await rm(file, { force: true });
+  }
+
+  async #undo(): Promise<void> {
+    const steps = this.#started.reverse();
+    this.#started = [];
+    for (const step of steps) {
+      try {
+        await within(step.stopWithinMs, step.name, step.stop);
+      } catch (error) {
+        this.#parts.log.error({ err: error, part: step.name }, 'a part of the gateway could not stop properly');
+      }
+    }
+    this.#listeners.clear();
+  }
+
+  #health(): Health {
+    const ok = this.#state === 'running' && this.#parts.engine.writable;
+    const { id, name, version } = this.#node ?? { id: null, name: null, version: VERSION };
+    const state = this.#state === 'running' && !ok ? 'store failed' : this.#state;
+    return { ok, state, node: { id, name }, version, uptimeMs: this.#uptimeMs(), load: this.#parts.engine.load() };
+  }
+
+  #uptimeMs(): number {
+    return this.#node === null ? 0 : this.#parts.clock.now() - this.#node.startedAt;
+  }
+}
+
+/** Rejects when `stop` takes longer; what it does then goes on unheard. */
+async function within(ms: number, name: string, stop: () => Promise<void> | void): Promise<void> {
+  const stopping = stop();
+  if (stopping === undefined) return;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${name} did not stop within ${ms} ms`)), ms);
+  });
+  try {
+    await Promise.race([stopping, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function asStartError(error: unknown, config: Config): unknown {
+  if (error instanceof StoreLocked) {
+    return new StartError(`data.dir: ${config.data.dir} is in use by another process`, { cause: error });
+  }
+  if (error instanceof StoreDamage || error instanceof StoreFormat || error instanceof StoreFailure) {
+    return new StartError(`data.dir: the store in ${config.data.dir} cannot be used: ${error.message}`, { cause: error });
+  }
+  return error;
+}

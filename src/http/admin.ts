@@ -1,0 +1,105 @@
+// AdminListener: health and metrics for operators, on a port of its own. Checks Host and Origin of every request,
+// so that no web page and no borrowed host name reaches it.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Listening, Log } from '../core/index.js';
+import { listen } from './listen.js';
+import type { Metrics } from './metrics.js';
+import { type OriginRule, isHostAllowed, isOriginAllowed } from './origin.js';
+
+export interface AdminOptions {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  /** Names that a Host header may give beside the address itself. */
+  readonly hosts: readonly string[];
+  readonly headerTimeoutMs: number;
+  readonly maxHeaderBytes: number;
+}
+
+/** What /health says; `ok` decides between 200 and 503. */
+export interface Health {
+  readonly ok: boolean;
+  readonly [detail: string]: unknown;
+}
+
+const MAX_BODY_BYTES = 64 * 1024;
+/** Only pages from loopback; the list of the data listener does not count here. */
+const ORIGINS: OriginRule = { listed: new Set() };
+
+export class AdminListener {
+  readonly #options: AdminOptions;
+  readonly #health: () => Health;
+  readonly #metrics: Metrics;
+  readonly #log: Log;
+  readonly #server: Server;
+
+  constructor(options: AdminOptions, health: () => Health, metrics: Metrics, log: Log) {
+    this.#options = options;
+    this.#health = health;
+    this.#metrics = metrics;
+    this.#log = log;
+    this.#server = createServer({
+      maxHeaderSize: options.maxHeaderBytes,
+      headersTimeout: options.headerTimeoutMs,
+      requestTimeout: options.headerTimeoutMs,
+      connectionsCheckingInterval: 1_000,
+    });
+    this.#server.on('request', (request, response) => {
+      this.#answer(request, response).catch((error: unknown) => {
+        this.#log.error({ err: error }, 'an admin request failed');
+        if (!response.headersSent) sendJson(response, 500, { error: 'internal error' });
+      });
+    });
+  }
+
+  /** Accepts when this resolves. Rejects with StartError. */
+  async listen(): Promise<Listening> {
+    return await listen(this.#server, this.#options, 'admin.port');
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const refusal = this.#refusal(request);
+    if (refusal !== null) return sendJson(response, refusal.status, { error: refusal.reason });
+    const path = (request.url as string).split('?', 1)[0];
+    if (path === '/health') {
+      const health = this.#health();
+      return sendJson(response, health.ok ? 200 : 503, health);
+    }
+    if (path === '/metrics') {
+      response.writeHead(200, { 'content-type': this.#metrics.contentType, 'x-content-type-options': 'nosniff' });
+      response.end(await this.#metrics.text());
+      return;
+    }
+    sendJson(response, 404, { error: 'not found' });
+  }
+
+  #refusal(request: IncomingMessage): { readonly status: number; readonly reason: string } | null {
+    const { host, origin } = request.headers;
+    if (!isHostAllowed(host, this.#options.host, this.#options.hosts)) return { status: 403, reason: 'the Host header does not name this listener' };
+    if (!isOriginAllowed(origin, host, ORIGINS)) return { status: 403, reason: 'pages of this Origin may not ask' };
+    if (request.method === 'GET' || request.method === 'HEAD') return null;
+    // A form on any page can send text or form data here, but not JSON.
+    if (request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() !== 'application/json') {
+      return { status: 415, reason: 'send application/json' };
+    }
+    if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) return { status: 413, reason: 'the body is too large' };
+    return { status: 405, reason: 'only GET is offered here' };
+  }
+}
+
+export function sendJson(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, {
+    'content-type': 'application/json; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...(status < 400 || status === 503 ? {} : { connection: 'close' }),
+  });
+  response.end(`${JSON.stringify(body)}\n`);
+}

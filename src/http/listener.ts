@@ -1,0 +1,172 @@
+// HttpListener: the HTTP port that protocols share. Limits what a request may be, checks where it comes from,
+// and hands it to whoever took its path. Knows no protocol.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Counters, HttpRoutes, Listening, Log } from '../core/index.js';
+import { listen } from './listen.js';
+import { type OriginRule, isOriginAllowed } from './origin.js';
+
+export interface HttpListenerOptions {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  readonly origins: readonly string[];
+  /** A socket that has not sent the head of its request by then is closed. */
+  readonly headerTimeoutMs: number;
+  readonly maxHeaderBytes: number;
+  readonly maxUrlBytes: number;
+}
+
+type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** Largest number of header lines; more are cut off by node. */
+const MAX_HEADERS = 100;
+const CHECK_TIMEOUTS_MS = 1_000;
+
+/** Handlers by path: whole paths first, then the longest of those that take all below them. */
+class Routes<Handler> {
+  readonly #exact = new Map<string, Handler>();
+  readonly #below: { readonly path: string; readonly handler: Handler }[] = [];
+
+  add(path: string, prefix: boolean, handler: Handler): void {
+    if (this.#exact.has(path)) throw new Error(`two handlers for ${path}`);
+    this.#exact.set(path, handler);
+    if (!prefix) return;
+    this.#below.push({ path: path.endsWith('/') ? path : `${path}/`, handler });
+    this.#below.sort((a, b) => b.path.length - a.path.length);
+  }
+
+  find(path: string): Handler | undefined {
+    return this.#exact.get(path) ?? this.#below.find((route) => path.startsWith(route.path))?.handler;
+  }
+}
+
+export class HttpListener implements HttpRoutes {
+  readonly #options: HttpListenerOptions;
+  readonly #log: Log;
+  readonly #counters: Counters;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #upgrades = new Routes<UpgradeHandler>();
+  readonly #requests = new Routes<RequestHandler>();
+  readonly #origins: OriginRule;
+
+  constructor(options: HttpListenerOptions, log: Log, counters: Counters) {
+    this.#options = options;
+    this.#log = log;
+    this.#counters = counters;
+    this.#origins = { listed: new Set(options.origins) };
+    this.#server = createServer({
+      maxHeaderSize: options.maxHeaderBytes,
+      headersTimeout: options.headerTimeoutMs,
+      requestTimeout: options.headerTimeoutMs,
+      connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
+      noDelay: true,
+      keepAliveTimeout: 5_000,
+    });
+    this.#server.maxHeadersCount = MAX_HEADERS;
+    this.#server.on('connection', (socket) => this.#track(socket));
+    this.#server.on('request', (request, response) => this.#onRequest(request, response));
+    this.#server.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head));
+    this.#server.on('clientError', (error, socket) => this.#onClientError(error, socket));
+  }
+
+  upgrade(path: string, prefix: boolean, handler: UpgradeHandler): void {
+    this.#upgrades.add(path, prefix, handler);
+  }
+
+  request(path: string, prefix: boolean, handler: RequestHandler): void {
+    this.#requests.add(path, prefix, handler);
+  }
+
+  /** Accepts when this resolves. Rejects with StartError. */
+  async listen(): Promise<Listening> {
+    return await listen(this.#server, this.#options, 'happn.port');
+  }
+
+  /** No new connections from now on; those that are open live on. */
+  stopAccepting(): void {
+    this.#server.close();
+    this.#server.closeIdleConnections();
+  }
+
+  /** Ends whatever is still open. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const path = pathOf(request.url);
+    const tooLong = (request.url as string).length > this.#options.maxUrlBytes;
+    const handler = tooLong ? undefined : this.#requests.find(path);
+    if (handler === undefined) return refuse(response, tooLong ? 414 : 404);
+    try {
+      handler(request, response);
+    } catch (error) {
+      this.#log.error({ err: error, path }, 'an HTTP request failed');
+      if (response.headersSent) response.destroy();
+      else refuse(response, 500);
+    }
+  }
+
+  #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // Until a protocol takes the socket over, a reset by the peer must find a listener.
+    const ignore = (): void => socket.destroy() as unknown as void;
+    socket.on('error', ignore);
+    if ((request.url as string).length > this.#options.maxUrlBytes) return refuseUpgrade(socket, '414 URI Too Long');
+    const handler = this.#upgrades.find(pathOf(request.url));
+    if (handler === undefined) return refuseUpgrade(socket, '404 Not Found');
+    if (!isOriginAllowed(request.headers.origin, request.headers.host, this.#origins)) {
+      this.#counters.counter('http_origin_refused_total', 'Websocket upgrades refused because of their Origin').add();
+      this.#log.warn({ origin: request.headers.origin }, 'refused a websocket of a foreign page; see http.origins');
+      return refuseUpgrade(socket, '403 Forbidden');
+    }
+    try {
+      handler(request, socket, head);
+      socket.off('error', ignore);
+      if (socket.listenerCount('error') === 0) socket.on('error', ignore);
+    } catch (error) {
+      this.#log.error({ err: error }, 'a websocket upgrade failed');
+      socket.destroy();
+    }
+  }
+
+  #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    this.#counters.counter('http_bad_requests_total', 'Requests that were not HTTP, too large, or too slow').add();
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    refuseUpgrade(socket, STATUS_OF_ERROR.get(error.code ?? '') ?? '400 Bad Request');
+  }
+}
+
+const STATUS_OF_ERROR: ReadonlyMap<string, string> = new Map([
+  ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
+  ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
+]);
+
+function pathOf(url: string | undefined): string {
+  const text = url ?? '/';
+  const end = text.indexOf('?');
+  return end === -1 ? text : text.slice(0, end);
+}
+
+function refuse(response: ServerResponse, status: number): void {
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff', connection: 'close' });
+  response.end(`${status}\n`);
+}
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
+}

@@ -1,0 +1,65 @@
+// The log: pino on stderr, as JSON lines or as text for a person. Secrets never reach it, control characters stay escaped.
+
+import { type DestinationStream, destination, pino } from 'pino';
+import type { Log } from './core/index.js';
+
+export interface LogOptions {
+  readonly level: string;
+  readonly format: 'text' | 'json';
+}
+
+/** A log, and how to get its last lines out before the process ends. */
+export interface OpenLog {
+  readonly log: Log;
+  /** Waits for nothing; what is buffered is written when this returns. */
+  readonly flush: () => void;
+}
+
+const STDERR = 2;
+/** A reader of stderr that does not read costs log lines beyond this, never memory. */
+const BUFFER_MAX_BYTES = 4 * 1024 * 1024;
+
+/** Field names whose values are secrets wherever they stand; one level down as well. */
+const SECRETS = ['password', 'passwordFile', 'token', 'secret', 'authorization', 'cookie', 'credentials'];
+
+export function openLog(options: LogOptions): OpenLog {
+  const stderr = destination({ fd: STDERR, sync: false, maxLength: BUFFER_MAX_BYTES });
+  const stream: DestinationStream = options.format === 'json' ? stderr : { write: (line) => stderr.write(textLine(line)) };
+  const log = pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: [...SECRETS, ...SECRETS.map((name) => `*.${name}`)], censor: '[redacted]' },
+    },
+    stream,
+  );
+  return { log, flush: () => flush(stderr) };
+}
+
+function flush(stderr: ReturnType<typeof destination>): void {
+  try {
+    stderr.flushSync();
+  } catch {
+    // Nobody reads stderr any more, or it was never opened: there is nobody left to tell.
+  }
+}
+
+/** `12:30:01.123 info  text  field=value …` */
+export function textLine(line: string): string {
+  const { time, level, msg, err, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const parts = [String(time).slice(11, 23), String(level).padEnd(5), escapeControls(String(msg ?? ''))];
+  for (const [name, value] of Object.entries(fields)) {
+    parts.push(`${escapeControls(name)}=${typeof value === 'string' && /^[\w./:@-]+$/.test(value) ? value : escapeControls(JSON.stringify(value))}`);
+  }
+  if (err !== undefined) {
+    const { message, stack } = err as { message?: string; stack?: string };
+    parts.push(`\n    ${(stack ?? message ?? JSON.stringify(err)).split('\n').map(escapeControls).join('\n    ')}`);
+  }
+  return `${parts.join(' ')}\n`;
+}
+
+function escapeControls(text: string): string {
+  return text.replace(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}

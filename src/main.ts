@@ -1,0 +1,104 @@
+#!/usr/bin/env node
+// The command `trivium`: reads the configuration, runs the gateway until a signal comes, and says with the exit code
+// how it ended: 0 stopped as asked, 1 could not run or broke, 2 wrong command line or configuration.
+
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import { type ConfigKey, configFileName, KEYS, type LoadedConfig, loadConfig, shownValue, valueOf } from './config.js';
+import { ConfigError, StartError } from './core/errors.js';
+import { reasonOf } from './data-directory.js';
+import { VERSION } from './version.js';
+
+const EXIT_RUNTIME = 1;
+const EXIT_CONFIG = 2;
+
+function commandLine(): Command {
+  const program = new Command('trivium').description('A gateway on which happn, MQTT and Haven clients share one data space.');
+  program.version(VERSION).exitOverride().configureOutput({ outputError: () => {} });
+  const serving = program.command('serve', { isDefault: true }).description('run the gateway until it is told to stop (default)');
+  withConfigFlags(serving).action(async (flags: Flags) => {
+    const loaded = load(flags);
+    // The libraries of the gateway are loaded only once the configuration is known to be good.
+    const { serve } = await import('./serve.js');
+    await serve(loaded);
+  });
+  const showing = program.command('config').description('print the effective configuration and where each value comes from');
+  showing.option('--json', 'as JSON').action((flags: Flags) => printConfig(load(flags), flags['json'] === true));
+  withConfigFlags(showing);
+  return program;
+}
+
+/** By commander's camel case name. */
+type Flags = Readonly<Record<string, string | boolean | undefined>>;
+
+function withConfigFlags(command: Command): Command {
+  command.option('--config <file>', 'configuration file, YAML or JSON');
+  for (const key of KEYS) command.addOption(optionOf(key));
+  // Sub-commands inherit neither of these.
+  return command.exitOverride().configureOutput({ outputError: () => {} });
+}
+
+function optionOf(key: ConfigKey): Option {
+  const shownDefault = key.fallback === null || (Array.isArray(key.fallback) && key.fallback.length === 0) ? '' : ` (default ${shownValue(key, key.fallback)})`;
+  const value = key.kind === 'boolean' ? '[boolean]' : key.kind === 'number' ? '<number>' : key.kind === 'list' ? '<list>' : '<text>';
+  return new Option(`${key.flag} ${value}`, `${key.description}${shownDefault}`);
+}
+
+function load(flags: Flags): LoadedConfig {
+  const given = new Map<string, string>();
+  for (const key of KEYS) {
+    const value = flags[key.flag.slice(2).replace(/-([a-z])/g, (_dash, letter: string) => letter.toUpperCase())];
+    if (value !== undefined) given.set(key.path, String(value));
+  }
+  return loadConfig({ flags: given, env: process.env, file: readConfigFile(flags['config'] as string | undefined) });
+}
+
+function readConfigFile(flag: string | undefined): { name: string; text: string } | null {
+  const file = configFileName(flag, process.env);
+  if (file === null) return null;
+  try {
+    return { name: file.name, text: readFileSync(file.name, 'utf8') };
+  } catch (error) {
+    throw new ConfigError(`cannot read the configuration file ${file.name}: ${reasonOf(error)} (${file.origin})`, { cause: error });
+  }
+}
+
+function printConfig({ config, origins }: LoadedConfig, asJson: boolean): void {
+  const rows = KEYS.map((key) => {
+    const value = valueOf(config, key.path);
+    return { key: key.path, value: key.secret && value !== null ? 'set' : value, shown: shownValue(key, value), origin: origins.get(key.path) as string };
+  });
+  if (asJson) {
+    const tree = Object.fromEntries(rows.map(({ key, value, origin }) => [key, { value, origin }]));
+    process.stdout.write(`${JSON.stringify(tree, null, 2)}\n`);
+    return;
+  }
+  const width = (pick: (row: (typeof rows)[number]) => string): number => Math.max(...rows.map((row) => pick(row).length));
+  const [keyWidth, valueWidth] = [width((row) => row.key), width((row) => row.shown)];
+  for (const { key, shown, origin } of rows) process.stdout.write(`${key.padEnd(keyWidth)}  ${shown.padEnd(valueWidth)}  ${origin}\n`);
+}
+
+/** One line for a person, and the exit code. */
+function reportFailure(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    const line = error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
+    process.stderr.write(`trivium: ${line}; see trivium --help\n`);
+    return EXIT_CONFIG;
+  }
+  const expected = error instanceof ConfigError || error instanceof StartError;
+  const text = expected ? error.message : `cannot go on: ${(error as Error)?.stack ?? String(error)}`;
+  process.stderr.write(`trivium: ${expected ? text.replaceAll(/\s*\n\s*/g, ' ') : text}\n`);
+  return error instanceof ConfigError ? EXIT_CONFIG : EXIT_RUNTIME;
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever read our output (`trivium config | head`) may stop reading; the gateway itself goes on.
+  if (error.code !== 'EPIPE') throw error;
+});
+
+try {
+  await commandLine().parseAsync();
+} catch (error) {
+  process.exit(reportFailure(error));
+}

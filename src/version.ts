@@ -1,0 +1,7 @@
+// The version that package.json states, read once.
+
+import { readFileSync } from 'node:fs';
+
+const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+
+export const VERSION = (JSON.parse(text) as { version: string }).version;
