@@ -154,6 +154,11 @@ export class Engine {
     };
   }
 
+  /** False while the store is being reopened after a failure: what stores is refused until then. */
+  get writable(): boolean {
+    return this.#phase === 'running';
+  }
+
   load(): GatewayLoad {
     return this.#load.read(this.#sessions.size, this.#inbound.unsettled);
   }
