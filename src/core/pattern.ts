@@ -15,6 +15,8 @@ export const PATTERN_MAX_LEVELS = 100;
 /** Levels that a trailing `**` of the `segments` dialect covers when nothing else is said. */
 export const DEFAULT_DEPTH = 5;
 
+const SLASH = 0x2f;
+
 /** In the levels of a pattern: any one level. */
 export const ANY_LEVEL: unique symbol = Symbol('any level');
 export type Level = string | typeof ANY_LEVEL;
@@ -49,8 +51,8 @@ export type PatternForm =
 
 /**
  * Parses `text`. `depth` counts for a trailing `**` of the segments dialect; anything but a whole number from 1 on means
- * DEFAULT_DEPTH. Throws RequestError INVALID_PATH for what `checkPath` would refuse, for a malformed MQTT filter, and
- * above PATTERN_MAX_BYTES or PATTERN_MAX_LEVELS.
+ * DEFAULT_DEPTH, and more than PATTERN_MAX_LEVELS means that many. Throws RequestError INVALID_PATH for what `checkPath`
+ * would refuse, for a malformed MQTT filter, and above PATTERN_MAX_BYTES or PATTERN_MAX_LEVELS.
  *
  * - glob: `*` is any run of characters, slashes included; both ends are anchored.
  * - segments: a leading slash means nothing, on both sides; a level `*` is any one level; a last level `**` is 1 to
@@ -65,7 +67,7 @@ export function parsePattern(text: string, dialect: Dialect, depth: number = DEF
     case 'glob':
       return parseGlob(text);
     case 'segments':
-      return parseSegments(text, Number.isInteger(depth) && depth >= 1 ? depth : DEFAULT_DEPTH);
+      return parseSegments(text, Number.isInteger(depth) && depth >= 1 ? Math.min(depth, PATTERN_MAX_LEVELS) : DEFAULT_DEPTH);
     case 'mqtt':
       return parseFilter(text);
   }
@@ -102,8 +104,6 @@ class ParsedPattern implements Pattern {
     return area === null || area === this.area;
   }
 }
-
-const SLASH = 0x2f;
 
 function parseGlob(text: string): Pattern {
   if (!text.includes('*')) return literal(text, 'glob');

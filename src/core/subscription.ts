@@ -25,6 +25,8 @@ export class Subscription {
   closed = false;
   /** While initial values are being read: what waits behind them. */
   held: Ring<Publication> | null = null;
+  /** The router's: its place among all subscriptions. */
+  order = 0;
 
   constructor(
     session: Session | null,
