@@ -30,7 +30,10 @@ function whole(value: number, min: number, max: number, description: string) {
 }
 
 function flag(value: boolean, description: string) {
-  return z.boolean().default(value).meta(about('boolean', description, 'true or false'));
+  return z
+    .boolean()
+    .default(value)
+    .meta(about('boolean', description, 'true or false'));
 }
 
 function choice<const T extends readonly [string, ...string[]]>(value: T[number], values: T, description: string) {
@@ -39,7 +42,12 @@ function choice<const T extends readonly [string, ...string[]]>(value: T[number]
 }
 
 function optionalText(description: string, allowed: string, secret = false) {
-  return z.string().min(1).nullable().default(null).meta(about('text', description, allowed, secret));
+  return z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .meta(about('text', description, allowed, secret));
 }
 
 function about(kind: About['kind'], description: string, allowed: string, secret = false): { about: About } {
@@ -69,7 +77,11 @@ export const schema = z.strictObject({
   durability: choice('sync', ['sync', 'os', 'none'], 'what an acknowledged change survives: a power cut, a crash of the process, neither'),
   readyFile: optionalText('file that is written when all listeners accept: process id and ports, as JSON', 'a file name'),
   data: z.strictObject({
-    dir: z.string().min(1).default('./data').meta(about('text', 'directory of the store', 'a directory name')),
+    dir: z
+      .string()
+      .min(1)
+      .default('./data')
+      .meta(about('text', 'directory of the store', 'a directory name')),
   }),
   happn: z.strictObject({
     port: port(55_000, 'port for happn websockets and HTTP (and MQTT and Haven over websocket)'),
@@ -97,7 +109,11 @@ export const schema = z.strictObject({
   }),
   http: z.strictObject({
     origins: origins.meta(
-      about('list', 'web pages that may open websockets, beside those from loopback; * for all', 'a list of origins such as https://app.example'),
+      about(
+        'list',
+        'web pages that may open websockets, beside those from loopback; * for all',
+        'a list of origins such as https://app.example',
+      ),
     ),
     headerTimeoutMs: whole(10_000, 100, 600_000, 'time for a client to send the head of a request'),
     maxHeaderBytes: whole(16 * KIB, KIB, MIB, 'largest head of a request'),
@@ -109,20 +125,14 @@ export const schema = z.strictObject({
   }),
 });
 
-type DeepReadonly<T> = T extends (infer I)[]
-  ? readonly I[]
-  : T extends object
-    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
-    : T;
+type DeepReadonly<T> = T extends (infer I)[] ? readonly I[] : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
 
 /** The effective configuration, frozen. */
 export type Config = DeepReadonly<z.output<typeof schema>>;
 
 /** The same keys, all of them optional. */
 export type ConfigInput = {
-  readonly [K in keyof Config]?: Config[K] extends readonly unknown[] | string | number | boolean | null
-    ? Config[K]
-    : Partial<Config[K]>;
+  readonly [K in keyof Config]?: Config[K] extends readonly unknown[] | string | number | boolean | null ? Config[K] : Partial<Config[K]>;
 };
 
 /** One key of the schema. */
@@ -203,7 +213,7 @@ export function shownValue(key: ConfigKey, value: unknown): string {
   return typeof value === 'string' ? value || '""' : String(value);
 }
 
-export function valueOf(config: Config, path: string): unknown {
+export function configValue(config: Config, path: string): unknown {
   let at: unknown = config;
   for (const name of path.split('.')) at = (at as Record<string, unknown>)[name];
   return at;
@@ -265,7 +275,12 @@ function readFile(name: string, text: string, found: Map<string, Found>): void {
   readTree(tree, [], () => `file ${name}`, found);
 }
 
-function readTree(tree: ReadonlyMap<unknown, unknown>, above: readonly string[], origin: (path: string) => string, found: Map<string, Found>): void {
+function readTree(
+  tree: ReadonlyMap<unknown, unknown>,
+  above: readonly string[],
+  origin: (path: string) => string,
+  found: Map<string, Found>,
+): void {
   for (const [name, value] of tree) {
     const path = [...above, String(name)].join('.');
     const key = KEY_BY_PATH.get(path);
@@ -319,7 +334,9 @@ function isOneEditAway(a: string, b: string): boolean {
 /** Rules between keys. */
 function checkTogether(config: Config, origins: ReadonlyMap<string, string>): void {
   if (config.secure) {
-    throw new ConfigError(`secure: users and rights are not part of this release, so nothing can be secured yet (${origins.get('secure')})`);
+    throw new ConfigError(
+      `secure: users and rights are not part of this release, so nothing can be secured yet (${origins.get('secure')})`,
+    );
   }
   for (const [path, host] of [
     ['host', config.host],
@@ -332,7 +349,7 @@ function checkTogether(config: Config, origins: ReadonlyMap<string, string>): vo
   }
   const taken = new Map<number, string>();
   for (const path of ['happn.port', 'mqtt.port', 'haven.port', 'admin.port']) {
-    const number = valueOf(config, path) as number;
+    const number = configValue(config, path) as number;
     const other = taken.get(number);
     if (number !== 0 && other !== undefined) {
       throw new ConfigError(`${path}: ${number} is also ${other}; each listener needs a port of its own (${origins.get(path)})`);

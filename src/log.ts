@@ -51,7 +51,9 @@ export function textLine(line: string): string {
   const { time, level, msg, err, ...fields } = JSON.parse(line) as Record<string, unknown>;
   const parts = [String(time).slice(11, 23), String(level).padEnd(5), escapeControls(String(msg ?? ''))];
   for (const [name, value] of Object.entries(fields)) {
-    parts.push(`${escapeControls(name)}=${typeof value === 'string' && /^[\w./:@-]+$/.test(value) ? value : escapeControls(JSON.stringify(value))}`);
+    parts.push(
+      `${escapeControls(name)}=${typeof value === 'string' && /^[\w./:@-]+$/.test(value) ? value : escapeControls(JSON.stringify(value))}`,
+    );
   }
   if (err !== undefined) {
     const { message, stack } = err as { message?: string; stack?: string };

@@ -4,7 +4,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { type ConfigKey, configFileName, KEYS, type LoadedConfig, loadConfig, shownValue, valueOf } from './config.js';
+import { type ConfigKey, configFileName, KEYS, type LoadedConfig, loadConfig, shownValue, configValue } from './config.js';
 import { ConfigError, StartError } from './core/errors.js';
 import { reasonOf } from './data-directory.js';
 import { VERSION } from './version.js';
@@ -14,7 +14,10 @@ const EXIT_CONFIG = 2;
 
 function commandLine(): Command {
   const program = new Command('trivium').description('A gateway on which happn, MQTT and Haven clients share one data space.');
-  program.version(VERSION).exitOverride().configureOutput({ outputError: () => {} });
+  program
+    .version(VERSION)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
   const serving = program.command('serve', { isDefault: true }).description('run the gateway until it is told to stop (default)');
   withConfigFlags(serving).action(async (flags: Flags) => {
     const loaded = load(flags);
@@ -39,7 +42,10 @@ function withConfigFlags(command: Command): Command {
 }
 
 function optionOf(key: ConfigKey): Option {
-  const shownDefault = key.fallback === null || (Array.isArray(key.fallback) && key.fallback.length === 0) ? '' : ` (default ${shownValue(key, key.fallback)})`;
+  const shownDefault =
+    key.fallback === null || (Array.isArray(key.fallback) && key.fallback.length === 0)
+      ? ''
+      : ` (default ${shownValue(key, key.fallback)})`;
   const value = key.kind === 'boolean' ? '[boolean]' : key.kind === 'number' ? '<number>' : key.kind === 'list' ? '<list>' : '<text>';
   return new Option(`${key.flag} ${value}`, `${key.description}${shownDefault}`);
 }
@@ -65,8 +71,13 @@ function readConfigFile(flag: string | undefined): { name: string; text: string 
 
 function printConfig({ config, origins }: LoadedConfig, asJson: boolean): void {
   const rows = KEYS.map((key) => {
-    const value = valueOf(config, key.path);
-    return { key: key.path, value: key.secret && value !== null ? 'set' : value, shown: shownValue(key, value), origin: origins.get(key.path) as string };
+    const value = configValue(config, key.path);
+    return {
+      key: key.path,
+      value: key.secret && value !== null ? 'set' : value,
+      shown: shownValue(key, value),
+      origin: origins.get(key.path) as string,
+    };
   });
   if (asJson) {
     const tree = Object.fromEntries(rows.map(({ key, value, origin }) => [key, { value, origin }]));

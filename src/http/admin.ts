@@ -82,7 +82,8 @@ export class AdminListener {
 
   #refusal(request: IncomingMessage): { readonly status: number; readonly reason: string } | null {
     const { host, origin } = request.headers;
-    if (!isHostAllowed(host, this.#options.host, this.#options.hosts)) return { status: 403, reason: 'the Host header does not name this listener' };
+    if (!isHostAllowed(host, this.#options.host, this.#options.hosts))
+      return { status: 403, reason: 'the Host header does not name this listener' };
     if (!isOriginAllowed(origin, host, ORIGINS)) return { status: 403, reason: 'pages of this Origin may not ask' };
     if (request.method === 'GET' || request.method === 'HEAD') return null;
     // A form on any page can send text or form data here, but not JSON.

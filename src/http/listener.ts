@@ -50,6 +50,8 @@ export class HttpListener implements HttpRoutes {
   readonly #counters: Counters;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** One function for all sockets: idle connections are many. */
+  readonly #untrack: (this: Socket) => void;
   readonly #upgrades = new Routes<UpgradeHandler>();
   readonly #requests = new Routes<RequestHandler>();
   readonly #origins: OriginRule;
@@ -59,6 +61,10 @@ export class HttpListener implements HttpRoutes {
     this.#log = log;
     this.#counters = counters;
     this.#origins = { listed: new Set(options.origins) };
+    const sockets = this.#sockets;
+    this.#untrack = function (this: Socket): void {
+      sockets.delete(this);
+    };
     this.#server = createServer({
       maxHeaderSize: options.maxHeaderBytes,
       headersTimeout: options.headerTimeoutMs,
@@ -102,7 +108,7 @@ export class HttpListener implements HttpRoutes {
 
   #track(socket: Socket): void {
     this.#sockets.add(socket);
-    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('close', this.#untrack);
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -120,9 +126,8 @@ export class HttpListener implements HttpRoutes {
   }
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    // Until a protocol takes the socket over, a reset by the peer must find a listener.
-    const ignore = (): void => socket.destroy() as unknown as void;
-    socket.on('error', ignore);
+    // A reset by the peer must find a listener, also before a protocol takes the socket over.
+    socket.on('error', destroyOnError);
     if ((request.url as string).length > this.#options.maxUrlBytes) return refuseUpgrade(socket, '414 URI Too Long');
     const handler = this.#upgrades.find(pathOf(request.url));
     if (handler === undefined) return refuseUpgrade(socket, '404 Not Found');
@@ -133,8 +138,6 @@ export class HttpListener implements HttpRoutes {
     }
     try {
       handler(request, socket, head);
-      socket.off('error', ignore);
-      if (socket.listenerCount('error') === 0) socket.on('error', ignore);
     } catch (error) {
       this.#log.error({ err: error }, 'a websocket upgrade failed');
       socket.destroy();
@@ -155,6 +158,10 @@ const STATUS_OF_ERROR: ReadonlyMap<string, string> = new Map([
   ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
   ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
 ]);
+
+function destroyOnError(this: Duplex): void {
+  this.destroy();
+}
 
 function pathOf(url: string | undefined): string {
   const text = url ?? '/';
