@@ -186,7 +186,6 @@ export class HappnAdapter implements Adapter, Host {
       if (session.unanswered >= UNANSWERED_MAX) {
         session.close(new ConnectionError('PEER_SILENT', 'no answer to heartbeats'));
       } else {
-        session.lastHeardAt = this.context.clock.monotonic();
         session.sendPing(now);
       }
     }

@@ -1,0 +1,116 @@
+// The unmodified happn clients of every protocol generation, each loaded from a folder with its own lock file,
+// behind one promise-based face: what the tests ask of them is the same, how they are asked differs.
+
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+export interface Meta {
+  readonly path: string;
+  readonly channel: string;
+  readonly created?: number;
+  readonly modified?: number;
+  readonly [key: string]: unknown;
+}
+
+export interface Heard {
+  readonly data: Record<string, unknown> & { _meta?: Meta };
+  readonly meta: Meta;
+}
+
+export interface HappnClient {
+  set(path: string, data: unknown, options?: object): Promise<Record<string, unknown>>;
+  get(path: string, options?: object): Promise<unknown>;
+  remove(path: string, options?: object): Promise<Record<string, unknown>>;
+  /** Resolves with what `off` takes. */
+  on(path: string, options: object, handler: (heard: Heard) => void): Promise<unknown>;
+  off(handle: unknown): Promise<void>;
+  offPath(path: string): Promise<void>;
+  disconnect(): Promise<void>;
+  /** Counts how often the client says that it came back. */
+  readonly reconnects: () => number;
+}
+
+export interface Generation {
+  readonly name: string;
+  /** Wildcards of subscriptions: `*` as any characters, or as one whole segment. */
+  readonly wildcards: 'glob' | 'segments';
+  readonly connect: (port: number) => Promise<HappnClient>;
+}
+
+type Callback = (error: unknown, result?: unknown) => void;
+type Raw = Record<string, (...args: unknown[]) => unknown>;
+
+const clients = createRequire(fileURLToPath(new URL('../clients/', import.meta.url)));
+
+function load(folder: string, name: string): { client: { create: (options: object, callback?: Callback) => Promise<Raw> } } {
+  const require = createRequire(clients.resolve(`./${folder}/package.json`));
+  return require(name);
+}
+
+/** One promise around one call with a callback at its end. */
+function call<T>(client: Raw, method: string, ...args: unknown[]): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const done: Callback = (error, result) => (error ? reject(error) : resolve(result as T));
+    (client[method] as (...all: unknown[]) => unknown).call(client, ...args, done);
+  });
+}
+
+function face(client: Raw, reconnected: string): HappnClient {
+  let count = 0;
+  (client.onEvent as (name: string, handler: () => void) => void).call(client, reconnected, () => {
+    count += 1;
+  });
+  return {
+    set: (path, data, options = {}) => call(client, 'set', path, data, options),
+    get: (path, options = {}) => call(client, 'get', path, options),
+    remove: (path, options = {}) => call(client, 'remove', path, options),
+    on: (path, options, handler) => {
+      const heard = (data: Heard['data'], meta: Meta): void => handler({ data, meta });
+      return call(client, 'on', path, options, heard);
+    },
+    off: (handle) => call(client, 'off', handle),
+    offPath: (path) => call(client, 'offPath', path),
+    disconnect: () => call(client, 'disconnect', {}),
+    reconnects: () => count,
+  };
+}
+
+function happn3(name: string, wildcards: Generation['wildcards']): Generation {
+  return {
+    name,
+    wildcards,
+    connect: async (port) => {
+      const library = load('happn3', name);
+      const client = await new Promise<Raw>((resolve, reject) => {
+        const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
+        const made = library.client.create({ host: '127.0.0.1', port, config: { host: '127.0.0.1', port } }, done) as unknown;
+        if (made instanceof Promise) made.catch(reject);
+      });
+      return face(client, 'reconnect-successful');
+    },
+  };
+}
+
+function happn2(): Generation {
+  return {
+    name: 'happn 2.21.4',
+    wildcards: 'glob',
+    connect: async (port) => {
+      const library = load('happn2', 'happn');
+      const client = await new Promise<Raw>((resolve, reject) => {
+        const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
+        library.client.create({ config: { host: '127.0.0.1', port } }, done);
+      });
+      return face(client, 'reconnect-successful');
+    },
+  };
+}
+
+export const GENERATIONS: readonly Generation[] = [
+  happn2(),
+  happn3('happn-3-v3', 'glob'),
+  happn3('happn-3-v7', 'glob'),
+  happn3('happn-3-v8', 'segments'),
+  happn3('happn-3-v10', 'segments'),
+  happn3('happn-3-v13', 'segments'),
+];
