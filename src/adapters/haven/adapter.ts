@@ -1,0 +1,271 @@
+// The Haven listener: takes TCP connections on its own port and websockets at /haven, gives each a session, ends those that
+// do not connect in time or fall silent, and lets all of them finish at the stop.
+
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import { type Adapter, type AdapterContext, ConnectionError, type Counter, type Listening, StartError } from '../../core/index.js';
+import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
+import { type Link, TcpLink, WebsocketLink } from './link.js';
+import { pack } from './msgpack.js';
+import type { ScanLimits } from './scanner.js';
+import { HavenSession, type Host } from './session.js';
+import { Writer } from './writer.js';
+
+const PATH = '/haven';
+const SWEEP_MS = 1_000;
+/** How long a peer may take to close its side. */
+const LINGER_MS = 2_000;
+/** Age at which the state that pongs carry is made again. */
+const STATE_MS = 50;
+/** Options that the type declarations of the library do not know yet. */
+const NEWER_OPTIONS = Object.freeze({ maxFragments: 4_096, closeTimeout: LINGER_MS });
+
+export class HavenAdapter implements Adapter, Host {
+  readonly name = 'haven';
+  readonly config: HavenConfig;
+  readonly writer = new Writer();
+  readonly early: ScanLimits;
+  readonly full: ScanLimits;
+  readonly #sessions = new Set<HavenSession>();
+  /** Sessions from elsewhere that have not connected yet. */
+  readonly #fresh = new Set<HavenSession>();
+  /** Sockets that wait, unread, for room among the fresh. */
+  readonly #waitingRoom = new Set<Socket>();
+  readonly #websockets: WebSocketServer;
+  #context: AdapterContext | null = null;
+  #counters: { received: Counter; malformed: Counter; missed: Counter } | null = null;
+  #server: Server | null = null;
+  #sweep: NodeJS.Timeout | null = null;
+  #accepting = false;
+  #emptied: (() => void) | null = null;
+  #state: Uint8Array = new Uint8Array();
+  #stateAt = Number.NEGATIVE_INFINITY;
+
+  constructor(config: Partial<HavenConfig> = {}) {
+    this.config = { ...HAVEN_DEFAULTS, ...config };
+    const { firstFrameBytes, firstElements, firstDepth, maxFrameBytes, maxElements, maxDepth } = this.config;
+    this.full = { maxBytes: maxFrameBytes, maxElements, maxDepth };
+    this.early = { maxBytes: Math.min(firstFrameBytes, maxFrameBytes), maxElements: firstElements, maxDepth: firstDepth };
+    this.#websockets = new WebSocketServer({
+      noServer: true,
+      perMessageDeflate: false,
+      maxPayload: maxFrameBytes,
+      clientTracking: false,
+      ...NEWER_OPTIONS,
+    });
+  }
+
+  get context(): AdapterContext {
+    if (this.#context === null) throw new Error('the haven adapter is not started');
+    return this.#context;
+  }
+
+  get received(): Counter {
+    return this.#started.received;
+  }
+
+  get malformed(): Counter {
+    return this.#started.malformed;
+  }
+
+  get missed(): Counter {
+    return this.#started.missed;
+  }
+
+  get #started(): { received: Counter; malformed: Counter; missed: Counter } {
+    if (this.#counters === null) throw new Error('the haven adapter is not started');
+    return this.#counters;
+  }
+
+  async start(context: AdapterContext): Promise<Listening> {
+    this.#context = context;
+    const { counters } = context;
+    this.#counters = {
+      received: counters.counter('haven_messages_total', 'Haven messages received'),
+      malformed: counters.counter('haven_malformed_total', 'Haven connections ended because of what they sent'),
+      missed: counters.counter('haven_watch_events_missed_total', 'Watch events that a full watchlist dropped'),
+    };
+    counters.gauge('haven_connections', 'Open Haven connections', () => this.#sessions.size);
+    const listening = await this.#listen();
+    this.#accepting = true;
+    context.http.upgrade(PATH, false, (request, socket, head) => this.#onUpgrade(request, socket, head));
+    this.#sweep = setInterval(() => this.#onSweep(), Math.min(SWEEP_MS, this.config.connectMs / 4));
+    return listening;
+  }
+
+  async #listen(): Promise<Listening> {
+    const { host, port } = this.config;
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#onConnection(socket));
+    try {
+      server.listen({ host, port });
+      await once(server, 'listening');
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new StartError(`Haven cannot listen on ${host} port ${port}: ${reasonOf(code)}`, { cause: error });
+    }
+    server.on('error', (error) => this.context.log.error({ err: error }, 'the Haven listener failed'));
+    this.#server = server;
+    const address = server.address() as AddressInfo;
+    return { host: address.address, port: address.port };
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    this.#accepting = false;
+    const closed = this.#server === null ? Promise.resolve() : new Promise<void>((resolve) => this.#server?.close(() => resolve()));
+    for (const socket of this.#waitingRoom) socket.destroy();
+    this.#waitingRoom.clear();
+    for (const session of [...this.#sessions]) session.finish();
+    await this.#untilEmpty(deadlineMs);
+    if (this.#sweep !== null) clearInterval(this.#sweep);
+    for (const session of [...this.#sessions]) session.destroy();
+    await closed;
+  }
+
+  /** Resolves when all connections are closed, or at the deadline. */
+  async #untilEmpty(deadlineMs: number): Promise<void> {
+    if (this.#sessions.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, deadlineMs);
+      this.#emptied = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  // ---------------------------------------------------------------- connections
+
+  #onConnection(socket: Socket): void {
+    if (!this.#accepting) {
+      socket.destroy();
+      return;
+    }
+    // Also while it waits: a socket without this listener could end the process.
+    socket.on('error', (error) => this.context.log.debug({ err: error }, 'a Haven connection failed'));
+    const elsewhere = !isLoopback(socket.remoteAddress ?? '');
+    if (elsewhere && this.#fresh.size >= this.config.maxFresh) {
+      socket.pause();
+      this.#waitingRoom.add(socket);
+      socket.once('close', () => this.#waitingRoom.delete(socket));
+      return;
+    }
+    this.#admit(socket, elsewhere);
+  }
+
+  #admit(socket: Socket, elsewhere: boolean): void {
+    const session = this.#open(new TcpLink(socket), elsewhere);
+    socket.on('data', (chunk) => session.onBytes(chunk));
+    socket.on('end', () => session.onEnd());
+    socket.on('drain', () => session.onDrain());
+    socket.on('close', () => this.#onClosed(session));
+  }
+
+  #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const elsewhere = !isLoopback(request.socket.remoteAddress ?? '');
+    if (!this.#accepting || (elsewhere && this.#fresh.size >= this.config.maxFresh)) {
+      socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
+    const peer = `${request.socket.remoteAddress ?? '?'}:${request.socket.remotePort ?? 0}`;
+    this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
+      const session = this.#open(new WebsocketLink(websocket, socket, peer), elsewhere);
+      this.#guardFirstBytes(session, socket);
+      websocket.on('message', (data, binary) => session.onMessage(data as Buffer, binary));
+      websocket.on('error', (error) => this.context.log.debug({ err: error }, 'a Haven connection failed'));
+      websocket.on('close', () => this.#onClosed(session));
+      socket.on('drain', () => session.onDrain());
+    });
+  }
+
+  /** A websocket is ended before it has collected a large frame of a peer that has not connected. */
+  #guardFirstBytes(session: HavenSession, socket: Duplex): void {
+    let received = 0;
+    const limit = 2 * this.early.maxBytes;
+    const count = (chunk: Buffer): void => {
+      received += chunk.length;
+      if (session.connected || session.ended) socket.off('data', count);
+      else if (received > limit) session.close(new ConnectionError('FRAME_TOO_LARGE', 'too much before CONNECT'));
+    };
+    socket.on('data', count);
+  }
+
+  #open(link: Link, elsewhere: boolean): HavenSession {
+    const session = new HavenSession(this, link);
+    this.#sessions.add(session);
+    if (elsewhere) this.#fresh.add(session);
+    this.context.openSession(session);
+    return session;
+  }
+
+  connected(session: HavenSession): void {
+    this.#leaveFresh(session);
+  }
+
+  #onClosed(session: HavenSession): void {
+    session.onClosed();
+    this.#sessions.delete(session);
+    this.#leaveFresh(session);
+    if (this.#sessions.size === 0 && this.#emptied !== null) this.#emptied();
+  }
+
+  #leaveFresh(session: HavenSession): void {
+    if (!this.#fresh.delete(session)) return;
+    for (const socket of this.#waitingRoom) {
+      if (this.#fresh.size >= this.config.maxFresh) return;
+      this.#waitingRoom.delete(socket);
+      if (!socket.destroyed) this.#admit(socket, true);
+    }
+  }
+
+  #onSweep(): void {
+    const now = this.context.clock.monotonic();
+    for (const session of this.#sessions) {
+      if (session.endedAt !== 0) {
+        const patience = session.ended && session.bufferedBytes === 0 ? LINGER_MS : session.heartbeatMs;
+        if (now - session.endedAt > patience) session.destroy();
+      } else if (!session.connected) {
+        if (now - session.openedAt > this.config.connectMs) session.close(new ConnectionError('CONNECT_TIMEOUT', 'no CONNECT in time'));
+      } else if (now - session.lastHeardAt > session.heartbeatMs) {
+        session.close(new ConnectionError('PEER_SILENT', 'no heartbeat in time'));
+      }
+    }
+  }
+
+  // ---------------------------------------------------------------- state
+
+  state(): Uint8Array {
+    const { clock, node } = this.context;
+    const at = clock.monotonic();
+    if (at - this.#stateAt < STATE_MS) return this.#state;
+    this.#stateAt = at;
+    const load = this.context.load();
+    this.#state = pack({
+      uuid: node.id,
+      name: node.name,
+      roles: [],
+      quorums: [],
+      uptime: Math.max(0, clock.now() - node.startedAt),
+      load: {
+        sessions: load.sessions,
+        queued: load.queued,
+        messagesPerSecond: load.messagesPerSecond,
+        eventLoopDelayMs: load.eventLoopDelayMs,
+      },
+    });
+    return this.#state;
+  }
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+}
+
+function reasonOf(code: string | undefined): string {
+  if (code === 'EADDRINUSE') return 'the port is in use';
+  if (code === 'EACCES') return 'the port is not allowed';
+  if (code === 'EADDRNOTAVAIL') return 'this machine does not have the address';
+  return code ?? 'unknown reason';
+}

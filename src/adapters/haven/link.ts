@@ -1,0 +1,117 @@
+// Link: the connection below a session, TCP or websocket, with what the session needs of it and nothing else.
+
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { WebSocket } from 'ws';
+import type { ConnectionError, ConnectionErrorCode } from '../../core/index.js';
+
+export interface Link {
+  /** true: every `send` is one message. false: it is any number of whole frames. */
+  readonly byMessage: boolean;
+  /** Address and port, for the log. */
+  readonly peer: string;
+  /** Bytes that the operating system has not taken yet. */
+  readonly bufferedBytes: number;
+  /** What is sent between the two goes out in as few system calls as possible. */
+  cork(): void;
+  uncork(): void;
+  send(bytes: Buffer): void;
+  pause(): void;
+  resume(): void;
+  /** Says goodbye behind what was sent; the peer has to close its side. */
+  end(reason: ConnectionError | null): void;
+  destroy(): void;
+}
+
+export class TcpLink implements Link {
+  readonly byMessage = false;
+  readonly peer: string;
+
+  constructor(readonly socket: Socket) {
+    this.peer = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+  }
+
+  get bufferedBytes(): number {
+    return this.socket.writableLength;
+  }
+
+  cork(): void {}
+  uncork(): void {}
+
+  send(bytes: Buffer): void {
+    if (this.socket.writable) this.socket.write(bytes);
+  }
+
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
+  end(): void {
+    this.socket.end();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+}
+
+/** RFC 6455 section 7.4.1. */
+const CLOSE_CODES: { readonly [code in ConnectionErrorCode]: number } = {
+  MALFORMED_FRAME: 1002,
+  FRAME_TOO_LARGE: 1009,
+  UNSUPPORTED_VERSION: 1002,
+  SLOW_CONSUMER: 1008,
+  CONNECT_TIMEOUT: 1008,
+  PEER_SILENT: 1008,
+  TAKEN_OVER: 1008,
+  STORE_FAILED: 1011,
+  SHUTTING_DOWN: 1001,
+};
+const CLOSE_NORMAL = 1000;
+const BINARY = Object.freeze({ binary: true });
+
+export class WebsocketLink implements Link {
+  readonly byMessage = true;
+
+  constructor(
+    readonly websocket: WebSocket,
+    readonly socket: Duplex,
+    readonly peer: string,
+  ) {}
+
+  get bufferedBytes(): number {
+    return this.websocket.bufferedAmount;
+  }
+
+  cork(): void {
+    this.socket.cork();
+  }
+
+  uncork(): void {
+    this.socket.uncork();
+  }
+
+  send(bytes: Buffer): void {
+    if (this.websocket.readyState === this.websocket.OPEN) this.websocket.send(bytes, BINARY);
+  }
+
+  pause(): void {
+    this.websocket.pause();
+  }
+
+  resume(): void {
+    this.websocket.resume();
+  }
+
+  end(reason: ConnectionError | null): void {
+    this.websocket.close(reason === null ? CLOSE_NORMAL : CLOSE_CODES[reason.code]);
+  }
+
+  destroy(): void {
+    this.websocket.terminate();
+  }
+}

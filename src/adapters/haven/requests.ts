@@ -1,0 +1,62 @@
+// Requests: what a DATA message asks of the core, as the core's Requests. Decides by the message alone; no session state.
+
+import { DataRequest, type DataOptions, type Pattern, RequestError, STORED, type Session } from '../../core/index.js';
+import type { HavenMessage } from './codec.js';
+import { addressOf, isWildcard, patternOf } from './paths.js';
+
+const CREATE: DataOptions = Object.freeze({ ...STORED, condition: 'absent' });
+const UPDATE: DataOptions = Object.freeze({ ...STORED, condition: 'present' });
+const WRITE_MERGE: DataOptions = Object.freeze({ ...STORED, merge: true });
+const UPDATE_MERGE: DataOptions = Object.freeze({ ...UPDATE, merge: true });
+
+/** Throws RequestError for a message that lacks what its type needs. */
+export function writeRequest(session: Session, message: HavenMessage): DataRequest {
+  if (message.mode === 'ro') throw new RequestError('ACCESS_DENIED', 'the mode of the request is read-only');
+  const path = addressOf(pathOf(message));
+  if (message.value === null) throw new RequestError('INVALID_REQUEST', 'the field value is missing');
+  const options = withExpect(writeOptions(message), message.expect);
+  return new DataRequest('set', session, null, path, null, message.value, options, true, 0, message);
+}
+
+function writeOptions(message: HavenMessage): DataOptions {
+  if (message.type === 'create') return CREATE;
+  if (message.type === 'update') return message.merge ? UPDATE_MERGE : UPDATE;
+  return message.merge ? WRITE_MERGE : STORED;
+}
+
+/** One record, or with wildcards at most `maxItems`; one more is asked for, which tells whether there are more. */
+export function readRequest(session: Session, message: HavenMessage, maxItems: number): DataRequest {
+  if (message.mode === 'rt') throw new RequestError('UNSUPPORTED', 'no history is kept: read-timestamp is not offered');
+  if (message.unsupported !== null) throw new RequestError('UNSUPPORTED', `${message.unsupported} is not offered`);
+  const path = pathOf(message);
+  if (!isWildcard(path)) {
+    return new DataRequest('get', session, null, addressOf(path), null, null, STORED, true, 0, message);
+  }
+  message.limit = Math.min(message.limit ?? maxItems, maxItems);
+  const options = { ...STORED, limit: message.limit + 1, after: message.after };
+  return new DataRequest('get', session, null, path, patternOf(path), null, options, true, 0, message);
+}
+
+export function deleteRequest(session: Session, message: HavenMessage): DataRequest {
+  if (message.mode === 'ro') throw new RequestError('ACCESS_DENIED', 'the mode of the request is read-only');
+  const path = pathOf(message);
+  if (!isWildcard(path)) {
+    const options = withExpect(STORED, message.expect);
+    return new DataRequest('remove', session, null, addressOf(path), null, null, options, true, 0, message);
+  }
+  if (message.expect !== null) throw new RequestError('INVALID_REQUEST', 'expect needs a path without wildcards');
+  return new DataRequest('remove', session, null, path, patternOf(path), null, STORED, true, 0, message);
+}
+
+export function watchPattern(message: HavenMessage): Pattern {
+  return patternOf(pathOf(message));
+}
+
+function pathOf(message: HavenMessage): string {
+  if (message.path === null) throw new RequestError('INVALID_REQUEST', 'the field path is missing');
+  return message.path;
+}
+
+function withExpect(options: DataOptions, expect: number | null): DataOptions {
+  return expect === null ? options : { ...options, expect };
+}

@@ -1,0 +1,170 @@
+// Writer: where answers are put together. Writes MessagePack heads and small values straight into a large buffer, so that
+// bodies that are MessagePack already are copied once, and all frames of one turn lie side by side for one socket write.
+
+const SLAB_BYTES = 64 * 1024;
+const PREFIX_BYTES = 4;
+const SHORT = 32;
+
+export class Writer {
+  #bytes = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  /** Beginning of what was not taken yet. */
+  #start = 0;
+  #at = 0;
+
+  /** Bytes written and not taken. */
+  get length(): number {
+    return this.#at - this.#start;
+  }
+
+  /** What was written since the last `take`. The bytes are the caller's; the writer never touches them again. */
+  take(): Buffer {
+    const bytes = this.#bytes.subarray(this.#start, this.#at);
+    this.#start = this.#at;
+    return bytes;
+  }
+
+  /** What was written behind the first `length` bytes of what was not taken; a view that the writer goes on using. */
+  written(length: number): Buffer {
+    return this.#bytes.subarray(this.#start + length, this.#at);
+  }
+
+  /** Forgets what was written since the last `take`, or behind the first `length` bytes of it. */
+  discard(length = 0): void {
+    this.#at = this.#start + length;
+  }
+
+  /** Leaves room for a length prefix; returns the mark that `endPrefixed` wants. */
+  beginPrefixed(): number {
+    this.#reserve(PREFIX_BYTES);
+    const mark = this.#at - this.#start;
+    this.#at += PREFIX_BYTES;
+    return mark;
+  }
+
+  endPrefixed(mark: number): void {
+    const at = this.#start + mark;
+    this.#bytes.writeUInt32BE(this.#at - at - PREFIX_BYTES, at);
+  }
+
+  nil(): void {
+    this.#byte(0xc0);
+  }
+
+  bool(value: boolean): void {
+    this.#byte(value ? 0xc3 : 0xc2);
+  }
+
+  /** Up to 32 bits as an integer, beyond as a double, which every MessagePack library reads as the same number. */
+  number(value: number): void {
+    this.#reserve(9);
+    const bytes = this.#bytes;
+    if (value >>> 0 === value) {
+      if (value < 0x80) {
+        bytes[this.#at++] = value;
+      } else if (value < 0x1_0000) {
+        bytes[this.#at] = 0xcd;
+        bytes.writeUInt16BE(value, this.#at + 1);
+        this.#at += 3;
+      } else {
+        bytes[this.#at] = 0xce;
+        bytes.writeUInt32BE(value, this.#at + 1);
+        this.#at += 5;
+      }
+      return;
+    }
+    bytes[this.#at] = 0xcb;
+    bytes.writeDoubleBE(value, this.#at + 1);
+    this.#at += 9;
+  }
+
+  map(entries: number): void {
+    this.#head(entries, 0x80, 0xde);
+  }
+
+  array(items: number): void {
+    this.#head(items, 0x90, 0xdc);
+  }
+
+  text(value: string): void {
+    const { length } = value;
+    this.#reserve(5 + length * 3);
+    if (length < SHORT && this.#shortText(value, length)) return;
+    const bytes = Buffer.byteLength(value);
+    if (bytes < 0x20) this.#bytes[this.#at++] = 0xa0 | bytes;
+    else this.#length(bytes, 0xd9);
+    this.#at += this.#bytes.write(value, this.#at);
+  }
+
+  /** Bytes that are MessagePack already. */
+  raw(value: Uint8Array): void {
+    const { length } = value;
+    this.#reserve(length);
+    const at = this.#at;
+    if (length <= SHORT) {
+      const bytes = this.#bytes;
+      for (let i = 0; i < length; i++) bytes[at + i] = value[i] as number;
+    } else {
+      this.#bytes.set(value, at);
+    }
+    this.#at = at + length;
+  }
+
+  /** False, and nothing written, when the text is not plain ASCII. */
+  #shortText(value: string, length: number): boolean {
+    const bytes = this.#bytes;
+    const at = this.#at;
+    bytes[at] = 0xa0 | length;
+    for (let i = 0; i < length; i++) {
+      const unit = value.charCodeAt(i);
+      if (unit >= 0x80) return false;
+      bytes[at + 1 + i] = unit;
+    }
+    this.#at = at + 1 + length;
+    return true;
+  }
+
+  #head(count: number, small: number, wide: number): void {
+    this.#reserve(5);
+    if (count < 0x10) {
+      this.#bytes[this.#at++] = small | count;
+    } else if (count < 0x1_0000) {
+      this.#bytes[this.#at] = wide;
+      this.#at = this.#bytes.writeUInt16BE(count, this.#at + 1);
+    } else {
+      this.#bytes[this.#at] = wide + 1;
+      this.#at = this.#bytes.writeUInt32BE(count, this.#at + 1);
+    }
+  }
+
+  /** `first` is the token with a length of one byte; the next two have two and four. */
+  #length(length: number, first: number): void {
+    const bytes = this.#bytes;
+    if (length < 0x100) {
+      bytes[this.#at] = first;
+      bytes[this.#at + 1] = length;
+      this.#at += 2;
+    } else if (length < 0x1_0000) {
+      bytes[this.#at] = first + 1;
+      this.#at = bytes.writeUInt16BE(length, this.#at + 1);
+    } else {
+      bytes[this.#at] = first + 2;
+      this.#at = bytes.writeUInt32BE(length, this.#at + 1);
+    }
+  }
+
+  #byte(value: number): void {
+    this.#reserve(1);
+    this.#bytes[this.#at++] = value;
+  }
+
+  /** What was taken stays where it is; what was not moves along to a new buffer when the old one is full. */
+  #reserve(length: number): void {
+    if (this.#at + length <= this.#bytes.length) return;
+    const kept = this.#at - this.#start;
+    const grown = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, (kept + length) * 2));
+    grown.set(this.#bytes.subarray(this.#start, this.#at));
+    this.#bytes = grown;
+    this.#start = 0;
+    this.#at = kept;
+  }
+}
