@@ -5,7 +5,8 @@ import 'reflect-metadata';
 import { join } from 'node:path';
 import { container as root, type DependencyContainer, type InjectionToken, instancePerContainerCachingFactory as once } from 'tsyringe';
 import { HappnAdapter } from './adapters/happn/index.js';
-import { msgpack } from './adapters/haven/msgpack.js';
+import { HavenAdapter, msgpack } from './adapters/haven/index.js';
+import { MqttAdapter } from './adapters/mqtt/index.js';
 import type { Config } from './config.js';
 import { type Access, OPEN_ACCESS } from './core/access.js';
 import { QUEUE_LIMITS } from './core/durable-session.js';
@@ -95,7 +96,19 @@ function registerCore(container: DependencyContainer): void {
 }
 
 function registerAdapters(container: DependencyContainer): void {
+  container.register(TOKEN.adapter, {
+    useFactory: once((parts) => {
+      const { host, mqtt } = parts.resolve(TOKEN.config);
+      return new MqttAdapter({ host, ...mqtt });
+    }),
+  });
   container.register(TOKEN.adapter, { useFactory: once((parts) => new HappnAdapter(parts.resolve(TOKEN.config).happn)) });
+  container.register(TOKEN.adapter, {
+    useFactory: once((parts) => {
+      const { host, haven } = parts.resolve(TOKEN.config);
+      return new HavenAdapter({ host, ...haven });
+    }),
+  });
 }
 
 function registerGateway(container: DependencyContainer): void {

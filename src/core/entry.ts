@@ -1,13 +1,15 @@
 // Entry: what is stored at a path, and its form on disk.
-// The form: version u8, format u8, author length u16, created f64, modified f64, revision f64, author, payload, crc32 u32
-// (little-endian; the checksum covers all before it, because table blocks are not verified when they are read).
+// The form: version u8, format u8, author length u16, created f64, modified f64, revision f64, level u8, author, payload,
+// crc32 u32 (little-endian; the checksum covers all before it, because table blocks are not verified when they are read).
 
 import { crc32 } from 'node:zlib';
+import type { Qos } from './message.js';
 import { StoreDamage } from './store/store.js';
 import { type Format, Payload } from './payload.js';
 
 const VERSION = 1;
-const HEAD_BYTES = 28;
+const HEAD_BYTES = 29;
+const LEVEL_AT = 28;
 const CRC_BYTES = 4;
 
 /** Immutable. `created` and `modified` are milliseconds since 1970. */
@@ -21,6 +23,8 @@ export class Entry {
     readonly revision: number,
     /** Name of the user that made the last change; empty when nobody was logged in. */
     readonly author: string,
+    /** Level at which the last change was published: protocols with levels deliver the record at no more than this. */
+    readonly qos: Qos = 1,
   ) {}
 }
 
@@ -35,6 +39,7 @@ export function encodeEntry(entry: Entry): Buffer {
   buffer.writeDoubleLE(entry.created, 4);
   buffer.writeDoubleLE(entry.modified, 12);
   buffer.writeDoubleLE(entry.revision, 20);
+  buffer[LEVEL_AT] = entry.qos;
   if (authorBytes > 0) buffer.write(entry.author, HEAD_BYTES);
   buffer.set(payload, HEAD_BYTES + authorBytes);
   buffer.writeUInt32LE(crc32(buffer.subarray(0, end)), end);
@@ -60,5 +65,6 @@ export function decodeEntry(path: string, bytes: Uint8Array, formats: ReadonlyMa
     buffer.readDoubleLE(12),
     buffer.readDoubleLE(20),
     buffer.toString('utf8', HEAD_BYTES, payloadAt),
+    buffer[LEVEL_AT] as Qos,
   );
 }

@@ -189,7 +189,8 @@ function set(request: DataRequest, run: Run): void {
     checkCondition(path, before, options);
     if (options.merge) payload = merged(before, given, run.state.formats);
     run.state.revision += 1;
-    entry = new Entry(path, payload, before?.created ?? request.time, request.time, run.state.revision, session.identity.name);
+    const { revision } = run.state;
+    entry = new Entry(path, payload, before?.created ?? request.time, request.time, revision, session.identity.name, options.qos);
     (run.turn as Turn).put(entry);
   }
   rememberReceived(request, run);

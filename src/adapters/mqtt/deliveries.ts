@@ -1,0 +1,252 @@
+// Deliveries: what one client is sent as PUBLISH: levels, packet ids, the window of unacknowledged messages, what waits
+// behind it, retained messages and the queue of a durable session. Makes frames; knows no socket.
+
+import { type DurableSession, type Entry, type Format, type Publication, type QueuedMessage, Ring } from '../../core/index.js';
+import { encodeAcknowledge, encodePublish } from './codec.js';
+import type { Topics } from './paths.js';
+import { DUP, FIRST_BYTE, PACKET_ID_MAX, QOS_SHIFT, RETAIN } from './wire.js';
+
+const FRAME_KEY = 'mqtt:0';
+const EMPTY = new Uint8Array(0);
+
+/** What the peer still has to do about a packet id. */
+const AWAITS = { PUBACK: 1, PUBREC: 2, PUBCOMP: 3 } as const;
+/** A packet id's entry is the queue number times this plus what it awaits; queue number 0: not queued. */
+const AWAITS_RANGE = 4;
+
+/** Work that waits: one publication, retained messages, or what a durable session kept; exactly one is set. */
+interface Waiting {
+  readonly publication: Publication | null;
+  readonly entries: readonly Entry[] | null;
+  readonly numbers: readonly number[] | null;
+  /** How many of `entries` or `numbers` are done. */
+  next: number;
+  readonly qos: number;
+  readonly size: number;
+}
+
+/** What deliveries need of their session. */
+export interface DeliveryHost {
+  readonly topics: Topics;
+  readonly raw: Format;
+  readonly durable: DurableSession | null;
+  write(frame: Uint8Array): void;
+  /** The socket takes no more for now. */
+  readonly isFull: boolean;
+  queuedPublication(number: number): Publication | null;
+  /** The queued message was received (or is gone): it leaves the queue. */
+  acknowledge(number: number): void;
+  /** No topic can name this path. */
+  onUnforwardable(path: string): void;
+}
+
+export class Deliveries {
+  /** Packet ids of messages on their way. */
+  readonly #inFlight = new Map<number, number>();
+  #waiting: Ring<Waiting> | null = null;
+  /** Bytes of publications that wait here; retained messages and kept ones do not count. */
+  waitingBytes = 0;
+  #lastId = 0;
+  /** Queued messages up to this number are in hand since the session was resumed. */
+  #resumedTo = 0;
+  /** Nothing is sent: the SUBACK, or the CONNACK, goes first. */
+  blocked = false;
+
+  constructor(
+    private readonly host: DeliveryHost,
+    private readonly window: number,
+  ) {}
+
+  get waitingCount(): number {
+    return this.#waiting === null ? 0 : this.#waiting.length;
+  }
+
+  /** Sends, or lets wait in order. `qos` is the level of the subscription. */
+  deliver(publication: Publication, subscriptionQos: number): void {
+    const qos = subscriptionQos < publication.qos ? subscriptionQos : publication.qos;
+    if (qos > 0 && publication.number > 0 && publication.number <= this.#resumedTo) return;
+    if (this.waitingCount === 0 && !this.blocked && this.#send(publication, qos)) return;
+    const { size } = publication;
+    this.waitingBytes += size;
+    this.#wait({ publication, entries: null, numbers: null, next: 0, qos, size });
+  }
+
+  /** Retained messages for a new subscription, in the order given. */
+  deliverRetained(entries: readonly Entry[], subscriptionQos: number): void {
+    if (entries.length > 0) this.#wait({ publication: null, entries, numbers: null, next: 0, qos: subscriptionQos, size: 0 });
+  }
+
+  /** Everything that the durable session kept, oldest first. */
+  resume(durable: DurableSession): void {
+    const numbers = [...durable.queue.keys()];
+    for (const number of numbers) if (number > this.#resumedTo) this.#resumedTo = number;
+    if (numbers.length > 0) this.#wait({ publication: null, entries: null, numbers, next: 0, qos: 0, size: 0 });
+  }
+
+  /** Sends what waits while window and socket allow it. */
+  pump(): void {
+    if (this.#waiting === null || this.blocked) return;
+    for (let head = this.#waiting.peek(); head !== undefined; head = this.#waiting.peek()) {
+      if (this.host.isFull || !this.#advance(head)) return;
+      this.#waiting.shift();
+      this.waitingBytes -= head.size;
+    }
+    this.#waiting = null;
+  }
+
+  onPuback(packetId: number): boolean {
+    const flight = this.#inFlight.get(packetId);
+    // Unknown ones are no fault: the message may have been dropped since.
+    if (flight === undefined || flight % AWAITS_RANGE !== AWAITS.PUBACK) return false;
+    return this.#finish(packetId, flight);
+  }
+
+  /** The queue number that has to be released before PUBREL is sent; 0: none. */
+  onPubrec(packetId: number): number {
+    const flight = this.#inFlight.get(packetId);
+    if (flight === undefined || flight % AWAITS_RANGE !== AWAITS.PUBREC) return 0;
+    this.#inFlight.set(packetId, flight - AWAITS.PUBREC + AWAITS.PUBCOMP);
+    return (flight - AWAITS.PUBREC) / AWAITS_RANGE;
+  }
+
+  onPubcomp(packetId: number): boolean {
+    const flight = this.#inFlight.get(packetId);
+    if (flight === undefined || flight % AWAITS_RANGE !== AWAITS.PUBCOMP) return false;
+    return this.#finish(packetId, flight);
+  }
+
+  clear(): void {
+    this.#inFlight.clear();
+    this.#waiting = null;
+    this.waitingBytes = 0;
+  }
+
+  #finish(packetId: number, flight: number): boolean {
+    this.#inFlight.delete(packetId);
+    const number = Math.floor(flight / AWAITS_RANGE);
+    if (number > 0) this.host.acknowledge(number);
+    return true;
+  }
+
+  #wait(waiting: Waiting): void {
+    this.#waiting ??= new Ring();
+    this.#waiting.push(waiting);
+  }
+
+  /** True when all of it was sent. */
+  #advance(waiting: Waiting): boolean {
+    const { publication, entries, numbers } = waiting;
+    if (publication !== null) return this.#send(publication, waiting.qos);
+    const count = (entries ?? (numbers as readonly number[])).length;
+    for (; waiting.next < count; waiting.next += 1) {
+      if (this.host.isFull) return false;
+      const sent =
+        entries !== null
+          ? this.#sendRetained(entries[waiting.next] as Entry, waiting.qos)
+          : this.#sendQueued((numbers as readonly number[])[waiting.next] as number);
+      if (!sent) return false;
+    }
+    return true;
+  }
+
+  /** False: no room in the window. */
+  #send(publication: Publication, qos: number): boolean {
+    if (qos > 0) return this.#sendCounted(publication, qos);
+    let frame = publication.frame(FRAME_KEY) as Uint8Array | undefined;
+    if (frame === undefined) {
+      frame = this.#encode(publication, 0, 0);
+      publication.keepFrame(FRAME_KEY, frame);
+    }
+    if (frame.length > 0) this.host.write(frame);
+    else this.host.onUnforwardable(publication.path);
+    return true;
+  }
+
+  #sendCounted(publication: Publication, qos: number): boolean {
+    const { durable } = this.host;
+    if (durable !== null && publication.number > 0) {
+      const queued = durable.queue.get(publication.number);
+      // A full queue refused it: the core counted that.
+      return queued === undefined || this.#sendQueuedMessage(queued, publication);
+    }
+    const packetId = this.#takeId();
+    if (packetId === 0) return false;
+    const frame = this.#encode(publication, qos << QOS_SHIFT, packetId);
+    if (frame.length === 0) {
+      this.host.onUnforwardable(publication.path);
+      return true;
+    }
+    this.#inFlight.set(packetId, qos === 1 ? AWAITS.PUBACK : AWAITS.PUBREC);
+    this.host.write(frame);
+    return true;
+  }
+
+  #sendQueued(number: number): boolean {
+    const queued = this.host.durable?.queue.get(number);
+    if (queued === undefined) return true;
+    if (queued.state === 'queued') {
+      const publication = queued.publication ?? this.host.queuedPublication(number);
+      if (publication !== null) return this.#sendQueuedMessage(queued, publication);
+      this.host.acknowledge(number);
+      return true;
+    }
+    if (!this.#hasRoom(queued.packetId)) return false;
+    this.#inFlight.set(queued.packetId, number * AWAITS_RANGE + AWAITS.PUBCOMP);
+    this.host.write(encodeAcknowledge(FIRST_BYTE.PUBREL, queued.packetId));
+    return true;
+  }
+
+  /** With the id that is on disk; [MQTT-3.3.1-1] marks a repetition. */
+  #sendQueuedMessage(queued: QueuedMessage, publication: Publication): boolean {
+    const { packetId, qos, number } = queued;
+    if (!this.#hasRoom(packetId)) return false;
+    const frame = this.#encode(publication, (qos << QOS_SHIFT) | (queued.sent ? DUP : 0), packetId);
+    if (frame.length === 0) {
+      this.host.onUnforwardable(publication.path);
+      this.host.acknowledge(number);
+      return true;
+    }
+    queued.sent = true;
+    this.#inFlight.set(packetId, number * AWAITS_RANGE + (qos === 1 ? AWAITS.PUBACK : AWAITS.PUBREC));
+    this.host.write(frame);
+    return true;
+  }
+
+  /** A record remembers the level at which it was published; it is delivered at the lower of the two. */
+  #sendRetained(entry: Entry, subscriptionQos: number): boolean {
+    const qos = Math.min(subscriptionQos, entry.qos);
+    const head = this.host.topics.headOf(entry.path);
+    if (head === null) {
+      this.host.onUnforwardable(entry.path);
+      return true;
+    }
+    const packetId = qos === 0 ? 0 : this.#takeId();
+    if (qos > 0 && packetId === 0) return false;
+    if (qos > 0) this.#inFlight.set(packetId, qos === 1 ? AWAITS.PUBACK : AWAITS.PUBREC);
+    this.host.write(encodePublish(head, entry.payload.bytes(this.host.raw), (qos << QOS_SHIFT) | RETAIN, packetId));
+    return true;
+  }
+
+  /** Empty when no topic can name the path. A removal is an empty message (law of the data space, 2). */
+  #encode(publication: Publication, flags: number, packetId: number): Uint8Array {
+    const head = this.host.topics.headOf(publication.path);
+    if (head === null) return EMPTY;
+    const payload = publication.payload === null ? EMPTY : publication.payload.bytes(this.host.raw);
+    return encodePublish(head, payload, flags, packetId);
+  }
+
+  #hasRoom(packetId: number): boolean {
+    return this.#inFlight.size < this.window && !this.#inFlight.has(packetId);
+  }
+
+  /** A packet id that neither is on its way nor belongs to the queue; 0: the window is full. */
+  #takeId(): number {
+    if (this.#inFlight.size >= this.window) return 0;
+    const queued = this.host.durable?.packetIds;
+    let id = this.#lastId;
+    do id = id >= PACKET_ID_MAX ? 1 : id + 1;
+    while (this.#inFlight.has(id) || queued?.has(id) === true);
+    this.#lastId = id;
+    return id;
+  }
+}

@@ -1,0 +1,666 @@
+// MqttSession: one client's connection: what it sends becomes requests, what the core says becomes packets. aedes serves
+// what makes and ends a session (CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, DISCONNECT) and the QoS 2 handshake; PUBLISH and
+// PUBACK go past it, because aedes acknowledges before it stores and needs several turns of the loop for each.
+
+import { randomBytes } from 'node:crypto';
+import {
+  type AdapterContext,
+  ConnectionError,
+  type DataOptions,
+  DataRequest,
+  type DurableCommand,
+  DurableRequest,
+  OUTBOUND_LIMITS,
+  type Outbound,
+  type OutboundLimits,
+  Payload,
+  type Publication,
+  type Qos,
+  type Reply,
+  type Request,
+  RequestError,
+  STORED,
+  Session,
+  SubscribeRequest,
+  Subscription,
+  type SubscriptionOptions,
+  UNSTORED,
+  checkPath,
+} from '../../core/index.js';
+import {
+  type ConnectFacts,
+  type WillFacts,
+  encodeAcknowledge,
+  encodeConnack,
+  malformed,
+  readAcknowledge,
+  readConnect,
+  readSubscribe,
+  readText,
+  readUnsubscribe,
+} from './codec.js';
+import { Deliveries, type DeliveryHost } from './deliveries.js';
+import { Guard, type PacketTaker } from './guard.js';
+import { type Topics, isFilterServed, isSystemTopic, topicFault } from './paths.js';
+import { Outcome, type PersistentClient } from './persistence.js';
+import { Port, type PortOwner } from './port.js';
+import type { Transport, TransportOwner } from './transport.js';
+import { FIRST_BYTE, MQTT_3_1, type MqttLimits, PACKET, QOS_SHIFT, RETAIN, RETURN_CODE } from './wire.js';
+
+/** Draining stops while more than this waits in the socket. */
+const HIGH_WATER_BYTES = 1024 * 1024;
+/** Smaller payloads are copied out of a chunk that is this many times larger, so that they do not keep it in memory. */
+const PINNING_FACTOR = 4;
+
+const OUTBOUND: OutboundLimits = Object.freeze({ ...OUTBOUND_LIMITS, dropBytes: 2 * 1024 * 1024 });
+
+/** By QoS. */
+const RETAINED: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...STORED, qos: qos as Qos, publishMissing: true }));
+const PLAIN: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...UNSTORED, qos: qos as Qos }));
+const SUBSCRIPTION: readonly SubscriptionOptions[] = [0, 1, 2].map((qos) =>
+  Object.freeze({ sets: true, removes: true, removals: 'each-record', qos: qos as Qos, noLocal: false }),
+);
+
+/** The filters of one SUBSCRIBE that are not answered yet. */
+interface SubscribeBatch {
+  open: number;
+}
+
+/** What waits for a reply; carried by the request. */
+type Awaiting =
+  | { readonly type: 'subscribe'; readonly filter: string; readonly batch: SubscribeBatch; readonly done: SubscribeDone }
+  | { readonly type: 'outcome'; readonly outcome: Outcome }
+  | { readonly type: 'unsubscribe'; readonly batch: SubscribeBatch; readonly outcome: Outcome }
+  | { readonly type: 'open'; readonly done: (error: RequestError | null) => void };
+
+type SubscribeDone = (error: Error | null, granted: boolean) => void;
+
+/** What all sessions of one adapter share. */
+export interface SessionHost {
+  readonly context: AdapterContext;
+  readonly topics: Topics;
+  readonly limits: MqttLimits;
+  /** Gives the connection to aedes. */
+  handle(session: MqttSession, port: Port): void;
+  /** `session.flush` at the end of this turn of the loop. */
+  flushSoon(session: MqttSession): void;
+  /** One buffer for these frames; sessions that were given the same frames share it. */
+  join(frames: readonly Uint8Array[], bytes: number): Uint8Array;
+  /** A client of this key connects: the one that had it before is closed. */
+  takeOver(session: MqttSession): void;
+  onUnforwardable(path: string): void;
+  onEnded(session: MqttSession): void;
+}
+
+type Phase = 'new' | 'connecting' | 'ready' | 'closed';
+
+export class MqttSession extends Session implements PacketTaker, PortOwner, TransportOwner, DeliveryHost, PersistentClient {
+  readonly #host: SessionHost;
+  readonly #guard: Guard;
+  readonly #deliveries: Deliveries;
+  readonly raw;
+  readonly openedAt: number;
+  #transport: Transport | null = null;
+  #port: Port | null = null;
+  #phase: Phase = 'new';
+  #facts: ConnectFacts | null = null;
+  /** User and client id: what is taken over, and what a durable session is kept under. */
+  key = '';
+  #present = false;
+  #willKept = false;
+  #goodbye = false;
+  #filters: Map<string, Subscription> | null = null;
+  #batch: SubscribeBatch | null = null;
+  #frames: Uint8Array[] = [];
+  #frameBytes = 0;
+  #flushing = false;
+  flushPlanned = false;
+  /** Bytes of the topic of the last PUBLISH, and its path: a client publishes to the same topic again and again. */
+  #topicBytes: Buffer | null = null;
+  #topicPath = '';
+  /** Something came since the last look at the clock. */
+  #heard = true;
+  #heardAt: number;
+  #silenceMs = Number.POSITIVE_INFINITY;
+  #stuckSince = 0;
+
+  constructor(host: SessionHost) {
+    super(randomBytes(16).toString('hex'), 'mqtt', true, OUTBOUND);
+    this.#host = host;
+    this.raw = host.context.formats.raw;
+    this.#guard = new Guard(this, host.limits.maxConnectBytes);
+    this.#deliveries = new Deliveries(this, host.limits.outgoingWindow);
+    this.openedAt = host.context.clock.monotonic();
+    this.#heardAt = this.openedAt;
+  }
+
+  attach(transport: Transport): void {
+    this.#transport = transport;
+  }
+
+  get isConnecting(): boolean {
+    return this.#phase === 'new' || this.#phase === 'connecting';
+  }
+
+  get facts(): ConnectFacts {
+    return this.#facts as ConnectFacts;
+  }
+
+  get topics(): Topics {
+    return this.#host.topics;
+  }
+
+  // From the wire.
+
+  onData(chunk: Buffer): void {
+    this.#heard = true;
+    this.#guard.push(chunk);
+  }
+
+  /** The boundary for everything that a peer's packet can break. */
+  onPacket(first: number, bytes: Buffer, start: number, body: number, end: number): void {
+    try {
+      this.#take(first, bytes, start, body, end);
+    } catch (error) {
+      this.#onPacketFailed(error);
+    }
+  }
+
+  onViolation(error: ConnectionError): void {
+    this.close(error);
+  }
+
+  #onPacketFailed(error: unknown): void {
+    if (error instanceof ConnectionError) {
+      this.close(error);
+    } else if (error instanceof RequestError) {
+      this.close(malformed(error.message));
+    } else {
+      this.#host.context.log.error({ err: error, session: this.id }, 'a packet failed: ending the connection');
+      this.close(malformed('the packet could not be served'));
+    }
+  }
+
+  #take(first: number, bytes: Buffer, start: number, body: number, end: number): void {
+    const type = first >> 4;
+    if (type === PACKET.PUBLISH) return this.#publish(first, bytes, body, end);
+    if (type === PACKET.PUBACK) return this.#onPuback(readAcknowledge(bytes, body, end));
+    switch (type) {
+      case PACKET.CONNECT:
+        return this.#connect(first, bytes, start, body, end);
+      case PACKET.SUBSCRIBE:
+        readSubscribe(bytes, body, end);
+        this.#batch = { open: 0 };
+        break;
+      case PACKET.UNSUBSCRIBE:
+        readUnsubscribe(bytes, body, end);
+        break;
+      case PACKET.PUBREC:
+      case PACKET.PUBREL:
+      case PACKET.PUBCOMP:
+        readAcknowledge(bytes, body, end);
+        break;
+      case PACKET.DISCONNECT:
+        this.#goodbye = true;
+        break;
+    }
+    this.#deliver(withoutDup(first, bytes, start, end));
+  }
+
+  #deliver(packet: Buffer): void {
+    this.#port?.deliver(packet);
+  }
+
+  #connect(first: number, bytes: Buffer, start: number, body: number, end: number): void {
+    // [MQTT-3.1.0-2]
+    if (this.#phase !== 'new') throw malformed('a second CONNECT');
+    const facts = readConnect(bytes, body, end, first);
+    if ('returnCode' in facts) {
+      this.write(encodeConnack(false, facts.returnCode));
+      throw new ConnectionError('UNSUPPORTED_VERSION', facts.reason);
+    }
+    this.#facts = facts;
+    this.#phase = 'connecting';
+    // What the client sends before it has its CONNACK waits.
+    this.#guard.hold();
+    this.#guard.dupAllowed = facts.version === MQTT_3_1;
+    this.#host.context.openSession(this);
+    this.#port = new Port(this);
+    this.#host.handle(this, this.#port);
+    this.#deliver(withoutDup(first, bytes, start, end));
+  }
+
+  /**
+   * Becomes the session of its user and client id: takes over, opens or drops what was kept, keeps the will. `done` is
+   * called when all this is stored.
+   */
+  begin(done: (error: RequestError | null) => void): void {
+    const { clientId, clean, will } = this.facts;
+    this.key = JSON.stringify([this.identity.name, clientId === '' ? this.id : clientId]);
+    this.#host.takeOver(this);
+    this.#deliveries.blocked = true;
+    this.#submitDurable({ type: 'open', key: this.key, clean }, will === null ? { type: 'open', done } : null);
+    if (will === null) return;
+    this.#willKept = true;
+    this.#submitDurable({ type: 'will', will: this.#willOf(will) }, { type: 'open', done });
+  }
+
+  #willOf(will: WillFacts) {
+    const path = checkPath(this.topics.pathOf(will.topic));
+    const options = (will.retain ? RETAINED : PLAIN)[will.qos] as DataOptions;
+    const remove = will.retain && will.payload.length === 0;
+    return { path, payload: Payload.fromBytes(will.payload, this.raw), options, remove };
+  }
+
+  /** aedes serves the client from now on. */
+  onReady(): void {
+    if (this.#phase !== 'connecting') return;
+    this.#phase = 'ready';
+    const { keepAlive } = this.facts;
+    // [MQTT-3.1.2-24]
+    this.#silenceMs = keepAlive > 0 ? keepAlive * 1_500 : this.#host.limits.idleLimitMs;
+    this.#guard.maxBytes = this.#host.limits.maxPacketBytes;
+    this.#deliveries.blocked = false;
+    this.#host.flushSoon(this);
+    if (!this.paused) this.#guard.release();
+  }
+
+  #publish(first: number, bytes: Buffer, body: number, end: number): void {
+    const qos = ((first >> QOS_SHIFT) & 3) as Qos;
+    const topicEnd = body + 2 + readLength(bytes, body, end);
+    const payloadAt = qos === 0 ? topicEnd : topicEnd + 2;
+    if (payloadAt > end) throw malformed('PUBLISH is cut off');
+    const path = this.#pathOf(bytes, body + 2, topicEnd);
+    const packetId = qos === 0 ? 0 : bytes.readUInt16BE(topicEnd);
+    if (qos > 0 && packetId === 0) throw malformed('packet id 0');
+    if (qos === 2) this.#checkIncomingOnce(packetId);
+    const retain = (first & RETAIN) !== 0;
+    const removes = retain && payloadAt === end;
+    this.#submit(
+      new DataRequest(
+        removes ? 'remove' : 'set',
+        this,
+        packetId,
+        path,
+        null,
+        removes ? null : Payload.fromBytes(unpinned(bytes, payloadAt, end), this.raw),
+        (retain ? RETAINED : PLAIN)[qos] as DataOptions,
+        qos > 0,
+        qos === 2 ? packetId : 0,
+        null,
+      ),
+    );
+  }
+
+  #pathOf(bytes: Buffer, start: number, end: number): string {
+    const known = this.#topicBytes;
+    if (known !== null && isSame(known, bytes, start, end)) return this.#topicPath;
+    const topic = readText(bytes, start, end);
+    if (topic === null) throw malformed('the topic is not UTF-8 text without control characters');
+    const fault = topicFault(topic);
+    if (fault !== null) throw malformed(`the topic ${fault}`);
+    if (isSystemTopic(topic)) throw malformed('topics under $SYS are the broker’s own');
+    const path = checkPath(this.topics.pathOf(topic));
+    this.#topicBytes = Buffer.from(bytes.subarray(start, end));
+    this.#topicPath = path;
+    return path;
+  }
+
+  #checkIncomingOnce(packetId: number): void {
+    const received = this.durable?.received ?? this.received;
+    if (received !== null && received.size >= this.#host.limits.maxIncomingOnce && !received.has(packetId)) {
+      throw malformed(`more than ${this.#host.limits.maxIncomingOnce} messages of QoS 2 are not released`);
+    }
+  }
+
+  #onPuback(packetId: number): void {
+    if (this.#deliveries.onPuback(packetId) && this.#deliveries.waitingCount > 0) this.#host.flushSoon(this);
+  }
+
+  // From aedes.
+
+  /** One filter of a SUBSCRIBE. `done` grants or refuses it. */
+  subscribe(filter: string, qos: Qos, done: SubscribeDone): void {
+    const batch = this.#batch as SubscribeBatch;
+    if (isSystemTopic(filter)) return done(null, true);
+    const filters = this.#knownFilters();
+    const known = filters.get(filter) ?? null;
+    if (!isFilterServed(filter) || (known === null && filters.size >= this.#host.limits.maxSubscriptions)) return done(null, false);
+    let subscription: Subscription;
+    try {
+      const pattern = this.topics.patternOf(filter);
+      subscription = new Subscription(this, this.durable, pattern, SUBSCRIPTION[qos] as SubscriptionOptions, filter);
+    } catch (error) {
+      if (error instanceof RequestError) return done(null, false);
+      throw error;
+    }
+    filters.set(filter, subscription);
+    batch.open += 1;
+    const awaiting: Awaiting = { type: 'subscribe', filter, batch, done };
+    this.#submit(new SubscribeRequest('subscribe', this, null, subscription, subscription.pattern, awaiting));
+    // The core itself replaces a durable one. The new one is there first: the flow is not interrupted ([MQTT-3.8.4-3]).
+    if (known !== null && this.durable === null) this.#submit(new SubscribeRequest('unsubscribe', this, null, known, null, null));
+  }
+
+  unsubscribe(filters: readonly string[]): Outcome {
+    const outcome = new Outcome();
+    const batch: SubscribeBatch = { open: 0 };
+    const known = this.#knownFilters();
+    for (const filter of filters) {
+      const subscription = known.get(filter);
+      if (subscription === undefined) continue;
+      known.delete(filter);
+      batch.open += 1;
+      const awaiting: Awaiting = { type: 'unsubscribe', batch, outcome };
+      this.#submit(new SubscribeRequest('unsubscribe', this, null, subscription, null, awaiting));
+    }
+    return batch.open === 0 ? outcome.settle(undefined) : outcome;
+  }
+
+  onReceived(packetId: number): Outcome {
+    const outcome = new Outcome();
+    const number = this.#deliveries.onPubrec(packetId);
+    if (number === 0) return outcome.settle(undefined);
+    this.#submitDurable({ type: 'release', number }, { type: 'outcome', outcome });
+    return outcome;
+  }
+
+  onReleased(packetId: number): Outcome {
+    const outcome = new Outcome();
+    this.#submitDurable({ type: 'forget', onceId: packetId }, { type: 'outcome', outcome });
+    return outcome;
+  }
+
+  onCompleted(packetId: number): void {
+    if (this.#deliveries.onPubcomp(packetId) && this.#deliveries.waitingCount > 0) this.#host.flushSoon(this);
+  }
+
+  onConnack(returnCode: number): void {
+    this.write(encodeConnack(returnCode === RETURN_CODE.ACCEPTED && this.#present, returnCode));
+  }
+
+  onPortClosed(error: Error | null): void {
+    this.#port = null;
+    this.close(this.#goodbye || error === null ? null : malformed(error.message));
+  }
+
+  /** Filters of this session; those of a resumed one are known from before. */
+  #knownFilters(): Map<string, Subscription> {
+    if (this.#filters === null) {
+      this.#filters = new Map();
+      for (const subscription of this.durable?.subscriptions.values() ?? []) {
+        this.#filters.set(subscription.pattern.text.slice(this.topics.mountPoint.length), subscription);
+      }
+    }
+    return this.#filters;
+  }
+
+  // To the core.
+
+  #submit(request: Request): void {
+    this.#host.context.submit(request);
+  }
+
+  #submitDurable(command: DurableCommand, awaiting: Awaiting | null): void {
+    this.#submit(new DurableRequest(this, null, command, awaiting));
+  }
+
+  acknowledge(number: number): void {
+    this.#submitDurable({ type: 'acknowledge', number }, null);
+  }
+
+  queuedPublication(number: number): Publication | null {
+    return this.#host.context.queuedPublication(number);
+  }
+
+  onUnforwardable(path: string): void {
+    this.#host.onUnforwardable(path);
+  }
+
+  // From the core.
+
+  flush(): void {
+    if (this.#phase === 'closed') return;
+    this.#flushing = true;
+    this.#deliveries.pump();
+    const { outbound } = this;
+    while (!this.isFull) {
+      const message = outbound.peek();
+      if (message === undefined) break;
+      if (message.kind === 'reply') {
+        outbound.shift();
+        this.#onReply(message);
+      } else {
+        this.#onPublication(message);
+      }
+      if (this.isEnded) return;
+    }
+    this.#deliveries.pump();
+    this.#flushing = false;
+    this.#send();
+    this.#checkStuck();
+  }
+
+  get isEnded(): boolean {
+    return this.#phase === 'closed';
+  }
+
+  /** Overlapping filters make one delivery, at the highest of their levels. */
+  #onPublication(publication: Publication): void {
+    const { outbound } = this;
+    let qos = -1;
+    for (let next: Outbound | undefined = publication; next === publication; next = outbound.peek()) {
+      const subscription = outbound.peekSubscription() as Subscription;
+      outbound.shift();
+      if (subscription.options.qos > qos && !this.#isHidden(subscription, publication)) qos = subscription.options.qos;
+    }
+    if (qos >= 0) this.#deliveries.deliver(publication, qos);
+  }
+
+  #isHidden(subscription: Subscription, publication: Publication): boolean {
+    const { topics } = this;
+    return topics.mountPoint !== '' && topics.isHidden(subscription.pattern.text.slice(topics.mountPoint.length), publication.path);
+  }
+
+  #onReply(reply: Reply): void {
+    const { request } = reply;
+    if (request.op === 'set' || request.op === 'remove') return this.#onPublished(reply, request as DataRequest);
+    const awaiting = request.tag as Awaiting | null;
+    if (awaiting === null) {
+      if (request.op === 'durable') this.#onDurable(reply, request.command);
+      return;
+    }
+    switch (awaiting.type) {
+      case 'subscribe':
+        return this.#onSubscribed(reply, awaiting, (request as SubscribeRequest).subscription);
+      case 'unsubscribe':
+        awaiting.batch.open -= 1;
+        if (reply.error !== null) this.#closeFailed(reply.error);
+        else if (awaiting.batch.open === 0) awaiting.outcome.settle(undefined);
+        return;
+      case 'outcome':
+        if (reply.error === null) awaiting.outcome.settle(undefined);
+        else this.#closeFailed(reply.error);
+        return;
+      case 'open':
+        if (request.op === 'durable') this.#onDurable(reply, request.command);
+        awaiting.done(reply.error);
+    }
+  }
+
+  /** PUBACK and PUBREC mean stored; what could not be stored is not acknowledged, the client sends it again. */
+  #onPublished(reply: Reply, request: DataRequest): void {
+    if (reply.error !== null) return this.#closeFailed(reply.error);
+    this.write(encodeAcknowledge(request.options.qos === 1 ? FIRST_BYTE.PUBACK : FIRST_BYTE.PUBREC, request.id as number));
+  }
+
+  #onDurable(reply: Reply, command: DurableCommand): void {
+    if (command.type !== 'open' || reply.error !== null) return;
+    this.#present = reply.present;
+    if (reply.durable !== null) this.#deliveries.resume(reply.durable);
+  }
+
+  #onSubscribed(reply: Reply, awaiting: Extract<Awaiting, { type: 'subscribe' }>, subscription: Subscription): void {
+    const { batch, filter, done } = awaiting;
+    batch.open -= 1;
+    // All that follows waits for the SUBACK, which aedes writes when the last filter is done.
+    this.#deliveries.blocked = batch.open > 0;
+    if (reply.error !== null) {
+      if (this.#filters?.get(filter) === subscription) this.#filters.delete(filter);
+      done(null, false);
+      return;
+    }
+    done(null, true);
+    if (reply.entries !== null) {
+      const entries = this.topics.mountPoint === '' ? reply.entries : reply.entries.filter(({ path }) => !this.topics.isHidden(filter, path));
+      this.#deliveries.deliverRetained(entries, subscription.options.qos);
+    }
+  }
+
+  #closeFailed(error: RequestError): void {
+    const code = error.code === 'STORE_FAILED' || error.retry ? 'STORE_FAILED' : 'MALFORMED_FRAME';
+    this.close(new ConnectionError(code, error.message, { cause: error }));
+  }
+
+  // To the wire.
+
+  /** Joins what goes out at the end of this turn. */
+  write(frame: Uint8Array): void {
+    if (this.#phase === 'closed') return;
+    this.#frames.push(frame);
+    this.#frameBytes += frame.length;
+    if (!this.#flushing) this.#host.flushSoon(this);
+  }
+
+  #send(): void {
+    const frames = this.#frames;
+    if (frames.length === 0) return;
+    const transport = this.#transport as Transport;
+    transport.write(frames.length === 1 ? (frames[0] as Uint8Array) : this.#host.join(frames, this.#frameBytes));
+    this.#frames = [];
+    this.#frameBytes = 0;
+  }
+
+  get bufferedBytes(): number {
+    return this.#frameBytes + (this.#transport?.bufferedBytes ?? 0);
+  }
+
+  get isFull(): boolean {
+    return this.#frameBytes > HIGH_WATER_BYTES || this.bufferedBytes > HIGH_WATER_BYTES;
+  }
+
+  onDrain(): void {
+    this.flush();
+  }
+
+  pauseReading(): void {
+    this.#guard.hold();
+    this.#transport?.pause();
+  }
+
+  resumeReading(): void {
+    this.#transport?.resume();
+    if (this.#phase === 'ready') this.#guard.release();
+  }
+
+  // Time.
+
+  /** Called about twice a second with the monotonic time in milliseconds. */
+  onTick(now: number): void {
+    if (this.#phase === 'closed') {
+      this.#transport?.destroy();
+      return;
+    }
+    if (this.#heard) {
+      this.#heard = false;
+      this.#heardAt = now;
+    }
+    if (this.isConnecting) {
+      if (now - this.openedAt < this.#host.limits.connectTimeoutMs) return;
+      this.close(new ConnectionError('CONNECT_TIMEOUT', 'no CONNECT was accepted in time'));
+    } else if (now - this.#heardAt > this.#silenceMs && !this.paused) {
+      this.close(new ConnectionError('PEER_SILENT', 'nothing came within one and a half times the keep alive'));
+    } else if (this.#stuckSince > 0 && now - this.#stuckSince > this.outbound.limits.slowMs) {
+      this.#closeStuck();
+    }
+  }
+
+  /** What waits for acknowledgements is bounded as what waits for the socket is. */
+  #checkStuck(): void {
+    const { waitingBytes, waitingCount } = this.#deliveries;
+    const { slowBytes, closeBytes, closeItems } = this.outbound.limits;
+    if (waitingBytes <= slowBytes && waitingCount <= closeItems) this.#stuckSince = 0;
+    else if (waitingBytes > closeBytes || waitingCount > closeItems) this.#closeStuck();
+    else if (this.#stuckSince === 0) this.#stuckSince = Math.max(1, this.#host.context.clock.monotonic());
+  }
+
+  #closeStuck(): void {
+    this.close(new ConnectionError('SLOW_CONSUMER', `${this.#deliveries.waitingBytes} bytes were waiting for acknowledgements`));
+  }
+
+  // The end.
+
+  /** The peer is gone. */
+  onTransportClosed(): void {
+    this.close(null);
+    this.#transport = null;
+    this.#host.onEnded(this);
+  }
+
+  /** Without waiting for what the peer does not read. */
+  destroyTransport(): void {
+    this.#transport?.destroy();
+  }
+
+  close(error: ConnectionError | null): void {
+    if (this.#phase === 'closed') return;
+    const known = this.#phase !== 'new';
+    if (known) this.#leaveWill();
+    this.#flushing = true;
+    this.#send();
+    this.#phase = 'closed';
+    this.#guard.end();
+    this.#deliveries.clear();
+    this.#frames = [];
+    if (known) this.#host.context.closeSession(this, error);
+    const port = this.#port;
+    this.#port = null;
+    port?.release();
+    if (error !== null && error.code === 'SLOW_CONSUMER') this.#transport?.destroy();
+    else this.#transport?.end();
+  }
+
+  /** [MQTT-3.1.2-8], [MQTT-3.1.2-10]: only a DISCONNECT takes the will back. */
+  #leaveWill(): void {
+    if (!this.#willKept) return;
+    this.#willKept = false;
+    this.#submitDurable(this.#goodbye ? { type: 'will', will: null } : { type: 'fireWill' }, null);
+  }
+}
+
+/** A packet of its own for aedes; DUP, which 3.1 allows on some, is not known to its parser. */
+function withoutDup(first: number, bytes: Buffer, start: number, end: number): Buffer {
+  const packet = bytes.subarray(start, end);
+  const plain = first >> 4 === PACKET.CONNECT ? first & 0xf0 : first & 0xf7;
+  if (plain === first) return packet;
+  const copy = Buffer.from(packet);
+  copy[0] = plain;
+  return copy;
+}
+
+function readLength(bytes: Buffer, at: number, end: number): number {
+  if (at + 2 > end) throw malformed('the topic is missing');
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
+function isSame(known: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  if (known.length !== end - start) return false;
+  for (let i = 0; i < known.length; i++) if (known[i] !== bytes[start + i]) return false;
+  return true;
+}
+
+/** A payload that may live long must not keep the chunk that it came in. */
+function unpinned(bytes: Buffer, start: number, end: number): Buffer {
+  const payload = bytes.subarray(start, end);
+  return payload.length * PINNING_FACTOR < bytes.buffer.byteLength ? Buffer.from(payload) : payload;
+}
