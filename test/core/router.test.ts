@@ -118,6 +118,12 @@ describe('Router', () => {
     expect(router.match('/_HAVEN/x').all).toEqual([]);
   });
 
+  it('keeps a wildcard out of a reserved area also when it is alone', () => {
+    const router = routerOf(subscription('#', 'mqtt'));
+    expect(router.match('/_SYSTEM/x').all).toEqual([]);
+    expect(router.match('/system/x').all).toHaveLength(1);
+  });
+
   it('treats names of object properties as names', () => {
     const names = ['__proto__', 'constructor', 'prototype', 'hasOwnProperty', 'toString'];
     const router = new Router();
@@ -185,6 +191,16 @@ describe('Router', () => {
       expect(router.match('a/b/c/d/e').all).toEqual([one]);
       router.unsubscribe(one);
       expect(router.match('a/b/c/d/e').all).toEqual([]);
+    }
+  });
+
+  it('forgets what it kept of paths with an empty first level', () => {
+    const router = routerOf(subscription('other/#', 'mqtt'));
+    expect(router.match('//a/b').all).toEqual([]);
+    const made = [subscription('//a/*', 'segments'), subscription('//a/+', 'mqtt'), subscription('//a/*', 'glob')];
+    for (const [at, each] of made.entries()) {
+      router.subscribe(each);
+      expect(router.match('//a/b').all).toEqual(made.slice(0, at + 1));
     }
   });
 
@@ -301,6 +317,14 @@ describe('MatchCache', () => {
     const kept = Array.from({ length: MATCH_CACHE_MAX_PATHS }, (_, i) => cache.get(`p/${i}`)).filter((each) => each !== undefined);
     expect(kept.length).toBeLessThanOrEqual(MATCH_CACHE_MAX_PATHS);
     expect(kept.length).toBeGreaterThanOrEqual(MATCH_CACHE_MAX_PATHS / 2 - 2);
+  });
+
+  it('forgets a path also when it was not asked for lately', () => {
+    const cache = new MatchCache();
+    cache.set('ended', match, 0);
+    for (let i = 0; i < MATCH_CACHE_MAX_PATHS / 2; i++) cache.set(`p/${i}`, match, 0);
+    cache.forgetPath('ended');
+    expect(cache.get('ended')).toBeUndefined();
   });
 
   it('drops earlier when matches are large', () => {
