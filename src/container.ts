@@ -96,19 +96,12 @@ function registerCore(container: DependencyContainer): void {
 }
 
 function registerAdapters(container: DependencyContainer): void {
-  container.register(TOKEN.adapter, {
-    useFactory: once((parts) => {
-      const { host, mqtt } = parts.resolve(TOKEN.config);
-      return new MqttAdapter({ host, ...mqtt });
-    }),
-  });
-  container.register(TOKEN.adapter, { useFactory: once((parts) => new HappnAdapter(parts.resolve(TOKEN.config).happn)) });
-  container.register(TOKEN.adapter, {
-    useFactory: once((parts) => {
-      const { host, haven } = parts.resolve(TOKEN.config);
-      return new HavenAdapter({ host, ...haven });
-    }),
-  });
+  const add = (make: (config: Config) => Adapter): void => {
+    container.register(TOKEN.adapter, { useFactory: once((parts) => make(parts.resolve(TOKEN.config))) });
+  };
+  add(({ happn }) => new HappnAdapter(happn));
+  add(({ host, mqtt: { port, mountPoint, ...limits } }) => new MqttAdapter({ host, port, mountPoint, limits }));
+  add(({ host, haven }) => new HavenAdapter({ host, ...haven }));
 }
 
 function registerGateway(container: DependencyContainer): void {

@@ -166,11 +166,7 @@ export async function startGateway(options: StartOptions = {}): Promise<GatewayP
   return await GatewayProcess.start(options);
 }
 
-async function launch(
-  dataDir: string,
-  options: StartOptions,
-  wanted: Ports,
-): Promise<{ process: CliProcess; ports: Ports }> {
+async function launch(dataDir: string, options: StartOptions, wanted: Ports): Promise<{ process: CliProcess; ports: Ports }> {
   const readyFile = join(temporaryDirectory('trivium-ready-'), 'ready.json');
   const flags = ['--data-dir', dataDir, '--ready-file', readyFile];
   for (const [name, port] of Object.entries(wanted)) flags.push(`--${name}-port`, String(port));

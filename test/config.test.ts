@@ -1,0 +1,207 @@
+// Configuration: precedence, origins, refusals of one line, secrets.
+
+import { describe, expect, it } from 'vitest';
+import { HAPPN_DEFAULTS } from '../src/adapters/happn/index.js';
+import { HAVEN_DEFAULTS } from '../src/adapters/haven/index.js';
+import { MQTT_LIMITS } from '../src/adapters/mqtt/index.js';
+import { type ConfigSources, configFileName, configValue, KEYS, loadConfig, shownValue } from '../src/config.js';
+import { ConfigError } from '../src/core/errors.js';
+
+function refusal(sources: ConfigSources): string {
+  try {
+    loadConfig(sources);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    const { message } = error as ConfigError;
+    expect(message).not.toContain('\n');
+    return message;
+  }
+  throw new Error('nothing was refused');
+}
+
+const flags = (entries: Record<string, string>): ReadonlyMap<string, string> => new Map(Object.entries(entries));
+const file = (text: string) => ({ name: 'trivium.yaml', text });
+
+describe('defaults', () => {
+  it('are the ports, loopback and full durability', () => {
+    const { config, origins } = loadConfig({});
+    expect(config.host).toBe('127.0.0.1');
+    expect([config.happn.port, config.mqtt.port, config.haven.port, config.admin.port]).toEqual([55_000, 1883, 7854, 55_080]);
+    expect(config.durability).toBe('sync');
+    expect(config.admin.password).toBeNull();
+    expect(new Set(origins.values())).toEqual(new Set(['default']));
+  });
+
+  it('are what the adapters take by themselves', () => {
+    const { host, happn, mqtt, haven } = loadConfig({}).config;
+    expect(happn).toEqual({ port: 55_000, ...HAPPN_DEFAULTS });
+    expect(mqtt).toEqual({ port: 1883, mountPoint: '', ...MQTT_LIMITS });
+    expect({ host, ...haven }).toEqual(HAVEN_DEFAULTS);
+  });
+
+  it('pass their own checks', () => {
+    for (const key of KEYS) expect(key.type.safeParse(key.fallback).success, key.path).toBe(true);
+  });
+});
+
+describe('names', () => {
+  it('of a flag and a variable follow from the path of the key', () => {
+    const names = new Map(KEYS.map((key) => [key.path, [key.flag, key.variable]]));
+    expect(names.get('data.dir')).toEqual(['--data-dir', 'TRIVIUM_DATA_DIR']);
+    expect(names.get('admin.passwordFile')).toEqual(['--admin-password-file', 'TRIVIUM_ADMIN_PASSWORD_FILE']);
+    expect(names.get('allowOpen')).toEqual(['--allow-open', 'TRIVIUM_ALLOW_OPEN']);
+  });
+
+  it('are all different', () => {
+    expect(new Set(KEYS.map((key) => key.flag)).size).toBe(KEYS.length);
+    expect(new Set(KEYS.map((key) => key.variable)).size).toBe(KEYS.length);
+  });
+
+  it('include every flag that supervisors rely on', () => {
+    const known = new Set(KEYS.map((key) => key.flag));
+    const promised =
+      '--data-dir --happn-port --mqtt-port --haven-port --admin-port --host --secure --allow-open --admin-host --admin-password --admin-password-file --durability --log-level --ready-file';
+    for (const flag of promised.split(' ')) expect(known, flag).toContain(flag);
+  });
+});
+
+describe('precedence', () => {
+  const text = 'mqtt:\n  port: 1001\nhaven:\n  port: 1002\nhappn:\n  port: 1003\n';
+  const env = { TRIVIUM_MQTT_PORT: '2001', TRIVIUM_HAVEN_PORT: '2002' };
+
+  it('is flag, environment, file, default', () => {
+    const { config, origins } = loadConfig({ flags: flags({ 'mqtt.port': '3001' }), env, file: file(text) });
+    expect([config.mqtt.port, config.haven.port, config.happn.port, config.admin.port]).toEqual([3001, 2002, 1003, 55_080]);
+    expect(origins.get('mqtt.port')).toBe('flag --mqtt-port');
+    expect(origins.get('haven.port')).toBe('environment TRIVIUM_HAVEN_PORT');
+    expect(origins.get('happn.port')).toBe('file trivium.yaml');
+    expect(origins.get('admin.port')).toBe('default');
+  });
+
+  it('of the file name: the flag before the variable', () => {
+    const variable = { TRIVIUM_CONFIG: 'b.yaml' };
+    expect(configFileName('a.yaml', variable)).toEqual({ name: 'a.yaml', origin: 'flag --config' });
+    expect(configFileName(undefined, variable)?.name).toBe('b.yaml');
+    expect(configFileName(undefined, {})).toBeNull();
+  });
+
+  it('takes an empty variable for one that is not set', () => {
+    expect(loadConfig({ env: { TRIVIUM_MQTT_PORT: '' } }).config.mqtt.port).toBe(1883);
+  });
+});
+
+describe('the file', () => {
+  it('may be JSON', () => {
+    expect(loadConfig({ file: file('{"mqtt": {"port": 4}, "http": {"origins": ["https://a.example"]}}') }).config.mqtt.port).toBe(4);
+  });
+
+  it('may give keys by their whole path', () => {
+    expect(loadConfig({ file: file('mqtt.port: 4') }).config.mqtt.port).toBe(4);
+  });
+
+  it.each(['', '# only a comment\n', 'mqtt:\n'])('may say nothing (%j)', (text) => {
+    expect(loadConfig({ file: file(text) }).config.mqtt.port).toBe(1883);
+  });
+
+  it.each([
+    ['mqtt: [', /neither YAML nor JSON.*line 1/],
+    ['mqtt:\n  port: 1\n  port: 2\n', /neither YAML nor JSON.*unique.*line/],
+    ['- 1\n', /must hold keys and values/],
+    ['mqtt:\n  prot: 1\n', /^unknown key mqtt\.prot \(file trivium\.yaml\); did you mean mqtt\.port\?$/],
+    ['mqtt: 7\n', /^unknown key mqtt \(file/],
+    ['mqtt:\n  port: "1"\n', /^mqtt\.port: "1" is not allowed, it must be a port number/],
+    ['secure: yes please\n', /^secure: "yes please" is not allowed, it must be true or false \(file trivium\.yaml\)$/],
+    ['__proto__: {host: 1.2.3.4}\n', /^unknown key __proto__\.host/],
+    ['constructor: {prototype: {x: 1}}\n', /^unknown key constructor\.prototype\.x/],
+  ])('is refused with one line: %j', (text, line) => {
+    expect(refusal({ file: file(text) })).toMatch(line);
+    expect(Object.hasOwn(Object.prototype, 'host')).toBe(false);
+  });
+});
+
+describe('a bad value', () => {
+  it.each([
+    [
+      { env: { TRIVIUM_MQTT_PORT: 'abc' } },
+      'mqtt.port: "abc" is not allowed, it must be a port number from 0 (any free port) to 65535 (environment TRIVIUM_MQTT_PORT)',
+    ],
+    [
+      { flags: flags({ 'haven.port': '65536' }) },
+      'haven.port: 65536 is not allowed, it must be a port number from 0 (any free port) to 65535 (flag --haven-port)',
+    ],
+    [{ flags: flags({ durability: 'maybe' }) }, 'durability: "maybe" is not allowed, it must be one of sync, os, none (flag --durability)'],
+    [{ flags: flags({ host: 'not a host' }) }, 'host: "not a host" is not allowed, it must be an IP address or a host name (flag --host)'],
+    [
+      { env: { TRIVIUM_HTTP_ORIGINS: 'a.example' } },
+      'http.origins: ["a.example"] is not allowed, it must be a list of origins such as https://app.example (environment TRIVIUM_HTTP_ORIGINS)',
+    ],
+    [{ env: { TRIVIUM_SECURE: 'yes' } }, 'secure: "yes" is not allowed, it must be true or false (environment TRIVIUM_SECURE)'],
+  ])('names key, value, what is allowed, and where it came from', (sources, line) => {
+    expect(refusal(sources)).toBe(line);
+  });
+
+  it('of a secret is not repeated', () => {
+    expect(refusal({ file: file('admin:\n  password: 12345\n') })).toBe(
+      'admin.password: the given value is not allowed, it must be a text (file trivium.yaml)',
+    );
+  });
+});
+
+describe('an unknown key', () => {
+  it('in the environment is refused, with a near one', () => {
+    expect(refusal({ env: { TRIVIUM_MQTTPORT: '1' } })).toBe('unknown key TRIVIUM_MQTTPORT (environment); did you mean TRIVIUM_MQTT_PORT?');
+    expect(refusal({ env: { TRIVIUM_NONSENSE: '1' } })).toBe('unknown key TRIVIUM_NONSENSE (environment)');
+  });
+
+  it('is not what an orchestrator adds for a service of our name', () => {
+    const env = {
+      TRIVIUM_SERVICE_HOST: '10.0.0.1',
+      TRIVIUM_PORT: 'tcp://10.0.0.1:1',
+      TRIVIUM_PORT_1883_TCP_ADDR: '10.0.0.1',
+      PATH: '/bin',
+    };
+    expect(() => loadConfig({ env })).not.toThrow();
+  });
+
+  it('of an embedding program is refused', () => {
+    expect(refusal({ given: { mqtt: { port: 0, hurry: true } } as never })).toBe('unknown key mqtt.hurry (given)');
+  });
+});
+
+describe('rules between keys', () => {
+  it('loopback only, unless opened on purpose', () => {
+    expect(refusal({ flags: flags({ host: '0.0.0.0' }) })).toMatch(/^host: "0\.0\.0\.0" is not loopback.*--allow-open.*\(flag --host\)$/);
+    expect(refusal({ flags: flags({ 'admin.host': '::' }) })).toMatch(/^admin\.host: "::" is not loopback/);
+    expect(loadConfig({ flags: flags({ host: '0.0.0.0', allowOpen: 'true' }) }).config.host).toBe('0.0.0.0');
+    for (const host of ['127.0.0.1', '127.9.9.9', '::1', 'localhost', 'LOCALHOST']) {
+      expect(loadConfig({ flags: flags({ host }) }).config.host).toBe(host);
+    }
+    for (const host of ['127.0.0.1.example.com', 'localhost.example.com', '10.0.0.1']) refusal({ flags: flags({ host }) });
+  });
+
+  it('no two listeners on one port, but any number on a free one', () => {
+    expect(refusal({ flags: flags({ 'mqtt.port': '7854' }) })).toBe(
+      'haven.port: 7854 is also mqtt.port; each listener needs a port of its own (default)',
+    );
+    expect(() => loadConfig({ flags: flags({ 'mqtt.port': '0', 'haven.port': '0' }) })).not.toThrow();
+  });
+
+  it('secure stops the start while there are no users', () => {
+    expect(refusal({ flags: flags({ secure: 'true' }) })).toMatch(/^secure: .*\(flag --secure\)$/);
+  });
+});
+
+describe('the result', () => {
+  it('is frozen all the way down', () => {
+    const { config } = loadConfig({ env: { TRIVIUM_HTTP_ORIGINS: 'https://a.example, http://b.example:8080' } });
+    expect(config.http.origins).toEqual(['https://a.example', 'http://b.example:8080']);
+    for (const part of [config, config.http, config.http.origins, config.mqtt]) expect(Object.isFrozen(part)).toBe(true);
+  });
+
+  it('never shows a secret', () => {
+    const { config } = loadConfig({ env: { TRIVIUM_ADMIN_PASSWORD: 'opensesame' } });
+    const shown = KEYS.map((key) => shownValue(key, configValue(config, key.path)));
+    expect(shown).not.toContain('opensesame');
+    expect(shown[KEYS.findIndex((key) => key.path === 'admin.password')]).toBe('set');
+  });
+});
