@@ -1,0 +1,105 @@
+// One engine with adapters in it, in this process, over a store whose writes can be held back: where adapters are tried.
+
+import { randomUUID } from 'node:crypto';
+import { msgpack } from '../../src/adapters/haven/msgpack.js';
+import { OPEN_ACCESS } from '../../src/core/access.js';
+import { Engine } from '../../src/core/engine.js';
+import { binary, json, raw } from '../../src/core/formats.js';
+import { type Adapter, Counters, type Formats, type Listening, type Log, QUEUE_LIMITS } from '../../src/core/index.js';
+import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
+import { SCAN_LIMITS } from '../../src/core/scans.js';
+import { HttpListener } from '../../src/http/listener.js';
+import { GateStore } from './core-harness.js';
+
+const formats: Formats = {
+  json,
+  msgpack,
+  raw,
+  binary,
+  byId: new Map([json, msgpack, raw, binary].map((format) => [format.id, format])),
+};
+
+const STOP_WITHIN_MS = 5_000;
+
+export interface LogLine {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly text: string;
+}
+
+/** Where an adapter is reached: its own listener, or the port of the HTTP listener. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly httpPort: number;
+}
+
+export class ContractHouse {
+  readonly lines: LogLine[] = [];
+  readonly counters = new Counters();
+  readonly store = new GateStore();
+  readonly #adapters: Adapter[] = [];
+  readonly #engine: Engine;
+  readonly #http: HttpListener;
+  readonly #log: Log = this.#makeLog();
+  #httpAt: Listening | null = null;
+
+  constructor(inbound: InboundLimits = INBOUND_LIMITS) {
+    this.#engine = new Engine({
+      store: this.store,
+      durability: 'sync',
+      formats,
+      access: OPEN_ACCESS,
+      clock: { now: () => Date.now(), monotonic: () => performance.now() },
+      log: this.#log,
+      counters: this.counters,
+      limits: { inbound, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024 },
+    });
+    this.#http = new HttpListener(
+      { host: '127.0.0.1', port: 0, origins: [], headerTimeoutMs: 10_000, maxHeaderBytes: 16_384, maxUrlBytes: 8_192 },
+      this.#log,
+      this.counters,
+    );
+  }
+
+  async start(): Promise<void> {
+    await this.#engine.start();
+    this.#httpAt = await this.#http.listen();
+  }
+
+  async add(adapter: Adapter): Promise<Address> {
+    const context = this.#engine.context({
+      node: { id: randomUUID(), name: 'house', version: '0.0.0', startedAt: Date.now() },
+      log: this.#log,
+      http: this.#http,
+    });
+    const at = await adapter.start(context);
+    this.#adapters.push(adapter);
+    const { host, port } = this.#httpAt as Listening;
+    return { host: at?.host ?? host, port: at?.port ?? port, httpPort: port };
+  }
+
+  /** Ends whatever is left, also when a test failed half way. */
+  async stop(): Promise<void> {
+    this.store.release();
+    await Promise.all(this.#adapters.map((adapter) => adapter.stop(STOP_WITHIN_MS)));
+    await this.#engine.stop();
+    await this.#http.close();
+  }
+
+  counter(name: string): number {
+    return this.counters.counters.get(name)?.value ?? 0;
+  }
+
+  gauge(name: string): number {
+    return this.counters.gauges.get(name)?.read() ?? 0;
+  }
+
+  #makeLog(): Log {
+    const note = (level: LogLine['level']) => (fields: object, text: string) => {
+      this.lines.push({ level, fields: fields as Record<string, unknown>, text });
+    };
+    const log: Log = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error'), child: () => log };
+    return log;
+  }
+}

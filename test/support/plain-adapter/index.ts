@@ -1,0 +1,1 @@
+export { PlainAdapter, type PlainConfig } from './adapter.js';
