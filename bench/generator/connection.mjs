@@ -91,28 +91,24 @@ export class Connection {
 
 /** Frames of one size, laid end to end, sent in turn: `send(n)` is at most two writes for any n up to `count`. */
 export class FrameRing {
-  #bytes;
-  #size;
-  #count;
+  bytes;
+  size;
+  count;
   #next = 0;
 
   /** @param {Buffer[]} frames all of one length */
   constructor(frames) {
-    this.#size = frames[0].length;
-    if (frames.some((frame) => frame.length !== this.#size)) throw new Error('frames of a ring must have one size');
-    this.#bytes = Buffer.concat(frames);
-    this.#count = frames.length;
-  }
-
-  get count() {
-    return this.#count;
+    this.size = frames[0].length;
+    if (frames.some((frame) => frame.length !== this.size)) throw new Error('frames of a ring must have one size');
+    this.bytes = Buffer.concat(frames);
+    this.count = frames.length;
   }
 
   send(connection, n) {
     while (n > 0) {
-      const run = Math.min(n, this.#count - this.#next);
-      connection.write(this.#bytes.subarray(this.#next * this.#size, (this.#next + run) * this.#size));
-      this.#next = (this.#next + run) % this.#count;
+      const run = Math.min(n, this.count - this.#next);
+      connection.write(this.bytes.subarray(this.#next * this.size, (this.#next + run) * this.size));
+      this.#next = (this.#next + run) % this.count;
       n -= run;
     }
   }
@@ -132,5 +128,36 @@ export class SizeCounter {
     const whole = Math.floor(bytes / this.#size);
     this.#bytes = bytes - whole * this.#size;
     return whole;
+  }
+}
+
+/**
+ * Counts the packets of a stream that repeats what a ring sends, from its first frame on. Of each chunk the last whole
+ * packet is compared, from byte `from` on, with the frame that it must be; what differs is told to `onOdd`.
+ */
+export class RingFollower {
+  #ring;
+  #from;
+  #onOdd;
+  #bytes = 0;
+
+  constructor(ring, from, onOdd) {
+    this.#ring = ring;
+    this.#from = from;
+    this.#onOdd = onOdd;
+  }
+
+  push(buffer, n) {
+    const { bytes, size, count } = this.#ring;
+    const before = Math.floor(this.#bytes / size);
+    this.#bytes += n;
+    const packets = Math.floor(this.#bytes / size);
+    const end = n - (this.#bytes % size);
+    if (packets > before && end >= size) {
+      const frame = ((packets - 1) % count) * size;
+      const equal = buffer.compare(bytes, frame + this.#from, frame + size, end - size + this.#from, end) === 0;
+      if (!equal) this.#onOdd(new Error(`message ${packets - 1} of a receiver is not what was sent`));
+    }
+    return packets - before;
   }
 }

@@ -36,12 +36,16 @@ function ringOf(session, make) {
   return { ring: new FrameRing(frames), first: frames[0] };
 }
 
-const document = (payload) => ({ v: payload.toString('latin1').slice(8) });
+/** As long in JSON as the payload. */
+const documentOf = (payload) => ({ v: payload.toString('latin1').slice('{"v":""}'.length) });
 
-const setOf = (prefix, payload, options) => (index) => ({
+const OK = '"status":"ok"';
+const allOk = () => OK;
+
+const setOf = (prefix, payloadOf, options) => (index) => ({
   action: 'set',
   path: `${prefix}/${1000 + index}`,
-  data: document(payload),
+  data: documentOf(payloadOf()),
   options: { ...options, timeout: 60000 },
 });
 
@@ -54,7 +58,7 @@ async function once(session, { ring, first }) {
   if (answer._meta?.status !== 'ok' || answer.data === null) throw new Error(`refused: ${JSON.stringify(answer)}`);
   await new Promise((resolve, reject) => {
     let left = ring.count;
-    const counter = new FrameCounter(reject);
+    const counter = new FrameCounter(allOk, reject);
     session.connection.onFault = reject;
     session.connection.handle((buffer, size) => {
       left -= counter.push(buffer, size);
@@ -73,7 +77,7 @@ async function requests(meter, { port, window, connections = 1 }, prepare) {
     const { ring } = await prepare(session, index);
     session.connection.onFault = (error) => meter.fail(error);
     const lane = meter.lane(window, (n) => ring.send(session.connection, n));
-    const counter = new FrameCounter((error) => meter.fail(error));
+    const counter = new FrameCounter(allOk, (error) => meter.fail(error));
     session.connection.handle((buffer, size) => {
       const n = counter.push(buffer, size);
       const now = performance.now();
@@ -87,7 +91,7 @@ async function requests(meter, { port, window, connections = 1 }, prepare) {
 export function sets(meter, options) {
   const setOptions = options.store ? {} : { noStore: true };
   return requests(meter, options, async (session, index) => {
-    const made = ringOf(session, setOf(`/bench/set/${index}`, options.payload, setOptions));
+    const made = ringOf(session, setOf(`/bench/set/${index}`, options.payloadOf, setOptions));
     await once(session, made);
     return made;
   });
@@ -95,7 +99,7 @@ export function sets(meter, options) {
 
 export function gets(meter, options) {
   return requests(meter, options, async (session) => {
-    await once(session, ringOf(session, setOf('/bench/get', options.payload, {})));
+    await once(session, ringOf(session, setOf('/bench/get', options.payloadOf, {})));
     const made = ringOf(session, getOf('/bench/get'));
     await once(session, made);
     return made;
@@ -103,7 +107,7 @@ export function gets(meter, options) {
 }
 
 /** One publisher; a message is done when the slowest subscriber has the event and the publisher its answer. */
-export async function fanOut(meter, { port, window, payload, subscribers }) {
+export async function fanOut(meter, { port, window, payloadOf, subscribers }) {
   const publisher = await openHappn(port);
   const receivers = [];
   for (let index = 0; index < subscribers; index += 1) {
@@ -118,10 +122,11 @@ export async function fanOut(meter, { port, window, payload, subscribers }) {
     });
     receivers.push(receiver);
   }
-  const { ring } = ringOf(publisher, () => ({
+  const documents = Array.from({ length: KEYS }, () => documentOf(payloadOf()));
+  const { ring } = ringOf(publisher, (index) => ({
     action: 'set',
     path: '/bench/fan-out',
-    data: document(payload),
+    data: documents[index],
     options: { noStore: true, timeout: 60000 },
   }));
   ring.send(publisher.connection, 1);
@@ -131,7 +136,9 @@ export async function fanOut(meter, { port, window, payload, subscribers }) {
   const completed = slowest(subscribers + 1, window);
   const lane = meter.lane(window, (n) => ring.send(publisher.connection, n));
   [publisher, ...receivers].forEach((session, index) => {
-    const counter = new FrameCounter((error) => meter.fail(error));
+    // The first one was received above.
+    const wanted = index === 0 ? allOk : (position) => documents[(position + 1) % KEYS].v;
+    const counter = new FrameCounter(wanted, (error) => meter.fail(error));
     session.connection.onFault = (error) => meter.fail(error);
     session.connection.handle((buffer, size) => {
       const n = counter.push(buffer, size);

@@ -34,14 +34,23 @@ export async function openHaven(port) {
   return connection;
 }
 
-const writeOf = (prefix, payload) => (index) => frame([DATA, WRITE, READ_WRITE, null, `${prefix}/${1000 + index}`, payload.toString('latin1')]);
+const writeOf = (prefix, payloadOf) => (index) => frame([DATA, WRITE, READ_WRITE, null, `${prefix}/${1000 + index}`, payloadOf().toString('latin1')]);
 const readOf = (prefix) => (index) => frame([DATA, READ, READ_WRITE, null, `${prefix}/${1000 + index}`, null]);
 
-/** Counts length-prefixed messages in a stream. */
-class PrefixCounter {
-  #head = 0;
+const HEAD_BYTES = 4;
+/** The length, the array's marker and its first element, which is the status. */
+const SEEN_BYTES = HEAD_BYTES + 2;
+
+/** Counts length-prefixed answers in a stream; one whose status is not ok is told to `onOdd`. */
+class AnswerCounter {
+  #head = Buffer.alloc(SEEN_BYTES);
   #headSize = 0;
   #skip = 0;
+  #onOdd;
+
+  constructor(onOdd) {
+    this.#onOdd = onOdd;
+  }
 
   push(buffer, size) {
     let at = 0;
@@ -54,14 +63,13 @@ class PrefixCounter {
         if (this.#skip === 0) n += 1;
         continue;
       }
-      this.#head = this.#head * 256 + buffer[at];
+      this.#head[this.#headSize] = buffer[at];
       this.#headSize += 1;
       at += 1;
-      if (this.#headSize === 4) {
-        this.#skip = this.#head;
-        this.#head = 0;
-        this.#headSize = 0;
-      }
+      if (this.#headSize < SEEN_BYTES) continue;
+      this.#headSize = 0;
+      this.#skip = HEAD_BYTES + this.#head.readUInt32BE(0) - SEEN_BYTES;
+      if (this.#head[SEEN_BYTES - 1] !== DATA_OK) this.#onOdd(new Error(`an answer of status ${this.#head[SEEN_BYTES - 1]}`));
     }
     return n;
   }
@@ -73,7 +81,7 @@ async function once(connection, frames) {
   if (answer[0] !== DATA_OK) throw new Error(`refused: ${JSON.stringify(answer)}`);
   await new Promise((resolve, reject) => {
     let left = frames.length;
-    const counter = new PrefixCounter();
+    const counter = new AnswerCounter(reject);
     connection.onFault = reject;
     connection.handle((buffer, size) => {
       left -= counter.push(buffer, size);
@@ -92,7 +100,7 @@ async function requests(meter, { port, window, connections = 1 }, prepare) {
     const ring = new FrameRing(await prepare(connection, index));
     connection.onFault = (error) => meter.fail(error);
     const lane = meter.lane(window, (n) => ring.send(connection, n));
-    const counter = new PrefixCounter();
+    const counter = new AnswerCounter((error) => meter.fail(error));
     connection.handle((buffer, size) => {
       const n = counter.push(buffer, size);
       const now = performance.now();
@@ -107,7 +115,7 @@ const framesOf = (make) => Array.from({ length: KEYS }, (_, index) => make(index
 
 export function writes(meter, options) {
   return requests(meter, options, async (connection, index) => {
-    const frames = framesOf(writeOf(`/bench/write/${index}`, options.payload));
+    const frames = framesOf(writeOf(`/bench/write/${index}`, options.payloadOf));
     await once(connection, frames);
     return frames;
   });
@@ -115,24 +123,25 @@ export function writes(meter, options) {
 
 export function reads(meter, options) {
   return requests(meter, options, async (connection) => {
-    await once(connection, framesOf(writeOf('/bench/read', options.payload)));
+    const payload = options.payloadOf();
+    await once(connection, framesOf(writeOf('/bench/read', () => payload)));
     const frames = framesOf(readOf('/bench/read'));
     const answer = await once(connection, frames);
-    if (answer[2] !== options.payload.toString('latin1')) throw new Error(`read ${JSON.stringify(answer)}`);
+    if (answer[2] !== payload.toString('latin1')) throw new Error(`read ${JSON.stringify(answer)}`);
     return frames;
   });
 }
 
 /** Writes `records` records of 64 bytes to distinct paths, at most 1,000 in flight. */
-export async function fill({ port, records, payload }) {
+export async function fill({ port, records, payloadOf }) {
   const connection = await openHaven(port);
   await new Promise((resolve, reject) => {
-    const counter = new PrefixCounter();
+    const counter = new AnswerCounter(reject);
     let sent = 0;
     let answered = 0;
     const send = (n) => {
       const frames = [];
-      for (; n > 0 && sent < records; n -= 1, sent += 1) frames.push(writeOf(`/bench/fill/${sent % 100}`, payload)(sent));
+      for (; n > 0 && sent < records; n -= 1, sent += 1) frames.push(writeOf(`/bench/fill/${sent % 100}`, payloadOf)(sent));
       if (frames.length > 0) connection.write(Buffer.concat(frames));
     };
     connection.onFault = reject;

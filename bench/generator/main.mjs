@@ -35,12 +35,12 @@ let idle = [];
 /** Idle connections that the server ended. */
 let lost = 0;
 
-/** 64 letters: text in every protocol, the same in JSON as plain. */
-const payloadOf = (bytes) => Buffer.from(randomBytes(bytes).toString('base64url').slice(0, bytes), 'latin1');
+/** Random letters: text in every protocol, the same in JSON as plain. */
+const payloadsOf = (bytes) => () => Buffer.from(randomBytes(bytes).toString('base64url').slice(0, bytes), 'latin1');
 
 async function drive({ load, options, meter: settings }) {
   const meter = new Meter(settings);
-  const connections = await LOADS[load](meter, { ...options, payload: payloadOf(options.payloadBytes) });
+  const connections = await LOADS[load](meter, { ...options, payloadOf: payloadsOf(options.payloadBytes) });
   try {
     return await meter.run();
   } finally {
@@ -78,7 +78,7 @@ const COMMANDS = {
   openIdle,
   countIdle,
   closeIdle,
-  fill: (options) => haven.fill({ ...options, payload: payloadOf(options.payloadBytes) }),
+  fill: (options) => haven.fill({ ...options, payloadOf: payloadsOf(options.payloadBytes) }),
 };
 
 process.on('message', async ({ id, command, argument }) => {

@@ -1,6 +1,6 @@
 // MQTT 3.1.1 packets built by hand, and the MQTT loads over them.
 
-import { Connection, FrameRing, SizeCounter } from './connection.mjs';
+import { Connection, FrameRing, RingFollower, SizeCounter } from './connection.mjs';
 
 const text = (value) => {
   const bytes = Buffer.from(value);
@@ -85,24 +85,26 @@ async function probe(publisher, subscribers, frame, idAt = 0) {
 }
 
 const TOPIC = 'bench/topic/a';
+const PUBACK_SIZE = 4;
+/** Different frames of a ring; at QoS 1 with as many packet ids. */
+const IDS = 1024;
 
 /** QoS 0, one publisher: a message is done when the slowest of `subscribers` has it. */
-export async function fanOut(meter, { port, window, payload, subscribers }) {
+export async function fanOut(meter, { port, window, payloadOf, subscribers }) {
   const publisher = await openMqtt(port);
   const receivers = await openAll(port, subscribers);
   for (const receiver of receivers) await subscribe(receiver, TOPIC, 0);
-  const frame = publishPacket(TOPIC, payload);
-  await probe(publisher, receivers, frame);
+  await probe(publisher, receivers, publishPacket(TOPIC, payloadOf()));
 
   watchFaults(meter, [publisher, ...receivers]);
-  const ring = new FrameRing(Array(256).fill(frame));
+  const ring = new FrameRing(Array.from({ length: IDS }, () => publishPacket(TOPIC, payloadOf())));
   const lane = meter.lane(window, (n) => ring.send(publisher, n));
   const completed = slowest(subscribers, window);
   publisher.handle(() => {});
   receivers.forEach((receiver, index) => {
-    const counter = new SizeCounter(frame.length);
+    const follower = new RingFollower(ring, 0, (error) => meter.fail(error));
     receiver.handle((buffer, size) => {
-      const n = counter.push(buffer, size);
+      const n = follower.push(buffer, size);
       const now = performance.now();
       meter.received(n, now);
       lane.complete(completed(index, n), now);
@@ -135,23 +137,23 @@ export function slowest(receivers, window) {
 }
 
 /** QoS 0, many publishers in turn, one subscriber; the window counts over all of them. */
-export async function fanIn(meter, { port, window, payload, publishers }) {
+export async function fanIn(meter, { port, window, payloadOf, publishers }) {
   const senders = await openAll(port, publishers);
   const receiver = await openMqtt(port);
   await subscribe(receiver, TOPIC, 0);
-  const frame = publishPacket(TOPIC, payload);
-  await probe(senders[0], [receiver], frame);
+  const frames = senders.map(() => publishPacket(TOPIC, payloadOf()));
+  await probe(senders[0], [receiver], frames[0]);
 
   watchFaults(meter, [...senders, receiver]);
   let next = 0;
   const lane = meter.lane(window, (n) => {
     for (let i = 0; i < n; i += 1) {
-      senders[next].write(frame);
+      senders[next].write(frames[next]);
       next = (next + 1) % publishers;
     }
   });
   for (const sender of senders) sender.handle(() => {});
-  const counter = new SizeCounter(frame.length);
+  const counter = new SizeCounter(frames[0].length);
   receiver.handle((buffer, size) => {
     const n = counter.push(buffer, size);
     const now = performance.now();
@@ -161,15 +163,12 @@ export async function fanIn(meter, { port, window, payload, publishers }) {
   return [...senders, receiver];
 }
 
-const PUBACK_SIZE = 4;
-const IDS = 1024;
-
 /** QoS 1 both ways: a message is done when it is acknowledged to the publisher and has reached the subscriber. */
-export async function atLeastOnce(meter, { port, window, payload }) {
+export async function atLeastOnce(meter, { port, window, payloadOf }) {
   const publisher = await openMqtt(port);
   const subscriber = await openMqtt(port);
   await subscribe(subscriber, TOPIC, 1);
-  const frames = Array.from({ length: IDS }, (_, id) => publishPacket(TOPIC, payload, { qos: 1, id: id + 1 }));
+  const frames = Array.from({ length: IDS }, (_, id) => publishPacket(TOPIC, payloadOf(), { qos: 1, id: id + 1 }));
   const idAt = 2 + 2 + TOPIC.length;
   await probe(publisher, [subscriber], frames[IDS - 1], idAt);
   await expectPacket(publisher, 0x40);
@@ -181,8 +180,10 @@ export async function atLeastOnce(meter, { port, window, payload }) {
   const acknowledgements = new SizeCounter(PUBACK_SIZE);
   publisher.handle((buffer, size) => lane.complete(completed(0, acknowledgements.push(buffer, size)), performance.now()));
   const acknowledge = acknowledger(subscriber, frames[0].length, idAt);
+  const follower = new RingFollower(ring, idAt + 2, (error) => meter.fail(error));
   subscriber.handle((buffer, size) => {
     const n = acknowledge(buffer, size);
+    follower.push(buffer, size);
     const now = performance.now();
     meter.received(n, now);
     lane.complete(completed(1, n), now);
@@ -229,10 +230,10 @@ function acknowledger(connection, size, idAt) {
 }
 
 /** QoS 1 with retain over 1,024 topics, nobody subscribed: a message is done when it is acknowledged. */
-export async function retained(meter, { port, window, payload }) {
+export async function retained(meter, { port, window, payloadOf }) {
   const publisher = await openMqtt(port);
   const frames = Array.from({ length: IDS }, (_, id) =>
-    publishPacket(`bench/retained/${1000 + id}`, payload, { qos: 1, retain: true, id: id + 1 }),
+    publishPacket(`bench/retained/${1000 + id}`, payloadOf(), { qos: 1, retain: true, id: id + 1 }),
   );
   publisher.write(frames[IDS - 1]);
   await expectPacket(publisher, 0x40);

@@ -6,7 +6,7 @@ const KEYS = 1024;
 
 const command = (...words) => Buffer.from(`*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`, 'latin1');
 
-const setOf = (prefix, payload) => (index) => command('SET', `${prefix}/${1000 + index}`, payload.toString('latin1'));
+const setOf = (prefix, payloadOf) => (index) => command('SET', `${prefix}/${1000 + index}`, payloadOf().toString('latin1'));
 
 async function requests(meter, { port, window, connections = 1 }, make, answerSize) {
   const all = [];
@@ -28,14 +28,14 @@ async function requests(meter, { port, window, connections = 1 }, make, answerSi
 }
 
 export function writes(meter, options) {
-  return requests(meter, options, (index) => setOf(`/bench/write/${index}`, options.payload), '+OK\r\n'.length);
+  return requests(meter, options, (index) => setOf(`/bench/write/${index}`, options.payloadOf), '+OK\r\n'.length);
 }
 
 export async function reads(meter, options) {
   const filler = await Connection.open(options.port);
-  filler.write(Buffer.concat(Array.from({ length: KEYS }, (_, key) => setOf('/bench/read', options.payload)(key))));
+  filler.write(Buffer.concat(Array.from({ length: KEYS }, (_, key) => setOf('/bench/read', options.payloadOf)(key))));
   await filler.receive((bytes) => (bytes.length >= KEYS * 5 ? bytes.length : 0));
   filler.close();
-  const size = `$${options.payload.length}\r\n`.length + options.payload.length + 2;
+  const size = `$${options.payloadBytes}\r\n`.length + options.payloadBytes + 2;
   return requests(meter, options, () => (key) => command('GET', `/bench/read/${1000 + key}`), size);
 }

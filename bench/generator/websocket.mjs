@@ -54,23 +54,30 @@ export async function receiveText(connection) {
 }
 
 /**
- * Counts the server's messages in a stream, control messages aside. A message whose length is not within 24 bytes
- * of the first one's is told to `onOdd`: it is likely an error answer.
+ * Counts the server's messages in a stream, control messages aside. The last message that a chunk holds whole must
+ * contain `wanted(index)`, where index counts messages from 0; what does not is told to `onOdd`.
  */
 export class FrameCounter {
   #head = Buffer.alloc(11);
   #headSize = 0;
   #skip = 0;
-  #usual = 0;
+  #wanted;
   #onOdd;
+  #index = 0;
+  /** Where the last whole message of the chunk lies; -1: none. */
+  #lastStart = -1;
+  #lastEnd = 0;
+  #lastIndex = 0;
 
-  constructor(onOdd) {
+  constructor(wanted, onOdd) {
+    this.#wanted = wanted;
     this.#onOdd = onOdd;
   }
 
   push(buffer, size) {
+    const before = this.#index;
+    this.#lastStart = -1;
     let at = 0;
-    let n = 0;
     while (at < size) {
       if (this.#skip > 0) {
         const step = Math.min(this.#skip, size - at);
@@ -84,19 +91,28 @@ export class FrameCounter {
       at += 1;
       const mark = this.#head[1];
       const need = (mark < 126 ? 2 : mark === 126 ? 4 : 10) + (mark === 0 ? 0 : 1);
-      if (this.#headSize < 2 || this.#headSize < need) continue;
-      n += this.#message(mark, need);
+      if (this.#headSize >= 2 && this.#headSize >= need) this.#message(mark, need, at, size);
     }
-    return n;
+    if (this.#lastStart >= 0) this.#check(buffer);
+    return this.#index - before;
   }
 
-  #message(mark, need) {
+  #message(mark, need, at, size) {
     const length = mark < 126 ? mark : mark === 126 ? this.#head.readUInt16BE(2) : this.#head.readUInt32BE(6);
     this.#headSize = 0;
     this.#skip = Math.max(0, length - 1);
-    if ((this.#head[0] & 0x0f) !== 1 || this.#head[need - 1] === 0x22) return 0;
-    if (this.#usual === 0) this.#usual = length;
-    else if (Math.abs(length - this.#usual) > 24) this.#onOdd(new Error(`a message of ${length} bytes among ones of ${this.#usual}`));
-    return 1;
+    if ((this.#head[0] & 0x0f) !== 1 || this.#head[need - 1] === 0x22) return;
+    this.#index += 1;
+    if (at + this.#skip > size) return;
+    this.#lastIndex = this.#index - 1;
+    this.#lastStart = at;
+    this.#lastEnd = at + this.#skip;
+  }
+
+  #check(buffer) {
+    const wanted = this.#wanted(this.#lastIndex);
+    const found = buffer.indexOf(wanted, this.#lastStart);
+    if (found >= 0 && found < this.#lastEnd) return;
+    this.#onOdd(new Error(`no ${wanted} in ${buffer.toString('utf8', this.#lastStart, this.#lastEnd)}`));
   }
 }
