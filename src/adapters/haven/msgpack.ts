@@ -13,6 +13,7 @@ const packr = new Packr({
   bundleStrings: false,
   encodeUndefinedAsNil: true,
   useBigIntExtension: false,
+  onInvalidDate: () => null,
   useToJSON: false,
 } as ConstructorParameters<typeof Packr>[0] & { useToJSON: boolean });
 
