@@ -116,6 +116,8 @@ export class HappnSession extends Session {
   /** Whole messages and socket bytes that the last look at `isPartial` saw. */
   #seenMessages = 0;
   #seenBytes = 0;
+  /** What the client calls its protocol; version 1 has many names. */
+  #protocolName: string = UNCONFIGURED.protocol;
   /** As the client told it; null: it told nothing. */
   #clientVersion: string | null = null;
   #clusterMember = false;
@@ -279,6 +281,7 @@ export class HappnSession extends Session {
       return;
     }
     this.version = version;
+    this.#protocolName = data.protocol.slice(0, 64);
     this.#clientVersion = typeof data.version === 'string' ? data.version.slice(0, 64) : 'unknown';
     this.#channels.refresh(version.protocol, this.#hearsRequest);
     this.#browser = data.browser === true;
@@ -323,7 +326,7 @@ export class HappnSession extends Session {
     const version = this.#clientVersion === null ? '' : `,"version":${codec.jsonText(this.#clientVersion)}`;
     const shown = info === undefined ? '' : `,"info":${codec.jsonText(info)}`;
     return (
-      `{"msgCount":${this.#messages},"id":"${this.id}","protocol":"${this.version.protocol}","happn":${happn},` +
+      `{"msgCount":${this.#messages},"id":"${this.id}","protocol":${codec.jsonText(this.#protocolName)},"happn":${happn},` +
       `${this.#peer.described}${version}${shown}}`
     );
   }

@@ -1,0 +1,321 @@
+// Which recorded happn exchanges come out otherwise, and how. What is not named here comes out as it was recorded.
+
+import { type Capture, type Deviation, type Expected, metaOf } from './happn-replay.js';
+
+type Fields = Record<string, unknown>;
+type Expect = Deviation['expect'];
+
+const waits = (why: string, expect: Expect = refused): Deviation => ({ verdict: 'waits', why, expect });
+const differs = (why: string, expect: Expect): Deviation => ({ verdict: 'differs', why, expect });
+
+const nothing: Expect = () => [];
+
+/** Each answer becomes a refusal that names the option or the action; nothing else happens. */
+function refused(recorded: readonly Expected[]): Expected[] {
+  const answers = recorded.filter(({ frame }) => metaOf(frame)?.type === 'response');
+  return answers.map(({ conn, frame }) => ({ conn, frame: errorAnswer(frame, { code: 501 }, 'happn_4') }));
+}
+
+/** As `refused`, for sessions of the oldest protocol. */
+function refusedOldest(recorded: readonly Expected[]): Expected[] {
+  const answers = recorded.filter(({ frame }) => metaOf(frame)?.type === 'response');
+  return answers.map(({ conn, frame }) => ({ conn, frame: errorAnswer(frame, { code: 501 }, 'happn') }));
+}
+
+/** `protocol` stands in an error although it does not stand in the list that was recorded. */
+function errorAnswer(frame: unknown, error: Fields, protocol: string): unknown {
+  const { eventId, sessionId, action } = metaOf(frame) as Fields;
+  const meta = { type: 'response', status: 'error', published: false, eventId, sessionId, action, error };
+  return JSON.parse(JSON.stringify({ data: null, _meta: meta, protocol })) as unknown;
+}
+
+function errorFor(eventId: number, action: string | undefined, message: string, protocol = 'happn_4'): Expect {
+  const frame = { _meta: { eventId, action } };
+  return () => [{ conn: 1, frame: errorAnswer(frame, { name: 'Error', message }, protocol) }];
+}
+
+function okFor(eventId: number, action: string, protocol: string, withSession: boolean): Expect {
+  const session = withSession ? { sessionId: SESSION } : {};
+  const meta = { type: 'response', status: 'ok', published: false, eventId, action, ...session };
+  return () => [{ conn: 1, frame: { data: null, _meta: meta, protocol } }];
+}
+
+/** Stands for the id of the session that asked. */
+export const SESSION = '<session>';
+
+/** The same frames with another body. */
+function changed(change: (frame: Fields) => void): Expect {
+  return (recorded) =>
+    recorded.map(({ conn, frame }) => {
+      const copy = structuredClone(frame) as Fields;
+      change(copy);
+      return { conn, frame: copy };
+    });
+}
+
+/** A list without the items at these paths, and with other bodies for others. */
+function items(bodies: { readonly [path: string]: Fields | null }): Expect {
+  return (recorded) =>
+    recorded.map(({ conn, frame }) => {
+      const list = (frame as { _meta?: { path?: string } }[]).flatMap((item) => {
+        const body = bodies[item._meta?.path ?? ''];
+        if (body === undefined) return [item];
+        return body === null ? [] : [{ ...body, _meta: item._meta }];
+      });
+      return { conn, frame: list };
+    });
+}
+
+const TAG = waits('tags: until then a tag request is refused, instead of overwriting the record');
+const SIBLING = waits('siblings: until then refused, instead of written to the base path');
+const INCREMENT = waits('increment');
+const QUERY = waits('criteria, fields, sort, limit and skip');
+const COUNT = waits('count');
+const CONSISTENCY = waits('consistency 0, 1 and 3 with their publication acknowledgements');
+const TARGETS = waits('targetClients and noCluster');
+const ANSWERED = 'answered, because older clients wait for it; newer ones never send it';
+
+const range = (from: number, to: number, deviation: Deviation): { [number: number]: Deviation } =>
+  Object.fromEntries(Array.from({ length: to - from + 1 }, (_, i) => [from + i, deviation]));
+
+function sequence(name: string, protocol: string, last: number, disconnectAnswered: boolean): Capture {
+  return {
+    name,
+    records: [],
+    deviations: {
+      [last - 1]: differs(ANSWERED, okFor(14, 'revoke-session', protocol, true)),
+      ...(disconnectAnswered ? {} : { [last]: differs(ANSWERED, okFor(15, 'disconnect', protocol, true)) }),
+    },
+  };
+}
+
+const RECONNECT_FALSE = waits('a stop that tells clients to stay away; a stop lets them come back', () => [{ conn: 1, frame: '<closed>' }]);
+
+const UNION = { an: { additional: 'field' }, data: { was: 'set' } };
+
+export const CAPTURES: readonly Capture[] = [
+  { name: '01-connect-insecure', records: [], deviations: {} },
+  {
+    name: '02-set',
+    records: [],
+    deviations: {
+      20: TAG,
+      21: SIBLING,
+      ...range(22, 24, INCREMENT),
+      25: waits('increment: nothing was counted', changed(missing)),
+      32: differs(
+        'the list lacks what was refused above',
+        items({ 'set/inc': null, 'set/sibling': null, 'set/some/data': { data: { now: 'merged' }, an: { additional: 'field' }, value: 'str' } }),
+      ),
+    },
+  },
+  {
+    name: '03-get',
+    records: [
+      ['get/users/a', { name: 'anna', age: 30, region: { name: 'North' }, tags: ['x', 'y'] }],
+      ['get/users/b', { name: 'bob', age: 25, region: { name: 'South' } }],
+      ['get/users/c', { name: 'cat', age: 41, region: { name: 'East' } }],
+      ['get/users/deep/d', { name: 'dan', age: 12, region: { name: 'North' } }],
+      ['get/array', [1, 2, 3]],
+      ['get/prim', 'text'],
+      ['get/nullrec', null],
+    ],
+    deviations: { ...range(13, 26, QUERY), ...range(28, 31, COUNT), ...range(35, 40, QUERY) },
+  },
+  {
+    name: '04-remove',
+    records: [
+      ['remove/one', { k: '1' }],
+      ['remove/multiple/1', { k: '1' }],
+      ['remove/multiple/2', { k: '2' }],
+      ['remove/multiple/3', { k: '3' }],
+    ],
+    deviations: {
+      5: waits('criteria: until then refused on one path, too, where the real server deletes whatever they say'),
+      6: QUERY,
+      7: differs(
+        'three are left, because the two removals above were refused',
+        changed((frame) => Object.assign(frame, { data: { removed: 3 } })),
+      ),
+    },
+  },
+  {
+    name: '05-subscriptions',
+    records: [
+      ['sub/init/1', { v: 1 }],
+      ['sub/init/2', { v: 2 }],
+      ['sub/init/prim', 'p'],
+      ['sub/init/x/y', { deep: 1 }],
+    ],
+    deviations: {},
+  },
+  {
+    name: '07-consistency',
+    records: [],
+    deviations: {
+      2: CONSISTENCY,
+      3: CONSISTENCY,
+      5: waits('publishResults'),
+      6: CONSISTENCY,
+      7: waits('acknowledged publications: the acknowledgement itself is answered', (recorded) => recorded.filter(({ conn }) => conn === 2)),
+      8: CONSISTENCY,
+      9: CONSISTENCY,
+      13: CONSISTENCY,
+      14: waits('acknowledged publications: the acknowledgement itself is answered', (recorded) => recorded.filter(({ conn }) => conn === 2)),
+      15: CONSISTENCY,
+      16: waits('consistency 1', nothing),
+    },
+  },
+  { name: '08-target-clients', records: [], deviations: range(5, 8, TARGETS) },
+  { name: '09-disconnect', records: [], deviations: { 11: { ...RECONNECT_FALSE, expect: () => [{ conn: 3, frame: '<closed>' }] } } },
+  { name: '10-server-stop-reconnect-true', records: [], deviations: {} },
+  { name: '10-server-stop-reconnect-false', records: [], deviations: { 4: RECONNECT_FALSE } },
+  {
+    name: '12-errors-insecure',
+    records: [],
+    deviations: {
+      14: differs('a validation error instead of an internal one', errorFor(13, 'get', 'Bad path [undefined], must be a string')),
+      17: differs('answered instead of left to time out', errorFor(16, 'frobnicate', 'unknown action: frobnicate')),
+      18: differs('answered instead of left to time out', errorFor(17, undefined, 'unknown action: undefined')),
+      26: differs(ANSWERED, okFor(25, 'disconnect', 'happn_4', false)),
+      35: differs('an error and the end, instead of silence for ever', () => [
+        { conn: 1, frame: errorAnswer({ _meta: { eventId: 32, action: 'configure-session' } }, { code: 501 }, 'happn_1') },
+        { conn: 1, frame: { _meta: { type: 'system' }, data: 'server-side-disconnect', eventKey: 'server-side-disconnect' } },
+        { conn: 1, frame: 'primus::server::close' },
+        { conn: 1, frame: '<closed>' },
+      ]),
+      36: differs('the connection was ended above', nothing),
+      37: differs('the connection was ended above', nothing),
+    },
+  },
+  { name: '18-reconnect-resubscribe', records: [], deviations: {} },
+  sequence('19-protocol-none', 'happn', 15, false),
+  sequence('19-protocol-happn_1', 'happn_1', 16, false),
+  sequence('19-protocol-happn_1.3.0', 'happn_1', 16, false),
+  sequence('19-protocol-happn_2', 'happn_2', 16, true),
+  sequence('19-protocol-happn_3', 'happn_3', 16, false),
+  sequence('19-protocol-happn_4', 'happn_4', 16, false),
+  {
+    name: '30-happn2-client-happn2-server',
+    records: [],
+    translate: fromHappn2,
+    translation: 'clients of happn 2 are answered as happn-3 answers them',
+    deviations: {
+      5: { ...TAG, expect: refusedOldest },
+      6: { ...SIBLING, expect: refusedOldest },
+      13: { ...QUERY, expect: refusedOldest },
+      29: differs(
+        'a wildcard is anchored at both ends: it does not find the snapshot below /_TAGS',
+        changed((frame) => Object.assign(frame, { data: { removed: 2 } })),
+      ),
+    },
+  },
+  {
+    name: '30b-happn2-server-stop',
+    records: [],
+    translate: fromHappn2,
+    translation: 'clients of happn 2 are answered as happn-3 answers them',
+    deviations: {},
+  },
+  {
+    name: '32-happn2-client-happn3-server',
+    records: [],
+    translate: oneProtocolName,
+    translation: 'events of a session name the protocol that its answers name',
+    deviations: {
+      5: { ...TAG, expect: refusedOldest },
+      6: { ...SIBLING, expect: refusedOldest },
+      9: differs('the tag request did not overwrite the record', changed((frame) => Object.assign(frame, { data: UNION }))),
+      11: differs('the tag request did not overwrite the record', items({ '/set/some/data': UNION })),
+      13: { ...QUERY, expect: refusedOldest },
+      17: differs(PARTIAL_WILDCARD(), alsoOn('/SET@/sub/a*')),
+      19: differs(PARTIAL_WILDCARD(), alsoOn('/SET@/sub/a*')),
+    },
+  },
+  { name: '32b-happn2-client-pings-happn3-server', records: [], deviations: {} },
+];
+
+function PARTIAL_WILDCARD(): string {
+  return 'sessions of protocol 1 keep the wildcards of their time: /sub/a* matches /sub/a';
+}
+
+/** The same event on one more channel. */
+function alsoOn(channel: string): Expect {
+  return (recorded) => {
+    const event = recorded.find(({ frame }) => metaOf(frame)?.type === 'data') as Expected;
+    const copy = structuredClone(event.frame) as Fields;
+    (copy._meta as Fields).channel = channel;
+    return [...recorded, { conn: event.conn, frame: copy }];
+  };
+}
+
+function missing(frame: Fields): void {
+  const meta = frame._meta as Fields;
+  for (const key of ['path', 'created', 'modified']) delete meta[key];
+  frame.data = null;
+}
+
+/** The real server calls the protocol of such a session by two names. */
+function oneProtocolName(recorded: readonly Expected[]): Expected[] {
+  return changed((frame) => {
+    if (frame.protocol === 'happn_1') frame.protocol = 'happn';
+  })(recorded) as Expected[];
+}
+
+/** What a happn 2 server says, said as happn-3 says it to a client of happn 2. */
+function fromHappn2(recorded: readonly Expected[]): Expected[] {
+  const answer = recorded.map(({ frame }) => metaOf(frame)).find((meta) => meta?.type === 'response');
+  const initial = recorded.filter(({ frame }) => metaOf(frame)?.type === 'data' && metaOf(frame)?.eventId !== undefined);
+  return recorded.map(({ conn, frame }) => {
+    if (typeof frame === 'string') return { conn, frame };
+    if (Array.isArray(frame)) return { conn, frame: frame.map(withoutId) };
+    const copy = structuredClone(frame) as Fields;
+    copy.protocol = 'happn';
+    const meta = copy._meta as Fields;
+    if (meta.type === 'data') eventFromHappn2(copy, meta, answer?.eventId);
+    else answerFromHappn2(copy, meta, initial);
+    return { conn, frame: copy };
+  });
+}
+
+function withoutId(item: Fields): Fields {
+  if (item._meta === undefined) return item;
+  const { _id, ...meta } = item._meta as Fields;
+  return { ...item, _meta: meta };
+}
+
+function eventFromHappn2(frame: Fields, meta: Fields, eventId: unknown): void {
+  const publicationId = `${String(meta.sessionId)}-${String(eventId)}`;
+  if (meta.eventId === undefined) {
+    Object.assign(meta, { consistency: 2, publicationId });
+    return;
+  }
+  const { channel, sessionId, path, created, modified } = meta;
+  frame.data = { ...(frame.data as Fields), _meta: { path, created, modified } };
+  frame._meta = { action: `/ON@${String(channel)}`, type: 'data', sessionId, consistency: 2, publicationId, path: channel, channel };
+}
+
+function answerFromHappn2(frame: Fields, meta: Fields, initial: readonly Expected[]): void {
+  const action = String(meta.action);
+  if (action.startsWith('/')) meta.action = action.slice(1, action.indexOf('@')).toLowerCase();
+  if (action === 'describe') frame.data = { name: 'reference-node', secure: false };
+  if (action === 'login') frame.data = sessionFromHappn2(frame.data as Fields);
+  if (action !== 'on') return;
+  if (!Array.isArray(frame.data)) {
+    frame.data = { id: 'a reference' };
+    return;
+  }
+  meta.referenceId = 'a reference';
+  frame.data = [...frame.data.map(withoutId), ...initial.map(({ frame: event }) => itemOf(event as Fields))];
+}
+
+function itemOf(event: Fields): Fields {
+  const { path, created, modified } = event._meta as Fields;
+  return { ...(event.data as Fields), _meta: { path, created, modified } };
+}
+
+function sessionFromHappn2({ id }: Fields): Fields {
+  const happn = { name: 'reference-node', secure: false };
+  const shown = { headers: {}, encrypted: false, address: {}, url: '' };
+  return { msgCount: 0, id, protocol: 'happn', happn, ...shown, info: { _browser: false } };
+}
