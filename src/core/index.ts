@@ -5,6 +5,7 @@ export * from './counters.js';
 export * from './durable-session.js';
 export * from './entry.js';
 export * from './errors.js';
+export * from './listen.js';
 export { isExactNumber } from './formats.js';
 export * from './message.js';
 export * from './outbound-queue.js';

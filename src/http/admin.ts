@@ -2,8 +2,7 @@
 // so that no web page and no borrowed host name reaches it.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Listening, Log } from '../core/index.js';
-import { listen } from './listen.js';
+import { type Listening, type Log, listen } from '../core/index.js';
 import type { Metrics } from './metrics.js';
 import { type OriginRule, isHostAllowed, isOriginAllowed } from './origin.js';
 
@@ -55,7 +54,7 @@ export class AdminListener {
 
   /** Accepts when this resolves. Rejects with StartError. */
   async listen(): Promise<Listening> {
-    return await listen(this.#server, this.#options, 'admin.port');
+    return await listen(this.#server, this.#options, 'admin.port', this.#log);
   }
 
   async close(): Promise<void> {

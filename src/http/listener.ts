@@ -4,8 +4,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Counters, HttpRoutes, Listening, Log } from '../core/index.js';
-import { listen } from './listen.js';
+import { type Counters, type HttpRoutes, type Listening, type Log, listen } from '../core/index.js';
 import { type OriginRule, isOriginAllowed } from './origin.js';
 
 export interface HttpListenerOptions {
@@ -90,7 +89,7 @@ export class HttpListener implements HttpRoutes {
 
   /** Accepts when this resolves. Rejects with StartError. */
   async listen(): Promise<Listening> {
-    return await listen(this.#server, this.#options, 'happn.port');
+    return await listen(this.#server, this.#options, 'happn.port', this.#log);
   }
 
   /** No new connections from now on; those that are open live on. */

@@ -1,12 +1,11 @@
 // The Haven listener: takes TCP connections on its own port and websockets at /haven, gives each a session, ends those that
 // do not connect in time or fall silent, and lets all of them finish at the stop.
 
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
-import { type Adapter, type AdapterContext, ConnectionError, type Counter, type Listening, StartError } from '../../core/index.js';
+import { type Adapter, type AdapterContext, ConnectionError, type Counter, type Listening, listen } from '../../core/index.js';
 import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
 import { type Link, TcpLink, WebsocketLink } from './link.js';
 import { pack } from './msgpack.js';
@@ -99,17 +98,9 @@ export class HavenAdapter implements Adapter, Host {
   async #listen(): Promise<Listening> {
     const { host, port } = this.config;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#onConnection(socket));
-    try {
-      server.listen({ host, port });
-      await once(server, 'listening');
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      throw new StartError(`Haven cannot listen on ${host} port ${port}: ${reasonOf(code)}`, { cause: error });
-    }
-    server.on('error', (error) => this.context.log.error({ err: error }, 'the Haven listener failed'));
+    const listening = await listen(server, { host, port }, 'haven.port', this.context.log);
     this.#server = server;
-    const address = server.address() as AddressInfo;
-    return { host: address.address, port: address.port };
+    return listening;
   }
 
   async stop(deadlineMs: number): Promise<void> {
@@ -261,11 +252,4 @@ export class HavenAdapter implements Adapter, Host {
 
 function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
-}
-
-function reasonOf(code: string | undefined): string {
-  if (code === 'EADDRINUSE') return 'the port is in use';
-  if (code === 'EACCES') return 'the port is not allowed';
-  if (code === 'EADDRNOTAVAIL') return 'this machine does not have the address';
-  return code ?? 'unknown reason';
 }
