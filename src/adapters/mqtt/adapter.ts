@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { type Server, type Socket, createServer } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type WebSocket, WebSocketServer } from 'ws';
 import {
   type Adapter,
@@ -29,8 +30,11 @@ const TICK_MS = 500;
 const WEBSOCKET_PATH = '/mqtt';
 /** aedes needs some interval; nothing of ours depends on it. */
 const NEVER_MS = 2 ** 31 - 1;
+const ANSWERED_POLL_MS = 5;
 /** Drops further apart than this belong to another episode. */
 const EPISODE_MS = 60_000;
+
+const GONE = new RequestError('TIMEOUT', 'the connection is gone');
 
 export interface MqttConfig {
   readonly host: string;
@@ -109,10 +113,18 @@ export class MqttAdapter implements Adapter, SessionHost {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     this.#server?.close();
+    for (const session of this.#sessions) session.stopReading();
+    await this.#allAnswered(deadlineMs / 2);
     for (const session of this.#sessions) session.close(new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping'));
-    await this.#allEnded(deadlineMs / 2);
+    await this.#allEnded(deadlineMs / 4);
     this.#websockets?.close();
     this.#broker?.close();
+  }
+
+  async #allAnswered(withinMs: number): Promise<void> {
+    const until = performance.now() + withinMs;
+    const sessions = [...this.#sessions];
+    while (performance.now() < until && sessions.some((session) => session.inFlight > 0)) await delay(ANSWERED_POLL_MS);
   }
 
   /** Peers that do not close their side in time are cut off. */
@@ -214,7 +226,6 @@ export class MqttAdapter implements Adapter, SessionHost {
       connectTimeout: NEVER_MS,
       drainTimeout: 0,
       keepaliveLimit: 0,
-      // The guard keeps the limits of 3.1 itself; here it would count the rewritten id.
       preConnect: (_client, packet, callback) => {
         // Silence and wills are watched over by the session, which sees every packet and has the core's word.
         const connect = packet as { keepalive?: number; will?: unknown };
@@ -243,12 +254,13 @@ export class MqttAdapter implements Adapter, SessionHost {
 
   /** Who it is, and its session in the core. */
   async #authenticate(client: Client, username: string | undefined, password: Buffer | undefined): Promise<void> {
-    const session = sessionOf(client);
+    const session = ownerOf(client);
+    if (session === null) throw GONE;
     session.identity = await this.context.authenticate(
       { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) },
       session,
     );
-    if (session.isEnded) throw new RequestError('TIMEOUT', 'the connection is gone');
+    if (session.isEnded) throw GONE;
     await new Promise<void>((resolve, reject) => {
       session.begin((error) => (error === null ? resolve() : reject(error)));
     });
@@ -265,8 +277,14 @@ export class MqttAdapter implements Adapter, SessionHost {
   }
 }
 
+/** The session that aedes calls a client; null when it has ended. */
+function ownerOf(client: unknown): MqttSession | null {
+  return (client as { conn: Port }).conn.owner as MqttSession | null;
+}
+
+/** While a packet is being served its session is there. */
 function sessionOf(client: unknown): MqttSession {
-  return (client as { conn: Port }).conn.owner as MqttSession;
+  return ownerOf(client) as MqttSession;
 }
 
 /** Element by element: frames of QoS 0 are one buffer for all receivers. */

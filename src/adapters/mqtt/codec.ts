@@ -108,12 +108,12 @@ export function readConnect(bytes: Buffer, start: number, end: number, first: nu
   const fields = new Fields(bytes, start, end);
   const name = fields.text('protocol name');
   if (name !== 'MQTT' && name !== 'MQIsdp') throw malformed('unknown protocol name');
+  // [MQTT-2.2.2-2]; in 3.1 the low half of the first byte has no meaning in a CONNECT.
+  if (name === 'MQTT' && (first & 0x0f) !== 0) throw malformed('reserved flags of CONNECT are set');
   const level = fields.byte('protocol level');
   if (level !== (name === 'MQTT' ? MQTT_3_1_1 : MQTT_3_1)) {
     return { returnCode: RETURN_CODE.UNACCEPTABLE_PROTOCOL_VERSION, reason: `protocol level ${level} of ${name}` };
   }
-  // In 3.1 the low half of the first byte has no meaning in a CONNECT.
-  if (level === MQTT_3_1_1 && (first & 0x0f) !== 0) throw malformed('reserved flags of CONNECT are set');
   const flags = fields.byte('connect flags');
   checkConnectFlags(flags, level);
   const keepAlive = fields.number('keep alive');

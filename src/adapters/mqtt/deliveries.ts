@@ -63,7 +63,7 @@ export class Deliveries {
 
   /** Sends, or lets wait in order. `qos` is the level of the subscription. */
   deliver(publication: Publication, subscriptionQos: number): void {
-    const qos = subscriptionQos < publication.qos ? subscriptionQos : publication.qos;
+    const qos = Math.min(subscriptionQos, publication.qos);
     if (qos > 0 && publication.number > 0 && publication.number <= this.#resumedTo) return;
     if (this.waitingCount === 0 && !this.blocked && this.#send(publication, qos)) return;
     const { size } = publication;

@@ -24,22 +24,24 @@ export function topicFault(topic: string): string | null {
   return levels > TOPIC_LEVELS_MAX ? `has more than ${TOPIC_LEVELS_MAX} levels` : null;
 }
 
-/** Why `filter` breaks the standard (4.7.1); null: it does not. Filters that are merely too long are refused one by one. */
+/** Why `filter` breaks the standard (4.7.1) or is too deep; null: it does not. Ones that are merely long are refused singly. */
 export function filterFault(filter: string): string | null {
   if (filter.length === 0) return 'is empty';
+  let levels = 1;
   for (let i = 0; i < filter.length; i++) {
     const code = filter.charCodeAt(i);
+    if (code === SLASH) levels += 1;
     if (code !== PLUS && code !== HASH) continue;
     if (i > 0 && filter.charCodeAt(i - 1) !== SLASH) return 'has a wildcard that is no whole level';
     if (code === HASH && i !== filter.length - 1) return 'has # before its end';
     if (code === PLUS && i < filter.length - 1 && filter.charCodeAt(i + 1) !== SLASH) return 'has a wildcard that is no whole level';
   }
-  return null;
+  return levels > TOPIC_LEVELS_MAX ? `has more than ${TOPIC_LEVELS_MAX} levels` : null;
 }
 
-/** Whether a filter of the standard is also within the gateway's limits. */
+/** Whether a filter that obeys the standard is within the gateway's limit too. */
 export function isFilterServed(filter: string): boolean {
-  return Buffer.byteLength(filter) <= FILTER_BYTES_MAX && filter.split('/').length <= TOPIC_LEVELS_MAX;
+  return Buffer.byteLength(filter) <= FILTER_BYTES_MAX;
 }
 
 /** `$SYS` and below: the broker's own topics; they stay in the adapter. */

@@ -45,14 +45,20 @@ import { type Topics, isFilterServed, isSystemTopic, topicFault } from './paths.
 import { Outcome, type PersistentClient } from './persistence.js';
 import { Port, type PortOwner } from './port.js';
 import type { Transport, TransportOwner } from './transport.js';
-import { FIRST_BYTE, MQTT_3_1, type MqttLimits, PACKET, QOS_SHIFT, RETAIN, RETURN_CODE } from './wire.js';
+import { CONNECT_FLAG, FIRST_BYTE, MQTT_3_1, type MqttLimits, PACKET, QOS_SHIFT, RETAIN, RETURN_CODE } from './wire.js';
 
 /** Draining stops while more than this waits in the socket. */
 const HIGH_WATER_BYTES = 1024 * 1024;
+/** A closed connection whose peer does not read its last bytes is cut off after this. */
+const LINGER_MS = 2_000;
 /** Smaller payloads are copied out of a chunk that is this many times larger, so that they do not keep it in memory. */
 const PINNING_FACTOR = 4;
 
 const OUTBOUND: OutboundLimits = Object.freeze({ ...OUTBOUND_LIMITS, dropBytes: 2 * 1024 * 1024 });
+
+/** Where the connect flags of a 3.1 CONNECT stand in its body, behind name and level. */
+const CONNECT_FLAGS_AT_3_1 = 9;
+const LAST_OF_MQISDP = 0x70;
 
 /** By QoS. */
 const RETAINED: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...STORED, qos: qos as Qos, publishMissing: true }));
@@ -92,7 +98,7 @@ export interface SessionHost {
   onEnded(session: MqttSession): void;
 }
 
-type Phase = 'new' | 'connecting' | 'ready' | 'closed';
+type Phase = 'new' | 'connecting' | 'ready' | 'leaving' | 'closed';
 
 export class MqttSession extends Session implements PacketTaker, PortOwner, TransportOwner, DeliveryHost, PersistentClient {
   readonly #host: SessionHost;
@@ -123,6 +129,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   #heardAt: number;
   #silenceMs = Number.POSITIVE_INFINITY;
   #stuckSince = 0;
+  #closedAt = 0;
 
   constructor(host: SessionHost) {
     super(randomBytes(16).toString('hex'), 'mqtt', true, OUTBOUND);
@@ -204,7 +211,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
         this.#goodbye = true;
         break;
     }
-    this.#deliver(withoutDup(first, bytes, start, end));
+    this.#deliver(forAedes(first, bytes, start, body, end));
   }
 
   #deliver(packet: Buffer): void {
@@ -217,7 +224,8 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
     const facts = readConnect(bytes, body, end, first);
     if ('returnCode' in facts) {
       this.write(encodeConnack(false, facts.returnCode));
-      throw new ConnectionError('UNSUPPORTED_VERSION', facts.reason);
+      const isVersion = facts.returnCode === RETURN_CODE.UNACCEPTABLE_PROTOCOL_VERSION;
+      throw new ConnectionError(isVersion ? 'UNSUPPORTED_VERSION' : 'MALFORMED_FRAME', facts.reason);
     }
     this.#facts = facts;
     this.#phase = 'connecting';
@@ -227,7 +235,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
     this.#host.context.openSession(this);
     this.#port = new Port(this);
     this.#host.handle(this, this.#port);
-    this.#deliver(withoutDup(first, bytes, start, end));
+    this.#deliver(forAedes(first, bytes, start, body, end));
   }
 
   /**
@@ -420,8 +428,21 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   // From the core.
 
   flush(): void {
-    if (this.#phase === 'closed') return;
+    if (this.isEnded) return;
     this.#flushing = true;
+    try {
+      this.#drain();
+    } catch (error) {
+      this.#host.context.log.error({ err: error, session: this.id }, 'writing failed: ending the connection');
+      this.close(malformed('what was to be sent could not be written'));
+    }
+    this.#flushing = false;
+    if (this.isEnded) return;
+    this.#send();
+    this.#checkStuck();
+  }
+
+  #drain(): void {
     this.#deliveries.pump();
     const { outbound } = this;
     while (!this.isFull) {
@@ -436,9 +457,6 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
       if (this.isEnded) return;
     }
     this.#deliveries.pump();
-    this.#flushing = false;
-    this.#send();
-    this.#checkStuck();
   }
 
   get isEnded(): boolean {
@@ -512,7 +530,8 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
     }
     done(null, true);
     if (reply.entries !== null) {
-      const entries = this.topics.mountPoint === '' ? reply.entries : reply.entries.filter(({ path }) => !this.topics.isHidden(filter, path));
+      const entries =
+        this.topics.mountPoint === '' ? reply.entries : reply.entries.filter(({ path }) => !this.topics.isHidden(filter, path));
       this.#deliveries.deliverRetained(entries, subscription.options.qos);
     }
   }
@@ -526,7 +545,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
 
   /** Joins what goes out at the end of this turn. */
   write(frame: Uint8Array): void {
-    if (this.#phase === 'closed') return;
+    if (this.isEnded) return;
     this.#frames.push(frame);
     this.#frameBytes += frame.length;
     if (!this.#flushing) this.#host.flushSoon(this);
@@ -553,6 +572,12 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
     this.flush();
   }
 
+  /** Reads no more; what was read is still answered. */
+  stopReading(): void {
+    this.pauseReading();
+    this.#phase = this.#phase === 'ready' ? 'leaving' : this.#phase;
+  }
+
   pauseReading(): void {
     this.#guard.hold();
     this.#transport?.pause();
@@ -568,7 +593,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   /** Called about twice a second with the monotonic time in milliseconds. */
   onTick(now: number): void {
     if (this.#phase === 'closed') {
-      this.#transport?.destroy();
+      if (now - this.#closedAt > LINGER_MS) this.#transport?.destroy();
       return;
     }
     if (this.#heard) {
@@ -613,12 +638,13 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   }
 
   close(error: ConnectionError | null): void {
-    if (this.#phase === 'closed') return;
+    if (this.isEnded) return;
     const known = this.#phase !== 'new';
     if (known) this.#leaveWill();
     this.#flushing = true;
     this.#send();
     this.#phase = 'closed';
+    this.#closedAt = this.#host.context.clock.monotonic();
     this.#guard.end();
     this.#deliveries.clear();
     this.#frames = [];
@@ -638,13 +664,17 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   }
 }
 
-/** A packet of its own for aedes; DUP, which 3.1 allows on some, is not known to its parser. */
-function withoutDup(first: number, bytes: Buffer, start: number, end: number): Buffer {
+/** The packet as aedes' parser takes it: without bits that 3.1 leaves free (DUP on some packets, one of the connect flags). */
+function forAedes(first: number, bytes: Buffer, start: number, body: number, end: number): Buffer {
   const packet = bytes.subarray(start, end);
-  const plain = first >> 4 === PACKET.CONNECT ? first & 0xf0 : first & 0xf7;
-  if (plain === first) return packet;
+  const isConnect = first >> 4 === PACKET.CONNECT;
+  const plain = isConnect ? first & 0xf0 : first & 0xf7;
+  const flagsAt = body - start + CONNECT_FLAGS_AT_3_1;
+  const hasFreeFlag = isConnect && packet[flagsAt - 2] === LAST_OF_MQISDP && ((packet[flagsAt] as number) & CONNECT_FLAG.RESERVED) !== 0;
+  if (plain === first && !hasFreeFlag) return packet;
   const copy = Buffer.from(packet);
   copy[0] = plain;
+  if (hasFreeFlag) copy[flagsAt] = (packet[flagsAt] as number) & ~CONNECT_FLAG.RESERVED;
   return copy;
 }
 

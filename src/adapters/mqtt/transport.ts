@@ -62,7 +62,7 @@ export class SocketTransport implements Transport {
   }
 }
 
-/** 1.3.1 section 6: binary frames, packets cut in any way. */
+/** 3.1.1 section 6: binary frames, packets cut in any way. */
 export class WebsocketTransport implements Transport {
   #pending = 0;
 

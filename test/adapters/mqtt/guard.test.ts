@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest';
+import { Guard } from '../../../src/adapters/mqtt/guard.js';
+import type { ConnectionError } from '../../../src/core/index.js';
+import { encode } from '../../support/mqtt-wire.js';
+
+const CONNECT = encode({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'c', keepalive: 10 });
+const PUBLISH = encode({ cmd: 'publish', topic: 'a/b', payload: 'x'.repeat(300), qos: 0, retain: false, dup: false });
+const PING = encode({ cmd: 'pingreq' });
+
+interface Taken {
+  readonly guard: Guard;
+  readonly packets: string[];
+  error: ConnectionError | null;
+  onPacket: (() => void) | null;
+}
+
+function guarded(maxBytes = 64 * 1024): Taken {
+  const packets: string[] = [];
+  const taken: Taken = {
+    guard: new Guard(
+      {
+        onPacket: (_first, bytes, start, _body, end) => {
+          packets.push(bytes.toString('hex', start, end));
+          taken.onPacket?.();
+        },
+        onViolation: (error) => {
+          taken.error = error;
+        },
+      },
+      maxBytes,
+    ),
+    packets,
+    error: null,
+    onPacket: null,
+  };
+  return taken;
+}
+
+const hex = (...packets: Buffer[]): string[] => packets.map((packet) => packet.toString('hex'));
+const STREAM = Buffer.concat([CONNECT, PUBLISH, PING, PUBLISH, PING]);
+const WHOLE = hex(CONNECT, PUBLISH, PING, PUBLISH, PING);
+
+describe('guard', () => {
+  it('cuts the stream into the same packets wherever it is split in two', () => {
+    for (let cut = 0; cut <= STREAM.length; cut++) {
+      const { guard, packets } = guarded();
+      guard.push(Buffer.from(STREAM.subarray(0, cut)));
+      guard.push(Buffer.from(STREAM.subarray(cut)));
+      expect(packets).toEqual(WHOLE);
+    }
+  });
+
+  it('cuts the stream into the same packets byte by byte', () => {
+    const { guard, packets } = guarded();
+    for (const byte of STREAM) guard.push(Buffer.of(byte));
+    expect(packets).toEqual(WHOLE);
+    expect(guard.waiting).toBe(0);
+  });
+
+  it('takes a large packet in single bytes in linear time', () => {
+    const packet = encode({ cmd: 'publish', topic: 'a', payload: 'x'.repeat(1_000_000), qos: 0, retain: false, dup: false });
+    const { guard, packets } = guarded(2_000_000);
+    guard.push(CONNECT);
+    const begun = performance.now();
+    for (let i = 0; i < packet.length; i++) guard.push(packet.subarray(i, i + 1));
+    expect(packets.length).toBe(2);
+    expect(performance.now() - begun).toBeLessThan(2_000);
+  });
+
+  it('keeps packets back while held and goes on where it was', () => {
+    const taken = guarded();
+    taken.onPacket = () => taken.guard.hold();
+    taken.guard.push(STREAM);
+    expect(taken.packets).toEqual(WHOLE.slice(0, 1));
+    taken.guard.push(PING);
+    for (let i = 2; i <= 6; i++) {
+      taken.guard.release();
+      expect(taken.packets.length).toBe(i);
+    }
+    expect(taken.packets).toEqual([...WHOLE, PING.toString('hex')]);
+  });
+
+  it('refuses a first packet that is no CONNECT at its first bytes', () => {
+    const taken = guarded();
+    taken.guard.push(PUBLISH.subarray(0, 3));
+    expect(taken.error?.code).toBe('MALFORMED_FRAME');
+    expect(taken.packets).toEqual([]);
+  });
+
+  it('refuses a declared length above the limit before the body comes', () => {
+    const taken = guarded();
+    taken.guard.push(Buffer.of(0x10, 0xff, 0xff, 0xff, 0x7f));
+    expect(taken.error?.code).toBe('FRAME_TOO_LARGE');
+    expect(taken.guard.waiting).toBe(0);
+  });
+
+  it('refuses a remaining length of five bytes', () => {
+    const taken = guarded();
+    taken.guard.push(Buffer.of(0x10, 0x80, 0x80, 0x80, 0x80, 0x01));
+    expect(taken.error?.code).toBe('MALFORMED_FRAME');
+  });
+
+  it('takes a packet of exactly the limit and none that is one byte larger', () => {
+    const exact = guarded(PUBLISH.length);
+    exact.guard.push(Buffer.concat([CONNECT, PUBLISH]));
+    expect(exact.packets.length).toBe(2);
+    const over = guarded(PUBLISH.length - 1);
+    over.guard.push(Buffer.concat([CONNECT, PUBLISH]));
+    expect(over.error?.code).toBe('FRAME_TOO_LARGE');
+  });
+
+  it.each([
+    ['reserved type 0', [0x00, 0]],
+    ['reserved type 15', [0xf0, 0]],
+    ['CONNACK', [0x20, 2]],
+    ['SUBACK', [0x90, 3]],
+    ['UNSUBACK', [0xb0, 2]],
+    ['PINGRESP', [0xd0, 0]],
+    ['PUBLISH of QoS 3', [0x36, 5]],
+    ['PUBLISH of QoS 0 with DUP', [0x38, 5]],
+    ['PUBACK with flags', [0x42, 2]],
+    ['PUBACK of three bytes', [0x40, 3]],
+    ['PUBREL without its flag', [0x60, 2]],
+    ['PUBREL of one byte', [0x62, 1]],
+    ['SUBSCRIBE without its flag', [0x80, 6]],
+    ['SUBSCRIBE with DUP', [0x8a, 6]],
+    ['UNSUBSCRIBE with retain', [0xa3, 6]],
+    ['PINGREQ with a body', [0xc0, 1]],
+    ['DISCONNECT with flags', [0xe1, 0]],
+  ])('refuses %s', (_what, bytes) => {
+    const taken = guarded();
+    taken.guard.push(Buffer.concat([CONNECT, Buffer.from(bytes)]));
+    expect(taken.error?.code).toBe('MALFORMED_FRAME');
+  });
+
+  it('lets DUP through on SUBSCRIBE, UNSUBSCRIBE and PUBREL of version 3.1', () => {
+    const taken = guarded();
+    taken.guard.dupAllowed = true;
+    taken.guard.push(Buffer.concat([CONNECT, Buffer.of(0x6a, 2, 0, 1)]));
+    expect(taken.error).toBeNull();
+    expect(taken.packets.length).toBe(2);
+  });
+
+  it('takes nothing more after a violation', () => {
+    const taken = guarded();
+    taken.guard.push(Buffer.concat([CONNECT, Buffer.of(0x00, 0), PING]));
+    taken.guard.push(PING);
+    expect(taken.packets.length).toBe(1);
+  });
+});

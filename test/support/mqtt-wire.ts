@@ -1,0 +1,238 @@
+// MQTT for tests: the adapter over an engine in this process, a bare aedes beside it, and a client that is nothing but a
+// socket, so that tests decide about every byte.
+
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type Server, type Socket, connect, createServer } from 'node:net';
+import { Aedes, type AedesOptions } from 'aedes';
+import mqttPacket, { type Packet } from 'mqtt-packet';
+import { MqttAdapter, type MqttConfig } from '../../src/adapters/mqtt/index.js';
+import { OPEN_ACCESS } from '../../src/core/access.js';
+import type { AdapterContext, Log } from '../../src/core/index.js';
+import { Counters } from '../../src/core/counters.js';
+import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.js';
+import { Engine } from '../../src/core/engine.js';
+import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
+import { SCAN_LIMITS } from '../../src/core/scans.js';
+import { formats, GateStore, TestSession } from './core-harness.js';
+import { keptLog, type KeptLine } from './silent-log.js';
+
+const ANSWER_WITHIN_MS = 5_000;
+
+export type MqttPacket = Packet & { readonly [key: string]: unknown };
+
+/** A socket that speaks packets. Everything received is kept in `packets`. */
+export class MqttWire {
+  readonly packets: MqttPacket[] = [];
+  ended = false;
+  received = 0;
+  #next = 0;
+  #changed: (() => void) | null = null;
+  readonly #parser = mqttPacket.parser();
+
+  private constructor(readonly socket: Socket) {
+    this.#parser.on('packet', (packet) => {
+      this.packets.push(packet as MqttPacket);
+      this.#wake();
+    });
+    socket.on('data', (chunk) => {
+      this.received += chunk.length;
+      this.#parser.parse(chunk);
+    });
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      this.ended = true;
+      this.#wake();
+    });
+  }
+
+  static async open(port: number): Promise<MqttWire> {
+    const socket = connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.setNoDelay(true);
+    return new MqttWire(socket);
+  }
+
+  /** Connected as `clientId`, CONNACK read. */
+  static async connected(port: number, clientId: string, options: object = {}): Promise<MqttWire> {
+    const wire = await MqttWire.open(port);
+    wire.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId, keepalive: 0, ...options });
+    await wire.expect('connack');
+    return wire;
+  }
+
+  send(...packets: object[]): void {
+    this.bytes(Buffer.concat(packets.map((packet) => encode(packet))));
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.socket.write(bytes);
+  }
+
+  /** The next packet that was not looked at; fails when the connection ends before it. */
+  async next(): Promise<MqttPacket> {
+    await this.until(() => this.#next < this.packets.length, 'a packet');
+    const packet = this.packets[this.#next] as MqttPacket;
+    this.#next += 1;
+    return packet;
+  }
+
+  async expect(cmd: string): Promise<MqttPacket> {
+    const packet = await this.next();
+    if (packet.cmd !== cmd) throw new Error(`expected ${cmd}, got ${JSON.stringify(packet)}`);
+    return packet;
+  }
+
+  /** Packets that came and were not looked at. */
+  rest(): MqttPacket[] {
+    const packets = this.packets.slice(this.#next);
+    this.#next = this.packets.length;
+    return packets;
+  }
+
+  /** Everything that the broker had to say before now was said: a PINGRESP comes after it. Returns what came before that. */
+  async settled(): Promise<MqttPacket[]> {
+    const from = this.#next;
+    this.send({ cmd: 'pingreq' });
+    await this.until(() => this.packets.findIndex((packet, i) => i >= from && packet.cmd === 'pingresp') >= 0, 'pingresp');
+    const packets = this.rest();
+    return packets.filter(({ cmd }) => cmd !== 'pingresp');
+  }
+
+  async until(fact: () => boolean, what: string): Promise<void> {
+    const deadline = setTimeout(() => {
+      this.socket.destroy();
+    }, ANSWER_WITHIN_MS);
+    while (!fact()) {
+      if (this.ended) throw new Error(`the connection ended before ${what}; got ${this.packets.map(({ cmd }) => cmd).join(' ')}`);
+      await new Promise<void>((resolve) => (this.#changed = resolve));
+    }
+    clearTimeout(deadline);
+  }
+
+  /** Resolves when the other side ended the connection. */
+  async closed(): Promise<void> {
+    const deadline = setTimeout(() => this.#wake(), ANSWER_WITHIN_MS);
+    while (!this.ended) {
+      const before = this.packets.length;
+      await new Promise<void>((resolve) => (this.#changed = resolve));
+      if (!this.ended && this.packets.length === before) throw new Error('the connection was not ended');
+    }
+    clearTimeout(deadline);
+  }
+
+  async subscribe(filter: string, qos = 0, messageId = 1): Promise<MqttPacket> {
+    this.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic: filter, qos }] });
+    return await this.expect('suback');
+  }
+
+  publish(topic: string, payload: string, options: object = {}): void {
+    this.send({ cmd: 'publish', topic, payload, qos: 0, retain: false, dup: false, ...options });
+  }
+
+  /** Without goodbye. */
+  async drop(): Promise<void> {
+    this.socket.destroy();
+    if (!this.ended) await once(this.socket, 'close');
+  }
+
+  #wake(): void {
+    const changed = this.#changed;
+    this.#changed = null;
+    changed?.();
+  }
+}
+
+export function encode(packet: object): Buffer {
+  return mqttPacket.generate(packet as Packet);
+}
+
+/** `topic=payload/qos`, with `r` and `d` for the flags. */
+export function shown(packet: MqttPacket): string {
+  const { topic, payload, qos, retain, dup } = packet as unknown as {
+    topic: string;
+    payload: Buffer;
+    qos: number;
+    retain: boolean;
+    dup: boolean;
+  };
+  return `${topic}=${payload.toString()}/${qos}${retain ? 'r' : ''}${dup ? 'd' : ''}`;
+}
+
+export interface Broker {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+export interface HouseOptions extends Partial<MqttConfig> {
+  readonly store?: GateStore;
+  readonly queue?: QueueLimits;
+}
+
+/** The adapter over a real engine on a store in memory. */
+export class MqttHouse implements Broker {
+  private constructor(
+    readonly port: number,
+    readonly engine: Engine,
+    readonly adapter: MqttAdapter,
+    readonly context: AdapterContext,
+    readonly store: GateStore,
+    readonly counters: Counters,
+    readonly clock: { mono: number },
+    readonly lines: readonly KeptLine[],
+  ) {}
+
+  static async start(options: HouseOptions = {}): Promise<MqttHouse> {
+    const { store = new GateStore(), queue = QUEUE_LIMITS, ...config } = options;
+    const counters = new Counters();
+    const log = keptLog();
+    const clock = { mono: 1 };
+    const engine = new Engine({
+      store,
+      durability: 'sync',
+      formats,
+      access: OPEN_ACCESS,
+      clock: { now: () => Date.now(), monotonic: () => clock.mono },
+      log,
+      counters,
+      limits: { inbound: INBOUND_LIMITS, queue, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024 },
+    });
+    await engine.start();
+    const context = engine.context({
+      node: { id: randomUUID(), name: 'test', version: '0', startedAt: 0 },
+      log: log as Log,
+      http: { upgrade() {}, request() {} },
+    });
+    const adapter = new MqttAdapter({ host: '127.0.0.1', port: 0, ...config });
+    const { port } = await adapter.start(context);
+    return new MqttHouse(port, engine, adapter, context, store, counters, clock, log.lines);
+  }
+
+  /** A session of another protocol. */
+  other(): TestSession {
+    return new TestSession(this.context, false);
+  }
+
+  async stop(): Promise<void> {
+    await this.adapter.stop(1_000);
+    await this.engine.stop();
+  }
+}
+
+/** aedes as it comes. */
+export async function startAedes(options: AedesOptions = {}): Promise<Broker> {
+  const broker = await Aedes.createBroker(options);
+  const server: Server = createServer((socket) => broker.handle(socket));
+  // Not listening for these ends the process.
+  broker.on('clientError', () => {});
+  broker.on('connectionError', () => {});
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as { port: number }).port,
+    stop: async () => {
+      server.close();
+      await new Promise<void>((resolve) => broker.close(() => resolve()));
+    },
+  };
+}
