@@ -83,6 +83,7 @@ async function main() {
     const kinds = serversOf(load);
     if (kinds.length === 0) continue;
     const profileDir = chosen.profile && load.kind === 'steady' ? join(HERE, 'profiles', `${load.name}-${Date.now()}`) : undefined;
+    if (profileDir !== undefined) mkdirSync(profileDir, { recursive: true });
     const servers = await measure(load, kinds, { ...chosen, profileDir });
     const result = { name: load.name, title: load.title, kind: load.kind, unit: load.unit, options: load.options, servers };
     run.loads.push(result);

@@ -47,6 +47,7 @@ export function measureSteady(load, kinds, { rounds, seconds, profileDir }) {
     withGenerator(async (generator) => {
       const results = new Map(servers.map((server) => [server, { rounds: [], error: null }]));
       for (let round = 0; round <= rounds; round += 1) {
+        if (round === 1 && profileDir) process.kill(servers.find(({ kind }) => kind === 'trivium').pid, 'SIGUSR2');
         for (const server of servers) {
           const result = results.get(server);
           if (result.error !== null) continue;

@@ -22,22 +22,24 @@ const HAPPN = { folder: join(ROOT, 'test', 'clients', 'happn3'), name: 'happn-3-
  * @property {boolean} [collectable] SIGUSR2 collects all garbage (node servers only)
  * @property {string} [dataDir] kept by the caller; else a temporary one
  * @property {string} [durability] of the gateway
- * @property {string} [profileDir] node writes a processor profile here at the end
+ * @property {string} [profileDir] SIGUSR2 begins a processor profile, written here at the end
  */
 
 const nodeFlags = ({ collectable, profileDir }) => [
   ...(collectable ? ['--expose-gc', '--import', join(PEERS, 'collect-on-signal.mjs')] : []),
-  ...(profileDir ? ['--cpu-prof', '--cpu-prof-dir', profileDir] : []),
+  ...(profileDir ? ['--import', join(PEERS, 'profile-on-signal.mjs')] : []),
 ];
 
 const GATEWAY_PORTS = ['--happn-port', '0', '--mqtt-port', '0', '--haven-port', '0', '--admin-port', '0'];
 
-const gateway = (main) => async (dir, options) => {
+const gateway = (file) => async (dir, options) => {
   const readyFile = join(dir, 'ready.json');
   rmSync(readyFile, { force: true });
   const dataDir = options.dataDir ?? join(dir, 'data');
   const settings = ['--data-dir', dataDir, '--durability', options.durability ?? 'sync', '--log-level', 'error', '--ready-file', readyFile];
-  const child = start(process.execPath, [...nodeFlags(options), main, 'serve', ...GATEWAY_PORTS, ...settings]);
+  const child = start(process.execPath, [...nodeFlags(options), file, 'serve', ...GATEWAY_PORTS, ...settings], {
+    env: { BENCH_PROFILE_DIR: options.profileDir ?? '' },
+  });
   await until(child, () => existsSync(readyFile));
   return { child, ports: JSON.parse(readFileSync(readyFile, 'utf8')).ports };
 };

@@ -35,7 +35,11 @@ async function writes(durability) {
     await run(Math.ceil(rounds / 10));
     const { seconds, cpu } = await measured(() => run(rounds));
     const changes = rounds * size;
-    print(`write ${durability} batch of ${size}`, changes / seconds, `${((seconds / rounds) * 1e6).toFixed(0)} us a batch, ${(cpu / changes).toFixed(2)} us of CPU a change`);
+    print(
+      `write ${durability} batch of ${size}`,
+      changes / seconds,
+      `${((seconds / rounds) * 1e6).toFixed(0)} us a batch, ${(cpu / changes).toFixed(2)} us of CPU a change`,
+    );
   }
   await store.close();
 }
