@@ -199,7 +199,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
   const found = new Map<string, Found>();
   if (sources.file) readFile(sources.file.name, sources.file.text, found);
   readEnvironment(sources.env ?? {}, found);
-  if (sources.given) readTree(treeOf(sources.given), [], () => 'given', found);
+  if (sources.given) readTree(treeOf(sources.given), [], 'given', found);
   for (const [path, text] of sources.flags ?? []) {
     const key = KEY_BY_PATH.get(path) as ConfigKey;
     found.set(path, { value: fromText(key, text), origin: `flag ${key.flag}` });
@@ -293,24 +293,19 @@ function readFile(name: string, text: string, found: Map<string, Found>): void {
   }
   if (tree === null || tree === undefined) return;
   if (!(tree instanceof Map)) throw new ConfigError(`the configuration file ${name} must hold keys and values`);
-  readTree(tree, [], () => `file ${name}`, found);
+  readTree(tree, [], `file ${name}`, found);
 }
 
-function readTree(
-  tree: ReadonlyMap<unknown, unknown>,
-  above: readonly string[],
-  origin: (path: string) => string,
-  found: Map<string, Found>,
-): void {
+function readTree(tree: ReadonlyMap<unknown, unknown>, above: readonly string[], origin: string, found: Map<string, Found>): void {
   for (const [name, value] of tree) {
-    const path = [...above, String(name)].join('.');
-    const key = KEY_BY_PATH.get(path);
-    if (key !== undefined) {
-      if (value !== undefined) found.set(path, { value, origin: origin(path) });
-    } else if (value instanceof Map) {
-      readTree(value, [...above, String(name)], origin, found);
-    } else if (!(value === null && KEYS.some((other) => other.path.startsWith(`${path}.`)))) {
-      throw unknownKey(path, origin(path), [...KEY_BY_PATH.keys()]);
+    const names = [...above, String(name)];
+    const path = names.join('.');
+    if (KEY_BY_PATH.has(path)) {
+      if (value !== undefined) found.set(path, { value, origin });
+    } else if (!(value === null || value instanceof Map) || !KEYS.some((key) => key.path.startsWith(`${path}.`))) {
+      throw unknownKey(path, origin, [...KEY_BY_PATH.keys()]);
+    } else if (value !== null) {
+      readTree(value, names, origin, found);
     }
   }
 }
