@@ -197,10 +197,10 @@ function skipText(bytes: Uint8Array, from: number): number {
     at++;
     if (byte === QUOTE) return at;
     if (byte !== BACKSLASH) continue;
-    const escape = bytes[at++];
-    if (escape === 0x75) {
+    const escaped = bytes[at++];
+    if (escaped === 0x75) {
       for (const end = at + 4; at < end; at++) if (!isHexDigit(bytes[at])) return -1;
-    } else if (escape === undefined || !ESCAPES.has(escape)) {
+    } else if (escaped === undefined || !ESCAPES.has(escaped)) {
       return -1;
     }
   }

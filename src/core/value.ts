@@ -12,13 +12,7 @@ const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 /** A plain map: not null, not a list, not bytes, not a date. */
 export function isDocument(value: Value): value is Document {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    !(value instanceof Uint8Array) &&
-    !(value instanceof Date)
-  );
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array) && !(value instanceof Date);
 }
 
 /**

@@ -2,15 +2,7 @@
 
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  type Range,
-  SECTION,
-  type Section,
-  type Store,
-  StoreFailure,
-  type StoreRow,
-  type StoreState,
-} from '../../src/core/store/store.js';
+import { type Range, SECTION, type Section, type Store, StoreFailure, type StoreRow, type StoreState } from '../../src/core/store/store.js';
 
 export interface StoreData {
   /** A store over the data that was not opened yet. */
@@ -151,7 +143,14 @@ export function storeContract(name: string, create: () => Promise<StoreData>): v
 
     test('keeps sections apart, in reads and in scans', async () => {
       const sections = Object.values(SECTION);
-      for (const section of sections) await write([['k', section], ['', `${section}-empty`]], section);
+      for (const section of sections)
+        await write(
+          [
+            ['k', section],
+            ['', `${section}-empty`],
+          ],
+          section,
+        );
       for (const section of sections) {
         expect(read('k', section)).toBe(section);
         expect(await allRows(store, { section })).toEqual([`=${section}-empty`, `k=${section}`]);
@@ -228,7 +227,16 @@ export function storeContract(name: string, create: () => Promise<StoreData>): v
     });
 
     test('takes every key and value, of any length and script', async () => {
-      const keys = ['/__proto__', '/constructor', 'あ'.repeat(41), 'あ'.repeat(1365), 'x'.repeat(4095), 'é'.repeat(4096), '😀'.repeat(30_000), `${'x'.repeat(73)}あ`];
+      const keys = [
+        '/__proto__',
+        '/constructor',
+        'あ'.repeat(41),
+        'あ'.repeat(1365),
+        'x'.repeat(4095),
+        'é'.repeat(4096),
+        '😀'.repeat(30_000),
+        `${'x'.repeat(73)}あ`,
+      ];
       for (const [i, key] of keys.entries()) await write([[key, `value ${i}`]]);
       for (const [i, key] of keys.entries()) expect(read(key)).toBe(`value ${i}`);
       await reopenFromOutside();

@@ -17,7 +17,10 @@ afterEach(() => {
 
 /** Bytes that are nearly JSON: real JSON with a few bytes changed, put in or left out. */
 const nearlyJson = fc
-  .tuple(jsonValue, fc.array(fc.tuple(fc.nat(), fc.constantFrom(...'{}[],:"\\0123456789.eE+-truefalsn u\n\t'), fc.nat(2)), { maxLength: 3 }))
+  .tuple(
+    jsonValue,
+    fc.array(fc.tuple(fc.nat(), fc.constantFrom(...'{}[],:"\\0123456789.eE+-truefalsn u\n\t'), fc.nat(2)), { maxLength: 3 }),
+  )
   .map(([value, edits]) => {
     const text = [...JSON.stringify(value)];
     for (const [at, character, kind] of edits) text.splice(at % (text.length + 1), kind === 0 ? 0 : 1, ...(kind === 2 ? [] : [character]));
@@ -68,7 +71,11 @@ describe('raw bytes', () => {
   });
 
   test('that are not UTF-8 stay bytes, even inside what looks like JSON', () => {
-    for (const bytes of [Buffer.from([0xff, 0xfe]), Buffer.from([0x22, 0xc0, 0x80, 0x22]), Buffer.from([0x5b, 0x22, 0xed, 0xa0, 0x80, 0x22, 0x5d])]) {
+    for (const bytes of [
+      Buffer.from([0xff, 0xfe]),
+      Buffer.from([0x22, 0xc0, 0x80, 0x22]),
+      Buffer.from([0x5b, 0x22, 0xed, 0xa0, 0x80, 0x22, 0x5d]),
+    ]) {
       expect(raw.toValue(bytes)).toBe(bytes);
       expect(raw.fromValue(raw.toValue(bytes))).toBe(bytes);
     }
@@ -84,7 +91,7 @@ describe('raw bytes', () => {
     const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
     expect(meaning(nested(RAW_DEPTH_MAX))).toBeInstanceOf(Array);
     expect(meaning(nested(RAW_DEPTH_MAX + 1))).toBe(nested(RAW_DEPTH_MAX + 1));
-    const maps = (depth: number): string => '{"a":'.repeat(depth) + '1' + '}'.repeat(depth);
+    const maps = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
     expect(typeof meaning(maps(RAW_DEPTH_MAX))).toBe('object');
     expect(meaning(maps(RAW_DEPTH_MAX + 1))).toBe(maps(RAW_DEPTH_MAX + 1));
     const mixed = `${'[{"a":'.repeat(16)}0${'}]'.repeat(16)}`;
@@ -154,7 +161,8 @@ describe('raw bytes', () => {
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ minLength: 1, maxLength: 60 }), nearlyJson.map(utf8)), (bytes) => {
         const value = raw.toValue(bytes);
-        const isOwn = bytes.length > 0 && (value instanceof Uint8Array || (typeof value === 'string' && !parses(Buffer.from(bytes).toString())));
+        const isOwn =
+          bytes.length > 0 && (value instanceof Uint8Array || (typeof value === 'string' && !parses(Buffer.from(bytes).toString())));
         if (isOwn) expect(Buffer.from(raw.fromValue(value))).toEqual(Buffer.from(bytes));
       }),
       { numRuns: 2000 },
@@ -249,10 +257,14 @@ describe('a number', () => {
 
   test('of at most 15 digits is exact', () => {
     fc.assert(
-      fc.property(fc.bigInt({ min: -999_999_999_999_999n, max: 999_999_999_999_999n }), fc.integer({ min: -99, max: 99 }), (digits, exponent) => {
-        expect(isExactNumber(`${digits}e${exponent}`)).toBe(true);
-        expect(isExactJson(utf8(`${digits}e${exponent}`), limits)).toBe(true);
-      }),
+      fc.property(
+        fc.bigInt({ min: -999_999_999_999_999n, max: 999_999_999_999_999n }),
+        fc.integer({ min: -99, max: 99 }),
+        (digits, exponent) => {
+          expect(isExactNumber(`${digits}e${exponent}`)).toBe(true);
+          expect(isExactJson(utf8(`${digits}e${exponent}`), limits)).toBe(true);
+        },
+      ),
     );
   });
 

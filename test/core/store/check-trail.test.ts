@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Check, CheckTrail, checkKey, decodeCheck, encodeCheck, NOTHING_WRITTEN, TrailVerifier } from '../../../src/core/store/check-trail.js';
+import {
+  type Check,
+  CheckTrail,
+  checkKey,
+  decodeCheck,
+  encodeCheck,
+  NOTHING_WRITTEN,
+  TrailVerifier,
+} from '../../../src/core/store/check-trail.js';
 
 const BUFFER = 1000;
 const state = (batch: number) => ({ batch, revision: batch * 2, applied: batch * 3 });
@@ -82,7 +90,12 @@ describe('the trail of checks', () => {
   test('stays bounded, and trims what an earlier run left a few at a time', () => {
     const kept = { checks: new Map<number, Check>(), checkpoint: NOTHING_WRITTEN };
     const trail = new CheckTrail(NOTHING_WRITTEN, 1, BUFFER);
-    run(trail, kept, 1, Array.from({ length: 1000 }, () => 10));
+    run(
+      trail,
+      kept,
+      1,
+      Array.from({ length: 1000 }, () => 10),
+    );
     expect(kept.checks.size).toBeLessThan(320);
     const before = kept.checks.size;
     const last = kept.checks.get(1000) as Check;
@@ -93,14 +106,24 @@ describe('the trail of checks', () => {
     expect(step.trimTo - step.trimFrom).toBeLessThanOrEqual(4);
     kept.checks.set(1001, step.check);
     for (let n = step.trimFrom; n < step.trimTo; n++) kept.checks.delete(n);
-    run(next, kept, 1002, Array.from({ length: before }, () => 10));
+    run(
+      next,
+      kept,
+      1002,
+      Array.from({ length: before }, () => 10),
+    );
     expect(Math.min(...kept.checks.keys())).toBeGreaterThan(1000);
     expect(verify(kept).holes).toEqual([]);
   });
 
   test('names every hole', () => {
     const kept = { checks: new Map<number, Check>(), checkpoint: NOTHING_WRITTEN };
-    run(new CheckTrail(NOTHING_WRITTEN, 1, BUFFER), kept, 1, Array.from({ length: 20 }, () => 1));
+    run(
+      new CheckTrail(NOTHING_WRITTEN, 1, BUFFER),
+      kept,
+      1,
+      Array.from({ length: 20 }, () => 1),
+    );
     for (const n of [1, 2, 9, 15, 16]) kept.checks.delete(n);
     expect(verify(kept).holes).toEqual(['1 to 2', '9', '15 to 16']);
   });
@@ -119,13 +142,21 @@ describe('a check', () => {
   test('is read back as it was written, and never when a byte of it changed', () => {
     const number = fc.maxSafeNat();
     fc.assert(
-      fc.property(number, number, number, fc.nat(0xffffffff), fc.nat(31), fc.integer({ min: 1, max: 255 }), (batch, revision, applied, link, at, change) => {
-        const bytes = encodeCheck({ batch, revision, applied, link });
-        expect(decodeCheck(new Uint8Array(bytes))).toEqual({ batch, revision, applied, link });
-        bytes[at] = (bytes[at] as number) ^ change;
-        expect(decodeCheck(bytes)).toBeNull();
-        expect(decodeCheck(bytes.subarray(1))).toBeNull();
-      }),
+      fc.property(
+        number,
+        number,
+        number,
+        fc.nat(0xffffffff),
+        fc.nat(31),
+        fc.integer({ min: 1, max: 255 }),
+        (batch, revision, applied, link, at, change) => {
+          const bytes = encodeCheck({ batch, revision, applied, link });
+          expect(decodeCheck(new Uint8Array(bytes))).toEqual({ batch, revision, applied, link });
+          bytes[at] = (bytes[at] as number) ^ change;
+          expect(decodeCheck(bytes)).toBeNull();
+          expect(decodeCheck(bytes.subarray(1))).toBeNull();
+        },
+      ),
     );
   });
 
