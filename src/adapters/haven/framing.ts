@@ -129,7 +129,10 @@ export class Deframer {
     this.#scanner.reset();
     const end = this.#scanner.scan(this.bytes, from, to);
     if (end !== to) {
-      throw new ConnectionError('MALFORMED_FRAME', end === INCOMPLETE ? 'a frame ends within its value' : 'a frame goes on behind its value');
+      throw new ConnectionError(
+        'MALFORMED_FRAME',
+        end === INCOMPLETE ? 'a frame ends within its value' : 'a frame goes on behind its value',
+      );
     }
     this.#found(from, to);
     return true;

@@ -24,9 +24,7 @@ const DATE_SECONDS_MAX = 8_640_000_000_000;
 const SAFE_HIGH_MAX = 0x1f_ffff;
 
 /** Bytes after the first of each token from 0xc4 on: the length field of what has one, the body of what has none. */
-const HEAD: readonly number[] = [
-  1, 2, 4, 1, 2, 4, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 0, 0, 0, 0, 0, 1, 2, 4, 2, 4, 2, 4,
-];
+const HEAD: readonly number[] = [1, 2, 4, 1, 2, 4, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 0, 0, 0, 0, 0, 1, 2, 4, 2, 4, 2, 4];
 
 export class Scanner {
   /**

@@ -563,9 +563,7 @@ export class HavenSession extends Session {
   }
 
   #adjustReading(): void {
-    const read =
-      this.#phase !== 'open' ||
-      !(this.paused || this.#authenticating || this.#outputFull || this.#waiting.length > WAITING_MAX);
+    const read = this.#phase !== 'open' || !(this.paused || this.#authenticating || this.#outputFull || this.#waiting.length > WAITING_MAX);
     if (read === this.#reading) return;
     this.#reading = read;
     if (read) this.#link.resume();

@@ -30,7 +30,8 @@ function encode(write: (writer: Writer) => void): Buffer {
 
 const answer = (write: (writer: Writer) => void): unknown => unpack(encode(write));
 const entry = (value: Value, revision = 7): Entry => new Entry('a/b', Payload.fromValue(value, msgpack), 1_000, 2_000, revision, 'ann');
-const shaped = (shape: 'map' | 'array', id: Buffer | null = null): HavenMessage => Object.assign(new HavenMessage(shape), { id, action: 'data' });
+const shaped = (shape: 'map' | 'array', id: Buffer | null = null): HavenMessage =>
+  Object.assign(new HavenMessage(shape), { id, action: 'data' });
 
 describe('requests of the map shape', () => {
   it('CONNECT', () => {
@@ -67,14 +68,30 @@ describe('requests of the map shape', () => {
   });
 
   it('text may come as bytes', () => {
-    const bytes = Buffer.concat([hex('84'), ...['action', 'query', 'type', 'write', 'path', 'a/ä'].map((text) => pack(Buffer.from(text))), hex('a5 76616c7565 01')]);
+    const bytes = Buffer.concat([
+      hex('84'),
+      ...['action', 'query', 'type', 'write', 'path', 'a/ä'].map((text) => pack(Buffer.from(text))),
+      hex('a5 76616c7565 01'),
+    ]);
     expect(decode(bytes)).toMatchObject({ action: 'data', type: 'write', path: 'a/ä', fault: null });
   });
 
   it('keeps a value and an id as the bytes that came', () => {
     const value = hex('82 a161 d10001 a161 ca3fc00000');
     const id = hex('c403 fffefd');
-    const bytes = Buffer.concat([hex('85'), pack('action'), pack('query'), pack('type'), pack('write'), pack('value'), value, pack('id'), id, pack('path'), pack('p')]);
+    const bytes = Buffer.concat([
+      hex('85'),
+      pack('action'),
+      pack('query'),
+      pack('type'),
+      pack('write'),
+      pack('value'),
+      value,
+      pack('id'),
+      id,
+      pack('path'),
+      pack('p'),
+    ]);
     const message = decode(bytes);
     expect(Buffer.from(message.value?.bytes(msgpack) as Uint8Array)).toEqual(value);
     expect(message.value?.format).toBe(msgpack);
@@ -87,7 +104,17 @@ describe('requests of the map shape', () => {
   });
 
   it('of equal keys the last one counts', () => {
-    const bytes = Buffer.concat([hex('84'), pack('action'), pack('heartbeat'), pack('action'), pack('query'), pack('type'), pack('read'), pack('path'), pack('a')]);
+    const bytes = Buffer.concat([
+      hex('84'),
+      pack('action'),
+      pack('heartbeat'),
+      pack('action'),
+      pack('query'),
+      pack('type'),
+      pack('read'),
+      pack('path'),
+      pack('a'),
+    ]);
     expect(decode(bytes)).toMatchObject({ action: 'data', type: 'read' });
   });
 
@@ -202,7 +229,9 @@ describe('answers, to the byte', () => {
   });
 
   it('an id is echoed as it came', () => {
-    expect(encode((writer) => codec.encodeDone(writer, shaped('map', hex('cd0007')))).toString('hex')).toBe(hex(`82 ${ok} a26964 cd0007`).toString('hex'));
+    expect(encode((writer) => codec.encodeDone(writer, shaped('map', hex('cd0007')))).toString('hex')).toBe(
+      hex(`82 ${ok} a26964 cd0007`).toString('hex'),
+    );
   });
 
   it('connected', () => {
@@ -224,7 +253,11 @@ describe('answers, to the byte', () => {
       { path: 'a/b', value: 1, revision: 7, created: 1_000, modified: 2_000 },
       { path: 'a/c', value: 'x', revision: 3, created: 1, modified: 2 },
     ];
-    expect(answer((writer) => codec.encodeItems(writer, shaped('map'), entries, true, msgpack))).toEqual({ result: true, items, more: true });
+    expect(answer((writer) => codec.encodeItems(writer, shaped('map'), entries, true, msgpack))).toEqual({
+      result: true,
+      items,
+      more: true,
+    });
     expect(answer((writer) => codec.encodeItems(writer, shaped('array'), entries, false, msgpack))).toEqual([0x14, 0, { items }]);
   });
 
@@ -233,7 +266,22 @@ describe('answers, to the byte', () => {
     const writer = new Writer();
     const news = (path: string, value: Value | null): Publication => {
       const payload = value === null ? null : Payload.fromValue(value, msgpack);
-      return new Publication(value === null ? 'remove' : 'set', path, payload, payload, null, 1, 9, 5, 1, 'origin', null, 'ann', null, 'all');
+      return new Publication(
+        value === null ? 'remove' : 'set',
+        path,
+        payload,
+        payload,
+        null,
+        1,
+        9,
+        5,
+        1,
+        'origin',
+        null,
+        'ann',
+        null,
+        'all',
+      );
     };
     list.push(1, codec.encodeEventTail(writer, news('a', null), msgpack));
     list.push(2, codec.encodeEventTail(writer, news('b', { n: 1 }), msgpack));

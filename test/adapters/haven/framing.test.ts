@@ -39,8 +39,15 @@ describe('the first byte decides', () => {
 
   it('once: a length in a bare stream is an integer, a map in a prefixed one a length', () => {
     const hello = pack({ action: 'connect' });
-    expect(cut([hello, prefixed(hello)])).toMatchObject({ framing: 'bare', messages: [{ action: 'connect' }, 0, 0, 0, expect.anything(), { action: 'connect' }] });
-    expect(cut([prefixed(hello), hello])).toMatchObject({ framing: 'prefixed', messages: [{ action: 'connect' }], ended: 'FRAME_TOO_LARGE' });
+    expect(cut([hello, prefixed(hello)])).toMatchObject({
+      framing: 'bare',
+      messages: [{ action: 'connect' }, 0, 0, 0, expect.anything(), { action: 'connect' }],
+    });
+    expect(cut([prefixed(hello), hello])).toMatchObject({
+      framing: 'prefixed',
+      messages: [{ action: 'connect' }],
+      ended: 'FRAME_TOO_LARGE',
+    });
   });
 
   it('and what begins with neither ends', () => {
@@ -80,14 +87,22 @@ describe('any split of the stream', () => {
 
   it('gives the same messages, in both framings', () => {
     fc.assert(
-      fc.property(fc.array(message, { minLength: 1, maxLength: 5 }), fc.boolean(), fc.array(fc.nat(), { maxLength: 8 }), (values, bare, cuts) => {
-        const stream = Buffer.concat(values.map((value) => (bare ? pack(value) : prefixed(pack(value)))));
-        const stops = [0, ...cuts.map((at) => at % stream.length).sort((a, b) => a - b), stream.length];
-        const pieces = stops.slice(1).map((stop, i) => stream.subarray(stops[i], stop)).filter((piece) => piece.length > 0);
-        const expected = values.map((value) => unpack(pack(value)));
-        expect(cut(pieces).messages).toEqual(expected);
-        expect(cut([stream]).messages).toEqual(expected);
-      }),
+      fc.property(
+        fc.array(message, { minLength: 1, maxLength: 5 }),
+        fc.boolean(),
+        fc.array(fc.nat(), { maxLength: 8 }),
+        (values, bare, cuts) => {
+          const stream = Buffer.concat(values.map((value) => (bare ? pack(value) : prefixed(pack(value)))));
+          const stops = [0, ...cuts.map((at) => at % stream.length).sort((a, b) => a - b), stream.length];
+          const pieces = stops
+            .slice(1)
+            .map((stop, i) => stream.subarray(stops[i], stop))
+            .filter((piece) => piece.length > 0);
+          const expected = values.map((value) => unpack(pack(value)));
+          expect(cut(pieces).messages).toEqual(expected);
+          expect(cut([stream]).messages).toEqual(expected);
+        },
+      ),
       { numRuns: RUNS },
     );
   });

@@ -84,7 +84,11 @@ describe('reading', () => {
     ['the largest integers', '92 cf001fffffffffffff d3ffe0000000000001', [Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]],
     ['small integers', '94 7f e0 d080 d18000', [127, -32, -128, -32768]],
     ['floats', '92 ca3fc00000 cb3ff8000000000000', [1.5, 1.5]],
-    ['timestamps', '93 d6ff00000001 d7ff01312d0000000001 c70cff00000000ffffffffffffffff', [new Date(1000), new Date(1005), new Date(-1000)]],
+    [
+      'timestamps',
+      '93 d6ff00000001 d7ff01312d0000000001 c70cff00000000ffffffffffffffff',
+      [new Date(1000), new Date(1005), new Date(-1000)],
+    ],
     ['text', '92 a3e282ac d903616263', ['€', 'abc']],
     ['the last of two equal keys', '82 a161 01 a161 02', { a: 2 }],
     ['keys that came as bytes', '81 c40161 01', { a: 1 }],
@@ -100,7 +104,15 @@ describe('reading', () => {
   });
 
   it('__proto__, constructor and prototype are plain keys', () => {
-    const value = msgpack.toValue(pack(new Map<string, unknown>([['__proto__', { polluted: 1 }], ['constructor', 2], ['prototype', 3]]))) as { [key: string]: Value };
+    const value = msgpack.toValue(
+      pack(
+        new Map<string, unknown>([
+          ['__proto__', { polluted: 1 }],
+          ['constructor', 2],
+          ['prototype', 3],
+        ]),
+      ),
+    ) as { [key: string]: Value };
     expect(Object.keys(value)).toEqual(['__proto__', 'constructor', 'prototype']);
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
     expect(Object.getOwnPropertyDescriptor(value, '__proto__')?.value).toEqual({ polluted: 1 });

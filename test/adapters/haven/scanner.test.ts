@@ -75,7 +75,16 @@ describe('what is refused', () => {
 
   it('every extension type but the timestamp, in every form', () => {
     for (let type = 0; type < 256; type++) {
-      for (const [head, length] of [['d4', 1], ['d5', 2], ['d6', 4], ['d7', 8], ['d8', 16], ['c708', 8], ['c80008', 8], ['c900000008', 8]] as const) {
+      for (const [head, length] of [
+        ['d4', 1],
+        ['d5', 2],
+        ['d6', 4],
+        ['d7', 8],
+        ['d8', 16],
+        ['c708', 8],
+        ['c80008', 8],
+        ['c900000008', 8],
+      ] as const) {
         const bytes = Buffer.concat([hex(head), Buffer.of(type), Buffer.alloc(length)]);
         const timestamp = type === 0xff && (head === 'd6' || head === 'd7' || head === 'c708');
         expect(refusal(bytes), `${head} ${type}`).toBe(timestamp ? 'accepted' : 'MALFORMED_FRAME');
@@ -235,7 +244,10 @@ describe('bombs', () => {
     ['a million map entries', count(1_000_000, 0xdf, hex('a161 c0'))],
     ['a million levels', nestedHeads],
     ['lists of lists', fanned],
-    ['lists that fill up slowly', Buffer.concat([hex('dd 0000ff00'), ...Array.from({ length: 40 }, () => count(4_000, 0xdd, Buffer.of(0xc0)))])],
+    [
+      'lists that fill up slowly',
+      Buffer.concat([hex('dd 0000ff00'), ...Array.from({ length: 40 }, () => count(4_000, 0xdd, Buffer.of(0xc0)))]),
+    ],
   ])('%s are refused within 20 ms', (_name, bytes) => {
     refusal(bytes, wide);
     const begun = performance.now();

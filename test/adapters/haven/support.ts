@@ -29,7 +29,15 @@ export const peerValue: fc.Arbitrary<unknown> = fc.letrec<{ value: unknown }>((t
     { maxDepth: 4, withCrossShrink: true },
     scalar,
     fc.array(tie('value'), { maxLength: 5 }),
-    fc.array(fc.tuple(text.filter((key) => key !== '__proto__'), tie('value')), { maxLength: 5 }).map((members) => Object.fromEntries(members)),
+    fc
+      .array(
+        fc.tuple(
+          text.filter((key) => key !== '__proto__'),
+          tie('value'),
+        ),
+        { maxLength: 5 },
+      )
+      .map((members) => Object.fromEntries(members)),
   ),
 })).value;
 
