@@ -57,8 +57,8 @@ function changed(change: (frame: Fields) => void): Expect {
 function items(bodies: { readonly [path: string]: Fields | null }): Expect {
   return (recorded) =>
     recorded.map(({ conn, frame }) => {
-      const list = (frame as { _meta?: { path?: string } }[]).flatMap((item) => {
-        const body = bodies[item._meta?.path ?? ''];
+      const list = (frame as Fields[]).flatMap((item): Fields[] => {
+        const body = bodies[String((item._meta as Fields | undefined)?.path)];
         if (body === undefined) return [item];
         return body === null ? [] : [{ ...body, _meta: item._meta }];
       });
@@ -91,6 +91,9 @@ function sequence(name: string, protocol: string, last: number, disconnectAnswer
 
 const RECONNECT_FALSE = waits('a stop that tells clients to stay away; a stop lets them come back', () => [{ conn: 1, frame: '<closed>' }]);
 
+const TIME = 1_700_000_000_000;
+const PARTIAL_WILDCARD = 'sessions of protocol 1 keep the wildcards of their time: /sub/a* matches /sub/a';
+const FAULT = 'a fault that was put into the server of the seed';
 const UNION = { an: { additional: 'field' }, data: { was: 'set' } };
 
 export const CAPTURES: readonly Capture[] = [
@@ -184,8 +187,6 @@ export const CAPTURES: readonly Capture[] = [
         { conn: 1, frame: 'primus::server::close' },
         { conn: 1, frame: '<closed>' },
       ]),
-      36: differs('the connection was ended above', nothing),
-      37: differs('the connection was ended above', nothing),
     },
   },
   { name: '18-reconnect-resubscribe', records: [], deviations: {} },
@@ -228,15 +229,103 @@ export const CAPTURES: readonly Capture[] = [
       9: differs('the tag request did not overwrite the record', changed((frame) => Object.assign(frame, { data: UNION }))),
       11: differs('the tag request did not overwrite the record', items({ '/set/some/data': UNION })),
       13: { ...QUERY, expect: refusedOldest },
-      17: differs(PARTIAL_WILDCARD(), alsoOn('/SET@/sub/a*')),
-      19: differs(PARTIAL_WILDCARD(), alsoOn('/SET@/sub/a*')),
+      17: differs(PARTIAL_WILDCARD, alsoOn('/SET@/sub/a*')),
+      19: differs(PARTIAL_WILDCARD, alsoOn('/SET@/sub/a*')),
     },
   },
   { name: '32b-happn2-client-pings-happn3-server', records: [], deviations: {} },
+  {
+    name: 'seed-000',
+    records: [],
+    translate: fromSeed000,
+    translation: 'as happn-3 answers protocol 1 today; users, their tokens and their names in records come with security',
+    deviations: { 7: differs('a fault that was put into the server of the seed', nothing) },
+  },
+  {
+    name: 'seed-001',
+    records: [],
+    translate: fromSeed001,
+    translation: 'as happn-3 answers protocol 1 today: meta stands once, and internal marks are not sent',
+    deviations: {
+      19: differs('a stop lets clients come back: it only closes', () => [
+        { conn: 1, frame: '<closed>' },
+        { conn: 2, frame: '<closed>' },
+      ]),
+    },
+  },
+  {
+    name: 'seed-004',
+    records: [
+      ['remove/one', { a: 1 }],
+      ['remove/multiple/1', { a: 1 }],
+      ['remove/multiple/2', { a: 2 }],
+      ['/subscribe/on/remove', { a: 1 }],
+    ],
+    translate: fromHappn2,
+    translation: 'clients of happn 2 are answered as happn-3 answers them; users and tokens come with security',
+    deviations: {
+      6: { ...TAG, expect: refusedOldest },
+      7: { ...TAG, expect: refusedOldest },
+      8: { ...SIBLING, expect: refusedOldest },
+      9: differs(FAULT, stored(8, 'throw/an/error', { error: { was: 'thrown' } })),
+      10: waits('users and rights', stored(9, 'try/and/set/no/permission', { access: { was: 'denied' } })),
+      14: differs(FAULT, removedNothing(13, 'remove/failed')),
+      15: waits('users and rights', removedNothing(14, 'remove/no/permissions')),
+      28: differs(FAULT, subscribed(27)),
+      29: waits('users and rights', subscribed(28)),
+      31: differs('a stop lets clients come back: it only closes', () => [{ conn: 1, frame: '<closed>' }]),
+    },
+  },
 ];
 
-function PARTIAL_WILDCARD(): string {
-  return 'sessions of protocol 1 keep the wildcards of their time: /sub/a* matches /sub/a';
+/** What a request is answered with that was refused in the recording. */
+function stored(eventId: number, path: string, data: Fields): Expect {
+  const times = { created: TIME, modified: TIME };
+  return () => [answered(eventId, 'set', data, { path, ...times, published: true })];
+}
+
+function removedNothing(eventId: number, path: string): Expect {
+  return () => [answered(eventId, 'remove', { removed: 0 }, { path, timestamp: TIME, published: true })];
+}
+
+function subscribed(eventId: number): Expect {
+  return () => [answered(eventId, 'on', { id: 'a reference' }, { published: false })];
+}
+
+function answered(eventId: number, action: string, data: Fields, meta: Fields): Expected {
+  const about = { type: 'response', status: 'ok', eventId, sessionId: SESSION, action, ...meta };
+  return { conn: 1, frame: { data, _meta: about, protocol: 'happn' } };
+}
+
+function fromSeed000(recorded: readonly Expected[]): Expected[] {
+  return changed((frame) => {
+    const meta = frame._meta as Fields;
+    frame.protocol = 'happn_1';
+    delete meta.modifiedBy;
+    if (meta.action === 'set') meta.published = true;
+    if (meta.action === 'describe') frame.data = NODE;
+    if (meta.action === 'login') frame.data = sessionOf(frame.data as Fields, 'happn_1.1.0');
+  })(recorded) as Expected[];
+}
+
+function fromSeed001(recorded: readonly Expected[]): Expected[] {
+  return changed((frame) => {
+    const meta = frame._meta as Fields;
+    if (meta.type === 'system') return;
+    delete frame.__outbound;
+    delete meta.nullData;
+    frame.protocol = 'happn_1';
+    if (frame.data !== null) delete (frame.data as Fields)._meta;
+    if (meta.action === 'describe') frame.data = NODE;
+    if (meta.action === 'login') frame.data = sessionOf(frame.data as Fields, 'happn_1.3.0');
+    if (meta.action === 'on') frame.data = { id: 'a reference' };
+  })(recorded) as Expected[];
+}
+
+const NODE = { name: 'reference-node', secure: false };
+
+function sessionOf({ id, info }: Fields, protocol: string): Fields {
+  return { msgCount: 0, id, protocol, happn: NODE, headers: {}, encrypted: false, address: {}, url: '', version: 'unknown', info };
 }
 
 /** The same event on one more channel. */
@@ -272,6 +361,7 @@ function fromHappn2(recorded: readonly Expected[]): Expected[] {
     const copy = structuredClone(frame) as Fields;
     copy.protocol = 'happn';
     const meta = copy._meta as Fields;
+    if (meta.type === 'system') return { conn, frame };
     if (meta.type === 'data') eventFromHappn2(copy, meta, answer?.eventId);
     else answerFromHappn2(copy, meta, initial);
     return { conn, frame: copy };
@@ -285,6 +375,7 @@ function withoutId(item: Fields): Fields {
 }
 
 function eventFromHappn2(frame: Fields, meta: Fields, eventId: unknown): void {
+  delete meta.timestamp;
   const publicationId = `${String(meta.sessionId)}-${String(eventId)}`;
   if (meta.eventId === undefined) {
     Object.assign(meta, { consistency: 2, publicationId });
@@ -315,7 +406,15 @@ function itemOf(event: Fields): Fields {
 }
 
 function sessionFromHappn2({ id }: Fields): Fields {
-  const happn = { name: 'reference-node', secure: false };
   const shown = { headers: {}, encrypted: false, address: {}, url: '' };
-  return { msgCount: 0, id, protocol: 'happn', happn, ...shown, info: { _browser: false } };
+  return { msgCount: 0, id, protocol: 'happn', happn: NODE, ...shown, info: { _browser: false } };
 }
+
+/** Recorded exchanges without users that are not replayed frame by frame, and why. */
+export const NOT_REPLAYED: readonly (readonly [name: string, why: string])[] = [
+  ['11-ping-interval-400ms', 'timed: its heartbeats, the extra beat and the end of a silent client are in test/adapters/happn/session.test.ts'],
+  ['17-http', 'no websocket: ping, version, spec and 426 are in test/adapters/happn/session.test.ts; browser_client and auth wait for the web and for users'],
+  ['40-happner-meshclient', 'waits for a mesh node that answers over the gateway (targetClients, response path layers)'],
+  ['41-happner-client', 'waits for a mesh node that answers over the gateway (targetClients, response path layers)'],
+  ['42-happner-light-client', 'waits for a mesh node that answers over the gateway (targetClients, response path layers)'],
+];
