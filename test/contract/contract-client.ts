@@ -51,7 +51,7 @@ export interface WatchOptions {
  */
 export interface ContractClient {
   set(path: string, value: Doc): Promise<void>;
-  /** An event that stores nothing. */
+  /** An event that stores nothing; where a protocol has none, a set. */
   emit(path: string, value: Doc): Promise<void>;
   get(path: string): Promise<Doc | null>;
   remove(path: string): Promise<void>;

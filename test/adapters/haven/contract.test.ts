@@ -33,7 +33,6 @@ adapterContract<HavenContractClient>({
     { what: 'nesting past the limit', bytes: prefixed(deep), effect: 'ends' },
     { what: 'a declared length of 256 MB', bytes: Buffer.from([0x10, 0, 0, 0]), effect: 'ends' },
     { what: 'an unknown extension', bytes: prefixed(Buffer.from([0x81, 0xa1, 0x61, 0xd4, 0x55, 0x00])), effect: 'ends' },
-    { what: 'an unknown action', bytes: prefixed(pack({ action: 'fly' })), effect: 'ignored' },
   ],
   strangers: [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([0x10, 0x0c, 0x00, 0x04, 0x4d])],
   supports: {

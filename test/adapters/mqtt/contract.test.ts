@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { connect } from 'node:net';
 import { MqttAdapter } from '../../../src/adapters/mqtt/index.js';
 import { adapterContract } from '../../contract/adapter-contract.js';
@@ -11,7 +10,7 @@ async function refused(at: Address, hex: string): Promise<void> {
   socket.on('error', () => socket.destroy());
   socket.resume();
   socket.write(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
-  await once(socket, 'close');
+  await new Promise((resolve) => socket.once('close', resolve));
 }
 
 const bytes = (hex: string): Buffer => Buffer.from(hex.replaceAll(' ', ''), 'hex');

@@ -35,6 +35,7 @@ adapterContract<PlainClient>({
     find: { by: (client, pattern) => client.find(pattern) },
     removeAll: { by: (client, pattern) => client.removeAll(pattern) },
     create: { by: (client, path, value) => client.set(path, value, { create: true }) },
+    events: true,
     slowReader: 'ended',
     removals: 'each-record',
   },
