@@ -63,6 +63,7 @@ export class MqttAdapter implements Adapter, SessionHost {
   #joinedFrames: readonly Uint8Array[] = [];
   #joined: Uint8Array = new Uint8Array(0);
   #unforwardable: Counter | null = null;
+  #slowClosed: Counter | null = null;
   #unforwardableAt = Number.NEGATIVE_INFINITY;
   #stopping = false;
   #onAllEnded: (() => void) | null = null;
@@ -84,6 +85,7 @@ export class MqttAdapter implements Adapter, SessionHost {
       'mqtt_unforwardable_total',
       'Changes of paths that no MQTT topic can name, not forwarded to MQTT subscribers',
     );
+    this.#slowClosed = context.counters.counter('slow_consumers_closed_total', 'Connections ended because they read too slowly');
     context.counters.gauge('mqtt_connections', 'Open MQTT connections', () => this.#sessions.size);
     this.#broker = await this.#startBroker();
     this.#websockets = new WebSocketServer({
@@ -180,6 +182,13 @@ export class MqttAdapter implements Adapter, SessionHost {
       this.context.log.warn({ path }, 'a path that no MQTT topic can name changed: not forwarded to MQTT');
     }
     this.#unforwardableAt = now;
+  }
+
+  /** Counted and told as the engine does it for receivers whose socket is full. */
+  onStuck(session: MqttSession, waitingBytes: number, waitingMessages: number): void {
+    this.#slowClosed?.add();
+    const fields = { session: session.id, adapter: this.name, waitingBytes, waitingMessages };
+    this.context.log.warn(fields, 'receiver is too slow: ending the connection');
   }
 
   onEnded(session: MqttSession): void {

@@ -95,6 +95,8 @@ export interface SessionHost {
   /** A client of this key connects: the one that had it before is closed. */
   takeOver(session: MqttSession): void;
   onUnforwardable(path: string): void;
+  /** A client does not acknowledge: its connection is about to be ended. */
+  onStuck(session: MqttSession, waitingBytes: number, waitingMessages: number): void;
   onEnded(session: MqttSession): void;
 }
 
@@ -384,7 +386,9 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   }
 
   onConnack(returnCode: number): void {
-    this.write(encodeConnack(returnCode === RETURN_CODE.ACCEPTED && this.#present, returnCode));
+    // 3.1 knows no such flag.
+    const present = this.#present && this.facts.version !== MQTT_3_1;
+    this.write(encodeConnack(present && returnCode === RETURN_CODE.ACCEPTED, returnCode));
   }
 
   onPortClosed(error: Error | null): void {
@@ -438,7 +442,10 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
     }
     this.#flushing = false;
     if (this.isEnded) return;
+    const stalled = this.isFull;
     this.#send();
+    // What the system took at once is followed by no 'drain'.
+    if (stalled && !this.isFull) this.#host.flushSoon(this);
     this.#checkStuck();
   }
 
@@ -620,7 +627,9 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   }
 
   #closeStuck(): void {
-    this.close(new ConnectionError('SLOW_CONSUMER', `${this.#deliveries.waitingBytes} bytes were waiting for acknowledgements`));
+    const { waitingBytes, waitingCount } = this.#deliveries;
+    this.#host.onStuck(this, waitingBytes, waitingCount);
+    this.close(new ConnectionError('SLOW_CONSUMER', `${waitingBytes} bytes were waiting for acknowledgements`));
   }
 
   // The end.
