@@ -1,0 +1,186 @@
+// The documents tell the truth: tables come from the schema, every marked snippet of the README is run, links lead somewhere.
+// Tables are written anew with: TRIVIUM_TEST_UPDATE=1 npx vitest run test/docs.test.ts
+
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { withTables } from './support/config-table.js';
+import { cleanEnvironment, type GatewayProcess, startGateway, temporaryDirectory, until } from './support/gateway-process.js';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const README = read('README.md');
+
+function read(name: string): string {
+  return readFileSync(join(ROOT, name), 'utf8');
+}
+
+/** The code block behind `<!-- test: name -->`, with the standard ports replaced by those of the gateway. */
+function snippet(name: string): string {
+  const found = new RegExp(`<!-- test: ${name} -->\\n\`\`\`\\w+\\n([\\s\\S]*?)\`\`\``).exec(README)?.[1];
+  if (found === undefined) throw new Error(`the README has no snippet ${name}`);
+  const { happn, mqtt, haven, admin } = gateway.ports;
+  const ports = new Map([
+    ['55000', happn],
+    ['1883', mqtt],
+    ['7854', haven],
+    ['55080', admin],
+  ]);
+  return found.replace(/\b(55000|1883|7854|55080)\b/g, (port) => String(ports.get(port)));
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function run(command: string, args: readonly string[], cwd = ROOT): Promise<Ended> {
+  const child = spawn(command, args, { cwd, env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'], timeout: 20_000 });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
+
+let gateway: GatewayProcess;
+
+beforeAll(async () => {
+  gateway = await startGateway();
+});
+
+afterAll(async () => await gateway.stop());
+
+describe('tables', () => {
+  it.each(['README.md', 'docs/configuration.md'])('of %s say what the schema says', (name) => {
+    const document = read(name);
+    const expected = withTables(document);
+    if (process.env['TRIVIUM_TEST_UPDATE'] === '1') writeFileSync(join(ROOT, name), expected);
+    else expect(document).toBe(expected);
+    expect(expected).toContain('--mqtt-port');
+  });
+});
+
+describe('the README', () => {
+  it('has every marked snippet tested below', () => {
+    const marked = [...README.matchAll(/<!-- test: (.+?) -->/g)].map(([, name]) => name);
+    expect(marked).toEqual(['listen', 'write', 'happn client', 'mqtt client', 'config', 'embed']);
+  });
+
+  it('shows first messages that arrive', async () => {
+    const [command = '', ...args] = snippet('listen').trim().split(' ');
+    const listener = spawn(
+      command,
+      args.map((arg) => arg.replaceAll("'", '')),
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    let heard = '';
+    listener.stdout.setEncoding('utf8').on('data', (text: string) => {
+      heard += text;
+    });
+    try {
+      await until('somebody listens', async () => {
+        const metrics = await (await fetch(`http://127.0.0.1:${gateway.ports.admin}/metrics`)).text();
+        return metrics.includes('\ntrivium_subscriptions 1\n');
+      });
+      const { code, stdout, stderr } = await run('bash', ['-e', '-c', snippet('write')]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      for (const sender of ['mosquitto', 'MQTT', 'happn', 'Haven']) {
+        await until(`the word from ${sender}`, () => heard.includes(`/demo/greeting {"text":"hello from ${sender}"}\n`));
+      }
+      expect(stdout).toContain('heard /demo/greeting: {"text":"hello from mosquitto"}');
+      expect(stdout).toMatch(/get +ok: \{"text":"hello from happn"\}/);
+      expect(stdout).toMatch(/read +\{"result":true,"value":\{"text":"hello from Haven"\}/);
+    } finally {
+      listener.kill();
+      await once(listener, 'close');
+    }
+  });
+
+  it('shows a happn client', async () => {
+    const clients = join(ROOT, 'test', 'clients', 'happn3');
+    const code = snippet('happn client').replace("require('happn-3')", "require('happn-3-v13')");
+    const ended = await run(process.execPath, ['-e', code], clients);
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    expect(ended.stdout.match(/celsius: 21\.5/g)).toHaveLength(2);
+  });
+
+  it('shows an MQTT client', async () => {
+    const ended = await run(process.execPath, ['--input-type=module', '-e', snippet('mqtt client')]);
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    expect(ended.stdout).toContain('/demo/temperature {"celsius":22}\n');
+  });
+
+  it('shows how to see the configuration', async () => {
+    const command = snippet('config').trim().replace(/^node/, process.execPath);
+    const ended = await run('bash', ['-c', command]);
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    expect(ended.stdout).toMatch(/^mqtt\.port +1884 +flag --mqtt-port$/m);
+  });
+
+  it('shows how to embed the gateway', async () => {
+    const free = "happn: { port: 0 }, haven: { port: 0 }, admin: { port: 0 }, log: { level: 'silent' }, ";
+    const code = snippet('embed')
+      .replace('./data', temporaryDirectory())
+      .replace(/mqtt: \{ port: \d+ \}/, `${free}mqtt: { port: 0 }`);
+    const ended = await run(process.execPath, ['--input-type=module', '-e', code]);
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    expect(ended.stdout).toMatch(/^MQTT on port \d+\n$/);
+  });
+
+  it('and every other page link only to files that exist', () => {
+    const pages = ['.', 'docs', 'docs/adr', 'docs/protocols'].flatMap((folder) =>
+      existsSync(join(ROOT, folder)) ? readdirSync(join(ROOT, folder)).map((name) => join(folder, name)) : [],
+    );
+    const broken = pages
+      .filter((page) => page.endsWith('.md'))
+      .flatMap((page) => [...read(page).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link]) => [page, link] as const))
+      .filter(([page, link]) => !existsSync(join(ROOT, dirname(page), link as string)));
+    expect(broken).toEqual([]);
+  });
+});
+
+describe('npm start', () => {
+  it.each([
+    ['npm is told to stop', (npm: number) => process.kill(npm, 'SIGTERM')],
+    // A terminal sends it to all processes of the group, and npm hands its own on.
+    ['a terminal gets Ctrl-C', (npm: number) => process.kill(-npm, 'SIGINT')],
+  ])('runs the gateway, hands flags on, and ends properly when %s', async (_what, stop) => {
+    const ready = join(temporaryDirectory(), 'ready.json');
+    const flags = ['--data-dir', temporaryDirectory(), '--ready-file', ready];
+    const ports = ['happn', 'mqtt', 'haven', 'admin'].flatMap((name) => [`--${name}-port`, '0']);
+    const npm = spawn('npm', ['start', '--', ...flags, ...ports], {
+      cwd: ROOT,
+      env: cleanEnvironment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    try {
+      let output = '';
+      for (const stream of [npm.stdout, npm.stderr]) {
+        stream.setEncoding('utf8').on('data', (text: string) => {
+          output += text;
+        });
+      }
+      const closed = once(npm, 'close');
+      await until('ready', () => existsSync(ready), 25_000);
+      const { pid } = JSON.parse(readFileSync(ready, 'utf8')) as { pid: number };
+      stop(npm.pid as number);
+      expect((await closed)[0]).toBe(0);
+      expect(spawnSync('kill', ['-0', String(pid)]).status).not.toBe(0);
+      expect(existsSync(ready)).toBe(false);
+      expect(output).toContain('Ctrl-C stops');
+      expect(output).toContain('"msg":"stopped"');
+    } finally {
+      spawnSync('kill', ['-9', '--', `-${npm.pid}`]);
+    }
+  });
+});
