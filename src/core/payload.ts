@@ -21,6 +21,9 @@ export interface Format {
 
 const NOT_CONVERTED = Symbol('not converted');
 
+/** Bytes that lie in memory of up to twice their length and this may live long there. */
+const PINNED_BYTES_MAX = 256;
+
 /** Immutable: whoever was given bytes or a value must not change them. */
 export class Payload {
   #value: Value | typeof NOT_CONVERTED;
@@ -77,6 +80,19 @@ export class Payload {
   /** The body in its own format when that costs nothing: it came so, or was made so before. Else null. */
   get bytesAtHand(): Uint8Array | null {
     return this.#bytes;
+  }
+
+  /**
+   * For a payload that is going to live long: bytes that lie in a much larger piece of memory (a chunk of a socket, a shared
+   * pool) move to memory of their own, so that they keep alive no more than they are. What shares that memory is let go.
+   */
+  detach(): void {
+    const bytes = this.#bytes;
+    if (bytes === null || bytes.buffer.byteLength <= bytes.length * 2 + PINNED_BYTES_MAX) return;
+    this.#bytes = Buffer.allocUnsafeSlow(bytes.length);
+    this.#bytes.set(bytes);
+    this.#value = NOT_CONVERTED;
+    this.#converted = null;
   }
 
   /** Bytes for queue accounting: exact when bytes are at hand, else an estimate that never forces a conversion. */

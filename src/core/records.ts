@@ -40,7 +40,7 @@ export class Records {
     const bytes = this.store.read(SECTION.record, path);
     if (bytes === undefined) return null;
     const entry = decodeEntry(path, bytes, this.formats.byId);
-    this.#cache.set(path, entry);
+    this.#keep(entry);
     return entry;
   }
 
@@ -48,8 +48,14 @@ export class Records {
   committed(view: View): void {
     for (const [path, entry] of view) {
       if (entry === null) this.#cache.delete(path);
-      else this.#cache.set(path, entry);
+      else this.#keep(entry);
     }
+  }
+
+  /** The cache counts the bytes of a payload, so these must be all that it holds on to. */
+  #keep(entry: Entry): void {
+    entry.payload.detach();
+    this.#cache.set(entry.path, entry);
   }
 
   /** The store may differ from what was last read of it. */

@@ -98,4 +98,34 @@ describe('a payload', () => {
       }),
     );
   });
+
+  test('detached from a larger piece of memory, it is the same and keeps nothing of that alive', () => {
+    const chunk = Buffer.alloc(64 * 1024);
+    chunk.write('{"a":1}', 100);
+    const format = counting(json);
+    const payload = Payload.fromBytes(chunk.subarray(100, 107), format);
+    const value = payload.value();
+    payload.detach();
+    expect(payload.ownBytes().buffer.byteLength).toBe(7);
+    expect(payload.value()).toEqual(value);
+    chunk.fill(0);
+    expect(Buffer.from(payload.ownBytes()).toString()).toBe('{"a":1}');
+    expect(format.reads).toBe(2);
+  });
+
+  test('keeps its bytes where they are when they are alone there', () => {
+    const bytes = Buffer.allocUnsafeSlow(100);
+    const payload = Payload.fromBytes(bytes.subarray(10, 90), raw);
+    const before = payload.ownBytes();
+    payload.detach();
+    expect(payload.ownBytes()).toBe(before);
+  });
+
+  test('that is only a value yet stays one', () => {
+    const format = counting(json);
+    const payload = Payload.fromValue({ a: 1 }, format);
+    payload.detach();
+    expect(payload.bytesAtHand).toBeNull();
+    expect(format.writes).toBe(0);
+  });
 });
