@@ -121,9 +121,14 @@ export class MqttWire {
     clearTimeout(deadline);
   }
 
+  /** The SUBACK, wherever it stands among other packets. */
   async subscribe(filter: string, qos = 0, messageId = 1): Promise<MqttPacket> {
+    const from = this.#next;
+    const find = (): number =>
+      this.packets.findIndex((packet, i) => i >= from && packet.cmd === 'suback' && packet.messageId === messageId);
     this.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic: filter, qos }] });
-    return await this.expect('suback');
+    await this.until(() => find() >= 0, 'suback');
+    return this.packets.splice(find(), 1)[0] as MqttPacket;
   }
 
   publish(topic: string, payload: string, options: object = {}): void {

@@ -239,13 +239,18 @@ export class Deliveries {
     return this.#inFlight.size < this.window && !this.#inFlight.has(packetId);
   }
 
-  /** A packet id that neither is on its way nor belongs to the queue; 0: the window is full. */
+  /**
+   * A packet id that neither is on its way nor belongs to the queue; 0: the window is full. The queue of a durable session
+   * counts upwards, so what it does not hold (retained messages) takes ids from the other end.
+   */
   #takeId(): number {
     if (this.#inFlight.size >= this.window) return 0;
-    const queued = this.host.durable?.packetIds;
+    const { durable } = this.host;
     let id = this.#lastId;
-    do id = id >= PACKET_ID_MAX ? 1 : id + 1;
-    while (this.#inFlight.has(id) || queued?.has(id) === true);
+    do {
+      if (durable === null) id = id >= PACKET_ID_MAX ? 1 : id + 1;
+      else id = id <= 1 ? PACKET_ID_MAX : id - 1;
+    } while (this.#inFlight.has(id) || durable?.packetIds.has(id) === true);
     this.#lastId = id;
     return id;
   }
