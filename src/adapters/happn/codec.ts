@@ -117,8 +117,9 @@ export function fieldsOf(value: unknown, name: string): Fields {
 
 const NO_FIELDS: Fields = Object.freeze({});
 
-// Literals that may not come back as they were: many digits, and exponents of three digits.
-const SUSPECT_NUMBER = /[\d.]{17}|[eE]\+?\d{3}/;
+// Literals that may not come back as they were: many digits, and exponents of three digits (generated ids look alike, up to
+// what follows them).
+const SUSPECT_NUMBER = /[\d.]{16}|\d[eE]\+?\d{3,}\s*[,\]}]/;
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const MINUS = 45;
 const ZERO = 48;

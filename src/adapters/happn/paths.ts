@@ -1,6 +1,6 @@
 // happn's paths: which characters they may hold, how a channel is taken apart, and what its wildcards mean.
 
-import { type Pattern, parsePattern, RequestError } from '../../core/index.js';
+import { checkPath, type Pattern, parsePattern, RequestError } from '../../core/index.js';
 import { DEFAULT_DEPTH, MESSAGES } from './wire.js';
 import type { Version } from './versions.js';
 
@@ -17,11 +17,11 @@ export function checkRequestPath(path: unknown): string {
   return path;
 }
 
-/** The path of a get: any text. */
+/** The path of a get: any text that can be an address at all. */
 export function checkTextPath(path: unknown): string {
   if (typeof path !== 'string') throw new RequestError('INVALID_PATH', notText(path));
   if (path.length === 0) throw new RequestError('INVALID_PATH', 'Bad path, must not be empty');
-  return path;
+  return checkPath(path);
 }
 
 function notText(path: unknown): string {

@@ -181,7 +181,7 @@ export class HappnSession extends Session {
         this.#ignore('a frame that is no JSON object');
         return;
       }
-      codec.checkNumbers(text);
+      if (frame.action === 'set') codec.checkNumbers(text);
       this.#handle(frame);
       if (this.fresh) this.#settle();
     } catch (error) {
