@@ -241,7 +241,7 @@ function happnForm(value: Value): unknown {
   return { value };
 }
 
-function happnRoad(name: string, generation: string, below: (prefix: string) => string): Road {
+export function happnRoad(name: string, generation: string, below: (prefix: string) => string): Road {
   const { connect } = GENERATIONS.find((one) => one.name === generation) as (typeof GENERATIONS)[number];
   return {
     name,
