@@ -63,8 +63,8 @@ const QUERY_FIELDS = new Set(['criteria', 'fields', 'sort']);
 export const ID_MAX_BYTES = 1_024;
 
 /**
- * Reads the scanned message at `bytes[from]`. Never throws for what a peer can send: see `fault`. `null` when it is neither
- * a map nor an array, so that no answer has a shape.
+ * Reads the scanned message at `bytes[from]`; its value and id are views of `bytes`, which must stay as they are. Never
+ * throws for what a peer can send: see `fault`. null when it is neither a map nor an array, so that no answer has a shape.
  */
 export function decodeMessage(bytes: Buffer, from: number, to: number): HavenMessage | null {
   const first = bytes[from] as number;
@@ -114,13 +114,13 @@ function readField(message: HavenMessage, key: string, bytes: Buffer, at: number
       break;
     case 'value': {
       const end = skipValue(bytes, at);
-      message.value = Payload.fromBytes(owned(bytes, at, end), msgpack);
+      message.value = Payload.fromBytes(bytes.subarray(at, end), msgpack);
       return end;
     }
     case 'id': {
       const end = skipValue(bytes, at);
       if (end - at > ID_MAX_BYTES) fail(message, 'LIMIT_EXCEEDED', `an id has at most ${ID_MAX_BYTES} bytes`);
-      else message.id = owned(bytes, at, end);
+      else message.id = bytes.subarray(at, end);
       return end;
     }
     case 'expect':
@@ -191,7 +191,7 @@ function decodeArray(bytes: Buffer, from: number, to: number): HavenMessage {
 function readElement(message: HavenMessage, action: Action, position: number, bytes: Buffer, at: number): void {
   const absent = bytes[at] === 0xc0;
   if (action === 'data' && position === 5) {
-    message.value = Payload.fromBytes(owned(bytes, at, skipValue(bytes, at)), msgpack);
+    message.value = Payload.fromBytes(bytes.subarray(at, skipValue(bytes, at)), msgpack);
     return;
   }
   if (absent) return;
@@ -319,14 +319,6 @@ function afterHead(bytes: Buffer, at: number): number {
   const first = bytes[at] as number;
   if (first < 0xa0) return at + 1;
   return at + ((first & 1) === 0 ? 3 : 5);
-}
-
-/** Bytes that may be kept: copied where keeping them would hold much more memory than they are. */
-function owned(bytes: Buffer, from: number, to: number): Buffer {
-  if ((to - from) * 2 >= bytes.buffer.byteLength) return bytes.subarray(from, to);
-  const copy = Buffer.allocUnsafe(to - from);
-  bytes.copy(copy, 0, from, to);
-  return copy;
 }
 
 // Answers. A map answer has `result` first and the request's id last.
