@@ -29,7 +29,8 @@ import { CONTROL, FIRST_FRAME_LIMITS, type Fields, type Frame, type FrameLimits,
 
 /** Draining stops while the socket holds more than this. */
 const HIGH_WATER_BYTES = 1024 * 1024;
-const CONTROL_MAX = 64;
+const PING = new RegExp(`^"${CONTROL.ping}(\\d{1,20})"$`);
+const ID_REQUEST = JSON.stringify(CONTROL.id);
 const COOKIE_NAME = 'happn_token';
 
 /** What a session needs of its adapter. */
@@ -195,11 +196,11 @@ export class HappnSession extends Session {
   }
 
   #onControl(text: string): void {
-    if (text.length > CONTROL_MAX) return;
-    if (text.startsWith(CONTROL.ping, 1)) {
+    const ping = PING.exec(text);
+    if (ping !== null) {
       if (this.fresh) this.#settle();
-      this.#answer(`"${CONTROL.pong}${text.slice(1 + CONTROL.ping.length)}`);
-    } else if (text.startsWith(CONTROL.id, 1)) {
+      this.#answer(`"${CONTROL.pong}${ping[1]}"`);
+    } else if (text === ID_REQUEST) {
       this.#answer(`"${CONTROL.id}${this.id}"`);
     }
   }
