@@ -136,14 +136,18 @@ export class HavenAdapter implements Adapter, Host {
     }
     // Also while it waits: a socket without this listener could end the process.
     socket.on('error', (error) => this.context.log.debug({ err: error }, 'a Haven connection failed'));
-    const elsewhere = !isLoopback(socket.remoteAddress ?? '');
+    const elsewhere = this.#isElsewhere(socket.remoteAddress);
     if (elsewhere && this.#fresh.size >= this.config.maxFresh) {
-      socket.pause();
+      // Nobody listens to its data, so hardly any of it is read.
       this.#waitingRoom.add(socket);
       socket.once('close', () => this.#waitingRoom.delete(socket));
       return;
     }
     this.#admit(socket, elsewhere);
+  }
+
+  #isElsewhere(address: string | undefined): boolean {
+    return !this.config.loopbackExempt || !isLoopback(address ?? '');
   }
 
   #admit(socket: Socket, elsewhere: boolean): void {
@@ -155,7 +159,7 @@ export class HavenAdapter implements Adapter, Host {
   }
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const elsewhere = !isLoopback(request.socket.remoteAddress ?? '');
+    const elsewhere = this.#isElsewhere(request.socket.remoteAddress);
     if (!this.#accepting || (elsewhere && this.#fresh.size >= this.config.maxFresh)) {
       socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n');
       return;

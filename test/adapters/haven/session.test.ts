@@ -631,6 +631,22 @@ describe('slow and hostile peers', () => {
   });
 });
 
+describe('connections that have not connected', () => {
+  it('are limited: more of them wait unread until others have connected or are gone', async () => {
+    await again({ maxFresh: 2, loopbackExempt: false });
+    const [first, second, third, fourth] = await Promise.all([1, 2, 3, 4].map(() => connect({ hello: false })));
+    const hello = { action: 'connect', version: '1' };
+    let answered = 0;
+    const late = [third, fourth].map((client) => client?.request(hello).then(() => (answered += 1)));
+    await expect(connect({ url: overWebsocket() })).rejects.toThrow(/503/);
+    expect([house.gauge('haven_connections'), answered]).toEqual([2, 0]);
+    await first?.request(hello);
+    await second?.close();
+    await Promise.all(late);
+    await (await connect({ url: overWebsocket() })).close();
+  });
+});
+
 describe('stop', () => {
   it('answers what is in flight, closes, and takes nobody any more', async () => {
     const clients = await Promise.all([connect(), connect({ framing: 'bare' }), connect({ url: overWebsocket() })]);
