@@ -1,6 +1,7 @@
 // The roads into the data space, each with a real client of its protocol behind one face: what is written over one is looked
 // at over the others in the form in which that protocol shows it.
 
+import type { Socket } from 'node:net';
 import mqtt, { type MqttClient } from 'mqtt';
 import type { Value } from '../../src/core/payload.js';
 import { GENERATIONS, type HappnClient, type Heard as HappnHeard } from './happn-clients.js';
@@ -218,7 +219,9 @@ function filterMatcher(filter: string): (topic: string) => boolean {
 }
 
 export async function connectMqtt(ports: Ports, options: mqtt.IClientOptions = {}): Promise<MqttClient> {
-  return await mqtt.connectAsync(`mqtt://127.0.0.1:${ports.mqtt}`, { reconnectPeriod: 0, ...options });
+  const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${ports.mqtt}`, { reconnectPeriod: 0, ...options });
+  (client.stream as Socket).setNoDelay(true);
+  return client;
 }
 
 const text = (value: Value): Buffer => Buffer.from(JSON.stringify(value));
