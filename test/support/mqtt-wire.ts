@@ -121,14 +121,17 @@ export class MqttWire {
     clearTimeout(deadline);
   }
 
-  /** The SUBACK, wherever it stands among other packets. */
-  async subscribe(filter: string, qos = 0, messageId = 1): Promise<MqttPacket> {
+  /** The answer to a packet, wherever it stands among the packets that were not looked at. */
+  async answer(cmd: string, messageId: number): Promise<MqttPacket> {
     const from = this.#next;
-    const find = (): number =>
-      this.packets.findIndex((packet, i) => i >= from && packet.cmd === 'suback' && packet.messageId === messageId);
-    this.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic: filter, qos }] });
-    await this.until(() => find() >= 0, 'suback');
+    const find = (): number => this.packets.findIndex((packet, i) => i >= from && packet.cmd === cmd && packet.messageId === messageId);
+    await this.until(() => find() >= 0, cmd);
     return this.packets.splice(find(), 1)[0] as MqttPacket;
+  }
+
+  async subscribe(filter: string, qos = 0, messageId = 1): Promise<MqttPacket> {
+    this.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic: filter, qos }] });
+    return await this.answer('suback', messageId);
   }
 
   publish(topic: string, payload: string, options: object = {}): void {
@@ -166,6 +169,8 @@ export function shown(packet: MqttPacket): string {
 
 export interface Broker {
   readonly port: number;
+  /** The next attempt to keep something fails. */
+  failOnce(): void;
   stop(): Promise<void>;
 }
 
@@ -213,6 +218,10 @@ export class MqttHouse implements Broker {
     return new MqttHouse(port, engine, adapter, context, store, counters, clock, log.lines);
   }
 
+  failOnce(): void {
+    this.store.failure = new Error('no space left on device');
+  }
+
   /** A session of another protocol. */
   other(): TestSession {
     return new TestSession(this.context, false);
@@ -225,19 +234,33 @@ export class MqttHouse implements Broker {
 }
 
 /** aedes as it comes. */
-export async function startAedes(options: AedesOptions = {}): Promise<Broker> {
-  const broker = await Aedes.createBroker(options);
-  const server: Server = createServer((socket) => broker.handle(socket));
-  // Not listening for these ends the process.
-  broker.on('clientError', () => {});
-  broker.on('connectionError', () => {});
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    port: (server.address() as { port: number }).port,
-    stop: async () => {
-      server.close();
-      await new Promise<void>((resolve) => broker.close(() => resolve()));
-    },
-  };
+export class BareAedes implements Broker {
+  private constructor(
+    readonly port: number,
+    private readonly server: Server,
+    readonly broker: Aedes,
+  ) {}
+
+  static async start(options: AedesOptions = {}): Promise<BareAedes> {
+    const broker = await Aedes.createBroker(options);
+    const server = createServer({ noDelay: true }, (socket) => broker.handle(socket));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new BareAedes((server.address() as { port: number }).port, server, broker);
+  }
+
+  /** What aedes next wants to queue for sessions that are away cannot be kept. */
+  failOnce(): void {
+    const { persistence } = this.broker as unknown as { persistence: { outgoingEnqueueCombi: unknown } };
+    const kept = persistence.outgoingEnqueueCombi;
+    persistence.outgoingEnqueueCombi = async () => {
+      persistence.outgoingEnqueueCombi = kept;
+      throw new Error('no space left on device');
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.server.close();
+    await new Promise<void>((resolve) => this.broker.close(() => resolve()));
+  }
 }
