@@ -16,7 +16,7 @@ const HELP = `npm run bench -- [options]
   --only A,B       loads whose name begins with one of these (default: all)
   --peers A,B      servers beside the gateway: happn-3, aedes, mosquitto, ws-echo, redis (default: all installed; "none": no peer)
   --rounds N       counted rounds of each load and server (default 5)
-  --seconds S      measured seconds of a round (default 1.5)
+  --seconds S      measured seconds of a round (default 1.25)
   --main FILE      main file of the gateway's build (default dist/main.js)
   --baseline FILE  main file of another build of the gateway, measured in the same rounds
   --profile        processor profiles of the gateway in bench/profiles, and its hottest functions
@@ -37,7 +37,7 @@ function options() {
       only: { type: 'string' },
       peers: { type: 'string' },
       rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '1.5' },
+      seconds: { type: 'string', default: '1.25' },
       main: { type: 'string' },
       baseline: { type: 'string' },
       profile: { type: 'boolean', default: false },

@@ -17,6 +17,15 @@ export const STEADY = [
     options: { ...common, store: false },
   },
   {
+    name: 'happn-latency',
+    title: 'happn set with noStore, one at a time',
+    unit: 'answers',
+    protocol: 'happn',
+    driver: { default: 'happn-set' },
+    servers: ['trivium', 'happn-3', 'ws-echo'],
+    options: { ...common, window: 1, store: false },
+  },
+  {
     name: 'happn-set-stored',
     title: 'happn set, stored (gateway: durable, happn-3: in memory)',
     unit: 'answers',
@@ -51,6 +60,15 @@ export const STEADY = [
     driver: { default: 'mqtt-fan-out' },
     servers: ['trivium', 'aedes', 'mosquitto'],
     options: { ...common, subscribers: 1 },
+  },
+  {
+    name: 'mqtt-latency',
+    title: 'MQTT QoS 0, 1 to 1, one at a time',
+    unit: 'deliveries',
+    protocol: 'mqtt',
+    driver: { default: 'mqtt-fan-out' },
+    servers: ['trivium', 'aedes', 'mosquitto'],
+    options: { ...common, window: 1, subscribers: 1 },
   },
   {
     name: 'mqtt-fan-out',
