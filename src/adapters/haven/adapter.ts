@@ -147,7 +147,7 @@ export class HavenAdapter implements Adapter, Host {
   }
 
   #isElsewhere(address: string | undefined): boolean {
-    return !this.config.loopbackExempt || !isLoopback(address ?? '');
+    return this.config.loopbackExempt === false || !isLoopback(address ?? '');
   }
 
   #admit(socket: Socket, elsewhere: boolean): void {

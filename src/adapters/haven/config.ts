@@ -29,8 +29,8 @@ export interface HavenConfig {
   readonly readMaxItems: number;
   /** Connections from elsewhere that have not connected yet; more wait unread until some have, or are gone. */
   readonly maxFresh: number;
-  /** Whether connections from this machine do not count among these. */
-  readonly loopbackExempt: boolean;
+  /** false: connections from this machine count among these, too. */
+  readonly loopbackExempt?: boolean;
 }
 
 export const HAVEN_DEFAULTS: HavenConfig = Object.freeze({
@@ -51,5 +51,4 @@ export const HAVEN_DEFAULTS: HavenConfig = Object.freeze({
   maxWatches: 1_000,
   readMaxItems: 10_000,
   maxFresh: 1_000,
-  loopbackExempt: true,
 });
