@@ -171,7 +171,8 @@ describe('npm start', () => {
         });
       }
       const closed = once(npm, 'close');
-      await until('ready', () => existsSync(ready), 25_000);
+      await until('ready, or ended before', () => existsSync(ready) || npm.exitCode !== null, 25_000);
+      expect(npm.exitCode, output).toBeNull();
       const { pid } = JSON.parse(readFileSync(ready, 'utf8')) as { pid: number };
       stop(npm.pid as number);
       expect((await closed)[0]).toBe(0);

@@ -2,7 +2,6 @@
 // clock for all of them.
 
 import { Aedes, type AuthenticateError, type Client } from 'aedes';
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { type Server, type Socket, createServer } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -14,9 +13,9 @@ import {
   ConnectionError,
   type Counter,
   type Listening,
+  listen,
   type Qos,
   RequestError,
-  StartError,
 } from '../../core/index.js';
 import { BUS } from './bus.js';
 import { Topics } from './paths.js';
@@ -98,12 +97,11 @@ export class MqttAdapter implements Adapter, SessionHost {
     this.#server = server;
     let listening: Listening;
     try {
-      listening = await listen(server, this.#config);
+      listening = await listen(server, this.#config, 'mqtt.port', context.log);
     } catch (error) {
       this.#broker.close();
       throw error;
     }
-    server.on('error', (error) => context.log.error({ err: error }, 'the MQTT listener failed'));
     context.http.upgrade(WEBSOCKET_PATH, false, (request, socket, head) => this.#onUpgrade(request, socket, head));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
@@ -301,17 +299,4 @@ function isSameList(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
-}
-
-async function listen(server: Server, at: { readonly host: string; readonly port: number }): Promise<Listening> {
-  server.listen({ host: at.host, port: at.port });
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reason = code === 'EADDRINUSE' ? 'is in use by another program' : `cannot be listened on: ${message}`;
-    throw new StartError(`mqtt.port: ${at.host} port ${at.port} ${reason}`, { cause: error });
-  }
-  const address = server.address();
-  return { host: at.host, port: typeof address === 'object' && address !== null ? address.port : at.port };
 }
