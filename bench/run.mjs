@@ -46,7 +46,13 @@ function options() {
       help: { type: 'boolean', default: false },
     },
   });
-  return { ...values, only: words(values.only), peers: words(values.peers), rounds: Number(values.rounds), seconds: Number(values.seconds) };
+  return {
+    ...values,
+    only: words(values.only),
+    peers: words(values.peers),
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+  };
 }
 
 /** The servers of a load that were asked for and are there; says once what is not. */

@@ -34,7 +34,8 @@ export async function openHaven(port) {
   return connection;
 }
 
-const writeOf = (prefix, payloadOf) => (index) => frame([DATA, WRITE, READ_WRITE, null, `${prefix}/${1000 + index}`, payloadOf().toString('latin1')]);
+const writeOf = (prefix, payloadOf) => (index) =>
+  frame([DATA, WRITE, READ_WRITE, null, `${prefix}/${1000 + index}`, payloadOf().toString('latin1')]);
 const readOf = (prefix) => (index) => frame([DATA, READ, READ_WRITE, null, `${prefix}/${1000 + index}`, null]);
 
 const HEAD_BYTES = 4;

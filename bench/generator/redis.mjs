@@ -4,7 +4,8 @@ import { Connection, FrameRing, SizeCounter } from './connection.mjs';
 
 const KEYS = 1024;
 
-const command = (...words) => Buffer.from(`*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`, 'latin1');
+const command = (...words) =>
+  Buffer.from(`*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`, 'latin1');
 
 const setOf = (prefix, payloadOf) => (index) => command('SET', `${prefix}/${1000 + index}`, payloadOf().toString('latin1'));
 

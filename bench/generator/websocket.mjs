@@ -9,7 +9,8 @@ const MASK = Buffer.from([0x37, 0xfa, 0x21, 0x3d]);
 export function clientFrame(text) {
   const body = Buffer.from(text);
   for (let index = 0; index < body.length; index += 1) body[index] ^= MASK[index & 3];
-  const head = body.length < 126 ? Buffer.from([0x81, 0x80 | body.length]) : Buffer.from([0x81, 0xfe, body.length >> 8, body.length & 0xff]);
+  const head =
+    body.length < 126 ? Buffer.from([0x81, 0x80 | body.length]) : Buffer.from([0x81, 0xfe, body.length >> 8, body.length & 0xff]);
   return Buffer.concat([head, MASK, body]);
 }
 

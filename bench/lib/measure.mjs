@@ -102,14 +102,17 @@ async function idleOnce(generator, server, { protocol, count }) {
 export async function measureIdle(load, kinds) {
   const results = [];
   for (const kind of kinds) {
-    await withServers([kind], () => ({ collectable: true }), ([server]) =>
-      withGenerator(async (generator) => {
-        try {
-          results.push({ server: kind, error: null, ...(await idleOnce(generator, server, load)) });
-        } catch (error) {
-          results.push({ server: kind, error: error.message });
-        }
-      }),
+    await withServers(
+      [kind],
+      () => ({ collectable: true }),
+      ([server]) =>
+        withGenerator(async (generator) => {
+          try {
+            results.push({ server: kind, error: null, ...(await idleOnce(generator, server, load)) });
+          } catch (error) {
+            results.push({ server: kind, error: error.message });
+          }
+        }),
     );
   }
   return results;
@@ -117,8 +120,10 @@ export async function measureIdle(load, kinds) {
 
 /** Fills a data directory through the gateway itself. */
 async function filled(dataDir, records) {
-  await withServers(['trivium'], () => ({ dataDir, durability: 'none' }), ([server]) =>
-    withGenerator((generator) => generator.ask('fill', { port: server.ports.haven, records, payloadBytes: 64 })),
+  await withServers(
+    ['trivium'],
+    () => ({ dataDir, durability: 'none' }),
+    ([server]) => withGenerator((generator) => generator.ask('fill', { port: server.ports.haven, records, payloadBytes: 64 })),
   );
 }
 
@@ -130,7 +135,11 @@ export async function measureStart(load, kinds, { rounds }) {
       if (load.records > 0) await filled(dataDir, load.records);
       const times = [];
       for (let round = 0; round < rounds; round += 1) {
-        await withServers([kind], () => ({ dataDir }), async ([server]) => times.push(server.readyMs));
+        await withServers(
+          [kind],
+          () => ({ dataDir }),
+          async ([server]) => times.push(server.readyMs),
+        );
       }
       results.push({ server: kind, error: null, readyMs: median(times), rounds: times });
     } catch (error) {

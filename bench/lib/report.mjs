@@ -75,7 +75,18 @@ const table = (head, rows) => [row(head), row(head.map((_, index) => (index === 
 
 function steadyTable(load) {
   const own = load.servers.find((each) => each.server === 'trivium' && each.error === null);
-  const head = ['server', `${load.unit}/s`, 'per s of server CPU', 'p50 ms', 'p99 ms', 'RSS MB', 'server CPU', 'generator CPU', 'gateway is', 'per CPU'];
+  const head = [
+    'server',
+    `${load.unit}/s`,
+    'per s of server CPU',
+    'p50 ms',
+    'p99 ms',
+    'RSS MB',
+    'server CPU',
+    'generator CPU',
+    'gateway is',
+    'per CPU',
+  ];
   const rows = load.servers.map((each) => {
     if (each.error !== null) return [each.server, `failed: ${each.error.split('\n')[0]}`, '', '', '', '', '', '', '', ''];
     const compared = own !== undefined && each !== own;

@@ -30,6 +30,14 @@ export function judge(loads) {
     const actual = own === null || other === null ? null : own / other;
     const wanted = target.atLeast ?? target.atMost;
     const met = actual === null ? null : target.atLeast === undefined ? actual <= wanted : actual >= wanted;
-    return { load: target.load, peer: target.peer, measure: target.measure, bound: target.atLeast === undefined ? 'at most' : 'at least', wanted, actual, met };
+    return {
+      load: target.load,
+      peer: target.peer,
+      measure: target.measure,
+      bound: target.atLeast === undefined ? 'at most' : 'at least',
+      wanted,
+      actual,
+      met,
+    };
   });
 }
