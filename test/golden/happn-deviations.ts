@@ -108,7 +108,11 @@ export const CAPTURES: readonly Capture[] = [
       25: waits('increment: nothing was counted', changed(missing)),
       32: differs(
         'the list lacks what was refused above',
-        items({ 'set/inc': null, 'set/sibling': null, 'set/some/data': { data: { now: 'merged' }, an: { additional: 'field' }, value: 'str' } }),
+        items({
+          'set/inc': null,
+          'set/sibling': null,
+          'set/some/data': { data: { now: 'merged' }, an: { additional: 'field' }, value: 'str' },
+        }),
       ),
     },
   },
@@ -160,11 +164,15 @@ export const CAPTURES: readonly Capture[] = [
       3: CONSISTENCY,
       5: waits('publishResults'),
       6: CONSISTENCY,
-      7: waits('acknowledged publications: the acknowledgement itself is answered', (recorded) => recorded.filter(({ conn }) => conn === 2)),
+      7: waits('acknowledged publications: the acknowledgement itself is answered', (recorded) =>
+        recorded.filter(({ conn }) => conn === 2),
+      ),
       8: CONSISTENCY,
       9: CONSISTENCY,
       13: CONSISTENCY,
-      14: waits('acknowledged publications: the acknowledgement itself is answered', (recorded) => recorded.filter(({ conn }) => conn === 2)),
+      14: waits('acknowledged publications: the acknowledgement itself is answered', (recorded) =>
+        recorded.filter(({ conn }) => conn === 2),
+      ),
       15: CONSISTENCY,
       16: waits('consistency 1', nothing),
     },
@@ -226,7 +234,10 @@ export const CAPTURES: readonly Capture[] = [
     deviations: {
       5: { ...TAG, expect: refusedOldest },
       6: { ...SIBLING, expect: refusedOldest },
-      9: differs('the tag request did not overwrite the record', changed((frame) => Object.assign(frame, { data: UNION }))),
+      9: differs(
+        'the tag request did not overwrite the record',
+        changed((frame) => Object.assign(frame, { data: UNION })),
+      ),
       11: differs('the tag request did not overwrite the record', items({ '/set/some/data': UNION })),
       13: { ...QUERY, expect: refusedOldest },
       17: differs(PARTIAL_WILDCARD, alsoOn('/SET@/sub/a*')),
@@ -412,8 +423,14 @@ function sessionFromHappn2({ id }: Fields): Fields {
 
 /** Recorded exchanges without users that are not replayed frame by frame, and why. */
 export const NOT_REPLAYED: readonly (readonly [name: string, why: string])[] = [
-  ['11-ping-interval-400ms', 'timed: its heartbeats, the extra beat and the end of a silent client are in test/adapters/happn/session.test.ts'],
-  ['17-http', 'no websocket: ping, version, spec and 426 are in test/adapters/happn/session.test.ts; browser_client and auth wait for the web and for users'],
+  [
+    '11-ping-interval-400ms',
+    'timed: its heartbeats, the extra beat and the end of a silent client are in test/adapters/happn/session.test.ts',
+  ],
+  [
+    '17-http',
+    'no websocket: ping, version, spec and 426 are in test/adapters/happn/session.test.ts; browser_client and auth wait for the web and for users',
+  ],
   ['40-happner-meshclient', 'waits for a mesh node that answers over the gateway (targetClients, response path layers)'],
   ['41-happner-client', 'waits for a mesh node that answers over the gateway (targetClients, response path layers)'],
   ['42-happner-light-client', 'waits for a mesh node that answers over the gateway (targetClients, response path layers)'],

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { until } from '../support/gateway-process.js';
-import { type HappnGateway, HappnWire } from '../support/happn-wire.js';
+import type { HappnGateway, HappnWire } from '../support/happn-wire.js';
 
 /** One line of a capture. */
 interface Line {
@@ -175,7 +175,11 @@ class Player {
   async #wireOf(conn: number, frame: unknown): Promise<HappnWire> {
     const known = this.#wires.get(conn);
     if (known !== undefined) return known;
-    const wire = await (await this.gateway.connect()).login('happn_4', '13.12.1', CLUSTER_MEMBERS.has(`${this.capture.name}/${conn}`) ? { clusterName: 'c' } : {});
+    const wire = await (await this.gateway.connect()).login(
+      'happn_4',
+      '13.12.1',
+      CLUSTER_MEMBERS.has(`${this.capture.name}/${conn}`) ? { clusterName: 'c' } : {},
+    );
     this.#wires.set(conn, wire);
     this.#seen.set(conn, wire.frames.length);
     const { sessionId } = frame as { sessionId?: string };
@@ -197,7 +201,9 @@ class Player {
       const wire = this.#wires.get(conn) as HappnWire;
       const got = await this.#received(conn, wire, wanted.length);
       this.#learn(wanted, got);
-      const left = wanted.map((frame) => JSON.stringify(sorted(placeholders(this.#mapped(frame)))).replaceAll('<session>', wire.sessionId ?? ''));
+      const left = wanted.map((frame) =>
+        JSON.stringify(sorted(placeholders(this.#mapped(frame)))).replaceAll('<session>', wire.sessionId ?? ''),
+      );
       const right = got.map((frame) => JSON.stringify(sorted(placeholders(frame))));
       if (!isDeepStrictEqual(left.toSorted(), right.toSorted())) {
         const where = `${this.capture.name} exchange ${exchange.number} (${exchange.title}), connection ${conn}`;
@@ -323,5 +329,9 @@ function plainError(error: Fields): unknown {
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, sorted(inner)] as const).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  return Object.fromEntries(
+    Object.entries(value)
+      .map(([key, inner]) => [key, sorted(inner)] as const)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  );
 }

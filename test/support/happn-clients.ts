@@ -99,7 +99,7 @@ function happn2(): Generation {
       const library = load('happn2', 'happn');
       const client = await new Promise<Raw>((resolve, reject) => {
         const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
-        library.client.create({ config: { host: '127.0.0.1', port } }, done);
+        void library.client.create({ config: { host: '127.0.0.1', port } }, done);
       });
       return face(client, 'reconnect-successful');
     },

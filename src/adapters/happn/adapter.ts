@@ -273,8 +273,7 @@ function describePeer(request: IncomingMessage): Peer {
   const address = { ip: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''), secure, port: socket.remotePort ?? 0 };
   return {
     described:
-      `"headers":${jsonText(headers)},"encrypted":${secure},"address":${jsonText(address)},` +
-      `"url":${jsonText(request.url ?? '')}`,
+      `"headers":${jsonText(headers)},"encrypted":${secure},"address":${jsonText(address)},` + `"url":${jsonText(request.url ?? '')}`,
     address: `${address.ip}:${address.port}`,
   };
 }

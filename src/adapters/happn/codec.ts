@@ -229,12 +229,7 @@ const ROUTING_MISSING: Missing = [
   ['targetClients', isGiven],
   ['publishResults', isTrue],
 ];
-const SET_MISSING: Missing = [
-  ...ROUTING_MISSING,
-  ['tag', isTrue],
-  ['increment', isGiven],
-  ['set_type', (value) => value === 'sibling'],
-];
+const SET_MISSING: Missing = [...ROUTING_MISSING, ['tag', isTrue], ['increment', isGiven], ['set_type', (value) => value === 'sibling']];
 const REMOVE_MISSING: Missing = [...ROUTING_MISSING, ['criteria', isGiven]];
 const QUERY_MISSING: Missing = [
   ['criteria', isGiven],

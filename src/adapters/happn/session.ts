@@ -571,7 +571,9 @@ export class HappnSession extends Session {
 
   /** Oldest change first; below a trailing `**` only as deep as was asked for. */
   #initialItems(channel: ChannelState, frame: Frame, entries: readonly Entry[]): string[] {
-    const deepest = hasDepth(channel.key, this.version) ? effectiveDepth(declaredDepth(codec.fieldsOf(frame.options, 'options').depth)) : Number.POSITIVE_INFINITY;
+    const deepest = hasDepth(channel.key, this.version)
+      ? effectiveDepth(declaredDepth(codec.fieldsOf(frame.options, 'options').depth))
+      : Number.POSITIVE_INFINITY;
     const shown = entries.filter((entry) => deepest === Number.POSITIVE_INFINITY || segmentsBelow(channel.key, entry.path) <= deepest);
     shown.sort((a, b) => a.modified - b.modified || (a.path < b.path ? -1 : 1));
     return shown.map((entry) => codec.encodeItem(entry, this.#formats));

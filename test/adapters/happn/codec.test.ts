@@ -172,7 +172,10 @@ describe('a set', () => {
     [undefined, 'Bad path [undefined], must be a string'],
     [5, 'Bad path [5], must be a string'],
     [{}, 'Bad path [object], must be a string'],
-    ['bad/^', 'Bad path, can only contain characters a-z A-Z 0-9 / & + = : @ % * ( ) _ -, ie: factory1@I&J(western-cape)/plant1:conveyer_2/stats=true/capacity=10%/*'],
+    [
+      'bad/^',
+      'Bad path, can only contain characters a-z A-Z 0-9 / & + = : @ % * ( ) _ -, ie: factory1@I&J(western-cape)/plant1:conveyer_2/stats=true/capacity=10%/*',
+    ],
     ['a/*', "Bad path, if the action is 'set' the path cannot contain the * wildcard character"],
   ])('on the path %j is refused with the text that clients know', (path, message) => {
     expect(() => codec.decodeSet({ action: 'set', path, data: 1 }, session, formats)).toThrow(expect.objectContaining({ message }));
@@ -193,7 +196,8 @@ describe('a set', () => {
 });
 
 describe('a get', () => {
-  const get = (path: unknown, options: unknown = {}): ReturnType<typeof codec.decodeGet> => codec.decodeGet({ action: 'get', path, options }, session);
+  const get = (path: unknown, options: unknown = {}): ReturnType<typeof codec.decodeGet> =>
+    codec.decodeGet({ action: 'get', path, options }, session);
 
   test('has a pattern when its path has a wildcard', () => {
     expect(get('/a/b').pattern).toBeNull();
@@ -204,12 +208,16 @@ describe('a get', () => {
     expect(() => get('bad/path/^$!')).not.toThrow();
   });
 
-  test.each([{ criteria: {} }, { fields: { a: 1 } }, { sort: { a: 1 } }, { options: { limit: 1 } }, { options: { skip: 0 } }, { aggregate: [] }])(
-    'with %j is refused, not answered with everything',
-    (options) => {
-      expect(() => get('/a/*', options)).toThrow(/not supported/);
-    },
-  );
+  test.each([
+    { criteria: {} },
+    { fields: { a: 1 } },
+    { sort: { a: 1 } },
+    { options: { limit: 1 } },
+    { options: { skip: 0 } },
+    { aggregate: [] },
+  ])('with %j is refused, not answered with everything', (options) => {
+    expect(() => get('/a/*', options)).toThrow(/not supported/);
+  });
 
   test('takes options of the wrong shape as an error', () => {
     for (const options of ['x', 5, [], { options: 'x' }]) expect(() => get('/a', options)).toThrow(/must be an object/);
@@ -322,7 +330,22 @@ describe('events', () => {
   const merged = Payload.fromValue({ base: 1, delta: 1 }, formats.json);
 
   function publication(meta: Publication['meta'] = null, requestId: Publication['requestId'] = 9): Publication {
-    return new Publication('set', '/a', merged, given, entry('/a', merged), 0, 7, 1_700_000_000_001, 1, 'origin', requestId, '', meta, 'all');
+    return new Publication(
+      'set',
+      '/a',
+      merged,
+      given,
+      entry('/a', merged),
+      0,
+      7,
+      1_700_000_000_001,
+      1,
+      'origin',
+      requestId,
+      '',
+      meta,
+      'all',
+    );
   }
 
   const event = (of: Publication, depth = 0, raw = false): { data: unknown; _meta: Record<string, unknown>; protocol: string } =>

@@ -27,7 +27,12 @@ describe('a protocol name', () => {
   test('tells wildcards, heartbeats and short answers apart', () => {
     expect([UNCONFIGURED, named('happn_2')].map(({ dialect }) => dialect)).toEqual(['glob', 'glob']);
     expect([named('happn_3'), named('happn_4')].map(({ dialect }) => dialect)).toEqual(['segments', 'segments']);
-    expect(['happn_1', 'happn_2', 'happn_3', 'happn_4'].map((name) => named(name).heartbeat)).toEqual(['client', 'client', 'client', 'server']);
+    expect(['happn_1', 'happn_2', 'happn_3', 'happn_4'].map((name) => named(name).heartbeat)).toEqual([
+      'client',
+      'client',
+      'client',
+      'server',
+    ]);
     expect(named('happn_4').noDataResponse).toBe(true);
     expect(named('happn_3').noDataResponse).toBe(false);
   });
@@ -107,9 +112,12 @@ describe('patterns', () => {
 });
 
 describe('a path', () => {
-  test.each(['/a/b', 'a', 'a b', 'I&J(western-cape)/x:y_2/s=true/c=10%', '{a}/+', 'a@b.c', 'set//double', '/trailing/'])('%j is taken', (path) => {
-    expect(paths.checkRequestPath(path)).toBe(path);
-  });
+  test.each(['/a/b', 'a', 'a b', 'I&J(western-cape)/x:y_2/s=true/c=10%', '{a}/+', 'a@b.c', 'set//double', '/trailing/'])(
+    '%j is taken',
+    (path) => {
+      expect(paths.checkRequestPath(path)).toBe(path);
+    },
+  );
 
   test.each(['a^', 'a$b', 'ä', 'a\u0000', 'a"b', 'a#', '\ud800', ''])('%j is refused', (path) => {
     expect(() => paths.checkRequestPath(path)).toThrow(/Bad path/);
