@@ -1,4 +1,5 @@
 // DurableTable: all durable sessions in memory, as the store has them, and the form of their rows on disk.
+// Every row ends with a seal (store/seal.ts).
 // Section `durableSession`: <number> → {key}; <number>/<filter> → QoS; <number>!<once id> → empty.
 // Section `queue`: <number>/<message number> → QoS, packet id, state. Section `message`: <message number> → the body.
 // Section `will`: <connection's session id> → the will. Numbers are 14 hexadecimal digits, so that keys sort as they count.
@@ -10,11 +11,13 @@ import { parsePattern } from './pattern.js';
 import { Payload } from './payload.js';
 import type { Router } from './router.js';
 import type { Session } from './session.js';
+import { SEAL_BYTES, seal, sealed, unsealed } from './store/seal.js';
 import { SECTION, type Section, type Store, StoreDamage, type WriteBatch } from './store/store.js';
 import { Subscription, type SubscriptionOptions } from './subscription.js';
 
 const SCAN_ROWS = 1_000;
 const EMPTY = new Uint8Array(0);
+const SEALED_NOTHING = sealed(EMPTY);
 const PACKET_IDS = 65_535;
 
 export class DurableTable {
@@ -54,7 +57,7 @@ export class DurableTable {
   create(number: number, key: string, batch: WriteBatch): DurableSession {
     const durable = new DurableSession(number, key);
     this.#add(durable);
-    batch.put(SECTION.durableSession, digits(number), Buffer.from(key));
+    batch.put(SECTION.durableSession, digits(number), sealed(Buffer.from(key)));
     return durable;
   }
 
@@ -76,7 +79,7 @@ export class DurableTable {
     durable.subscriptions.set(text, subscription);
     this.router.subscribe(subscription);
     const { qos, noLocal } = subscription.options;
-    batch.put(SECTION.durableSession, `${digits(durable.number)}/${text}`, Uint8Array.of(qos, noLocal ? 1 : 0));
+    batch.put(SECTION.durableSession, `${digits(durable.number)}/${text}`, sealed(Uint8Array.of(qos, noLocal ? 1 : 0)));
   }
 
   unsubscribe(durable: DurableSession, subscription: Subscription, batch: WriteBatch): void {
@@ -139,7 +142,7 @@ export class DurableTable {
 
   rememberOnce(durable: DurableSession, onceId: number, batch: WriteBatch): void {
     durable.received.add(onceId);
-    batch.put(SECTION.durableSession, `${digits(durable.number)}!${onceId}`, EMPTY);
+    batch.put(SECTION.durableSession, `${digits(durable.number)}!${onceId}`, SEALED_NOTHING);
   }
 
   forgetOnce(durable: DurableSession, onceId: number, batch: WriteBatch): void {
@@ -148,7 +151,7 @@ export class DurableTable {
   }
 
   keepWill(key: string, will: Uint8Array, batch: WriteBatch): void {
-    this.wills.set(key, will);
+    this.wills.set(key, unsealed(SECTION.will, key, will));
     batch.put(SECTION.will, key, will);
   }
 
@@ -158,8 +161,9 @@ export class DurableTable {
 
   /** The body of a queued message; null if nobody waits for it any more. */
   message(number: number): Publication | null {
-    const bytes = this.store.read(SECTION.message, digits(number));
-    return bytes === undefined ? null : decodeMessage(number, bytes, this.formats);
+    const key = digits(number);
+    const row = this.store.read(SECTION.message, key);
+    return row === undefined ? null : decodeMessage(number, unsealed(SECTION.message, key, row), this.formats);
   }
 
   #add(durable: DurableSession): void {
@@ -179,18 +183,18 @@ export class DurableTable {
     this.router.unsubscribe(subscription);
   }
 
-  async #eachRow(section: Section, visit: (key: string, value: Uint8Array) => void): Promise<void> {
+  async #eachRow(section: Section, visit: (key: string, value: Buffer) => void): Promise<void> {
     const scan = this.store.scan({ section }, SCAN_ROWS);
     for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
-      for (const { key, value } of rows) visit(key, value);
+      for (const { key, value } of rows) visit(key, unsealed(section, key, value));
     }
     await scan.close();
   }
 
-  #loadSessionRow(key: string, value: Uint8Array): void {
+  #loadSessionRow(key: string, value: Buffer): void {
     const number = Number.parseInt(key.slice(0, DIGITS), 16);
     if (key.length === DIGITS) {
-      this.#add(new DurableSession(number, Buffer.from(value).toString()));
+      this.#add(new DurableSession(number, value.toString()));
       return;
     }
     const durable = this.#byNumber.get(number);
@@ -244,16 +248,15 @@ function freePacketId(durable: DurableSession): number {
 }
 
 function encodeQueued(message: QueuedMessage): Buffer {
-  const bytes = Buffer.allocUnsafe(8);
+  const bytes = Buffer.allocUnsafe(8 + SEAL_BYTES);
   bytes[0] = message.qos;
   bytes[1] = message.state === 'released' ? 1 : 0;
   bytes.writeUInt16LE(message.packetId, 2);
   bytes.writeUInt32LE(message.size, 4);
-  return bytes;
+  return seal(bytes);
 }
 
-function decodeQueued(number: number, value: Uint8Array): QueuedMessage {
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+function decodeQueued(number: number, bytes: Buffer): QueuedMessage {
   return {
     number,
     qos: bytes[0] as 1 | 2,
@@ -273,7 +276,7 @@ function encodeParts(action: number, qos: Qos, stored: boolean, time: number, au
   const body = payload === null ? EMPTY : payload.ownBytes();
   const authorBytes = Buffer.byteLength(author);
   const pathBytes = Buffer.byteLength(path);
-  const bytes = Buffer.allocUnsafe(MESSAGE_HEAD_BYTES + authorBytes + pathBytes + body.length);
+  const bytes = Buffer.allocUnsafe(MESSAGE_HEAD_BYTES + authorBytes + pathBytes + body.length + SEAL_BYTES);
   bytes[0] = action;
   bytes[1] = qos;
   bytes[2] = payload === null ? 0 : payload.format.id;
@@ -284,7 +287,7 @@ function encodeParts(action: number, qos: Qos, stored: boolean, time: number, au
   bytes.write(author, MESSAGE_HEAD_BYTES);
   bytes.write(path, MESSAGE_HEAD_BYTES + authorBytes);
   bytes.set(body, MESSAGE_HEAD_BYTES + authorBytes + pathBytes);
-  return bytes;
+  return seal(bytes);
 }
 
 interface MessageParts {
@@ -318,7 +321,7 @@ function encodeMessage(publication: Publication): Buffer {
   return encodeParts(action === 'remove' ? 1 : 0, qos, revision > 0, time, author, path, payload);
 }
 
-function decodeMessage(number: number, value: Uint8Array, formats: Formats): Publication {
+function decodeMessage(number: number, value: Buffer, formats: Formats): Publication {
   const { remove, qos, time, author, path, payload } = decodeParts(value, formats);
   const action = remove ? 'remove' : 'set';
   const removed = remove ? 1 : 0;

@@ -79,6 +79,7 @@ export class Engine {
   readonly #executed: Counter;
   readonly #turns: Counter;
   readonly #storeFailures: Counter;
+  readonly #queueDamaged: Counter;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
@@ -90,6 +91,7 @@ export class Engine {
     this.#sessions = new Sessions(clock, log, counters);
     this.#executed = counters.counter('requests_total', 'Requests executed');
     this.#turns = counters.counter('batches_total', 'Batches written to the store');
+    this.#queueDamaged = counters.counter('queue_damaged_total', 'Queued messages that were damaged on disk and not delivered');
     this.#storeFailures = counters.counter('store_failures_total', 'Batches that the store refused');
     this.#state = {
       store,
@@ -149,7 +151,7 @@ export class Engine {
       get overloaded() {
         return inbound.overloaded;
       },
-      queuedPublication: (number) => this.#durables.message(number),
+      queuedPublication: (number) => this.#queuedPublication(number),
       load: () => this.load(),
     };
   }
@@ -157,6 +159,18 @@ export class Engine {
   /** False while the store is being reopened after a failure: what stores is refused until then. */
   get writable(): boolean {
     return this.#phase === 'running';
+  }
+
+  /** A body that is damaged on disk is gone: it is counted, and the queue goes on without it. */
+  #queuedPublication(number: number): Publication | null {
+    try {
+      return this.#durables.message(number);
+    } catch (error) {
+      if (!(error instanceof StoreDamage)) throw error;
+      this.#queueDamaged.add();
+      this.#parts.log.error({ err: error }, 'a queued message cannot be delivered');
+      return null;
+    }
   }
 
   load(): GatewayLoad {

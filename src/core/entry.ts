@@ -1,16 +1,15 @@
 // Entry: what is stored at a path, and its form on disk.
 // The form: version u8, format u8, author length u16, created f64, modified f64, revision f64, level u8, author, payload,
-// crc32 u32 (little-endian; the checksum covers all before it, because table blocks are not verified when they are read).
+// seal (little-endian; seal.ts).
 
-import { crc32 } from 'node:zlib';
 import type { Qos } from './message.js';
-import { StoreDamage } from './store/store.js';
 import { type Format, Payload } from './payload.js';
+import { SEAL_BYTES, seal, unsealed } from './store/seal.js';
+import { SECTION, StoreDamage } from './store/store.js';
 
 const VERSION = 1;
 const HEAD_BYTES = 29;
 const LEVEL_AT = 28;
-const CRC_BYTES = 4;
 
 /** Immutable. `created` and `modified` are milliseconds since 1970. */
 export class Entry {
@@ -32,7 +31,7 @@ export function encodeEntry(entry: Entry): Buffer {
   const payload = entry.payload.ownBytes();
   const authorBytes = Buffer.byteLength(entry.author);
   const end = HEAD_BYTES + authorBytes + payload.length;
-  const buffer = Buffer.allocUnsafe(end + CRC_BYTES);
+  const buffer = Buffer.allocUnsafe(end + SEAL_BYTES);
   buffer[0] = VERSION;
   buffer[1] = entry.payload.format.id;
   buffer.writeUInt16LE(authorBytes, 2);
@@ -42,25 +41,20 @@ export function encodeEntry(entry: Entry): Buffer {
   buffer[LEVEL_AT] = entry.qos;
   if (authorBytes > 0) buffer.write(entry.author, HEAD_BYTES);
   buffer.set(payload, HEAD_BYTES + authorBytes);
-  buffer.writeUInt32LE(crc32(buffer.subarray(0, end)), end);
-  return buffer;
+  return seal(buffer);
 }
 
 /** Throws StoreDamage when the bytes are not what was written. */
 export function decodeEntry(path: string, bytes: Uint8Array, formats: ReadonlyMap<number, Format>): Entry {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const end = buffer.length - CRC_BYTES;
-  if (end < HEAD_BYTES || crc32(buffer.subarray(0, end)) !== buffer.readUInt32LE(end)) {
-    throw new StoreDamage(`the record at ${JSON.stringify(path)} is damaged on disk`);
-  }
+  const buffer = unsealed(SECTION.record, path, bytes);
   const format = formats.get(buffer[1] as number);
-  if (buffer[0] !== VERSION || format === undefined) {
+  if (buffer.length < HEAD_BYTES || buffer[0] !== VERSION || format === undefined) {
     throw new StoreDamage(`the record at ${JSON.stringify(path)} has an unknown form (${buffer[0]}, ${buffer[1]})`);
   }
   const payloadAt = HEAD_BYTES + buffer.readUInt16LE(2);
   return new Entry(
     path,
-    Payload.fromBytes(buffer.subarray(payloadAt, end), format),
+    Payload.fromBytes(buffer.subarray(payloadAt), format),
     buffer.readDoubleLE(4),
     buffer.readDoubleLE(12),
     buffer.readDoubleLE(20),

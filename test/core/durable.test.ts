@@ -154,3 +154,30 @@ describe('a will', () => {
     expect((await house.session().get('status')).entry?.payload.value()).toBe('back');
   });
 });
+
+describe('a damaged row', () => {
+  it.each(['s', 'q', 'w'])('of section %s stops the start with a line that names it', async (section) => {
+    const store = new GateStore();
+    house = await startEngine({ store });
+    const { session } = await open();
+    await session.subscribe('t', 'mqtt', { qos: 1 });
+    await session.durably({ type: 'will', will: { path: 'w', payload: Payload.fromBytes(Buffer.from('x'), formats.raw), options: STORED, remove: false } });
+    await house.session().emit('t', 1, { qos: 1 });
+    await house.stop();
+    const [key, row] = store.dump().find(([at]) => at.startsWith(section)) as [string, Uint8Array];
+    row[0] = (row[0] as number) ^ 1;
+    await expect(startEngine({ store })).rejects.toThrow(key.slice(1));
+  });
+
+  it('of a queued body is counted and told as gone, so that the queue goes on', async () => {
+    house = await startEngine();
+    const { session } = await open();
+    await session.subscribe('t', 'mqtt', { qos: 1 });
+    await house.session().emit('t', 1, { qos: 1 });
+    const [, row] = house.store.dump().find(([at]) => at.startsWith('b')) as [string, Uint8Array];
+    row[8] = (row[8] as number) ^ 1;
+    const [number] = session.durable?.queue.keys() ?? [];
+    expect(session.context.queuedPublication(number as number)).toBeNull();
+    expect(house.counters.counters.get('queue_damaged_total')?.value).toBe(1);
+  });
+});

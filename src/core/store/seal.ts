@@ -1,0 +1,34 @@
+// Seal: the checksum at the end of every row that the core writes. LevelDB does not verify table blocks when it reads them,
+// so a row says itself whether it is what was written.
+
+import { crc32 } from 'node:zlib';
+import { SECTION, type Section, StoreDamage } from './store.js';
+
+/** Room that a row leaves at its end for its seal. */
+export const SEAL_BYTES = 4;
+
+const SECTION_NAMES = new Map(Object.entries(SECTION).map(([name, section]) => [section, name]));
+
+/** Fills the last SEAL_BYTES of `row` with the CRC-32 of what stands before them, little-endian; returns `row`. */
+export function seal(row: Buffer): Buffer {
+  const end = row.length - SEAL_BYTES;
+  row.writeUInt32LE(crc32(row.subarray(0, end)), end);
+  return row;
+}
+
+/** A sealed copy of `content`. */
+export function sealed(content: Uint8Array): Buffer {
+  const row = Buffer.allocUnsafe(content.length + SEAL_BYTES);
+  row.set(content);
+  return seal(row);
+}
+
+/** What the row at `key` holds before its seal, sharing its memory. Throws StoreDamage when it is not what was written. */
+export function unsealed(section: Section, key: string, row: Uint8Array): Buffer {
+  const bytes = Buffer.from(row.buffer, row.byteOffset, row.byteLength);
+  const end = bytes.length - SEAL_BYTES;
+  if (end < 0 || crc32(bytes.subarray(0, end)) !== bytes.readUInt32LE(end)) {
+    throw new StoreDamage(`the ${SECTION_NAMES.get(section)} row at ${JSON.stringify(key)} is damaged on disk`);
+  }
+  return bytes.subarray(0, end);
+}
