@@ -24,7 +24,7 @@ import { HttpListener } from './http/listener.js';
 import { Metrics } from './http/metrics.js';
 import { type OpenLog, openLog } from './log.js';
 
-/** Small figures of what a person may look at soon stay in memory; beyond it the store is asked. */
+/** Records read or written lately stay in memory up to this; the store remains the truth. */
 const CACHE_BYTES = 64 * 1024 * 1024;
 
 export const TOKEN = {
