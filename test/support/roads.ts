@@ -86,10 +86,12 @@ class HappnRoadClient implements RoadClient {
   }
   async listen(pattern: string, initial = false): Promise<Ear> {
     const ear = new Ear(pattern);
-    // The client hands initial values to the handler before anything that follows them.
     await this.client.on(pattern, { event_type: 'all', initialEmit: initial }, ({ data, meta }: HappnHeard) => {
-      const action = String(meta.action ?? '').startsWith('/REMOVE@') ? 'remove' : 'set';
-      ear.push({ action, path: meta.path, body: action === 'remove' ? null : withoutMeta(data) });
+      // Initial values come to the handler with their own meta inside, and that of the subscription or none beside.
+      const beside: Partial<HappnHeard['meta']> = (meta as HappnHeard['meta'] | undefined) ?? {};
+      const path = data._meta?.path ?? beside.path;
+      const isRemoval = String(beside.action).startsWith('/REMOVE@');
+      ear.push({ action: isRemoval ? 'remove' : 'set', path: path as string, body: isRemoval ? null : withoutMeta(data) });
     });
     return ear;
   }
