@@ -58,6 +58,10 @@ export class MqttAdapter implements Adapter, SessionHost {
   #timer: NodeJS.Timeout | null = null;
   readonly #sessions = new Set<MqttSession>();
   readonly #byKey = new Map<string, MqttSession>();
+  /** Connections without an accepted CONNECT. */
+  #arriving = 0;
+  /** Accepted sockets that are not read yet. */
+  #outside: Socket[] = [];
   #toFlush: MqttSession[] = [];
   #joinedFrames: readonly Uint8Array[] = [];
   #joined: Uint8Array = new Uint8Array(0);
@@ -113,6 +117,7 @@ export class MqttAdapter implements Adapter, SessionHost {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     this.#server?.close();
+    for (const socket of this.#outside.splice(0)) socket.destroy();
     for (const session of this.#sessions) session.stopReading();
     await this.#allAnswered(deadlineMs / 2);
     for (const session of this.#sessions) session.close(new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping'));
@@ -197,9 +202,28 @@ export class MqttAdapter implements Adapter, SessionHost {
 
   // Connections.
 
+  /** A crowd that does not log in waits unread, so that it costs little; its turn comes within the connect timeout. */
   #onSocket(socket: Socket): void {
-    this.#open((session) => new SocketTransport(socket, session));
+    if (this.#arriving < this.limits.maxConnecting) {
+      this.#open((session) => new SocketTransport(socket, session));
+      return;
+    }
+    socket.on('error', () => socket.destroy());
+    this.#outside.push(socket);
   }
+
+  onArrived(): void {
+    this.#arriving -= 1;
+    if (this.#outside.length > 0) setImmediate(this.#letIn);
+  }
+
+  readonly #letIn = (): void => {
+    while (this.#arriving < this.limits.maxConnecting) {
+      const socket = this.#outside.shift();
+      if (socket === undefined) return;
+      if (!socket.destroyed) this.#onSocket(socket);
+    }
+  };
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     if (this.#stopping) {
@@ -213,6 +237,7 @@ export class MqttAdapter implements Adapter, SessionHost {
 
   #open(connect: (session: MqttSession) => Transport): void {
     const session = new MqttSession(this);
+    this.#arriving += 1;
     this.#sessions.add(session);
     session.attach(connect(session));
   }

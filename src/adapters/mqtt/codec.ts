@@ -169,9 +169,9 @@ export interface Filter {
 }
 
 /** Filters in the order of the packet. */
-export function readSubscribe(bytes: Buffer, start: number, end: number): Filter[] {
+export function readSubscribe(bytes: Buffer, start: number, end: number): { packetId: number; filters: Filter[] } {
   const fields = new Fields(bytes, start, end);
-  fields.packetId();
+  const packetId = fields.packetId();
   const filters: Filter[] = [];
   do {
     const text = readFilter(fields);
@@ -180,7 +180,7 @@ export function readSubscribe(bytes: Buffer, start: number, end: number): Filter
     if (qos > 2) throw malformed('requested QoS with reserved bits or of 3');
     filters.push({ text, qos: qos as Qos });
   } while (!fields.done);
-  return filters;
+  return { packetId, filters };
 }
 
 export function readUnsubscribe(bytes: Buffer, start: number, end: number): string[] {
@@ -272,6 +272,17 @@ export function encodeAcknowledge(firstByte: number, packetId: number): Buffer {
 
 export function encodeConnack(sessionPresent: boolean, returnCode: number): Buffer {
   return Buffer.of(FIRST_BYTE.CONNACK, 2, sessionPresent ? 1 : 0, returnCode);
+}
+
+/** `codes`: the granted QoS of each filter, or 0x80. */
+export function encodeSuback(packetId: number, codes: readonly number[]): Buffer {
+  const length = 2 + codes.length;
+  const frame = Buffer.allocUnsafe(1 + lengthBytes(length) + length);
+  frame[0] = FIRST_BYTE.SUBACK;
+  const at = writeLength(frame, 1, length);
+  frame.writeUInt16BE(packetId, at);
+  frame.set(codes, at + 2);
+  return frame;
 }
 
 function lengthBytes(length: number): number {

@@ -17,6 +17,8 @@ export class Port extends Duplex {
   #packet: Buffer | null = null;
   #connack: number[] | null = [];
   #owner: PortOwner | null;
+  /** What aedes writes goes nowhere: the session writes it. */
+  muted = false;
 
   constructor(owner: PortOwner) {
     super({ allowHalfOpen: true });
@@ -48,6 +50,7 @@ export class Port extends Duplex {
   }
 
   override write(chunk: Uint8Array | string): boolean {
+    if (this.muted) return true;
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     if (this.#connack === null) this.#owner?.write(bytes);
     else this.#collectConnack(bytes, this.#connack);

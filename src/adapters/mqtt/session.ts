@@ -6,53 +6,48 @@ import { randomBytes } from 'node:crypto';
 import {
   type AdapterContext,
   ConnectionError,
-  type DataOptions,
-  DataRequest,
+  type DataRequest,
   type DurableCommand,
   DurableRequest,
   OUTBOUND_LIMITS,
   type Outbound,
   type OutboundLimits,
-  Payload,
   type Publication,
   type Qos,
   type Reply,
   type Request,
   RequestError,
-  STORED,
   Session,
   SubscribeRequest,
   Subscription,
   type SubscriptionOptions,
-  UNSTORED,
-  checkPath,
+  type Will,
 } from '../../core/index.js';
 import {
   type ConnectFacts,
-  type WillFacts,
+  type Filter,
   encodeAcknowledge,
   encodeConnack,
+  encodeSuback,
   malformed,
   readAcknowledge,
   readConnect,
   readSubscribe,
-  readText,
   readUnsubscribe,
 } from './codec.js';
 import { Deliveries, type DeliveryHost } from './deliveries.js';
 import { Guard, type PacketTaker } from './guard.js';
-import { type Topics, isFilterServed, isSystemTopic, topicFault } from './paths.js';
+import { type Topics, isFilterServed, isSystemTopic } from './paths.js';
 import { Outcome, type PersistentClient } from './persistence.js';
 import { Port, type PortOwner } from './port.js';
+import { Publishing } from './publishing.js';
 import type { Transport, TransportOwner } from './transport.js';
-import { CONNECT_FLAG, FIRST_BYTE, MQTT_3_1, type MqttLimits, PACKET, QOS_SHIFT, RETAIN, RETURN_CODE } from './wire.js';
+import { CONNECT_FLAG, FIRST_BYTE, MQTT_3_1, type MqttLimits, PACKET, RETURN_CODE, SUBSCRIPTION_REFUSED } from './wire.js';
 
 /** Draining stops while more than this waits in the socket. */
 const HIGH_WATER_BYTES = 1024 * 1024;
 /** A closed connection whose peer does not read its last bytes is cut off after this. */
 const LINGER_MS = 2_000;
-/** Smaller payloads are copied out of a chunk that is this many times larger, so that they do not keep it in memory. */
-const PINNING_FACTOR = 4;
 
 const OUTBOUND: OutboundLimits = Object.freeze({ ...OUTBOUND_LIMITS, dropBytes: 2 * 1024 * 1024 });
 
@@ -61,14 +56,16 @@ const CONNECT_FLAGS_AT_3_1 = 9;
 const LAST_OF_MQISDP = 0x70;
 
 /** By QoS. */
-const RETAINED: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...STORED, qos: qos as Qos, publishMissing: true }));
-const PLAIN: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...UNSTORED, qos: qos as Qos }));
 const SUBSCRIPTION: readonly SubscriptionOptions[] = [0, 1, 2].map((qos) =>
   Object.freeze({ sets: true, removes: true, removals: 'each-record', qos: qos as Qos, noLocal: false }),
 );
 
-/** The filters of one SUBSCRIBE that are not answered yet. */
+/** One SUBSCRIBE on its way. */
 interface SubscribeBatch {
+  readonly packetId: number;
+  readonly filters: readonly Filter[];
+  readonly refused: Set<string>;
+  /** Filters that are not answered yet. */
   open: number;
 }
 
@@ -76,7 +73,7 @@ interface SubscribeBatch {
 type Awaiting =
   | { readonly type: 'subscribe'; readonly filter: string; readonly batch: SubscribeBatch; readonly done: SubscribeDone }
   | { readonly type: 'outcome'; readonly outcome: Outcome }
-  | { readonly type: 'unsubscribe'; readonly batch: SubscribeBatch; readonly outcome: Outcome }
+  | { readonly type: 'unsubscribe'; readonly batch: { open: number }; readonly outcome: Outcome }
   | { readonly type: 'open'; readonly done: (error: RequestError | null) => void };
 
 type SubscribeDone = (error: Error | null, granted: boolean) => void;
@@ -97,6 +94,8 @@ export interface SessionHost {
   onUnforwardable(path: string): void;
   /** A client does not acknowledge: its connection is about to be ended. */
   onStuck(session: MqttSession, waitingBytes: number, waitingMessages: number): void;
+  /** The CONNECT was accepted, or the connection ended before. */
+  onArrived(): void;
   onEnded(session: MqttSession): void;
 }
 
@@ -105,6 +104,7 @@ type Phase = 'new' | 'connecting' | 'ready' | 'leaving' | 'closed';
 export class MqttSession extends Session implements PacketTaker, PortOwner, TransportOwner, DeliveryHost, PersistentClient {
   readonly #host: SessionHost;
   readonly #guard: Guard;
+  readonly #publishing: Publishing;
   readonly #deliveries: Deliveries;
   readonly raw;
   readonly openedAt: number;
@@ -115,6 +115,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   /** User and client id: what is taken over, and what a durable session is kept under. */
   key = '';
   #present = false;
+  #will: Will | null = null;
   #willKept = false;
   #goodbye = false;
   #filters: Map<string, Subscription> | null = null;
@@ -123,9 +124,6 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   #frameBytes = 0;
   #flushing = false;
   flushPlanned = false;
-  /** Bytes of the topic of the last PUBLISH, and its path: a client publishes to the same topic again and again. */
-  #topicBytes: Buffer | null = null;
-  #topicPath = '';
   /** Something came since the last look at the clock. */
   #heard = true;
   #heardAt: number;
@@ -138,6 +136,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
     this.#host = host;
     this.raw = host.context.formats.raw;
     this.#guard = new Guard(this, host.limits.maxConnectBytes);
+    this.#publishing = new Publishing(this, host.topics, this.raw);
     this.#deliveries = new Deliveries(this, host.limits.outgoingWindow);
     this.openedAt = host.context.clock.monotonic();
     this.#heardAt = this.openedAt;
@@ -198,9 +197,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
       case PACKET.CONNECT:
         return this.#connect(first, bytes, start, body, end);
       case PACKET.SUBSCRIBE:
-        readSubscribe(bytes, body, end);
-        this.#batch = { open: 0 };
-        break;
+        return this.#subscribeAll(first, bytes, start, body, end);
       case PACKET.UNSUBSCRIBE:
         readUnsubscribe(bytes, body, end);
         break;
@@ -216,6 +213,31 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
     this.#deliver(forAedes(first, bytes, start, body, end));
   }
 
+  #subscribeAll(first: number, bytes: Buffer, start: number, body: number, end: number): void {
+    const batch: SubscribeBatch = { ...readSubscribe(bytes, body, end), refused: new Set(), open: 0 };
+    this.#batch = batch;
+    this.#withoutAnswer(() => this.#deliver(forAedes(first, bytes, start, body, end)));
+    if (batch.open === 0) this.#acknowledgeSubscribe(batch);
+  }
+
+  /** aedes names each filter once in its SUBACK, however often the SUBSCRIBE did ([MQTT-3.8.4-5]): it is written here. */
+  #withoutAnswer(work: () => void): void {
+    const port = this.#port;
+    if (port === null) return;
+    port.muted = true;
+    work();
+    port.muted = false;
+  }
+
+  #acknowledgeSubscribe({ packetId, filters, refused }: SubscribeBatch): void {
+    this.write(
+      encodeSuback(
+        packetId,
+        filters.map(({ text, qos }) => (refused.has(text) ? SUBSCRIPTION_REFUSED : qos)),
+      ),
+    );
+  }
+
   #deliver(packet: Buffer): void {
     this.#port?.deliver(packet);
   }
@@ -229,6 +251,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
       const isVersion = facts.returnCode === RETURN_CODE.UNACCEPTABLE_PROTOCOL_VERSION;
       throw new ConnectionError(isVersion ? 'UNSUPPORTED_VERSION' : 'MALFORMED_FRAME', facts.reason);
     }
+    this.#will = facts.will === null ? null : this.#publishing.will(facts.will);
     this.#facts = facts;
     this.#phase = 'connecting';
     // What the client sends before it has its CONNACK waits.
@@ -245,27 +268,22 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
    * called when all this is stored.
    */
   begin(done: (error: RequestError | null) => void): void {
-    const { clientId, clean, will } = this.facts;
+    const { clientId, clean } = this.facts;
+    const will = this.#will;
     this.key = JSON.stringify([this.identity.name, clientId === '' ? this.id : clientId]);
     this.#host.takeOver(this);
     this.#deliveries.blocked = true;
     this.#submitDurable({ type: 'open', key: this.key, clean }, will === null ? { type: 'open', done } : null);
     if (will === null) return;
     this.#willKept = true;
-    this.#submitDurable({ type: 'will', will: this.#willOf(will) }, { type: 'open', done });
-  }
-
-  #willOf(will: WillFacts) {
-    const path = checkPath(this.topics.pathOf(will.topic));
-    const options = (will.retain ? RETAINED : PLAIN)[will.qos] as DataOptions;
-    const remove = will.retain && will.payload.length === 0;
-    return { path, payload: Payload.fromBytes(will.payload, this.raw), options, remove };
+    this.#submitDurable({ type: 'will', will }, { type: 'open', done });
   }
 
   /** aedes serves the client from now on. */
   onReady(): void {
     if (this.#phase !== 'connecting') return;
     this.#phase = 'ready';
+    this.#host.onArrived();
     const { keepAlive } = this.facts;
     // [MQTT-3.1.2-24]
     this.#silenceMs = keepAlive > 0 ? keepAlive * 1_500 : this.#host.limits.idleLimitMs;
@@ -276,44 +294,9 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   }
 
   #publish(first: number, bytes: Buffer, body: number, end: number): void {
-    const qos = ((first >> QOS_SHIFT) & 3) as Qos;
-    const topicEnd = body + 2 + readLength(bytes, body, end);
-    const payloadAt = qos === 0 ? topicEnd : topicEnd + 2;
-    if (payloadAt > end) throw malformed('PUBLISH is cut off');
-    const path = this.#pathOf(bytes, body + 2, topicEnd);
-    const packetId = qos === 0 ? 0 : bytes.readUInt16BE(topicEnd);
-    if (qos > 0 && packetId === 0) throw malformed('packet id 0');
-    if (qos === 2) this.#checkIncomingOnce(packetId);
-    const retain = (first & RETAIN) !== 0;
-    const removes = retain && payloadAt === end;
-    this.#submit(
-      new DataRequest(
-        removes ? 'remove' : 'set',
-        this,
-        packetId,
-        path,
-        null,
-        removes ? null : Payload.fromBytes(unpinned(bytes, payloadAt, end), this.raw),
-        (retain ? RETAINED : PLAIN)[qos] as DataOptions,
-        qos > 0,
-        qos === 2 ? packetId : 0,
-        null,
-      ),
-    );
-  }
-
-  #pathOf(bytes: Buffer, start: number, end: number): string {
-    const known = this.#topicBytes;
-    if (known !== null && isSame(known, bytes, start, end)) return this.#topicPath;
-    const topic = readText(bytes, start, end);
-    if (topic === null) throw malformed('the topic is not UTF-8 text without control characters');
-    const fault = topicFault(topic);
-    if (fault !== null) throw malformed(`the topic ${fault}`);
-    if (isSystemTopic(topic)) throw malformed('topics under $SYS are the broker’s own');
-    const path = checkPath(this.topics.pathOf(topic));
-    this.#topicBytes = Buffer.from(bytes.subarray(start, end));
-    this.#topicPath = path;
-    return path;
+    const request = this.#publishing.read(first, bytes, body, end);
+    if (request.onceId > 0) this.#checkIncomingOnce(request.onceId);
+    this.#submit(request);
   }
 
   #checkIncomingOnce(packetId: number): void {
@@ -335,14 +318,11 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
     if (isSystemTopic(filter)) return done(null, true);
     const filters = this.#knownFilters();
     const known = filters.get(filter) ?? null;
-    if (!isFilterServed(filter) || (known === null && filters.size >= this.#host.limits.maxSubscriptions)) return done(null, false);
-    let subscription: Subscription;
-    try {
-      const pattern = this.topics.patternOf(filter);
-      subscription = new Subscription(this, this.durable, pattern, SUBSCRIPTION[qos] as SubscriptionOptions, filter);
-    } catch (error) {
-      if (error instanceof RequestError) return done(null, false);
-      throw error;
+    const isServed = isFilterServed(filter) && (known !== null || filters.size < this.#host.limits.maxSubscriptions);
+    const subscription = isServed ? this.#makeSubscription(filter, qos) : null;
+    if (subscription === null) {
+      batch.refused.add(filter);
+      return done(null, false);
     }
     filters.set(filter, subscription);
     batch.open += 1;
@@ -352,9 +332,20 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
     if (known !== null && this.durable === null) this.#submit(new SubscribeRequest('unsubscribe', this, null, known, null, null));
   }
 
+  /** null: the core cannot serve the filter. */
+  #makeSubscription(filter: string, qos: Qos): Subscription | null {
+    try {
+      const pattern = this.topics.patternOf(filter);
+      return new Subscription(this, this.durable, pattern, SUBSCRIPTION[qos] as SubscriptionOptions, filter);
+    } catch (error) {
+      if (error instanceof RequestError) return null;
+      throw error;
+    }
+  }
+
   unsubscribe(filters: readonly string[]): Outcome {
     const outcome = new Outcome();
-    const batch: SubscribeBatch = { open: 0 };
+    const batch = { open: 0 };
     const known = this.#knownFilters();
     for (const filter of filters) {
       const subscription = known.get(filter);
@@ -528,19 +519,18 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   #onSubscribed(reply: Reply, awaiting: Extract<Awaiting, { type: 'subscribe' }>, subscription: Subscription): void {
     const { batch, filter, done } = awaiting;
     batch.open -= 1;
-    // All that follows waits for the SUBACK, which aedes writes when the last filter is done.
-    this.#deliveries.blocked = batch.open > 0;
     if (reply.error !== null) {
+      batch.refused.add(filter);
       if (this.#filters?.get(filter) === subscription) this.#filters.delete(filter);
-      done(null, false);
-      return;
     }
-    done(null, true);
-    if (reply.entries !== null) {
-      const entries =
-        this.topics.mountPoint === '' ? reply.entries : reply.entries.filter(({ path }) => !this.topics.isHidden(filter, path));
-      this.#deliveries.deliverRetained(entries, subscription.options.qos);
-    }
+    this.#withoutAnswer(() => done(null, reply.error === null));
+    // All that follows waits for the SUBACK.
+    this.#deliveries.blocked = batch.open > 0;
+    if (batch.open === 0) this.#acknowledgeSubscribe(batch);
+    if (reply.entries === null) return;
+    const { topics } = this;
+    const entries = topics.mountPoint === '' ? reply.entries : reply.entries.filter(({ path }) => !topics.isHidden(filter, path));
+    this.#deliveries.deliverRetained(entries, subscription.options.qos);
   }
 
   #closeFailed(error: RequestError): void {
@@ -649,6 +639,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   close(error: ConnectionError | null): void {
     if (this.isEnded) return;
     const known = this.#phase !== 'new';
+    if (this.isConnecting) this.#host.onArrived();
     if (known) this.#leaveWill();
     this.#flushing = true;
     this.#send();
@@ -685,21 +676,4 @@ function forAedes(first: number, bytes: Buffer, start: number, body: number, end
   copy[0] = plain;
   if (hasFreeFlag) copy[flagsAt] = (packet[flagsAt] as number) & ~CONNECT_FLAG.RESERVED;
   return copy;
-}
-
-function readLength(bytes: Buffer, at: number, end: number): number {
-  if (at + 2 > end) throw malformed('the topic is missing');
-  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
-}
-
-function isSame(known: Buffer, bytes: Buffer, start: number, end: number): boolean {
-  if (known.length !== end - start) return false;
-  for (let i = 0; i < known.length; i++) if (known[i] !== bytes[start + i]) return false;
-  return true;
-}
-
-/** A payload that may live long must not keep the chunk that it came in. */
-function unpinned(bytes: Buffer, start: number, end: number): Buffer {
-  const payload = bytes.subarray(start, end);
-  return payload.length * PINNING_FACTOR < bytes.buffer.byteLength ? Buffer.from(payload) : payload;
 }

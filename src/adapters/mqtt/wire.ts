@@ -30,6 +30,7 @@ export const FIRST_BYTE = {
   PUBACK: 0x40,
   PUBREC: 0x50,
   PUBREL: 0x62,
+  SUBACK: 0x90,
 } as const;
 
 /** Connect flags (3.1.1 section 3.1.2.3). */
@@ -83,6 +84,8 @@ export interface MqttLimits {
   readonly idleLimitMs: number;
   /** Publications of QoS 1 and 2 that one client may have unacknowledged; further ones wait. */
   readonly outgoingWindow: number;
+  /** Connections that have no accepted CONNECT yet; further ones wait unread. */
+  readonly maxConnecting: number;
   /** QoS 2 packet ids that one client may have unreleased. */
   readonly maxIncomingOnce: number;
   /** Filters of one session. */
@@ -95,6 +98,7 @@ export const MQTT_LIMITS: MqttLimits = Object.freeze({
   connectTimeoutMs: 10_000,
   idleLimitMs: 3_600_000,
   outgoingWindow: 100,
+  maxConnecting: 1_000,
   maxIncomingOnce: 1_000,
   maxSubscriptions: 1_000,
 });

@@ -125,10 +125,13 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
         { topic: '#', qos: 2 },
       ],
     });
-    expect(readSubscribe(subscribe, 0, subscribe.length)).toEqual([
-      { text: 'a/+', qos: 1 },
-      { text: '#', qos: 2 },
-    ]);
+    expect(readSubscribe(subscribe, 0, subscribe.length)).toEqual({
+      packetId: 7,
+      filters: [
+        { text: 'a/+', qos: 1 },
+        { text: '#', qos: 2 },
+      ],
+    });
     const unsubscribe = bodyOf({ cmd: 'unsubscribe', messageId: 7, unsubscriptions: ['a/+', '#'] });
     expect(readUnsubscribe(unsubscribe, 0, unsubscribe.length)).toEqual(['a/+', '#']);
   });

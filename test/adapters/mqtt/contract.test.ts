@@ -45,7 +45,6 @@ adapterContract<MqttContractClient>({
     removeAll: { refused: (client) => client.remove('q/+') },
     create: { refused: null },
     events: true,
-    slowReader: 'ended',
     removals: 'each-record',
   },
 });

@@ -247,6 +247,15 @@ describe('SUBSCRIBE', () => {
     expect((await a.subscribe('a', 0)).granted).toEqual([0]);
   });
 
+  it('has one return code for each filter, also for those that stand twice', async () => {
+    const a = await client('a');
+    const subscriptions = [0, 1, 2, 0].map((qos, i) => ({ topic: ['t', 'u', 't', '$SYS/x'][i], qos }));
+    a.send({ cmd: 'subscribe', messageId: 9, subscriptions });
+    expect(await a.expect('suback')).toMatchObject({ messageId: 9, granted: [0, 1, 2, 0] });
+    await publish(a, 't', 'm');
+    expect(await published(a)).toEqual(['t=m/1']);
+  });
+
   it('of $SYS is granted and stays within the adapter', async () => {
     const a = await client('a');
     expect((await a.subscribe('$SYS/#', 1)).granted).toEqual([1]);
@@ -553,6 +562,22 @@ describe('time', () => {
     wire.bytes(Buffer.of(0x10));
     house.clock.mono += 11_000;
     await wire.closed();
+  });
+});
+
+describe('a crowd without CONNECT', () => {
+  it('waits unread beyond the limit, and is let in as others arrive or go', async () => {
+    await start({ limits: { maxConnecting: 2 } });
+    const crowd = await Promise.all([MqttWire.open(house.port), MqttWire.open(house.port)]);
+    const late = await MqttWire.open(house.port);
+    late.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'late', keepalive: 0 });
+    crowd[0]?.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'early', keepalive: 0 });
+    await crowd[0]?.expect('connack');
+    await late.expect('connack');
+    const last = await MqttWire.open(house.port);
+    await crowd[1]?.drop();
+    last.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'last', keepalive: 0 });
+    await last.expect('connack');
   });
 });
 

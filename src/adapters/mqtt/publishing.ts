@@ -1,0 +1,99 @@
+// Publishing: a client's PUBLISH and its will as requests to the core.
+
+import {
+  type DataOptions,
+  DataRequest,
+  type Format,
+  Payload,
+  type Qos,
+  STORED,
+  type Session,
+  UNSTORED,
+  type Will,
+  checkPath,
+} from '../../core/index.js';
+import { type WillFacts, malformed, readText } from './codec.js';
+import { type Topics, isSystemTopic, topicFault } from './paths.js';
+import { QOS_SHIFT, RETAIN } from './wire.js';
+
+/** Smaller payloads are copied out of a chunk that is this many times larger, so that they do not keep it in memory. */
+const PINNING_FACTOR = 4;
+
+/** By QoS. An empty retained message is news to subscribers also when there was nothing to remove. */
+const RETAINED: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...STORED, qos: qos as Qos, publishMissing: true }));
+const PLAIN: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...UNSTORED, qos: qos as Qos }));
+
+export class Publishing {
+  /** Bytes of the topic of the last PUBLISH, and its path: a client publishes to the same topic again and again. */
+  #topicBytes: Buffer | null = null;
+  #path = '';
+
+  constructor(
+    private readonly session: Session,
+    private readonly topics: Topics,
+    private readonly raw: Format,
+  ) {}
+
+  /** Throws ConnectionError for what breaks the standard, RequestError for what can be no path. */
+  read(first: number, bytes: Buffer, body: number, end: number): DataRequest {
+    const qos = ((first >> QOS_SHIFT) & 3) as Qos;
+    const topicAt = body + 2;
+    if (topicAt > end) throw malformed('the topic is missing');
+    const topicEnd = topicAt + bytes.readUInt16BE(body);
+    const payloadAt = qos === 0 ? topicEnd : topicEnd + 2;
+    if (payloadAt > end) throw malformed('PUBLISH is cut off');
+    const path = this.#pathOf(bytes, topicAt, topicEnd);
+    const packetId = qos === 0 ? 0 : bytes.readUInt16BE(topicEnd);
+    if (qos > 0 && packetId === 0) throw malformed('packet id 0');
+    const retain = (first & RETAIN) !== 0;
+    const removes = retain && payloadAt === end;
+    return new DataRequest(
+      removes ? 'remove' : 'set',
+      this.session,
+      packetId,
+      path,
+      null,
+      removes ? null : Payload.fromBytes(unpinned(bytes, payloadAt, end), this.raw),
+      (retain ? RETAINED : PLAIN)[qos] as DataOptions,
+      qos > 0,
+      qos === 2 ? packetId : 0,
+      null,
+    );
+  }
+
+  /** Throws as `read` does. */
+  will({ topic, payload, qos, retain }: WillFacts): Will {
+    const options = (retain ? RETAINED : PLAIN)[qos] as DataOptions;
+    const remove = retain && payload.length === 0;
+    return { path: this.#checkedPath(topic), payload: Payload.fromBytes(payload, this.raw), options, remove };
+  }
+
+  #pathOf(bytes: Buffer, start: number, end: number): string {
+    const known = this.#topicBytes;
+    if (known !== null && isSame(known, bytes, start, end)) return this.#path;
+    const topic = readText(bytes, start, end);
+    if (topic === null) throw malformed('the topic is not UTF-8 text without control characters');
+    const fault = topicFault(topic);
+    if (fault !== null) throw malformed(`the topic ${fault}`);
+    this.#path = this.#checkedPath(topic);
+    this.#topicBytes = Buffer.from(bytes.subarray(start, end));
+    return this.#path;
+  }
+
+  #checkedPath(topic: string): string {
+    if (isSystemTopic(topic)) throw malformed('topics under $SYS are the broker’s own');
+    return checkPath(this.topics.pathOf(topic));
+  }
+}
+
+function isSame(known: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  if (known.length !== end - start) return false;
+  for (let i = 0; i < known.length; i++) if (known[i] !== bytes[start + i]) return false;
+  return true;
+}
+
+/** A payload that may live long must not keep the chunk that it came in. */
+function unpinned(bytes: Buffer, start: number, end: number): Buffer {
+  const payload = bytes.subarray(start, end);
+  return payload.length * PINNING_FACTOR < bytes.buffer.byteLength ? Buffer.from(payload) : payload;
+}

@@ -1,0 +1,245 @@
+// Seeded fuzzing of everything that reads MQTT bytes: the guard alone, then whole sessions over aedes and the real engine. No
+// case may throw, hang, hold more than its limit or write what is no packet. TRIVIUM_FUZZ_CASES and TRIVIUM_FUZZ_SEED say how
+// many and which.
+
+import mqttPacket from 'mqtt-packet';
+import { afterEach, expect, test } from 'vitest';
+import { Guard } from '../../src/adapters/mqtt/guard.js';
+import { MqttSession } from '../../src/adapters/mqtt/session.js';
+import type { Transport } from '../../src/adapters/mqtt/transport.js';
+import { MqttHouse, encode } from '../support/mqtt-wire.js';
+
+const LONG = process.env.TRIVIUM_TEST_LONG === '1';
+const CASES = Number(process.env.TRIVIUM_FUZZ_CASES ?? (LONG ? 10_000_000 : 100_000));
+const SEED = Number(process.env.TRIVIUM_FUZZ_SEED ?? 1_883);
+const CASES_PER_TURN = 50;
+const MAX_BYTES = 4_096;
+const CASE_MAX_MS = 100;
+const TIMEOUT_MS = LONG ? 6 * 3_600_000 : 120_000;
+
+const prototypeKeys = Reflect.ownKeys(Object.prototype).length;
+
+afterEach(() => {
+  expect(Reflect.ownKeys(Object.prototype)).toHaveLength(prototypeKeys);
+});
+
+type Chance = (below: number) => number;
+
+/** xorshift32: small, and the same everywhere. */
+function chance(seed: number): Chance {
+  let state = seed | 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+const pick = <T>(list: readonly T[], next: Chance): T => list[next(list.length)] as T;
+
+const TOPICS = ['a', 'a/b', '/a', 'ä/𪛔', '$SYS/x', '$x', 'a//b', '__proto__', 'constructor/x', 'x'.repeat(200), 'a/'.repeat(60)];
+const FILTERS = ['#', '+', 'a/#', '+/+', '$SYS/#', '$share/g/a', 'a/+/b', ...TOPICS];
+const IDS = ['a', 'b', 'c', '', '__proto__', 'ä'];
+
+function packet(next: Chance): Buffer {
+  const messageId = 1 + next(6);
+  const qos = next(3);
+  switch (next(11)) {
+    case 0:
+      return connect(next);
+    case 1:
+    case 2:
+    case 3:
+      return encode({
+        cmd: 'publish',
+        topic: pick(TOPICS, next),
+        payload: Buffer.alloc(next(80), 65),
+        qos,
+        retain: next(2) === 0,
+        dup: qos > 0 && next(3) === 0,
+        messageId,
+      });
+    case 4:
+    case 5: {
+      const subscriptions = Array.from({ length: 1 + next(3) }, () => ({ topic: pick(FILTERS, next), qos: next(3) }));
+      return encode({ cmd: 'subscribe', messageId, subscriptions });
+    }
+    case 6:
+      return encode({ cmd: 'unsubscribe', messageId, unsubscriptions: [pick(FILTERS, next)] });
+    case 7:
+      return encode({ cmd: 'pingreq' });
+    case 8:
+      return encode({ cmd: 'disconnect' });
+    default:
+      return encode({ cmd: pick(['puback', 'pubrec', 'pubrel', 'pubcomp'], next), messageId });
+  }
+}
+
+function connect(next: Chance): Buffer {
+  const old = next(4) === 0;
+  const will = next(3) === 0 ? { will: { topic: pick(TOPICS, next), payload: Buffer.from('w'), qos: next(3), retain: next(2) === 0 } } : {};
+  const login = next(3) === 0 ? { username: 'u', password: Buffer.from([next(256)]) } : {};
+  return encode({
+    cmd: 'connect',
+    protocolId: old ? 'MQIsdp' : 'MQTT',
+    protocolVersion: old ? 3 : 4,
+    clean: next(2) === 0,
+    clientId: pick(IDS, next) || 'x',
+    keepalive: next(100),
+    ...will,
+    ...login,
+  });
+}
+
+/** Sometimes as it is, mostly with bytes changed, cut out, doubled or put in. */
+function mutated(bytes: Buffer, next: Chance): Buffer {
+  const kind = next(8);
+  if (kind < 3) return bytes;
+  const at = next(bytes.length);
+  const length = 1 + next(4);
+  const around = (middle: Buffer, rest: number): Buffer => Buffer.concat([bytes.subarray(0, at), middle, bytes.subarray(rest)]);
+  switch (kind) {
+    case 3:
+      return around(Buffer.of(next(256)), at + 1);
+    case 4:
+      return around(Buffer.of((bytes[at] as number) ^ (1 << next(8))), at + 1);
+    case 5:
+      return around(Buffer.alloc(0), at + length);
+    case 6:
+      return around(bytes.subarray(at, at + length), at);
+    default:
+      return around(Buffer.from(Array.from({ length }, () => next(256))), at);
+  }
+}
+
+function stream(next: Chance): Buffer {
+  const packets = [mutated(connect(next), next)];
+  // Most get past the first packet, else little behind it would be tried.
+  if (next(5) > 0) packets[0] = connect(next);
+  for (let count = next(6); count > 0; count--) packets.push(mutated(packet(next), next));
+  if (next(20) === 0) packets.push(Buffer.from(Array.from({ length: next(64) }, () => next(256))));
+  return Buffer.concat(packets);
+}
+
+function pieces(bytes: Buffer, next: Chance): Buffer[] {
+  const list: Buffer[] = [];
+  const longest = pick([1, 3, 20, 10_000], next);
+  for (let at = 0; at < bytes.length; ) {
+    const length = 1 + next(longest);
+    list.push(Buffer.from(bytes.subarray(at, at + length)));
+    at += length;
+  }
+  return list;
+}
+
+/** What the guard says of the bytes in these pieces. */
+function verdict(list: readonly Buffer[]): string {
+  let said = '';
+  const guard = new Guard(
+    {
+      onPacket: (_first, bytes, start, _body, end) => {
+        said += `${bytes.toString('hex', start, end)} `;
+      },
+      onViolation: ({ code, message }) => {
+        said += `${code} ${message}`;
+      },
+    },
+    MAX_BYTES,
+  );
+  for (const piece of list) {
+    guard.push(piece);
+    if (guard.waiting > MAX_BYTES) throw new Error(`${guard.waiting} bytes are held`);
+  }
+  return said;
+}
+
+test(
+  'the guard says the same wherever the bytes are cut, and holds no more than a packet',
+  () => {
+    const next = chance(SEED);
+    for (let i = 0; i < CASES; i++) {
+      const bytes = stream(next);
+      const whole = verdict([bytes]);
+      const cut = verdict(pieces(bytes, next));
+      if (whole !== cut) expect(cut, `case ${i}: ${bytes.toString('hex')}`).toBe(whole);
+    }
+  },
+  TIMEOUT_MS,
+);
+
+class Peer implements Transport {
+  readonly parser = mqttPacket.parser();
+  readonly answers: string[] = [];
+  bufferedBytes = 0;
+  fault: Error | null = null;
+  constructor(readonly session: MqttSession) {
+    this.parser.on('packet', ({ cmd }) => this.answers.push(cmd));
+    this.parser.on('error', (error) => {
+      this.fault = error;
+    });
+  }
+  write(bytes: Uint8Array): void {
+    this.parser.parse(Buffer.from(bytes));
+  }
+  pause(): void {}
+  resume(): void {}
+  end(): void {}
+  destroy(): void {}
+}
+
+test(
+  'sessions survive anything, and serve the next client',
+  async () => {
+    const house = await MqttHouse.start();
+    const next = chance(SEED + 1);
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    const seen = new Set<string>();
+    let peers: Peer[] = [];
+    const open = (): Peer => {
+      const session = new MqttSession(house.adapter);
+      const peer = new Peer(session);
+      session.attach(peer);
+      return peer;
+    };
+    const finish = async (): Promise<void> => {
+      for (let i = 0; i < 12; i++) await turn();
+      for (const peer of peers) {
+        peer.session.onTransportClosed();
+        expect(peer.fault).toBeNull();
+        for (const cmd of peer.answers) seen.add(cmd);
+      }
+      peers = [];
+    };
+    for (let i = 0; i < CASES; i++) {
+      const bytes = stream(next);
+      const list = pieces(bytes, next);
+      // A busy machine makes one attempt slow, a bad case makes all of them slow.
+      const isSlow = (): boolean => {
+        const peer = open();
+        peers.push(peer);
+        const begun = performance.now();
+        for (const piece of list) peer.session.onData(Buffer.from(piece));
+        return performance.now() - begun > CASE_MAX_MS;
+      };
+      if (isSlow() && isSlow() && isSlow()) throw new Error(`case ${i} takes too long: ${bytes.toString('hex')}`);
+      if (peers.length >= CASES_PER_TURN) await finish();
+    }
+    await finish();
+    const errors = house.lines.filter(({ level }) => level === 'error');
+    expect(errors).toEqual([]);
+    // The cases went as deep as they were meant to.
+    expect([...seen].sort()).toEqual(['connack', 'pingresp', 'puback', 'pubcomp', 'publish', 'pubrec', 'pubrel', 'suback', 'unsuback']);
+
+    const last = open();
+    last.session.onData(encode({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'last', keepalive: 0 }));
+    while (last.answers.length === 0) await turn();
+    last.session.onData(encode({ cmd: 'publish', topic: 'end', payload: 'x', qos: 1, messageId: 1, retain: true, dup: false }));
+    while (last.answers.length === 1) await turn();
+    expect(last.answers).toEqual(['connack', 'puback']);
+    last.session.onTransportClosed();
+    expect(house.counters.gauges.get('sessions')?.read()).toBe(0);
+    await house.stop();
+  },
+  TIMEOUT_MS,
+);
