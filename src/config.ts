@@ -82,6 +82,7 @@ export const schema = z.strictObject({
       .min(1)
       .default('./data')
       .meta(about('text', 'directory of the store', 'a directory name')),
+    acceptDamage: flag(false, 'start although stored changes are missing; what is missing stays lost'),
   }),
   happn: z.strictObject({
     port: port(55_000, 'port for happn websockets and HTTP (and MQTT and Haven over websocket)'),

@@ -75,7 +75,7 @@ function registerCore(container: DependencyContainer): void {
     useFactory: once((parts) => {
       const { data, durability } = parts.resolve(TOKEN.config);
       const notice = (text: string): void => parts.resolve(TOKEN.log).warn({}, text);
-      return new LevelStore({ location: join(data.dir, STORE_FOLDER), durability, notice });
+      return new LevelStore({ location: join(data.dir, STORE_FOLDER), durability, acceptDamage: data.acceptDamage, notice });
     }),
   });
   container.register(TOKEN.engine, {

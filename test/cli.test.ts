@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { Level } from 'level';
 import { connectAsync } from 'mqtt';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -277,6 +278,24 @@ describe('what cannot run exits with 1 and one line', () => {
     mkdirSync(join(dataDir, 'store'));
     writeFileSync(join(dataDir, 'store', 'holiday.jpg'), '');
     expect(await refusal(1, ['--data-dir', dataDir])).toMatch(/^data\.dir: .*holiday\.jpg/);
+  });
+
+  it('a store that lost changes, unless the loss is accepted', async () => {
+    const first = await start();
+    const client = await connectAsync(`mqtt://127.0.0.1:${first.ports.mqtt}`);
+    for (let i = 0; i < 5; i++) await client.publishAsync('kept', String(i), { qos: 1, retain: true });
+    await client.endAsync();
+    await first.kill();
+    const database = new Level(join(first.dataDir, 'store'));
+    const [check] = await database.keys({ gt: 'c', lt: 'd', limit: 1 }).all();
+    await database.del(check as string);
+    await database.close();
+    const flags = ['--data-dir', first.dataDir];
+    expect(await refusal(1, flags)).toMatch(/has lost changes.*--data-accept-damage$/);
+    const second = await start({ dataDir: first.dataDir, flags: ['--data-accept-damage'] });
+    expect(second.stderr).toContain('has lost changes');
+    await second.stop();
+    await start({ dataDir: first.dataDir });
   });
 
   it('a damaged node file', async () => {

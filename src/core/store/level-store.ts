@@ -23,7 +23,7 @@ import {
   type StoreState,
   type WriteBatch,
 } from './store.js';
-import { directoryBytes, droppedAtRecovery, inspectDirectory, RESTORE_HINT } from './store-directory.js';
+import { ACCEPT_HINT, directoryBytes, droppedAtRecovery, inspectDirectory, RESTORE_HINT } from './store-directory.js';
 
 /** The layout that this program writes. A store of a higher number is refused. */
 export const STORE_FORMAT = 1;
@@ -103,7 +103,7 @@ export class LevelStore implements Store {
       const text =
         `the store at ${location} has lost changes: of its batches up to ${verifier.last.batch}, ` +
         `${verifier.holes.slice(0, 5).join(', ')}${verifier.holes.length > 5 ? ', …' : ''} are missing or do not fit`;
-      if (this.#options.acceptDamage !== true) throw new StoreDamage(`${text}; ${RESTORE_HINT}`);
+      if (this.#options.acceptDamage !== true) throw new StoreDamage(`${text}; ${RESTORE_HINT}; ${ACCEPT_HINT}`);
       this.#options.notice?.(text);
     } else if (dropped.length > 0) {
       this.#options.notice?.(

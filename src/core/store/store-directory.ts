@@ -11,6 +11,8 @@ const EMPTY_DATABASE = /^(LOCK|LOG|LOG\.old|MANIFEST-000001|\d{6,}\.dbtmp)$/;
 const CURRENT = /^(MANIFEST-\d{6,})\n$/;
 
 export const RESTORE_HINT = 'restore the directory from a backup, or move it away to start with an empty store';
+/** For damage that leaves a store that can be used. */
+export const ACCEPT_HINT = 'or go on without what is missing by starting once with --data-accept-damage';
 
 /**
  * 'new' when a database may be made at `location`, 'existing' when one can be opened. Throws StoreDamage when what is
