@@ -39,6 +39,10 @@ export class DurableSession {
   lastPacketId = 0;
   /** Exactly-once numbers that were received and not released. */
   readonly received = new Set<number>();
+  /** It is no more: what its last connection still had in flight finds nothing. */
+  dropped = false;
+  /** Messages are being refused since the queue was full; until there is room again. */
+  refusing = false;
 
   constructor(
     /** Short number in store keys. */

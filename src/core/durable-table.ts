@@ -6,8 +6,9 @@
 
 import type { Formats } from './adapter.js';
 import { DurableSession, type QueuedMessage } from './durable-session.js';
+import { RequestError } from './errors.js';
 import { type DataOptions, Publication, type Qos, STORED, UNSTORED, type Will } from './message.js';
-import { parsePattern } from './pattern.js';
+import { type Pattern, parsePattern } from './pattern.js';
 import { Payload } from './payload.js';
 import type { Router } from './router.js';
 import type { Session } from './session.js';
@@ -21,12 +22,7 @@ const SEALED_NOTHING = sealed(EMPTY);
 const PACKET_IDS = 65_535;
 
 export class DurableTable {
-  readonly sessions = new Map<string, DurableSession>();
-  /** Kept wills by the session id of their connection, in the form they have on disk. */
-  readonly wills = new Map<string, Uint8Array>();
-  /** How many queue rows refer to each message. */
-  #references = new Map<number, number>();
-  #byNumber = new Map<number, DurableSession>();
+  #tables = new Tables();
 
   constructor(
     private readonly store: Store,
@@ -34,18 +30,33 @@ export class DurableTable {
     private readonly router: Router,
   ) {}
 
-  /** Replaces everything in memory by what the store holds; subscriptions enter the router. */
+  /** By key. */
+  get sessions(): ReadonlyMap<string, DurableSession> {
+    return this.#tables.sessions;
+  }
+
+  /** Kept wills by the session id of their connection, in the form they have on disk. */
+  get wills(): ReadonlyMap<string, Uint8Array> {
+    return this.#tables.wills;
+  }
+
+  /**
+   * Replaces everything in memory by what the store holds, at one moment: until then all is as it was. Subscriptions enter
+   * the router.
+   */
   async load(): Promise<void> {
+    const tables = new Tables();
+    await this.#eachRow(SECTION.durableSession, (key, value) => loadSessionRow(tables, key, value));
+    await this.#eachRow(SECTION.queue, (key, value) => loadQueueRow(tables, key, value));
+    await this.#eachRow(SECTION.will, (key, value) => tables.wills.set(key, value));
     for (const durable of this.sessions.values()) {
+      durable.dropped = true;
       for (const subscription of durable.subscriptions.values()) this.#endSubscription(subscription);
     }
-    this.sessions.clear();
-    this.#byNumber.clear();
-    this.#references.clear();
-    this.wills.clear();
-    await this.#eachRow(SECTION.durableSession, (key, value) => this.#loadSessionRow(key, value));
-    await this.#loadQueues();
-    await this.#eachRow(SECTION.will, (key, value) => this.wills.set(key, value));
+    this.#tables = tables;
+    for (const durable of this.sessions.values()) {
+      for (const subscription of durable.subscriptions.values()) this.router.subscribe(subscription);
+    }
   }
 
   get queuedMessages(): number {
@@ -56,42 +67,58 @@ export class DurableTable {
 
   create(number: number, key: string, batch: WriteBatch): DurableSession {
     const durable = new DurableSession(number, key);
-    this.#add(durable);
+    this.#tables.add(durable);
     batch.put(SECTION.durableSession, digits(number), sealed(Buffer.from(key)));
     return durable;
   }
 
   /** Ends the session for good: its subscriptions, its queue, its row. */
   drop(durable: DurableSession, batch: WriteBatch): void {
-    for (const subscription of [...durable.subscriptions.values()]) this.unsubscribe(durable, subscription, batch);
+    for (const subscription of [...durable.subscriptions.values()]) {
+      this.unsubscribe(durable, subscription, batch);
+      subscription.closed = true;
+    }
     for (const message of [...durable.queue.values()]) this.dequeue(durable, message.number, batch);
     for (const onceId of durable.received) this.forgetOnce(durable, onceId, batch);
     batch.delete(SECTION.durableSession, digits(durable.number));
-    this.sessions.delete(durable.key);
-    this.#byNumber.delete(durable.number);
+    this.#tables.drop(durable);
   }
 
-  /** A subscription with the same filter is replaced. */
-  subscribe(durable: DurableSession, subscription: Subscription, batch: WriteBatch): void {
+  /**
+   * A subscription with the same filter is replaced. Returns that one: nothing new reaches it, and it is to be closed when
+   * what it still has to hear is said; null if there was none.
+   */
+  subscribe(durable: DurableSession, subscription: Subscription, batch: WriteBatch): Subscription | null {
+    if (durable.dropped) throw new RequestError('INVALID_REQUEST', 'the durable session has ended');
     const { text } = subscription.pattern;
-    const replaced = durable.subscriptions.get(text);
-    if (replaced !== undefined) this.#endSubscription(replaced);
+    const replaced = durable.subscriptions.get(text) ?? null;
+    if (replaced === subscription) return null;
+    if (replaced !== null) this.router.unsubscribe(replaced);
     durable.subscriptions.set(text, subscription);
     this.router.subscribe(subscription);
     const { qos, noLocal } = subscription.options;
     batch.put(SECTION.durableSession, `${digits(durable.number)}/${text}`, sealed(Uint8Array.of(qos, noLocal ? 1 : 0)));
+    return replaced;
   }
 
-  unsubscribe(durable: DurableSession, subscription: Subscription, batch: WriteBatch): void {
-    durable.subscriptions.delete(subscription.pattern.text);
-    this.#endSubscription(subscription);
-    batch.delete(SECTION.durableSession, `${digits(durable.number)}/${subscription.pattern.text}`);
+  /** Nothing new reaches it; it is to be closed when what it still has to hear is said. False if it had ended before. */
+  unsubscribe(durable: DurableSession, subscription: Subscription, batch: WriteBatch): boolean {
+    const { text } = subscription.pattern;
+    if (durable.subscriptions.get(text) !== subscription) return false;
+    durable.subscriptions.delete(text);
+    this.router.unsubscribe(subscription);
+    batch.delete(SECTION.durableSession, `${digits(durable.number)}/${text}`);
+    return true;
   }
 
   /** The session is carried by this connection (null: by none) from now on. */
   attach(durable: DurableSession, session: Session | null): void {
     durable.session = session;
-    for (const subscription of durable.subscriptions.values()) subscription.session = session;
+    for (const subscription of durable.subscriptions.values()) {
+      subscription.session = session;
+      // Initial values that are still read are for a connection that is gone; what waited behind them is in the queue.
+      subscription.held = null;
+    }
     if (session === null) for (const message of durable.queue.values()) message.publication = null;
   }
 
@@ -108,8 +135,7 @@ export class DurableTable {
       sent: false,
       publication: durable.session === null ? null : publication,
     };
-    this.#addMessage(durable, message);
-    if (this.#references.get(message.number) === 1) {
+    if (this.#tables.queue(durable, message) === 1) {
       batch.put(SECTION.message, digits(message.number), encodeMessage(publication));
     }
     batch.put(SECTION.queue, queueKey(durable, message.number), encodeQueued(message));
@@ -126,17 +152,8 @@ export class DurableTable {
   dequeue(durable: DurableSession, number: number, batch: WriteBatch): boolean {
     const message = durable.queue.get(number);
     if (message === undefined) return false;
-    durable.queue.delete(number);
-    durable.packetIds.delete(message.packetId);
-    durable.queueBytes -= message.size;
     batch.delete(SECTION.queue, queueKey(durable, number));
-    const references = (this.#references.get(number) as number) - 1;
-    if (references > 0) {
-      this.#references.set(number, references);
-    } else {
-      this.#references.delete(number);
-      batch.delete(SECTION.message, digits(number));
-    }
+    if (this.#tables.unqueue(durable, message) === 0) batch.delete(SECTION.message, digits(number));
     return true;
   }
 
@@ -151,31 +168,19 @@ export class DurableTable {
   }
 
   keepWill(key: string, will: Uint8Array, batch: WriteBatch): void {
-    this.wills.set(key, unsealed(SECTION.will, key, will));
+    this.#tables.wills.set(key, unsealed(SECTION.will, key, will));
     batch.put(SECTION.will, key, will);
   }
 
   dropWill(key: string, batch: WriteBatch): void {
-    if (this.wills.delete(key)) batch.delete(SECTION.will, key);
+    if (this.#tables.wills.delete(key)) batch.delete(SECTION.will, key);
   }
 
-  /** The body of a queued message; null if nobody waits for it any more. */
+  /** The body of a queued message; null if nobody waits for it any more. Throws StoreDamage. */
   message(number: number): Publication | null {
     const key = digits(number);
     const row = this.store.read(SECTION.message, key);
     return row === undefined ? null : decodeMessage(number, unsealed(SECTION.message, key, row), this.formats);
-  }
-
-  #add(durable: DurableSession): void {
-    this.sessions.set(durable.key, durable);
-    this.#byNumber.set(durable.number, durable);
-  }
-
-  #addMessage(durable: DurableSession, message: QueuedMessage): void {
-    durable.queue.set(message.number, message);
-    durable.packetIds.add(message.packetId);
-    durable.queueBytes += message.size;
-    this.#references.set(message.number, (this.#references.get(message.number) ?? 0) + 1);
   }
 
   #endSubscription(subscription: Subscription): void {
@@ -185,40 +190,94 @@ export class DurableTable {
 
   async #eachRow(section: Section, visit: (key: string, value: Buffer) => void): Promise<void> {
     const scan = this.store.scan({ section }, SCAN_ROWS);
-    for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
-      for (const { key, value } of rows) visit(key, unsealed(section, key, value));
+    try {
+      for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
+        for (const { key, value } of rows) visit(key, unsealed(section, key, value));
+      }
+    } finally {
+      await scan.close();
     }
-    await scan.close();
+  }
+}
+
+/** What is known of durable sessions, in maps that agree with each other. */
+class Tables {
+  readonly sessions = new Map<string, DurableSession>();
+  readonly byNumber = new Map<number, DurableSession>();
+  readonly wills = new Map<string, Uint8Array>();
+  /** How many queue rows refer to each message. */
+  readonly references = new Map<number, number>();
+
+  add(durable: DurableSession): void {
+    this.sessions.set(durable.key, durable);
+    this.byNumber.set(durable.number, durable);
   }
 
-  #loadSessionRow(key: string, value: Buffer): void {
-    const number = Number.parseInt(key.slice(0, DIGITS), 16);
-    if (key.length === DIGITS) {
-      this.#add(new DurableSession(number, value.toString()));
-      return;
-    }
-    const durable = this.#byNumber.get(number);
-    if (durable === undefined) throw new StoreDamage(`a durable session's row ${JSON.stringify(key)} has no session`);
-    const rest = key.slice(DIGITS + 1);
-    if (key[DIGITS] === '!') {
-      durable.received.add(Number(rest));
-      return;
-    }
-    const options = durableSubscriptionOptions(value[0] as Qos, value[1] === 1);
-    const subscription = new Subscription(null, durable, parsePattern(rest, 'mqtt'), options, null);
-    durable.subscriptions.set(rest, subscription);
-    this.router.subscribe(subscription);
+  drop(durable: DurableSession): void {
+    durable.dropped = true;
+    this.sessions.delete(durable.key);
+    this.byNumber.delete(durable.number);
   }
 
-  async #loadQueues(): Promise<void> {
-    await this.#eachRow(SECTION.queue, (key, value) => {
-      const durable = this.#byNumber.get(Number.parseInt(key.slice(0, DIGITS), 16));
-      if (durable === undefined) throw new StoreDamage(`the queued message ${JSON.stringify(key)} has no session`);
-      this.#addMessage(durable, decodeQueued(Number.parseInt(key.slice(DIGITS + 1), 16), value));
-    });
-    for (const durable of this.sessions.values()) {
-      for (const { packetId } of durable.queue.values()) durable.lastPacketId = packetId;
-    }
+  /** Returns how many queues the message is in now. */
+  queue(durable: DurableSession, message: QueuedMessage): number {
+    durable.queue.set(message.number, message);
+    durable.packetIds.add(message.packetId);
+    durable.queueBytes += message.size;
+    const references = (this.references.get(message.number) ?? 0) + 1;
+    this.references.set(message.number, references);
+    return references;
+  }
+
+  /** Returns how many queues the message is still in. */
+  unqueue(durable: DurableSession, message: QueuedMessage): number {
+    durable.queue.delete(message.number);
+    durable.packetIds.delete(message.packetId);
+    durable.queueBytes -= message.size;
+    durable.refusing = false;
+    const references = (this.references.get(message.number) as number) - 1;
+    if (references > 0) this.references.set(message.number, references);
+    else this.references.delete(message.number);
+    return references;
+  }
+}
+
+function loadSessionRow(tables: Tables, key: string, value: Buffer): void {
+  const number = numberIn(SECTION.durableSession, key, 0);
+  if (key.length === DIGITS) {
+    tables.add(new DurableSession(number, value.toString()));
+    return;
+  }
+  const durable = tables.byNumber.get(number);
+  if (durable === undefined) throw new StoreDamage(`a durable session's row ${JSON.stringify(key)} has no session`);
+  const rest = key.slice(DIGITS + 1);
+  if (key[DIGITS] === '!') {
+    durable.received.add(Number(rest));
+    return;
+  }
+  const options = durableSubscriptionOptions(value[0] as Qos, value[1] === 1);
+  durable.subscriptions.set(rest, new Subscription(null, durable, filterIn(key, rest), options, null));
+}
+
+function loadQueueRow(tables: Tables, key: string, value: Buffer): void {
+  const durable = tables.byNumber.get(numberIn(SECTION.queue, key, 0));
+  if (durable === undefined) throw new StoreDamage(`the queued message ${JSON.stringify(key)} has no session`);
+  const message = decodeQueued(numberIn(SECTION.queue, key, DIGITS + 1), value);
+  tables.queue(durable, message);
+  durable.lastPacketId = message.packetId;
+}
+
+function numberIn(section: Section, key: string, at: number): number {
+  const number = Number.parseInt(key.slice(at, at + DIGITS), 16);
+  if (Number.isNaN(number)) throw new StoreDamage(`the key ${JSON.stringify(key)} in section ${section} has no number`);
+  return number;
+}
+
+function filterIn(key: string, text: string): Pattern {
+  try {
+    return parsePattern(text, 'mqtt');
+  } catch (error) {
+    throw new StoreDamage(`the key ${JSON.stringify(key)} of a subscription holds no filter`, { cause: error });
   }
 }
 
@@ -272,7 +331,15 @@ function decodeQueued(number: number, bytes: Buffer): QueuedMessage {
 /** Head of a stored message: action u8, qos u8, format u8, store u8, time f64, author length u16, path length u32. */
 const MESSAGE_HEAD_BYTES = 18;
 
-function encodeParts(action: number, qos: Qos, stored: boolean, time: number, author: string, path: string, payload: Payload | null): Buffer {
+function encodeParts(
+  action: number,
+  qos: Qos,
+  stored: boolean,
+  time: number,
+  author: string,
+  path: string,
+  payload: Payload | null,
+): Buffer {
   const body = payload === null ? EMPTY : payload.ownBytes();
   const authorBytes = Buffer.byteLength(author);
   const pathBytes = Buffer.byteLength(path);

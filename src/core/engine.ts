@@ -4,25 +4,31 @@
 import type { Access } from './access.js';
 import type { AdapterContext, Clock, Formats, GatewayLoad, HttpRoutes, Log, NodeInfo } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
-import type { QueueLimits } from './durable-session.js';
+import type { DurableSession, QueueLimits } from './durable-session.js';
 import { DurableTable } from './durable-table.js';
 import { ConnectionError, RequestError } from './errors.js';
 import { InboundQueue, type InboundLimits } from './inbound-queue.js';
 import { LoadMeter } from './load-meter.js';
-import { type DataRequest, DurableRequest, type Outbound, type Publication, Reply, type Request, type SubscribeRequest } from './message.js';
-import { actionOf, execute, pathOf, publish, type RemovalSlice, type Run, type State, stores } from './operations.js';
+import { type DataRequest, DurableRequest, type Outbound, type Publication, Reply, type Request, SubscribeRequest } from './message.js';
+import { actionOf, execute, pathOf, publish, type RemovalSlice, type Run, type State, stores, undoSubscribe } from './operations.js';
+import type { OutboundQueue } from './outbound-queue.js';
 import { Pending } from './pending.js';
 import { Records } from './records.js';
 import { Ring } from './ring.js';
 import { Router } from './router.js';
-import { answerByPattern, removalByPattern, removeByPattern, type ScanHost, type ScanLimits } from './scans.js';
+import { answerByPattern, Lanes, removalByPattern, removeByPattern, type ScanHost, type ScanLimits } from './scans.js';
 import { Session } from './session.js';
 import { Sessions } from './sessions.js';
 import { type Durability, type Store, StoreDamage, StoreFailure, type StoreState } from './store/store.js';
 import { type Job, Turn } from './turn.js';
 
-/** Requests that one turn takes at most. */
+/** A turn takes no more once it has taken so many requests, or so many bytes of them, */
 export const TURN_REQUESTS = 256;
+const TURN_BYTES = 4 * 1024 * 1024;
+/** or what it took makes so many copies for receivers, */
+const TURN_COPIES = 65_536;
+/** and nothing that stores once its batch holds so many changes (messages queued for durable sessions, that is). */
+const TURN_CHANGES = 16_384;
 const REOPEN_FIRST_MS = 250;
 const REOPEN_MAX_MS = 30_000;
 
@@ -75,10 +81,18 @@ export class Engine {
   #scheduled = false;
   #phase: 'new' | 'running' | 'recovering' | 'stopped' = 'new';
   #now = 0;
+  /** Requests and their bytes that the pump has taken this time. */
+  #taken = 0;
+  #takenBytes = 0;
   #idle: (() => void) | null = null;
+  #stopping: Promise<void> | null = null;
+  #recovering: Promise<void> | null = null;
+  /** Ends the pause before the next attempt to reopen the store. */
+  #retry: (() => void) | null = null;
   readonly #executed: Counter;
   readonly #turns: Counter;
   readonly #storeFailures: Counter;
+  readonly #queueDropped: Counter;
   readonly #queueDamaged: Counter;
 
   constructor(parts: EngineParts) {
@@ -87,12 +101,13 @@ export class Engine {
     const router = new Router();
     this.#records = new Records(store, formats, limits.cacheBytes);
     this.#durables = new DurableTable(store, formats, router);
-    this.#inbound = new InboundQueue(limits.inbound);
-    this.#sessions = new Sessions(clock, log, counters);
+    this.#sessions = new Sessions(clock, log, counters, (session, error) => this.#closeSession(session, error));
+    this.#inbound = new InboundQueue(limits.inbound, this.#sessions);
     this.#executed = counters.counter('requests_total', 'Requests executed');
     this.#turns = counters.counter('batches_total', 'Batches written to the store');
     this.#queueDamaged = counters.counter('queue_damaged_total', 'Queued messages that were damaged on disk and not delivered');
     this.#storeFailures = counters.counter('store_failures_total', 'Batches that the store refused');
+    this.#queueDropped = counters.counter('queue_dropped_total', 'Messages that a full queue of a durable session refused');
     this.#state = {
       store,
       records: this.#records,
@@ -101,9 +116,10 @@ export class Engine {
       formats,
       access,
       queueLimits: limits.queue,
-      queueDropped: counters.counter('queue_dropped_total', 'Messages that a full queue of a durable session refused'),
+      onQueueFull: (durable) => this.#onQueueFull(durable),
       revision: 0,
       applied: 0,
+      copies: 0,
     };
     this.#load = new LoadMeter(clock, this.#executed);
     this.#scanHost = this.#makeScanHost(counters);
@@ -127,12 +143,19 @@ export class Engine {
     }
   }
 
-  /** Settles what was taken, then closes the store. */
-  async stop(): Promise<void> {
-    if (this.#phase === 'running' && this.#busy) await new Promise<void>((resolve) => (this.#idle = resolve));
+  /** Settles what was taken, then closes the store. What needs a store that cannot be reopened is not waited for. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#busy) await new Promise<void>((resolve) => (this.#idle = resolve));
     this.#phase = 'stopped';
     this.#sessions.stop();
     this.#load.stop();
+    this.#retry?.();
+    await this.#recovering;
     await this.#parts.store.close();
   }
 
@@ -185,7 +208,19 @@ export class Engine {
   }
 
   get #busy(): boolean {
-    return this.#inbound.unsettled > 0 || this.#waiting.length > 0 || this.#committing !== null;
+    switch (this.#phase) {
+      case 'running':
+        return this.#inbound.unsettled > 0 || this.#waiting.length > 0 || this.#committing !== null;
+      case 'recovering':
+        return this.#inbound.length > 0 || this.#pending.reading.size > 0;
+      default:
+        return false;
+    }
+  }
+
+  /** Whether a batch can be begun. */
+  get #writable(): boolean {
+    return this.#committing === null && this.#phase === 'running';
   }
 
   #schedule(): void {
@@ -196,39 +231,52 @@ export class Engine {
 
   readonly #pump = (): void => {
     this.#scheduled = false;
+    if (this.#phase === 'stopped') return;
     this.#now = this.#parts.clock.now();
-    const turn = this.#committing === null ? new Turn(this.#parts.store) : null;
-    let taken = turn === null ? 0 : this.#takeWaiting(turn);
-    for (; taken < TURN_REQUESTS; taken++) {
+    this.#taken = 0;
+    this.#takenBytes = 0;
+    this.#state.copies = 0;
+    const turn = this.#writable ? new Turn(this.#parts.store) : null;
+    if (turn !== null) this.#takeWaiting(turn);
+    while (this.#hasRoom) {
       const request = this.#inbound.shift();
       if (request === undefined) break;
+      this.#noteTaken(request);
       this.#take(request, turn);
     }
     this.#records.executing = null;
+    this.#turnRun = this.#immediate;
     if (turn !== null) this.#finish(turn);
-    this.#inbound.resumePaused();
-    this.#sessions.flush();
-    const more = this.#inbound.length > 0 || (this.#waiting.length > 0 && this.#committing === null);
-    if (more) this.#schedule();
-    else if (this.#idle !== null && !this.#busy) this.#idle();
+    this.#conclude();
   };
 
-  /** What waited for the last commit goes first; returns how many were taken. */
-  #takeWaiting(turn: Turn): number {
-    let taken = 0;
-    while (taken < TURN_REQUESTS && !turn.closed) {
+  /** Whether the pump may take one more before it lets others have the event loop. */
+  get #hasRoom(): boolean {
+    return this.#taken < TURN_REQUESTS && this.#takenBytes < TURN_BYTES && this.#state.copies < TURN_COPIES;
+  }
+
+  #noteTaken(request: Request | RemovalSlice): void {
+    this.#taken += 1;
+    this.#takenBytes += request.size;
+  }
+
+  /** What all work ends with: readers go on, sockets get their bytes, and more work is planned if there is any. */
+  #conclude(): void {
+    this.#inbound.resumePaused();
+    this.#sessions.flush();
+    if (this.#inbound.length > 0 || (this.#waiting.length > 0 && this.#writable)) this.#schedule();
+    else if (this.#idle !== null && !this.#busy) this.#idle();
+  }
+
+  /** What waited for the last commit goes first. */
+  #takeWaiting(turn: Turn): void {
+    while (this.#hasRoom && !turn.closed) {
       const request = this.#waiting.shift();
-      if (request === undefined) return taken;
-      if (request.op !== 'removeSlice' && request.session.backlog !== null) {
-        this.#pending.remove(request);
-        request.session.backlog.push(request);
-        continue;
-      }
+      if (request === undefined) return;
+      this.#noteTaken(request);
       this.#executeIn(turn, request);
-      taken += 1;
     }
     if (this.#waiting.length > 0) turn.closed = true;
-    return taken;
   }
 
   /** Decides whether a request is executed now, in this turn, or behind the commit. */
@@ -244,11 +292,11 @@ export class Engine {
       this.#executeNow(request);
       return;
     }
-    if (changes && this.#phase !== 'running') {
+    if (changes && this.#phase !== 'running' && !isGoodbye(request)) {
       this.#settleFailed(request, new RequestError('STORE_FAILED', 'the store is being reopened after a failure'));
       return;
     }
-    this.#pending.add(request, changes);
+    this.#pending.add(request);
     if (turn === null || turn.closed) this.#waiting.push(request);
     else this.#executeIn(turn, request);
   }
@@ -264,6 +312,8 @@ export class Engine {
     request.time ||= this.#now;
     turn.requests.push(request);
     this.#execute(request, this.#turnRun);
+    if (request.op === 'durable' && request.firedPath !== null) this.#pending.addPath(request.firedPath);
+    if (turn.changes >= TURN_CHANGES) turn.closed = true;
   }
 
   /** The boundary: a request that fails is answered and harms nothing else. */
@@ -324,21 +374,50 @@ export class Engine {
       },
       scan: (request) => {
         this.#pending.reading.add(request);
-        if (request.session.ordered) request.session.backlog = new Ring();
+        if (request.session.ordered) this.#holdBack(request);
         begin(() => void answerByPattern(request, this.#scanHost));
       },
       removeByPattern: (request) => {
         this.#pending.reading.add(request);
-        request.session.backlog = new Ring();
+        this.#holdBack(request);
         begin(() => void removeByPattern(request, this.#scanHost));
       },
+      end: (session, error) => this.#sessions.end(session, error),
     };
+  }
+
+  /** What its session asks from now on, and asked but had to wait for the disk, waits until the request is answered. */
+  #holdBack(request: DataRequest | SubscribeRequest): void {
+    const { session } = request;
+    const backlog = new Ring<Request>();
+    session.behind = request;
+    session.backlog = backlog;
+    if (session.uncommitted === 0) return;
+    for (let left = this.#waiting.length; left > 0; left--) {
+      const next = this.#waiting.shift() as Request | RemovalSlice;
+      if (next.session !== session || next.op === 'removeSlice') {
+        this.#waiting.push(next);
+        continue;
+      }
+      this.#pending.remove(next);
+      backlog.push(next);
+    }
+  }
+
+  #letGo(request: Request): void {
+    const { session } = request;
+    const { backlog } = session;
+    if (session.behind !== request || backlog === null) return;
+    session.behind = null;
+    session.backlog = null;
+    this.#now = this.#parts.clock.now();
+    for (let next = backlog.shift(); next !== undefined; next = backlog.shift()) this.#take(next, null);
   }
 
   /** Writes the turn's batch, or settles at once when nothing changed. */
   #finish(turn: Turn): void {
     if (turn.requests.length === 0) return;
-    if (!turn.changed) {
+    if (turn.changes === 0) {
       this.#settle(turn);
       return;
     }
@@ -364,10 +443,7 @@ export class Engine {
     } else {
       this.#settle(turn);
     }
-    this.#inbound.resumePaused();
-    this.#sessions.flush();
-    if (this.#waiting.length > 0 || this.#inbound.length > 0) this.#schedule();
-    else if (this.#idle !== null && !this.#busy) this.#idle();
+    this.#conclude();
   }
 
   #settle(turn: Turn): void {
@@ -404,13 +480,28 @@ export class Engine {
       if (audience !== 'all' && audience !== options.removals) continue;
       if (options.noLocal && publication.origin === session.id) continue;
       if (subscription.held !== null) {
-        if (!subscription.held.push(publication)) {
-          session.close(new ConnectionError('SLOW_CONSUMER', 'too much happened while initial values were read'));
-        }
+        this.#hold(publication, subscription.held, session);
         continue;
       }
-      this.#sessions.push(session, publication, subscription, options.qos < qos ? options.qos : qos);
+      this.#sessions.push(session, publication, subscription, Math.min(options.qos, qos));
     }
+  }
+
+  #hold(publication: Publication, held: OutboundQueue, session: Session): void {
+    held.push(publication, null);
+    if (!held.overflown) return;
+    this.#sessions.end(session, new ConnectionError('SLOW_CONSUMER', 'too much happened while initial values were read'));
+  }
+
+  #onQueueFull(durable: DurableSession): void {
+    this.#queueDropped.add();
+    if (durable.refusing) return;
+    durable.refusing = true;
+    const { queue, queueBytes } = durable;
+    this.#parts.log.warn(
+      { durable: durable.key, messages: queue.size, bytes: queueBytes },
+      'the queue of a durable session is full: messages for it are dropped until it has room',
+    );
   }
 
   #makeScanHost(counters: Counters): ScanHost {
@@ -418,8 +509,13 @@ export class Engine {
       state: this.#state,
       limits: this.#parts.limits.scan,
       scanned: counters.counter('rows_scanned_total', 'Rows read to answer wildcard requests'),
+      lanes: new Lanes(),
       submitSlice: (slice) => {
-        this.#pending.add(slice, true);
+        if (this.#phase !== 'running') {
+          slice.done(0, new RequestError('STORE_FAILED', 'the store is being reopened after a failure'));
+          return;
+        }
+        this.#pending.add(slice);
         this.#waiting.push(slice);
         this.#schedule();
       },
@@ -427,51 +523,42 @@ export class Engine {
       fail: (request, error) => {
         const reply = new Reply(request);
         reply.error = this.#asRequestError(error, request);
-        if (request.op === 'subscribe') this.#undoSubscribe(request);
+        if (request.op === 'subscribe') this.#endFailed(request);
         this.#finishReading(request, reply);
       },
       announce: (request, pattern, removed) => {
-        publish(this.#immediate, removalByPattern(request, pattern, removed), request.sequence, 0);
+        const match = this.#state.router.match(pattern.text);
+        if (match.all.length > 0) publish(this.#immediate, removalByPattern(request, pattern, removed), match, request.sequence, 0);
       },
     };
   }
 
   /** The answer, then what happened while it was read, then what its session asked meanwhile. */
   #finishReading(request: DataRequest | SubscribeRequest, reply: Reply): void {
-    const { session } = request;
     this.#pending.reading.delete(request);
     this.#inbound.settled(request);
     this.#settleOutcome(reply);
     if (request.op === 'subscribe') this.#releaseHeld(request);
-    const backlog = session.backlog;
-    session.backlog = null;
-    if (backlog !== null) {
-      this.#now = this.#parts.clock.now();
-      for (let next = backlog.shift(); next !== undefined; next = backlog.shift()) this.#take(next, null);
-    }
-    this.#inbound.resumePaused();
-    this.#sessions.flush();
-    this.#schedule();
+    this.#letGo(request);
+    this.#conclude();
   }
 
   #releaseHeld(request: SubscribeRequest): void {
     const { subscription } = request;
-    const held = subscription.held;
+    const { held, session } = subscription;
     subscription.held = null;
-    if (held === null || subscription.session === null) return;
+    if (held === null || session === null) return;
     for (let next = held.shift(); next !== undefined; next = held.shift()) {
-      const qos = Math.min(next.qos, subscription.options.qos);
-      this.#sessions.push(subscription.session, next, subscription, qos);
+      const qos = Math.min((next as Publication).qos, subscription.options.qos);
+      this.#sessions.push(session, next, subscription, qos);
     }
   }
 
-  #undoSubscribe(request: SubscribeRequest): void {
-    const { subscription, session } = request;
-    if (subscription.durable !== null) return;
-    subscription.closed = true;
-    subscription.held = null;
-    this.#state.router.unsubscribe(subscription);
-    session.subscriptions.delete(subscription);
+  /** A subscription without its initial values counts as none. */
+  #endFailed(request: SubscribeRequest): void {
+    const { subscription } = request;
+    if (subscription.durable === null) undoSubscribe(request, this.#state.router);
+    else this.submit(new SubscribeRequest('unsubscribe', this.#system, null, subscription, null, null));
   }
 
   #closeSession(session: Session, reason: ConnectionError | null): void {
@@ -485,7 +572,6 @@ export class Engine {
     session.subscriptions.clear();
     const { durable } = session;
     if (durable !== null && durable.session === session) this.#durables.attach(durable, null);
-    session.durable = null;
     this.#parts.log.debug(
       { session: session.id, adapter: session.adapter, code: reason?.code ?? null },
       reason === null ? 'session closed' : `session closed: ${reason.message}`,
@@ -500,31 +586,54 @@ export class Engine {
     this.#records.committing = null;
     this.#records.forget();
     this.#parts.log.error({ err: error }, 'the store refused a batch: nothing of it was acknowledged, reopening the store');
+    const waiting = this.#drainWaiting();
+    for (const request of turn.requests) this.#pending.remove(request);
     const failure = new RequestError('STORE_FAILED', 'the store refused the change', { cause: error });
-    for (const request of turn.requests) this.#failInTurn(request, failure);
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) this.#failInTurn(next, failure);
+    // Without durability all but the answers in slices was said before.
+    const isSaid = this.#parts.durability === 'none';
+    if (!isSaid) turn.undo();
+    for (const request of turn.requests) this.#failInTurn(request, isSaid, failure);
+    for (const request of waiting) this.#takeAgain(request, failure);
     // What memory knows of durable sessions may be ahead of the store: their connections resume on what was stored.
     for (const session of [...this.#sessions]) {
-      if (session.durable !== null) session.close(new ConnectionError('STORE_FAILED', 'the store was reopened'));
+      if (session.durable !== null) this.#sessions.end(session, new ConnectionError('STORE_FAILED', 'the store was reopened'));
     }
-    this.#sessions.flush();
-    void this.#recover(REOPEN_FIRST_MS);
+    this.#recovering = this.#recover();
+    this.#conclude();
   }
 
-  #failInTurn(request: Request | RemovalSlice, failure: RequestError): void {
-    this.#pending.remove(request);
+  #drainWaiting(): (Request | RemovalSlice)[] {
+    const drained: (Request | RemovalSlice)[] = [];
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      this.#pending.remove(next);
+      drained.push(next);
+    }
+    return drained;
+  }
+
+  #failInTurn(request: Request | RemovalSlice, isSaid: boolean, failure: RequestError): void {
     if (request.op === 'removeSlice') {
       request.done(0, failure);
-      return;
+    } else if (this.#pending.reading.delete(request)) {
+      if (request.op === 'subscribe' && request.subscription.durable === null) undoSubscribe(request, this.#state.router);
+      this.#settleFailed(request, failure);
+      this.#letGo(request);
+    } else if (isSaid) {
+      this.#inbound.settled(request);
+    } else if (isGoodbye(request)) {
+      request.sequence = 0;
+      request.firedPath = null;
+      this.#pending.add(request);
+      this.#waiting.push(request);
+    } else {
+      this.#settleFailed(request, failure);
     }
-    this.#pending.reading.delete(request);
-    if (request.op === 'subscribe') this.#undoSubscribe(request);
-    this.#settleFailed(request, failure);
-    const backlog = request.session.backlog;
-    request.session.backlog = null;
-    if (backlog !== null) {
-      for (let next = backlog.shift(); next !== undefined; next = backlog.shift()) this.#settleFailed(next, failure);
-    }
+  }
+
+  /** What waited behind the refused batch and stores nothing can be served. */
+  #takeAgain(request: Request | RemovalSlice, failure: RequestError): void {
+    if (request.op === 'removeSlice') request.done(0, failure);
+    else this.#take(request, null);
   }
 
   #settleFailed(request: Request, failure: RequestError): void {
@@ -535,18 +644,39 @@ export class Engine {
     this.#settleOutcome(reply);
   }
 
-  async #recover(delayMs: number): Promise<void> {
-    try {
-      this.#restore(await this.#parts.store.reopen());
-      await this.#durables.load();
-    } catch (error) {
-      this.#parts.log.error({ err: error, retryInMs: delayMs }, 'the store cannot be reopened yet');
-      setTimeout(() => void this.#recover(Math.min(delayMs * 2, REOPEN_MAX_MS)), delayMs).unref();
-      return;
+  async #recover(): Promise<void> {
+    for (let delayMs = REOPEN_FIRST_MS; ; delayMs = Math.min(delayMs * 2, REOPEN_MAX_MS)) {
+      try {
+        const state = await this.#parts.store.reopen();
+        await this.#durables.load();
+        if (this.#phase === 'recovering') this.#recovered(state);
+        return;
+      } catch (error) {
+        this.#parts.log.error({ err: error, retryInMs: delayMs }, 'the store cannot be reopened yet');
+      }
+      await this.#untilRetry(delayMs);
+      if (this.#phase !== 'recovering') return;
+    }
+  }
+
+  #untilRetry(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#retry = resolve;
+      setTimeout(resolve, delayMs).unref();
+    });
+  }
+
+  #recovered(state: StoreState): void {
+    const { revision, applied } = this.#state;
+    this.#restore(state);
+    if (this.#parts.durability === 'none') {
+      // Numbers that were given to what is lost are known outside: they are not given again.
+      this.#state.revision = Math.max(revision, state.revision);
+      this.#state.applied = Math.max(applied, state.applied);
     }
     this.#phase = 'running';
     this.#parts.log.info({ revision: this.#stored.revision }, 'the store is open again');
-    this.#schedule();
+    this.#conclude();
   }
 
   #restore(state: StoreState): void {
@@ -554,6 +684,13 @@ export class Engine {
     this.#state.revision = state.revision;
     this.#state.applied = state.applied;
   }
+}
+
+/** What a connection leaves behind: nobody would ask for it again, so it waits for the store. */
+function isGoodbye(request: Request): request is DurableRequest {
+  if (request.op !== 'durable') return false;
+  const { command } = request;
+  return command.type === 'fireWill' || (command.type === 'will' && command.will === null);
 }
 
 function isAnswered(request: Request): boolean {

@@ -23,6 +23,12 @@ export const INBOUND_LIMITS: InboundLimits = Object.freeze({
 
 const REQUEST_OVERHEAD_BYTES = 128;
 
+/** Who stops and starts the reading of sessions. */
+export interface Readers {
+  pauseReading(session: Session): void;
+  resumeReading(session: Session): void;
+}
+
 export class InboundQueue {
   #requests = new Ring<Request>();
   /** Sessions whose reading was paused. */
@@ -31,7 +37,10 @@ export class InboundQueue {
   unsettled = 0;
   unsettledBytes = 0;
 
-  constructor(readonly limits: InboundLimits) {}
+  constructor(
+    readonly limits: InboundLimits,
+    private readonly readers: Readers,
+  ) {}
 
   /** Requests that wait to be taken. */
   get length(): number {
@@ -51,11 +60,7 @@ export class InboundQueue {
     this.unsettled += 1;
     this.unsettledBytes += request.size;
     this.#requests.push(request);
-    if (
-      session.inFlight < this.limits.sessionMessages &&
-      session.inFlightBytes < this.limits.sessionBytes &&
-      !this.overloaded
-    ) {
+    if (session.inFlight < this.limits.sessionMessages && session.inFlightBytes < this.limits.sessionBytes && !this.overloaded) {
       return true;
     }
     this.#pause(session);
@@ -77,9 +82,9 @@ export class InboundQueue {
 
   /** Lets sessions read on that have half of their credit again; called once a turn. */
   resumePaused(): void {
-    if (this.#paused.size === 0) return;
-    if (this.unsettled > this.limits.messages / 2 || this.unsettledBytes > this.limits.bytes / 2) return;
     for (const session of this.#paused) {
+      // Each that goes on may fill what has become free.
+      if (this.unsettled > this.limits.messages / 2 || this.unsettledBytes > this.limits.bytes / 2) return;
       if (session.closed) {
         this.#paused.delete(session);
         continue;
@@ -88,7 +93,7 @@ export class InboundQueue {
       if (session.inFlightBytes > this.limits.sessionBytes / 2) continue;
       this.#paused.delete(session);
       session.paused = false;
-      session.resumeReading();
+      this.readers.resumeReading(session);
     }
   }
 
@@ -96,11 +101,20 @@ export class InboundQueue {
     if (session.paused || session.closed) return;
     session.paused = true;
     this.#paused.add(session);
-    session.pauseReading();
+    this.readers.pauseReading(session);
   }
 }
 
 function sizeOf(request: Request): number {
-  if (request.op === 'set' && request.payload !== null) return REQUEST_OVERHEAD_BYTES + request.payload.size;
-  return REQUEST_OVERHEAD_BYTES;
+  switch (request.op) {
+    case 'set':
+    case 'remove':
+    case 'get':
+      return REQUEST_OVERHEAD_BYTES + request.path.length + (request.payload === null ? 0 : request.payload.size);
+    case 'subscribe':
+    case 'unsubscribe':
+      return REQUEST_OVERHEAD_BYTES + request.subscription.pattern.text.length;
+    default:
+      return REQUEST_OVERHEAD_BYTES;
+  }
 }

@@ -141,6 +141,8 @@ export class DurableRequest {
   time = 0;
   sequence = 0;
   size = 0;
+  /** fireWill: the path of the will that it published; the engine's. */
+  firedPath: string | null = null;
 
   constructor(
     readonly session: Session,

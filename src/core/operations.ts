@@ -3,7 +3,6 @@
 
 import type { Access, Action } from './access.js';
 import type { Formats } from './adapter.js';
-import type { Counter } from './counters.js';
 import type { DurableSession, QueueLimits } from './durable-session.js';
 import { type DurableTable, decodeWill, encodeWill } from './durable-table.js';
 import { Entry } from './entry.js';
@@ -23,12 +22,17 @@ import {
 } from './message.js';
 import { Payload } from './payload.js';
 import type { Records } from './records.js';
-import { Ring } from './ring.js';
-import type { Router } from './router.js';
+import { OutboundQueue } from './outbound-queue.js';
+import type { Match, Router } from './router.js';
+import { NO_MATCH } from './subscription-list.js';
+import type { Session } from './session.js';
 import type { Store } from './store/store.js';
+import type { Subscription } from './subscription.js';
 import type { Job, Turn } from './turn.js';
 import { documentOf, mergeDocuments } from './value.js';
 
+/** Publications of one operation are numbered within it; a slice of a removal makes the most. */
+const MESSAGES_PER_OPERATION = 1_024;
 
 /** One slice of a wildcard removal: at most REMOVAL_SLICE paths, removed atomically. Made by the core alone. */
 export class RemovalSlice {
@@ -57,11 +61,14 @@ export interface State {
   readonly formats: Formats;
   readonly access: Access;
   readonly queueLimits: QueueLimits;
-  readonly queueDropped: Counter;
+  /** A full queue refused a message. */
+  onQueueFull(durable: DurableSession): void;
   /** Revision of the last executed change. */
   revision: number;
   /** Number of the last executed operation that stores. */
   applied: number;
+  /** Copies that publications make for their receivers, counted up as they are executed. */
+  copies: number;
 }
 
 /** What one execution may change and say. `turn` null: nothing is stored, outcomes take effect at once. */
@@ -72,6 +79,8 @@ export interface Run {
   /** Reads the store in slices and answers `request`; see scans.ts. */
   scan(request: DataRequest | SubscribeRequest): void;
   removeByPattern(request: DataRequest): void;
+  /** Ends a connection; nothing that its adapter does comes back here. */
+  end(session: Session, error: ConnectionError): void;
 }
 
 /** The right that a request needs; null: none. */
@@ -101,6 +110,11 @@ export function pathOf(request: Request): string {
     case 'durable':
       return '';
   }
+}
+
+/** The path that a set or remove changes, unless it is a removal by wildcard. */
+export function changedPath(request: DataRequest): string {
+  return request.pattern?.exact ?? request.path;
 }
 
 /** Whether executing the request would write. */
@@ -164,6 +178,7 @@ export function execute(request: Request | RemovalSlice, run: Run): void {
 /** Numbers an operation that stores; one that brings its number and was applied before changes nothing. */
 function isRepeated(request: Request | RemovalSlice, run: Run): boolean {
   const { state } = run;
+  if (request.op !== 'removeSlice' && !stores(request, state)) return false;
   if (request.sequence === 0) {
     request.sequence = state.applied + 1;
   } else if (request.sequence <= state.applied) {
@@ -188,23 +203,19 @@ function set(request: DataRequest, run: Run): void {
     const before = run.state.records.read(path);
     checkCondition(path, before, options);
     if (options.merge) payload = merged(before, given, run.state.formats);
-    run.state.revision += 1;
-    const { revision } = run.state;
+    const revision = run.state.revision + 1;
     entry = new Entry(path, payload, before?.created ?? request.time, request.time, revision, session.identity.name, options.qos);
     (run.turn as Turn).put(entry);
+    run.state.revision = revision;
   }
   rememberReceived(request, run);
-  if (options.publish && isHeard(path, run)) publish(run, change(request, payload, entry), request.sequence, 0);
+  const match = options.publish ? run.state.router.match(path) : NO_MATCH;
+  if (match.all.length > 0) publish(run, change(request, payload, entry), match, request.sequence, 0);
   if (!request.answered) return;
   const reply = new Reply(request);
   reply.entry = entry;
   reply.published = options.publish;
   run.say(reply);
-}
-
-/** Whether anybody would hear of a change of the path: else its publication need not be made. */
-function isHeard(path: string, run: Run): boolean {
-  return run.state.router.match(path).all.length > 0;
 }
 
 /** Publication of a set or event. */
@@ -249,7 +260,7 @@ function merged(before: Entry | null, given: Payload, formats: Formats): Payload
 /** A repeated exactly-once number is answered and does nothing else. */
 function receivedBefore(request: DataRequest, run: Run): boolean {
   if (request.onceId === 0) return false;
-  const received = request.session.durable?.received ?? request.session.received;
+  const received = (keptOf(request.session) ?? request.session).received;
   if (received === null || !received.has(request.onceId)) return false;
   const reply = new Reply(request);
   reply.repeated = true;
@@ -259,13 +270,20 @@ function receivedBefore(request: DataRequest, run: Run): boolean {
 
 function rememberReceived(request: DataRequest, run: Run): void {
   if (request.onceId === 0) return;
-  const { session } = request;
-  if (session.durable !== null) {
-    run.state.durables.rememberOnce(session.durable, request.onceId, (run.turn as Turn).batch);
+  const { session, onceId } = request;
+  const kept = keptOf(session);
+  if (kept !== null) {
+    run.state.durables.rememberOnce(kept, onceId, (run.turn as Turn).batch);
     return;
   }
   session.received ??= new Set();
-  session.received.add(request.onceId);
+  session.received.add(onceId);
+  run.turn?.onRefused(() => session.received?.delete(onceId));
+}
+
+/** What is kept of the session beyond its connection, also when that is gone; null once it was dropped. */
+function keptOf({ durable }: Session): DurableSession | null {
+  return durable === null || durable.dropped ? null : durable;
 }
 
 function remove(request: DataRequest, run: Run): void {
@@ -274,7 +292,7 @@ function remove(request: DataRequest, run: Run): void {
     return;
   }
   const { options } = request;
-  const path = request.pattern?.exact ?? request.path;
+  const path = changedPath(request);
   if (receivedBefore(request, run)) return;
   const before = run.state.records.read(path);
   checkCondition(path, before, options);
@@ -284,9 +302,10 @@ function remove(request: DataRequest, run: Run): void {
     (run.turn as Turn).remove(path);
   }
   rememberReceived(request, run);
-  if (options.publish && isHeard(path, run)) {
+  const match = options.publish ? run.state.router.match(path) : NO_MATCH;
+  if (match.all.length > 0) {
     const audience = removed === 1 || options.publishMissing ? 'all' : 'each-request';
-    publish(run, removal(request, path, removed, removed === 1 ? run.state.revision : 0, audience), request.sequence, 0);
+    publish(run, removal(request, path, removed, removed === 1 ? run.state.revision : 0, audience), match, request.sequence, 0);
   }
   if (!request.answered) return;
   const reply = new Reply(request);
@@ -327,8 +346,9 @@ function removeSlice(slice: RemovalSlice, run: Run): void {
   for (const path of present) {
     run.state.revision += 1;
     (run.turn as Turn).remove(path);
-    if (request.options.publish && isHeard(path, run)) {
-      publish(run, removal(request, path, 1, run.state.revision, 'each-record'), slice.sequence, removed);
+    const match = request.options.publish ? run.state.router.match(path) : NO_MATCH;
+    if (match.all.length > 0) {
+      publish(run, removal(request, path, 1, run.state.revision, 'each-record'), match, slice.sequence, removed);
     }
     removed += 1;
   }
@@ -354,13 +374,15 @@ function subscribe(request: SubscribeRequest, run: Run): void {
   // The connection went away while this was waiting: nobody would ever end the subscription.
   if (session.closed) return;
   if (subscription.durable !== null) {
-    state.durables.subscribe(subscription.durable, subscription, (run.turn as Turn).batch);
+    const replaced = state.durables.subscribe(subscription.durable, subscription, (run.turn as Turn).batch);
+    if (replaced !== null) run.say(() => close(replaced));
   } else {
     state.router.subscribe(subscription);
+    run.turn?.onRefused(() => undoSubscribe(request, state.router));
   }
   session.subscriptions.add(subscription);
   if (initial !== null && initial.exact === null) {
-    subscription.held = new Ring(session.outbound.limits.closeItems);
+    subscription.held = new OutboundQueue(session.outbound.limits);
     run.scan(request);
     return;
   }
@@ -374,24 +396,36 @@ function subscribe(request: SubscribeRequest, run: Run): void {
 
 function unsubscribe(request: SubscribeRequest, run: Run): void {
   const { subscription, session } = request;
+  const { router, durables } = run.state;
+  const { durable } = subscription;
   const reply = new Reply(request);
-  if (!subscription.closed) {
+  const ends = durable === null ? router.unsubscribe(subscription) : durables.unsubscribe(durable, subscription, (run.turn as Turn).batch);
+  if (ends) {
     reply.count = 1;
-    if (subscription.durable !== null) {
-      run.state.durables.unsubscribe(subscription.durable, subscription, (run.turn as Turn).batch);
-    } else {
-      endSubscription(subscription, run.state.router);
-    }
     session.subscriptions.delete(subscription);
+    // What was executed before this is still delivered.
+    run.say(() => close(subscription));
+    if (durable === null) run.turn?.onRefused(() => undoUnsubscribe(request, router));
   }
   run.say(reply);
 }
 
-/** Ends a subscription that does not outlive its connection. */
-export function endSubscription(subscription: SubscribeRequest['subscription'], router: Router): void {
+function close(subscription: Subscription): void {
   subscription.closed = true;
   subscription.held = null;
+}
+
+/** Takes back what a subscribe that failed began; one that outlives its connection is taken back with the store. */
+export function undoSubscribe({ subscription, session }: SubscribeRequest, router: Router): void {
+  close(subscription);
   router.unsubscribe(subscription);
+  session.subscriptions.delete(subscription);
+}
+
+function undoUnsubscribe({ subscription, session }: SubscribeRequest, router: Router): void {
+  if (session.closed) return;
+  router.subscribe(subscription);
+  session.subscriptions.add(subscription);
 }
 
 function durable(request: DurableRequest, run: Run): void {
@@ -406,7 +440,7 @@ function durable(request: DurableRequest, run: Run): void {
       fireWill(request, command.key ?? session.id, run);
       break;
     default:
-      changeQueue(request, session.durable, run);
+      changeQueue(request, keptOf(session), run);
   }
   run.say(new Reply(request));
 }
@@ -418,6 +452,7 @@ function open(request: DurableRequest, key: string, clean: boolean, run: Run): v
   const kept = durables.sessions.get(key);
   const previous = kept?.session ?? null;
   if (clean) {
+    session.durable = null;
     if (kept !== undefined) durables.drop(kept, (run.turn as Turn).batch);
   } else {
     reply.present = kept !== undefined;
@@ -428,8 +463,7 @@ function open(request: DurableRequest, key: string, clean: boolean, run: Run): v
     }
   }
   if (previous !== null && previous !== session) {
-    previous.durable = null;
-    previous.close(new ConnectionError('TAKEN_OVER', 'another connection with the same client id took the session over'));
+    run.end(previous, new ConnectionError('TAKEN_OVER', 'another connection with the same client id took the session over'));
   }
   run.say(reply);
 }
@@ -438,7 +472,7 @@ function changeQueue(request: DurableRequest, durableSession: DurableSession | n
   const { command, session } = request;
   const { durables } = run.state;
   if (durableSession === null) {
-    if (command.type === 'forget') session.received?.delete(command.onceId);
+    if (command.type === 'forget') forgetReceived(session, command.onceId, run);
     return;
   }
   const { batch } = run.turn as Turn;
@@ -450,6 +484,10 @@ function changeQueue(request: DurableRequest, durableSession: DurableSession | n
   } else if (command.type === 'forget') {
     durables.forgetOnce(durableSession, command.onceId, batch);
   }
+}
+
+function forgetReceived({ received }: Session, onceId: number, run: Run): void {
+  if (received?.delete(onceId) === true) run.turn?.onRefused(() => received.add(onceId));
 }
 
 function changeWill(request: DurableRequest, will: Will | null, run: Run): void {
@@ -465,40 +503,44 @@ function fireWill(request: DurableRequest, key: string, run: Run): void {
   const { state } = run;
   const bytes = state.durables.wills.get(key);
   if (bytes === undefined) return;
-  const { will } = decodeWill(bytes, state.formats);
+  const { will, author } = decodeWill(bytes, state.formats);
+  const { session } = request;
+  // The session of another run is gone: the one that stands in for it speaks in the name of who left the will.
+  if (key !== session.id) session.identity = { name: author };
   const op = will.remove ? 'remove' : 'set';
-  const fired = new DataRequest(op, request.session, request.id, will.path, null, will.payload, will.options, false, 0, null);
+  const fired = new DataRequest(op, session, request.id, will.path, null, will.payload, will.options, false, 0, null);
   fired.time = request.time;
   fired.sequence = request.sequence;
+  request.firedPath = will.path;
   state.durables.dropWill(key, (run.turn as Turn).batch);
   if (will.remove) remove(fired, run);
   else set(fired, run);
 }
 
 /** Notes whom the publication concerns, and queues it for durable sessions in the same batch. */
-export function publish(run: Run, publication: Publication, sequence: number, index: number): void {
-  const match = run.state.router.match(publication.path);
+export function publish(run: Run, publication: Publication, match: Match, sequence: number, index: number): void {
   publication.match = match;
+  run.state.copies += match.all.length;
   if (match.durable.length > 0 && publication.qos > 0 && publication.audience !== 'each-request' && run.turn !== null) {
-    queueForDurables(run, publication, sequence * 1024 + index);
+    queueForDurables(run, publication, match, sequence * MESSAGES_PER_OPERATION + index);
   }
   run.say(publication);
 }
 
-function queueForDurables(run: Run, publication: Publication, number: number): void {
-  const { durables, queueLimits, queueDropped } = run.state;
+function queueForDurables(run: Run, publication: Publication, match: Match, number: number): void {
+  const { durables, queueLimits } = run.state;
   publication.number = number;
   const levels = new Map<DurableSession, Qos>();
-  for (const { durable: owner, options } of run.state.router.match(publication.path).durable) {
+  for (const { durable: owner, options } of match.durable) {
     if (owner === null || (publication.action === 'set' ? !options.sets : !options.removes)) continue;
     if (options.noLocal && owner.session?.id === publication.origin) continue;
-    const qos = options.qos < publication.qos ? options.qos : publication.qos;
+    const qos = Math.min(options.qos, publication.qos) as Qos;
     const known = levels.get(owner);
     if (known === undefined || known < qos) levels.set(owner, qos);
   }
   for (const [owner, qos] of levels) {
     if (qos === 0) continue;
     const full = owner.queue.size >= queueLimits.maxMessages || owner.queueBytes + publication.size > queueLimits.maxBytes;
-    if (full || durables.enqueue(owner, publication, qos, (run.turn as Turn).batch) === null) queueDropped.add();
+    if (full || durables.enqueue(owner, publication, qos, (run.turn as Turn).batch) === null) run.state.onQueueFull(owner);
   }
 }

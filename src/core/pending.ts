@@ -1,42 +1,37 @@
-// Pending: the paths and sessions whose changes are executed or waiting but not yet durable, so that what must not
+// Pending: the paths and sessions whose requests are executed or waiting but not yet settled, so that what must not
 // overtake them does not.
 
 import type { Request } from './message.js';
-import type { RemovalSlice } from './operations.js';
+import { changedPath, type RemovalSlice } from './operations.js';
+import type { Pattern } from './pattern.js';
 
 /** Wildcard requests are compared with at most this many pending paths; with more they wait without looking. */
 const COMPARED_PATHS = 64;
 
 export class Pending {
   #paths = new Map<string, number>();
-  /** Requests that change something. */
-  #changing = new Set<Request | RemovalSlice>();
+  /** Starts of durable sessions: what a clean one drops is known only when they are done. */
+  #opening = 0;
   /** Requests that are answered by a scan beside the turns. */
   readonly reading = new Set<Request>();
 
-  add(request: Request | RemovalSlice, changes: boolean): void {
-    if (!changes) {
-      if (request.op !== 'removeSlice') request.session.uncommitted += 1;
-      return;
-    }
-    this.#changing.add(request);
-    request.session.uncommitted += 1;
-    if (request.op === 'removeSlice') for (const path of request.paths) this.#increment(path);
-    else if (request.op === 'set' || request.op === 'remove') this.#increment(request.path);
+  add(request: Request | RemovalSlice): void {
+    this.#count(request, 1);
   }
 
   remove(request: Request | RemovalSlice): void {
-    request.session.uncommitted -= 1;
-    if (!this.#changing.delete(request)) return;
-    if (request.op === 'removeSlice') for (const path of request.paths) this.#decrement(path);
-    else if (request.op === 'set' || request.op === 'remove') this.#decrement(request.path);
+    this.#count(request, -1);
+  }
+
+  /** A path that a pending request turned out to change when it was executed; `remove` finds it in the request. */
+  addPath(path: string): void {
+    this.#countPath(path, 1);
   }
 
   /** Whether a request that stores nothing must wait: for its path, or for its session's order. */
   concerns(request: Request): boolean {
     const { session } = request;
-    if (session.uncommitted > 0 && session.ordered) return true;
-    if (this.#paths.size === 0) return false;
+    if (session.uncommitted > 0 && (session.ordered || session.subscribing > 0)) return true;
     switch (request.op) {
       case 'set':
         return this.#paths.has(request.path);
@@ -44,24 +39,49 @@ export class Pending {
         return request.pattern === null ? this.#paths.has(request.path) : this.#matches(request.pattern);
       case 'subscribe':
         return request.initial !== null && this.#matches(request.initial);
+      case 'unsubscribe':
+        return this.#matches(request.subscription.pattern);
+      case 'durable':
+        return this.#opening > 0 && request.command.type === 'open';
       default:
         return false;
     }
   }
 
-  #matches(pattern: { matches(path: string): boolean }): boolean {
+  #count(request: Request | RemovalSlice, by: 1 | -1): void {
+    const { session } = request;
+    session.uncommitted += by;
+    switch (request.op) {
+      case 'set':
+      case 'remove':
+        this.#countPath(changedPath(request), by);
+        break;
+      case 'removeSlice':
+        for (const path of request.paths) this.#countPath(path, by);
+        break;
+      case 'subscribe':
+      case 'unsubscribe':
+        session.subscribing += by;
+        break;
+      case 'durable':
+        if (request.command.type === 'open') this.#opening += by;
+        if (request.firedPath !== null) this.#countPath(request.firedPath, by);
+        break;
+      case 'get':
+    }
+  }
+
+  #countPath(path: string, by: 1 | -1): void {
+    const count = (this.#paths.get(path) ?? 0) + by;
+    if (count === 0) this.#paths.delete(path);
+    else this.#paths.set(path, count);
+  }
+
+  #matches(pattern: Pattern): boolean {
+    if (this.#paths.size === 0) return false;
+    if (pattern.exact !== null) return this.#paths.has(pattern.exact);
     if (this.#paths.size > COMPARED_PATHS) return true;
     for (const path of this.#paths.keys()) if (pattern.matches(path)) return true;
     return false;
-  }
-
-  #increment(path: string): void {
-    this.#paths.set(path, (this.#paths.get(path) ?? 0) + 1);
-  }
-
-  #decrement(path: string): void {
-    const count = (this.#paths.get(path) as number) - 1;
-    if (count === 0) this.#paths.delete(path);
-    else this.#paths.set(path, count);
   }
 }

@@ -3,16 +3,20 @@
 import type { Counter } from './counters.js';
 import { decodeEntry, type Entry } from './entry.js';
 import { RequestError } from './errors.js';
-import { DataRequest, Reply, type SubscribeRequest } from './message.js';
+import { type DataRequest, Reply, type SubscribeRequest } from './message.js';
 import { RemovalSlice, type State, removal } from './operations.js';
 import type { Pattern } from './pattern.js';
-import { type Range, SECTION, type StoreScan } from './store/store.js';
+import { Ring } from './ring.js';
+import type { Session } from './session.js';
+import { type Range, SECTION, type StoreRow, type StoreScan } from './store/store.js';
 
 const SLICE_ROWS = 512;
 /** Records that one slice of a removal takes away atomically. */
 export const REMOVAL_SLICE = 1_000;
-/** Sorts behind every continuation of a prefix. */
-const LAST_CHARACTERS = '\u{10ffff}\u{10ffff}';
+/** A slice of a removal ends when it has so many bytes of records: all of them are looked at in one go. */
+const REMOVAL_SLICE_BYTES = 2 * 1024 * 1024;
+/** Slices that are read at a time, so that threads are left for what is being written. */
+const SLICES_AT_A_TIME = 2;
 
 export interface ScanLimits {
   /** An answer of more bytes is LIMIT_EXCEEDED. */
@@ -26,6 +30,7 @@ export interface ScanHost {
   readonly state: State;
   readonly limits: ScanLimits;
   readonly scanned: Counter;
+  readonly lanes: Lanes;
   /** Puts a slice of a removal into the next turn. */
   submitSlice(slice: RemovalSlice): void;
   /** The answer is complete. */
@@ -36,79 +41,145 @@ export interface ScanHost {
   announce(request: DataRequest, pattern: Pattern, removed: number): void;
 }
 
+/** Who reads when: for each session one scan after the other, and of all scans a few slices at a time, in turn. */
+export class Lanes {
+  readonly #last = new WeakMap<Session, Promise<void>>();
+  readonly #waiting = new Ring<() => void>();
+  #free = SLICES_AT_A_TIME;
+
+  /** Runs `read` when the scans that `session` began before are done. */
+  async after<T>(session: Session, read: () => Promise<T>): Promise<T> {
+    const before = this.#last.get(session);
+    let done = (): void => {};
+    this.#last.set(session, new Promise((resolve) => (done = resolve)));
+    try {
+      await before;
+      return await read();
+    } finally {
+      done();
+    }
+  }
+
+  async next(scan: StoreScan): Promise<StoreRow[]> {
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#free -= 1;
+    try {
+      return await scan.next();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free += 1;
+      else next();
+    }
+  }
+}
+
 /** Keys that can match; `after` leaves out everything up to and including that path. */
 export function rangeOf(pattern: Pattern, after: string | null): Range {
-  const gte = after !== null && after >= pattern.prefix ? `${after}\0` : pattern.prefix;
-  return { section: SECTION.record, gte, ...(pattern.prefix === '' ? {} : { lt: pattern.prefix + LAST_CHARACTERS }) };
+  const { prefix } = pattern;
+  const gte = after !== null && compareCodePoints(after, prefix) >= 0 ? `${after}\0` : prefix;
+  const lt = behindPrefix(prefix);
+  return { section: SECTION.record, gte, ...(lt === null ? {} : { lt }) };
+}
+
+/** The first text behind all that begin with `prefix`; null when there is none. */
+function behindPrefix(prefix: string): string | null {
+  const points = [...prefix];
+  for (let last = points.pop(); last !== undefined; last = points.pop()) {
+    const point = last.codePointAt(0) as number;
+    if (point === LAST_CODE_POINT) continue;
+    return points.join('') + String.fromCodePoint(point === BEFORE_SURROGATES ? BEHIND_SURROGATES : point + 1);
+  }
+  return null;
+}
+
+const LAST_CODE_POINT = 0x10ffff;
+const BEFORE_SURROGATES = 0xd7ff;
+const BEHIND_SURROGATES = 0xe000;
+
+/** The order of keys. */
+function compareCodePoints(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
 /** Begins now: the answer shows the store as of this call. Never rejects. */
 export async function answerByPattern(request: DataRequest | SubscribeRequest, host: ScanHost): Promise<void> {
-  const isGet = request.op === 'get';
-  const pattern = (isGet ? request.pattern : (request as SubscribeRequest).initial) as Pattern;
-  const limit = isGet ? request.options.limit : Number.POSITIVE_INFINITY;
+  const reply = new Reply(request);
   try {
+    const isGet = request.op === 'get';
+    const pattern = (isGet ? request.pattern : (request as SubscribeRequest).initial) as Pattern;
     const scan = host.state.store.scan(rangeOf(pattern, isGet ? request.options.after : null), SLICE_ROWS);
-    const reply = new Reply(request);
-    try {
-      reply.entries = await collect(scan, pattern, limit, host);
-    } finally {
-      await scan.close();
-    }
-    host.finish(request, reply);
+    const limit = isGet ? request.options.limit : Number.POSITIVE_INFINITY;
+    reply.entries = await host.lanes.after(request.session, () => collect(scan, request.session, pattern, limit, host));
   } catch (error) {
     host.fail(request, error);
+    return;
   }
+  host.finish(request, reply);
 }
 
-async function collect(scan: StoreScan, pattern: Pattern, limit: number, host: ScanHost): Promise<Entry[]> {
+/** Ends early when nobody is there any more to be answered. */
+async function collect(scan: StoreScan, session: Session, pattern: Pattern, limit: number, host: ScanHost): Promise<Entry[]> {
   const entries: Entry[] = [];
   let bytes = 0;
-  for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
-    host.scanned.add(rows.length);
-    for (const { key, value } of rows) {
-      if (entries.length >= limit) return entries;
-      if (!pattern.matches(key)) continue;
-      bytes += key.length + value.length;
-      if (bytes > host.limits.answerBytes) {
-        throw new RequestError('LIMIT_EXCEEDED', `the answer is larger than ${host.limits.answerBytes} bytes: ask for less`);
+  try {
+    while (!session.closed) {
+      const rows = await host.lanes.next(scan);
+      if (rows.length === 0) return entries;
+      host.scanned.add(rows.length);
+      for (const { key, value } of rows) {
+        if (entries.length >= limit) return entries;
+        if (!pattern.matches(key)) continue;
+        bytes += key.length + value.length;
+        if (bytes > host.limits.answerBytes) {
+          throw new RequestError('LIMIT_EXCEEDED', `the answer is larger than ${host.limits.answerBytes} bytes: ask for less`);
+        }
+        entries.push(decodeEntry(key, value, host.state.formats.byId));
       }
-      entries.push(decodeEntry(key, value, host.state.formats.byId));
     }
+    return [];
+  } finally {
+    await scan.close();
   }
-  return entries;
 }
 
 /** Removes what matches now, in slices; what is stored meanwhile stays. Answers after the last slice. Never rejects. */
 export async function removeByPattern(request: DataRequest, host: ScanHost): Promise<void> {
   const pattern = request.pattern as Pattern;
   const asOf = host.state.revision;
+  const reply = new Reply(request);
   try {
     const scan = host.state.store.scan(rangeOf(pattern, null), SLICE_ROWS);
-    let removed = 0;
-    let paths: string[] = [];
-    try {
-      for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
-        host.scanned.add(rows.length);
-        for (const { key } of rows) {
-          if (!pattern.matches(key)) continue;
-          paths.push(key);
-          if (paths.length < REMOVAL_SLICE) continue;
-          removed += await removeSlice(request, paths, asOf, host);
-          paths = [];
-        }
-      }
-      if (paths.length > 0) removed += await removeSlice(request, paths, asOf, host);
-    } finally {
-      await scan.close();
-    }
-    if (request.options.publish) host.announce(request, pattern, removed);
-    const reply = new Reply(request);
-    reply.count = removed;
-    reply.published = request.options.publish;
-    host.finish(request, reply);
+    reply.count = await host.lanes.after(request.session, () => removeScanned(scan, request, pattern, asOf, host));
   } catch (error) {
     host.fail(request, error);
+    return;
+  }
+  if (request.options.publish) host.announce(request, pattern, reply.count);
+  reply.published = request.options.publish;
+  host.finish(request, reply);
+}
+
+async function removeScanned(scan: StoreScan, request: DataRequest, pattern: Pattern, asOf: number, host: ScanHost): Promise<number> {
+  let removed = 0;
+  let paths: string[] = [];
+  let bytes = 0;
+  try {
+    for (let rows = await host.lanes.next(scan); rows.length > 0; rows = await host.lanes.next(scan)) {
+      host.scanned.add(rows.length);
+      for (const { key, value } of rows) {
+        if (!pattern.matches(key)) continue;
+        paths.push(key);
+        bytes += value.length;
+        if (paths.length < REMOVAL_SLICE && bytes < REMOVAL_SLICE_BYTES) continue;
+        removed += await removeSlice(request, paths, asOf, host);
+        paths = [];
+        bytes = 0;
+      }
+    }
+    if (paths.length > 0) removed += await removeSlice(request, paths, asOf, host);
+    return removed;
+  } finally {
+    await scan.close();
   }
 }
 

@@ -20,7 +20,7 @@ export abstract class Session {
   readonly outbound: OutboundQueue;
   /** Live subscriptions; the engine ends them with the session (durable ones stay behind). */
   readonly subscriptions = new Set<Subscription>();
-  /** Set while this connection carries a durable session. */
+  /** The durable session that this connection carries; it stays for what a connection that is gone had in flight. */
   durable: DurableSession | null = null;
   /** Exactly-once numbers that were received and not released; null until the first. */
   received: Set<number> | null = null;
@@ -32,7 +32,10 @@ export abstract class Session {
   inFlightBytes = 0;
   /** Of these, the ones that wait for the disk. */
   uncommitted = 0;
-  /** While an answer is being read from the store in slices: the requests that wait behind it. */
+  /** Of those, the ones that begin or end a subscription. */
+  subscribing = 0;
+  /** A request that works in slices and that all later ones wait for, in `backlog`. */
+  behind: Request | null = null;
   backlog: Ring<Request> | null = null;
   /** Reading was paused because too much of this session's work waits. */
   paused = false;

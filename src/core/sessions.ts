@@ -25,6 +25,8 @@ export class Sessions {
     private readonly clock: Clock,
     private readonly log: Log,
     counters: Counters,
+    /** Ends a session whose adapter failed to. */
+    private readonly abandon: (session: Session, error: ConnectionError | null) => void,
   ) {
     this.#dropped = counters.counter('outbound_dropped_total', 'QoS 0 publications dropped because the receiver was slow');
     this.#slowClosed = counters.counter('slow_consumers_closed_total', 'Connections ended because they read too slowly');
@@ -89,14 +91,36 @@ export class Sessions {
     }
   }
 
-  #flush(session: Session): void {
+  pauseReading(session: Session): void {
+    this.#call(session, 'pauseReading');
+  }
+
+  resumeReading(session: Session): void {
+    this.#call(session, 'resumeReading');
+  }
+
+  /** Ends the connection, whatever its adapter makes of it. */
+  end(session: Session, error: ConnectionError | null): void {
     try {
-      session.flush();
-    } catch (error) {
-      this.log.error({ err: error, session: session.id, adapter: session.adapter }, 'flush failed: ending the connection');
-      session.close(null);
-      return;
+      session.close(error);
+    } catch (failure) {
+      this.log.error({ err: failure, session: session.id, adapter: session.adapter }, 'closing a connection failed');
     }
+    if (!session.closed) this.abandon(session, error);
+  }
+
+  /** A fault of its adapter ends at most this connection. */
+  #call(session: Session, method: 'flush' | 'pauseReading' | 'resumeReading'): void {
+    try {
+      session[method]();
+    } catch (error) {
+      this.log.error({ err: error, session: session.id, adapter: session.adapter }, `${method} failed: ending the connection`);
+      this.end(session, null);
+    }
+  }
+
+  #flush(session: Session): void {
+    this.#call(session, 'flush');
     const { outbound } = session;
     if (outbound.bytes <= outbound.limits.slowBytes) {
       if (session.slowSince !== 0) this.#recovered(session);
@@ -141,6 +165,6 @@ export class Sessions {
       { session: session.id, adapter: session.adapter, waitingBytes: outbound.bytes, waitingMessages: outbound.length },
       'receiver is too slow: ending the connection',
     );
-    session.close(new ConnectionError('SLOW_CONSUMER', `${outbound.bytes} bytes were waiting to be read`));
+    this.end(session, new ConnectionError('SLOW_CONSUMER', `${outbound.bytes} bytes were waiting to be read`));
   }
 }

@@ -1,9 +1,9 @@
 // Subscription: one session's interest in the paths of one pattern.
 
 import type { DurableSession } from './durable-session.js';
-import type { Publication, Qos } from './message.js';
+import type { Qos } from './message.js';
+import type { OutboundQueue } from './outbound-queue.js';
 import type { Pattern } from './pattern.js';
-import type { Ring } from './ring.js';
 import type { Session } from './session.js';
 
 export interface SubscriptionOptions {
@@ -24,7 +24,7 @@ export class Subscription {
   session: Session | null;
   closed = false;
   /** While initial values are being read: what waits behind them. */
-  held: Ring<Publication> | null = null;
+  held: OutboundQueue | null = null;
   /** The router's: its place among all subscriptions. */
   order = 0;
 

@@ -18,6 +18,7 @@ export class Turn {
   readonly requests: (Request | RemovalSlice)[] = [];
   /** Nothing more that stores may join: a job of this turn must see the store as it is after this turn. */
   closed = false;
+  #undo: (() => void)[] | null = null;
 
   constructor(private readonly store: Store) {}
 
@@ -26,18 +27,29 @@ export class Turn {
     return this.#batch;
   }
 
-  /** Whether there is something to write. */
-  get changed(): boolean {
-    return this.#batch !== null && this.#batch.length > 0;
+  /** How much there is to write. */
+  get changes(): number {
+    return this.#batch === null ? 0 : this.#batch.length;
   }
 
   put(entry: Entry): void {
-    this.view.set(entry.path, entry);
     this.batch.put(SECTION.record, entry.path, encodeEntry(entry));
+    this.view.set(entry.path, entry);
   }
 
   remove(path: string): void {
     this.view.set(path, null);
     this.batch.delete(SECTION.record, path);
+  }
+
+  /** `undo` takes back a change that memory alone knows, should the store refuse the turn. */
+  onRefused(undo: () => void): void {
+    this.#undo ??= [];
+    this.#undo.push(undo);
+  }
+
+  /** The last change first. */
+  undo(): void {
+    for (const undo of this.#undo?.reverse() ?? []) undo();
   }
 }

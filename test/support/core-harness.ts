@@ -27,7 +27,7 @@ import { type Dialect, parsePattern } from '../../src/core/pattern.js';
 import { Payload, type Value } from '../../src/core/payload.js';
 import { SCAN_LIMITS } from '../../src/core/scans.js';
 import { Session } from '../../src/core/session.js';
-import { type Durability, StoreFailure, type StoreState, type WriteBatch } from '../../src/core/store/store.js';
+import { type Durability, type Range, StoreFailure, type StoreScan, type StoreState, type WriteBatch } from '../../src/core/store/store.js';
 import { Subscription, type SubscriptionOptions } from '../../src/core/subscription.js';
 import { MemoryStore } from './memory-store.js';
 
@@ -41,20 +41,29 @@ export const formats: Formats = {
 
 export const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => SILENT };
 
-/** Writes wait while `held`; a `failure` is thrown by the next write instead. */
+/**
+ * Writes wait while `held`, and scans while `scansHeld`; a `failure` makes the next write fail and `unopenable` as many
+ * attempts to reopen.
+ */
 export class GateStore extends MemoryStore {
   held = false;
+  scansHeld = false;
   failure: Error | null = null;
+  unopenable = 0;
   writes = 0;
+  reopened = 0;
+  /** Slices of scans that are being read now, and the most that ever were. */
+  reading = 0;
+  mostReading = 0;
   #release: (() => void) | null = null;
+  #waitingScans: (() => void)[] = [];
 
   override async write(batch: WriteBatch, state: StoreState): Promise<void> {
     this.writes += 1;
     if (this.held) await new Promise<void>((resolve) => (this.#release = resolve));
     if (this.failure !== null) {
-      const failure = this.failure;
       this.failure = null;
-      throw new StoreFailure('no space left on device', { cause: failure });
+      this.failNextWrite();
     }
     await super.write(batch, state);
   }
@@ -63,6 +72,40 @@ export class GateStore extends MemoryStore {
     this.held = false;
     this.#release?.();
     this.#release = null;
+  }
+
+  override async reopen(): Promise<StoreState> {
+    this.reopened += 1;
+    if (this.unopenable > 0) {
+      this.unopenable -= 1;
+      await this.close();
+      throw new StoreFailure('there is still no space left on the device');
+    }
+    return super.reopen();
+  }
+
+  override scan(range: Range, sliceRows: number): StoreScan {
+    const scan = super.scan(range, sliceRows);
+    return {
+      next: async () => {
+        this.reading += 1;
+        this.mostReading = Math.max(this.mostReading, this.reading);
+        if (this.scansHeld) await new Promise<void>((resolve) => this.#waitingScans.push(resolve));
+        this.reading -= 1;
+        return scan.next();
+      },
+      close: () => scan.close(),
+    };
+  }
+
+  releaseScans(): void {
+    this.scansHeld = false;
+    for (const resolve of this.#waitingScans.splice(0)) resolve();
+  }
+
+  /** Lets the slice that has waited longest be read; the others go on waiting. */
+  releaseSlice(): void {
+    this.#waitingScans.shift()?.();
   }
 }
 
@@ -79,7 +122,12 @@ export class TestSession extends Session {
   closedWith: ConnectionError | null | undefined;
   stalled = false;
   pauses = 0;
+  resumes = 0;
   flushes = 0;
+  /** Called at the end of every flush, as an adapter that goes on reading. */
+  onFlush: (() => void) | null = null;
+  /** Methods that throw, as those of a broken adapter. */
+  readonly broken = new Set<'flush' | 'close' | 'pauseReading' | 'resumeReading'>();
 
   constructor(
     readonly context: AdapterContext,
@@ -92,12 +140,18 @@ export class TestSession extends Session {
 
   override flush(): void {
     this.flushes += 1;
+    this.#breakIn('flush');
     if (this.stalled) return;
     for (let next = this.outbound.peek(); next !== undefined; next = this.outbound.peek()) {
       const subscription = this.outbound.peekSubscription();
       this.outbound.shift();
       this.#note(next, subscription);
     }
+    this.onFlush?.();
+  }
+
+  #breakIn(method: 'flush' | 'close' | 'pauseReading' | 'resumeReading'): void {
+    if (this.broken.has(method)) throw new TypeError(`${method} is broken, as a test asked for`);
   }
 
   #note(message: Outbound, subscription: Subscription | null): void {
@@ -115,10 +169,15 @@ export class TestSession extends Session {
   }
   override pauseReading(): void {
     this.pauses += 1;
+    this.#breakIn('pauseReading');
   }
-  override resumeReading(): void {}
+  override resumeReading(): void {
+    this.resumes += 1;
+    this.#breakIn('resumeReading');
+  }
   override close(error: ConnectionError | null): void {
     this.closedWith = error;
+    this.#breakIn('close');
     this.context.closeSession(this, error);
   }
 
@@ -130,7 +189,13 @@ export class TestSession extends Session {
   set(path: string, value: Value, options: Partial<DataOptions> = {}, id: string | number = ++this.#nextId): Promise<Reply> {
     return this.submit(this.setRequest(path, value, options, id));
   }
-  setRequest(path: string, value: Value, options: Partial<DataOptions> = {}, id: string | number = ++this.#nextId, onceId = 0): DataRequest {
+  setRequest(
+    path: string,
+    value: Value,
+    options: Partial<DataOptions> = {},
+    id: string | number = ++this.#nextId,
+    onceId = 0,
+  ): DataRequest {
     const payload = Payload.fromValue(value, formats.json);
     return new DataRequest('set', this, id, path, null, payload, { ...STORED, ...options }, true, onceId, null);
   }
@@ -168,7 +233,10 @@ export class TestSession extends Session {
     return this.submit(new SubscribeRequest('unsubscribe', this, id, subscription, null, null));
   }
   durably(command: DurableCommand, id: string | number = ++this.#nextId): Promise<Reply> {
-    return this.submit(new DurableRequest(this, id, command, null));
+    return this.submit(this.durableRequest(command, id));
+  }
+  durableRequest(command: DurableCommand, id: string | number = ++this.#nextId): DurableRequest {
+    return new DurableRequest(this, id, command, null);
   }
 }
 
@@ -201,6 +269,7 @@ export interface HarnessOptions {
   readonly durability?: Durability;
   readonly queue?: QueueLimits;
   readonly inbound?: InboundLimits;
+  readonly log?: Log;
 }
 
 export async function startEngine(options: HarnessOptions = {}): Promise<Harness> {
@@ -213,7 +282,7 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
     formats,
     access: OPEN_ACCESS,
     clock: { now: () => clock.time, monotonic: () => clock.mono },
-    log: SILENT,
+    log: options.log ?? SILENT,
     counters,
     limits: {
       inbound: options.inbound ?? INBOUND_LIMITS,
