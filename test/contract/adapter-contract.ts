@@ -27,8 +27,6 @@ export interface Supports<Client extends ContractClient> {
   readonly create: { readonly by: (client: Client, path: string, value: Doc) => Promise<void> } | Unspeakable;
   /** Whether `emit` stores nothing; else it is a set. */
   readonly events: boolean;
-  /** What becomes of a subscriber that does not read: its connection ends, or it is told that it missed something. */
-  readonly slowReader: 'ended' | 'told';
   /** One watcher of a removal by pattern hears each path, or the pattern once. */
   readonly removals: 'each-record' | 'each-request';
 }
@@ -406,13 +404,11 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
       }
       await heard.count(messages);
       expect(heard.heard.map(({ value }) => value?.n)).toEqual(Array.from({ length: messages }, (_, n) => n));
-      if (supports.slowReader === 'ended') {
-        await become(() => house.counter('slow_consumers_closed_total') === 1);
-        expect(house.lines.filter(({ text: line }) => line === 'receiver is too slow: ending the connection')).toHaveLength(1);
-        slow.resume();
-        await slow.ended;
-        await become(() => house.gauge('sessions') === 2);
-      }
+      await become(() => house.counter('slow_consumers_closed_total') === 1);
+      expect(house.lines.filter(({ text: line }) => line === 'receiver is too slow: ending the connection')).toHaveLength(1);
+      slow.resume();
+      await slow.ended;
+      await become(() => house.gauge('sessions') === 2);
       await expectUnharmed(fast);
     });
   });

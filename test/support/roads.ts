@@ -226,7 +226,10 @@ export async function connectMqtt(ports: Ports, options: mqtt.IClientOptions = {
   return client;
 }
 
-const text = (value: Value): Buffer => Buffer.from(JSON.stringify(value));
+/** The gateway's JSON escapes the two separators that JavaScript once did not allow in texts; happn clients need that. */
+const text = (value: Value): Buffer => {
+  return Buffer.from(JSON.stringify(value).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029'));
+};
 
 /** A value of the shared model as MQTT bytes: a text as itself unless it could be taken for something else. */
 function mqttBytes(value: Value): Buffer {

@@ -33,14 +33,16 @@ adapterContract<HappnContractClient>({
     { what: 'a reserved opcode', bytes: Buffer.from([0x83, 0x80, 0, 0, 0, 0]), effect: 'ends' },
     { what: 'a frame that declares 256 MB', bytes: Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0]), effect: 'ends' },
   ],
-  strangers: [Buffer.from([0x10, 0x0c, 0x00, 0x04, 0x4d, 0x51, 0x54, 0x54, 0x04, 0x02, 0x00, 0x3c, 0x00, 0x00]), Buffer.from('GET /elsewhere HTTP/1.0\r\n\r\n')],
+  strangers: [
+    Buffer.from([0x10, 0x0c, 0x00, 0x04, 0x4d, 0x51, 0x54, 0x54, 0x04, 0x02, 0x00, 0x3c, 0x00, 0x00]),
+    Buffer.from('GET /elsewhere HTTP/1.0\r\n\r\n'),
+  ],
   supports: {
     below: (prefix) => `${prefix}/**`,
     find: { by: (client, pattern) => client.find(pattern) },
     removeAll: { by: (client, pattern) => client.removeAll(pattern) },
     create: { refused: null },
     events: true,
-    slowReader: 'ended',
     removals: 'each-request',
   },
 });

@@ -41,7 +41,6 @@ adapterContract<HavenContractClient>({
     removeAll: { by: (client, pattern) => client.removeAll(pattern) },
     create: { by: (client, path, value) => client.create(path, value) },
     events: false,
-    slowReader: 'told',
     removals: 'each-record',
   },
 });

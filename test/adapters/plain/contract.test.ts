@@ -36,7 +36,6 @@ adapterContract<PlainClient>({
     removeAll: { by: (client, pattern) => client.removeAll(pattern) },
     create: { by: (client, path, value) => client.set(path, value, { create: true }) },
     events: true,
-    slowReader: 'ended',
     removals: 'each-record',
   },
 });
