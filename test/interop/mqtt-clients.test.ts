@@ -216,6 +216,58 @@ describe('a durable session over the end of the gateway', () => {
   });
 });
 
+describe('kill -9 under load', () => {
+  const ROUNDS = process.env.TRIVIUM_TEST_LONG === '1' ? 200 : 5;
+  const MESSAGES = 700;
+
+  it(`loses nothing that was acknowledged, in ${ROUNDS} rounds`, async () => {
+    const house = await startGateway();
+    for (let round = 0; round < ROUNDS; round++) {
+      const away = await MqttWire.connected(house.ports.mqtt, `away-${round}`, { clean: false });
+      await away.subscribe(`queue/${round}/#`, 1);
+      away.send({ cmd: 'disconnect' });
+      await away.closed();
+      const acknowledged = await publishUntilKilled(house, round, 5 + ((round * 97) % 400));
+
+      const back = await MqttWire.connected(house.ports.mqtt, `away-${round}`, { clean: false });
+      const queued: number[] = [];
+      for (let some = await numbers(back); some.length > 0; some = await numbers(back)) queued.push(...some.map(([, n]) => n));
+      expect(queued).toEqual([...new Set(queued)].sort((a, b) => a - b));
+      expect(acknowledged.filter((n) => n % 2 === 1 && !queued.includes(n))).toEqual([]);
+
+      const reader = await MqttWire.connected(house.ports.mqtt, 'reader');
+      await reader.subscribe(`record/${round}/#`);
+      const kept = new Map(await numbers(reader));
+      const newest = new Map(acknowledged.filter((n) => n % 2 === 0).map((n) => [record(round, n), n]));
+      for (const [topic, n] of newest) expect(kept.get(topic)).toBeGreaterThanOrEqual(n);
+    }
+    await house.stop();
+  }, 3_600_000);
+
+  const record = (round: number, n: number): string => `record/${round}/${n % 20}`;
+
+  /** Even numbers are records, odd ones messages for the queue. Returns what was acknowledged. */
+  async function publishUntilKilled(house: GatewayProcess, round: number, acknowledgements: number): Promise<number[]> {
+    const wire = await MqttWire.connected(house.ports.mqtt, 'writer');
+    const acknowledged = (): number[] => wire.packets.filter(({ cmd }) => cmd === 'puback').map(({ messageId }) => messageId as number);
+    for (let n = 1; n <= MESSAGES; n++) {
+      const isRecord = n % 2 === 0;
+      wire.publish(isRecord ? record(round, n) : `queue/${round}/${n}`, `${n}`, { qos: 1, messageId: n, retain: isRecord });
+    }
+    await wire.until(() => acknowledged().length >= acknowledgements, 'enough PUBACKs');
+    await house.restart({ kill: true });
+    await wire.drop();
+    return acknowledged();
+  }
+
+  /** Topics and numbers of what came, acknowledged. */
+  async function numbers(wire: MqttWire): Promise<[string, number][]> {
+    const packets = (await wire.settled()).filter(({ cmd }) => cmd === 'publish');
+    for (const { qos, messageId } of packets) if (qos === 1) wire.send({ cmd: 'puback', messageId });
+    return packets.map(({ topic, payload }) => [String(topic), Number(String(payload))]);
+  }
+});
+
 describe("Mosquitto's programs", () => {
   /** With `stdbuf`, because into a pipe they write only at their end. */
   async function run(program: string, args: readonly string[], whenReady?: () => Promise<void>): Promise<string> {

@@ -377,6 +377,8 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   }
 
   onConnack(returnCode: number): void {
+    // A client that was refused leaves nothing behind.
+    if (returnCode !== RETURN_CODE.ACCEPTED) this.#goodbye = true;
     // 3.1 knows no such flag.
     const present = this.#present && this.facts.version !== MQTT_3_1;
     this.write(encodeConnack(present && returnCode === RETURN_CODE.ACCEPTED, returnCode));
