@@ -236,8 +236,8 @@ function mqttBytes(value: Value): Buffer {
   if (value instanceof Uint8Array) return Buffer.from(value);
   if (typeof value !== 'string' || value === '') return text(value);
   try {
-    JSON.parse(value);
-    return text(value);
+    // A number that no double holds is not taken for a number, so a text like it needs no quotes.
+    return JSON.parse(value) === Number.POSITIVE_INFINITY ? Buffer.from(value) : text(value);
   } catch {
     return Buffer.from(value);
   }
