@@ -199,7 +199,13 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
       const watch = await other.watch('*');
       house.store.failure = new Error('disk full');
       await expect(client.set('r/lost', { n: 1 })).rejects.toThrow();
-      await become(async () => await other.set('r/kept', { n: 2 }).then(() => true, () => false));
+      await become(
+        async () =>
+          await other.set('r/kept', { n: 2 }).then(
+            () => true,
+            () => false,
+          ),
+      );
       expect(watch.heard.map(({ path }) => path)).toEqual(['r/kept']);
       expect(await other.get('r/lost')).toBeNull();
       const again = await connect();
@@ -322,7 +328,9 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
       const watches = await Promise.all([connect(), connect()].map(async (client) => (await client).watch(supports.below('o'))));
       const each = 100;
       await Promise.all(
-        writers.flatMap((writer, w) => Array.from({ length: each }, (_, n) => (n % 3 === 0 ? writer.emit('o/p', { w, n }) : writer.set('o/p', { w, n })))),
+        writers.flatMap((writer, w) =>
+          Array.from({ length: each }, (_, n) => (n % 3 === 0 ? writer.emit('o/p', { w, n }) : writer.set('o/p', { w, n }))),
+        ),
       );
       const [first, second] = await Promise.all(watches.map((watch) => watch.count(3 * each)));
       expect(first).toEqual(second);
@@ -401,8 +409,9 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
       const messages = 1_000;
       for (let n = 0; n < messages; n += 20) {
         await Promise.all(Array.from({ length: 20 }, (_, i) => writer.set('slow/a', { n: n + i, text })));
+        // In this one process a reader may fall behind for good; the writer must not outrun the one that is to keep up.
+        await heard.count(n + 20);
       }
-      await heard.count(messages);
       expect(heard.heard.map(({ value }) => value?.n)).toEqual(Array.from({ length: messages }, (_, n) => n));
       await become(() => house.counter('slow_consumers_closed_total') === 1);
       expect(house.lines.filter(({ text: line }) => line === 'receiver is too slow: ending the connection')).toHaveLength(1);
