@@ -74,8 +74,8 @@ function coverage(): string {
   return [
     '# happn exchanges: how each recorded one comes out',
     '',
-    'Written by `happn-captures.test.ts`, which replays them. *passes*: as recorded. *differs*: on purpose, for good, and as stated.',
-    '*waits*: for a later capability; until then the gateway refuses it with an error, or does what is stated.',
+    'Written by `happn-captures.test.ts`, which replays them. _passes_: as recorded. _differs_: on purpose, for good, and as stated.',
+    '_waits_: for a later capability; until then the gateway refuses it with an error, or does what is stated.',
     '',
     'Everywhere, and not counted as a difference: times, generated ids, tokens and what a login shows of the connection are matched by',
     'type; `initialValues`, a second copy of `data`, is not sent; `off` does not list the options of what it released; errors carry no',
@@ -94,5 +94,5 @@ function coverage(): string {
 }
 
 function line({ exchange, verdict, why }: Verdict): string {
-  return `${exchange.number}. ${exchange.title}: **${verdict}**${why === '' ? '' : `, ${why}`}`;
+  return `${exchange.number}. \`${exchange.title}\`: **${verdict}**${why === '' ? '' : `, ${why}`}`;
 }

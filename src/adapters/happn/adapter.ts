@@ -61,8 +61,9 @@ export class HappnAdapter implements Adapter, Host {
   readonly #server: WebSocketServer;
   #context: AdapterContext | null = null;
   #touched: HappnSession[] = [];
-  /** Sessions from elsewhere without a valid request. */
-  readonly #fresh = new Set<HappnSession>();
+  /** Sessions from elsewhere without a valid request, and how many of them each address has. */
+  readonly #fresh = new Map<HappnSession, string>();
+  readonly #freshOf = new Map<string, number>();
   #accepting = false;
   #sweep: NodeJS.Timeout | null = null;
   #beat: NodeJS.Timeout | null = null;
@@ -127,15 +128,16 @@ export class HappnAdapter implements Adapter, Host {
   // -------------------------------------------------------------- connections
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const elsewhere = !isLoopback(request.socket.remoteAddress ?? '');
-    if (!this.#accepting || (elsewhere && this.#fresh.size >= this.#config.maxFresh)) {
+    const address = request.socket.remoteAddress ?? '';
+    const elsewhere = !isLoopback(address);
+    if (!this.#accepting || (elsewhere && this.#isFull(address))) {
       socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n');
       return;
     }
     this.#server.handleUpgrade(request, socket, head, (websocket) => {
       const session = new HappnSession(this, websocket, socket, describePeer(request));
       this.#sessions.add(session);
-      if (elsewhere) this.#fresh.add(session);
+      if (elsewhere) this.#addFresh(session, address);
       this.context.openSession(session);
       guardFirstBytes(session, socket);
       websocket.on('message', (data, isBinary) => session.onMessage(data as Buffer, isBinary));
@@ -167,12 +169,28 @@ export class HappnAdapter implements Adapter, Host {
     for (const session of touched) if (!session.ending) session.flush();
   };
 
+  /** One address may take half of the places. */
+  #isFull(address: string): boolean {
+    const { maxFresh } = this.#config;
+    return this.#fresh.size >= maxFresh || (this.#freshOf.get(address) ?? 0) >= Math.ceil(maxFresh / 2);
+  }
+
+  #addFresh(session: HappnSession, address: string): void {
+    this.#fresh.set(session, address);
+    this.#freshOf.set(address, (this.#freshOf.get(address) ?? 0) + 1);
+  }
+
   settled(session: HappnSession): void {
+    const address = this.#fresh.get(session);
+    if (address === undefined) return;
     this.#fresh.delete(session);
+    const left = (this.#freshOf.get(address) ?? 1) - 1;
+    if (left === 0) this.#freshOf.delete(address);
+    else this.#freshOf.set(address, left);
   }
 
   ended(session: HappnSession): void {
-    this.#fresh.delete(session);
+    this.settled(session);
   }
 
   // -------------------------------------------------------------- heartbeats
