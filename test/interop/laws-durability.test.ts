@@ -104,7 +104,9 @@ async function expectKept(gateway: GatewayProcess, ledgers: readonly (readonly L
   for (const ledger of ledgers.flat()) {
     const found = ((await client.get(ledger.path)) as { n: number } | null)?.n ?? null;
     const change = ledger.changeBehind(found);
-    expect({ path: ledger.path, found, acknowledged: ledger.acknowledged, sent: ledger.sent, known: !Number.isNaN(change) }).toMatchObject({ known: true });
+    expect({ path: ledger.path, found, acknowledged: ledger.acknowledged, sent: ledger.sent, known: !Number.isNaN(change) }).toMatchObject({
+      known: true,
+    });
     // From here on the path is as it was found; what was sent and lost is sent no more.
     ledger.sent = Math.max(ledger.sent, change);
     ledger.acknowledged = change;

@@ -39,7 +39,9 @@ describe('law 5: once and in order', () => {
       }),
     );
     const total = each * ROADS.length;
-    const heard = await Promise.all(ears.map(async (ear) => (await ear.until(() => ear.heard.length >= total)).map(({ body }) => numberIn(body))));
+    const heard = await Promise.all(
+      ears.map(async (ear) => (await ear.until(() => ear.heard.length >= total)).map(({ body }) => numberIn(body))),
+    );
     for (const numbers of heard) expect(numbers).toEqual(heard[0]);
     for (const w of ROADS.keys()) {
       const own = (heard[0] as number[]).filter((n) => Math.floor(n / 1_000) === w);
@@ -66,7 +68,12 @@ describe('law 5: once and in order', () => {
         await ear.until(({ path, body }) => path === `${prefix}/a` && numberIn(body) >= target);
         const numbers = ear.heard.filter(({ path }) => path === `${prefix}/a`).map(({ body }) => numberIn(body));
         expect(numbers).toEqual(Array.from(numbers, (_, i) => (numbers[0] as number) + i));
-        expect(ear.heard.map(({ path }) => path).filter((path) => path.includes('/other/')).toSorted()).toEqual(others.toSorted());
+        expect(
+          ear.heard
+            .map(({ path }) => path)
+            .filter((path) => path.includes('/other/'))
+            .toSorted(),
+        ).toEqual(others.toSorted());
         await reader.close();
       }
     } finally {
@@ -108,7 +115,11 @@ describe('law 5: once and in order', () => {
   });
 
   it('overlapping subscriptions: one event for each channel of happn and watch of Haven, one message for MQTT', async () => {
-    const [happn, mqtt, haven] = (await Promise.all([HAPPN, MQTT, HAVEN].map((road) => road.connect(gateway.ports)))) as [RoadClient, RoadClient, RoadClient];
+    const [happn, mqtt, haven] = (await Promise.all([HAPPN, MQTT, HAVEN].map((road) => road.connect(gateway.ports)))) as [
+      RoadClient,
+      RoadClient,
+      RoadClient,
+    ];
     const happnEars = await Promise.all([happn.listen('over/a'), happn.listen('over/*'), happn.listen('over/**')]);
     const havenEars = await Promise.all([haven.listen('over/a'), haven.listen('over/*')]);
     const messages: string[] = [];
@@ -151,7 +162,11 @@ describe('removal by wildcard', () => {
   it.each(remove)('over $name: happn hears one event, MQTT and Haven one for each record', async (road, removeAll) => {
     const prefix = `gone/${road.protocol}`;
     const paths = Array.from({ length: count }, (_, i) => `${prefix}/${String(i).padStart(2, '0')}`);
-    const [happn, mqtt, haven] = (await Promise.all([HAPPN, MQTT, HAVEN].map((one) => one.connect(gateway.ports)))) as [RoadClient, RoadClient, RoadClient];
+    const [happn, mqtt, haven] = (await Promise.all([HAPPN, MQTT, HAVEN].map((one) => one.connect(gateway.ports)))) as [
+      RoadClient,
+      RoadClient,
+      RoadClient,
+    ];
     await Promise.all(paths.map((path) => haven.set(path, { n: 1 })));
     await haven.set(`${prefix}x/stays`, { n: 1 });
     const [happnEar, mqttEar, havenEar, single] = await Promise.all([

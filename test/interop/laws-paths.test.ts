@@ -20,7 +20,11 @@ let haven: RoadClient;
 
 beforeAll(async () => {
   gateway = await startGateway({ flags: ['--durability', 'os'] });
-  [happn, mqtt, haven] = (await Promise.all([HAPPN, MQTT, HAVEN].map((road) => road.connect(gateway.ports)))) as [RoadClient, RoadClient, RoadClient];
+  [happn, mqtt, haven] = (await Promise.all([HAPPN, MQTT, HAVEN].map((road) => road.connect(gateway.ports)))) as [
+    RoadClient,
+    RoadClient,
+    RoadClient,
+  ];
 });
 afterAll(async () => {
   await Promise.all([happn, mqtt, haven].map((client) => client.close()));
@@ -270,8 +274,10 @@ describe('law 4: wildcards keep their meaning', () => {
     const fences = await Promise.all([happn, mqtt, mqttToo, haven].map((one) => one.listen(FENCE)));
     for (const path of reserved) await client.write(path, { n: 1 });
     for (const fence of fences) await fenced(fence);
-    for (const ear of wideEars) expect([ear.pattern, ear.heard.map(({ path }) => path).filter((path) => reserved.includes(path))]).toEqual([ear.pattern, []]);
-    for (const [i, ear] of spelledEars.entries()) expect([ear.pattern, ear.heard.map(({ path }) => path)]).toEqual([ear.pattern, spelled[i]?.[2]]);
+    for (const ear of wideEars)
+      expect([ear.pattern, ear.heard.map(({ path }) => path).filter((path) => reserved.includes(path))]).toEqual([ear.pattern, []]);
+    for (const [i, ear] of spelledEars.entries())
+      expect([ear.pattern, ear.heard.map(({ path }) => path)]).toEqual([ear.pattern, spelled[i]?.[2]]);
     const { items } = (await client.read('*')) as { items: { path: string }[] };
     expect(items.filter(({ path }) => reserved.includes(path))).toEqual([]);
     expect(((await client.read('$area/*')) as { items: unknown[] }).items).toHaveLength(1);
@@ -284,4 +290,3 @@ async function happnWire(protocol: string | null = 'happn_4'): Promise<HappnWire
   const wire = await HappnWire.connect(`ws://127.0.0.1:${gateway.ports.happn}/primus`);
   return await wire.login(protocol);
 }
-

@@ -85,7 +85,11 @@ async function flood(path: string, qos: 0 | 1, readers: readonly Watch[]): Promi
 async function floodPast(path: string, qos: 0 | 1): Promise<number> {
   const watches = new Map<string, Watch>();
   for (const [name, client] of Object.entries(fast)) watches.set(name, await client.watch(path));
-  const tickers = await Promise.all([HappnContractClient.connect(at), MqttContractClient.connect(at), HavenContractClient.connect({ ...at, port: gateway.ports.haven })]);
+  const tickers = await Promise.all([
+    HappnContractClient.connect(at),
+    MqttContractClient.connect(at),
+    HavenContractClient.connect({ ...at, port: gateway.ports.haven }),
+  ]);
   const gaps = await Promise.all(tickers.map(watchGaps));
   const ticking = await MqttContractClient.connect(at);
   let ticked = Promise.resolve();

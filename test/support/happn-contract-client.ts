@@ -34,7 +34,9 @@ export class HappnContractClient implements ContractClient {
 
   private constructor(websocket: WebSocket) {
     this.#websocket = websocket;
-    this.ended = new Promise<void>((resolve) => websocket.once('close', () => resolve())).then(() => this.#pending.rejectAll(new Error('connection ended')));
+    this.ended = new Promise<void>((resolve) => websocket.once('close', () => resolve())).then(() =>
+      this.#pending.rejectAll(new Error('connection ended')),
+    );
     websocket.on('error', () => websocket.terminate());
     websocket.on('message', (data: Buffer) => this.#onFrame(JSON.parse(data.toString()) as Frame | Frame[] | string));
   }

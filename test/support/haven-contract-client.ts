@@ -19,6 +19,10 @@ export class HavenContractClient implements ContractClient {
     return new HavenContractClient(await HavenClient.connect(at.port));
   }
 
+  static async connectOverWebsocket(at: Address): Promise<HavenContractClient> {
+    return new HavenContractClient(await HavenClient.connect(0, { url: `ws://${at.host}:${at.httpPort}/haven` }));
+  }
+
   get ended(): Promise<void> {
     return this.client.ended;
   }
@@ -79,6 +83,11 @@ export class HavenContractClient implements ContractClient {
   #onEvent(event: HavenEvent): void {
     const watch = this.#watches.get(event.watch);
     if (watch === undefined) this.#early.push(event);
-    else watch.push({ action: event.type === 'write' ? 'set' : 'remove', path: event.path, value: event.type === 'write' ? (event.value as Doc) : null });
+    else
+      watch.push({
+        action: event.type === 'write' ? 'set' : 'remove',
+        path: event.path,
+        value: event.type === 'write' ? (event.value as Doc) : null,
+      });
   }
 }

@@ -1,9 +1,12 @@
 // An MQTT 3.1.1 client on mqtt-packet, as the adapter contract asks for one. A read is a subscription whose retained
 // message is awaited; a message to itself behind it tells that there is none.
 
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import mqttPacket, { type IPublishPacket, type Packet } from 'mqtt-packet';
+import { createWebSocketStream, WebSocket } from 'ws';
 import { type ContractClient, type Doc, Pending, Watch, type WatchOptions } from '../contract/contract-client.js';
 import type { Address } from './contract-house.js';
 
@@ -16,16 +19,17 @@ interface Reading {
 
 export class MqttContractClient implements ContractClient {
   readonly ended: Promise<void>;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #pending = new Pending();
   readonly #watches = new Map<Watch, { readonly matches: (topic: string) => boolean; readonly initial: boolean }>();
   readonly #reading = new Map<string, Reading>();
   readonly #fences = new Map<string, string>();
+  readonly #id = randomUUID();
   #lastId = 0;
   #lastFence = 0;
   #ended = false;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Duplex) {
     this.#socket = socket;
     const parser = makeParser({ protocolVersion: 4 });
     parser.on('packet', (packet: Packet) => this.#onPacket(packet));
@@ -34,12 +38,23 @@ export class MqttContractClient implements ContractClient {
       this.#pending.rejectAll(new Error('connection ended'));
     });
     socket.on('error', () => socket.destroy());
+    socket.on('end', () => socket.destroy());
     socket.on('data', (chunk) => parser.parse(chunk));
   }
 
   static async connect(at: Address): Promise<MqttContractClient> {
     const socket = connect({ port: at.port, host: at.host, noDelay: true });
     await once(socket, 'connect');
+    return await MqttContractClient.#begin(socket);
+  }
+
+  static async connectOverWebsocket(at: Address): Promise<MqttContractClient> {
+    const websocket = new WebSocket(`ws://${at.host}:${at.httpPort}/mqtt`, 'mqtt');
+    await once(websocket, 'open');
+    return await MqttContractClient.#begin(createWebSocketStream(websocket));
+  }
+
+  static async #begin(socket: Duplex): Promise<MqttContractClient> {
     const client = new MqttContractClient(socket);
     const accepted = client.#pending.add('connack');
     client.#send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: '', keepalive: 0 });
@@ -61,7 +76,7 @@ export class MqttContractClient implements ContractClient {
   }
 
   async get(path: string): Promise<Doc | null> {
-    const fence = `fence/${this.#lastFence++}/${this.#socket.localPort}`;
+    const fence = `fence/${this.#lastFence++}/${this.#id}`;
     const value = new Promise<Doc | null>((resolve) => {
       this.#reading.set(path, { value: null, done: resolve });
       this.#fences.set(fence, path);

@@ -36,7 +36,9 @@ export class PlainClient implements ContractClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    this.ended = new Promise<void>((resolve) => socket.once('close', () => resolve())).then(() => this.#pending.rejectAll(new Error(`connection ended: ${this.bye ?? 'no goodbye'}`)));
+    this.ended = new Promise<void>((resolve) => socket.once('close', () => resolve())).then(() =>
+      this.#pending.rejectAll(new Error(`connection ended: ${this.bye ?? 'no goodbye'}`)),
+    );
     socket.setEncoding('utf8');
     socket.on('error', (error) => (this.bye ??= error.message));
     socket.on('data', (text: string) => this.#onText(text));

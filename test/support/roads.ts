@@ -38,7 +38,10 @@ export class Ear {
   /** What was heard before the news of `path`. */
   async before(path: string): Promise<readonly Heard[]> {
     const all = await this.until((heard) => heard.path === path);
-    return all.slice(0, all.findIndex((heard) => heard.path === path));
+    return all.slice(
+      0,
+      all.findIndex((heard) => heard.path === path),
+    );
   }
 }
 

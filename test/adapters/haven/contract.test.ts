@@ -1,11 +1,11 @@
 import { HavenAdapter, HAVEN_DEFAULTS } from '../../../src/adapters/haven/index.js';
-import { adapterContract } from '../../contract/adapter-contract.js';
+import { type AdapterSubject, adapterContract } from '../../contract/adapter-contract.js';
 import { HavenClient, pack, prefixed } from '../../support/haven-client.js';
 import { HavenContractClient } from '../../support/haven-contract-client.js';
 
 const deep = Buffer.concat([Buffer.alloc(500, 0x91), Buffer.from([0xc0])]);
 
-adapterContract<HavenContractClient>({
+const overTcp: AdapterSubject<HavenContractClient> = {
   name: 'haven',
   create: () => new HavenAdapter({ ...HAVEN_DEFAULTS, port: 0 }),
   connect: (at) => HavenContractClient.connect(at),
@@ -43,4 +43,22 @@ adapterContract<HavenContractClient>({
     events: false,
     removals: 'each-record',
   },
+};
+
+adapterContract(overTcp);
+adapterContract({
+  ...overTcp,
+  name: 'haven over websocket',
+  connect: (at) => HavenContractClient.connectOverWebsocket(at),
+  refusals: {},
+  malformed: [
+    { what: 'a byte that MessagePack never uses', bytes: Buffer.from([0xc1]), effect: 'ends' },
+    {
+      what: 'two messages in one frame',
+      bytes: Buffer.concat([pack({ action: 'heartbeat' }), pack({ action: 'heartbeat' })]),
+      effect: 'ends',
+    },
+    { what: 'nesting past the limit', bytes: deep, effect: 'ends' },
+  ],
+  strangers: [],
 });

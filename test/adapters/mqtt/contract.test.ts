@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { MqttAdapter } from '../../../src/adapters/mqtt/index.js';
-import { adapterContract } from '../../contract/adapter-contract.js';
+import { type AdapterSubject, adapterContract } from '../../contract/adapter-contract.js';
 import type { Address } from '../../support/contract-house.js';
 import { MqttContractClient } from '../../support/mqtt-contract-client.js';
 
@@ -15,7 +15,7 @@ async function refused(at: Address, hex: string): Promise<void> {
 
 const bytes = (hex: string): Buffer => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 
-adapterContract<MqttContractClient>({
+const overTcp: AdapterSubject<MqttContractClient> = {
   name: 'mqtt',
   create: () => new MqttAdapter({ host: '127.0.0.1', port: 0 }),
   connect: (at) => MqttContractClient.connect(at),
@@ -47,4 +47,13 @@ adapterContract<MqttContractClient>({
     events: true,
     removals: 'each-record',
   },
+};
+
+adapterContract(overTcp);
+adapterContract({
+  ...overTcp,
+  name: 'mqtt over websocket',
+  connect: (at) => MqttContractClient.connectOverWebsocket(at),
+  refusals: {},
+  strangers: [],
 });

@@ -1,5 +1,7 @@
-import { connect } from 'node:net';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { expect, it } from 'vitest';
 import { adapterContract } from '../../contract/adapter-contract.js';
 import { PlainAdapter } from '../../support/plain-adapter/index.js';
 import { PlainClient } from '../../support/plain-client.js';
@@ -27,7 +29,11 @@ adapterContract<PlainClient>({
     { what: 'a line without end', bytes: Buffer.alloc(2 * 1024 * 1024, 0x20), effect: 'ends' },
     { what: 'an unknown operation', bytes: Buffer.from('{"id":"x","op":"fly"}\n'), effect: 'ignored' },
     { what: 'a path that is none', bytes: Buffer.from('{"id":"x","op":"set","path":{},"value":1}\n'), effect: 'ignored' },
-    { what: 'a value nested too deep', bytes: Buffer.from(`{"id":"x","op":"set","path":"a","value":${'['.repeat(9_000)}${']'.repeat(9_000)}}\n`), effect: 'ignored' },
+    {
+      what: 'a value nested too deep',
+      bytes: Buffer.from(`{"id":"x","op":"set","path":"a","value":${'['.repeat(9_000)}${']'.repeat(9_000)}}\n`),
+      effect: 'ignored',
+    },
   ],
   strangers: [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([0x10, 0x0c, 0x00, 0x04, 0x0a])],
   supports: {
@@ -38,4 +44,12 @@ adapterContract<PlainClient>({
     events: true,
     removals: 'each-record',
   },
+});
+
+it('plain is made of the core’s public face alone', () => {
+  const folder = new URL('../../support/plain-adapter/', import.meta.url);
+  const sources = readdirSync(folder).map((file) => readFileSync(new URL(file, folder), 'utf8'));
+  const imported = new Set(sources.flatMap((source) => [...source.matchAll(/from '([^']+)'/g)].map((match) => match[1])));
+  const others = [...imported].filter((name) => !name?.startsWith('node:') && !name?.startsWith('./'));
+  expect(others).toEqual(['../../../src/core/index.js']);
 });

@@ -2,7 +2,14 @@
 
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { type Adapter, type AdapterContext, type Listening, OUTBOUND_LIMITS, type OutboundLimits, StartError } from '../../../src/core/index.js';
+import {
+  type Adapter,
+  type AdapterContext,
+  type Listening,
+  OUTBOUND_LIMITS,
+  type OutboundLimits,
+  StartError,
+} from '../../../src/core/index.js';
 import { PlainSession } from './session.js';
 
 export interface PlainConfig {

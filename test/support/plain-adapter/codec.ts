@@ -88,7 +88,14 @@ function decodeFields(fields: Fields, id: RequestId, formats: Formats): Command 
     case 'hello':
       return { op: 'hello', version: Number(fields.version), credentials: (fields.credentials ?? {}) as Credentials };
     case 'set':
-      return { op: 'set', id, path: checkPath(fields.path), pattern: null, payload: decodeBody(fields, formats), options: optionsOf(fields) };
+      return {
+        op: 'set',
+        id,
+        path: checkPath(fields.path),
+        pattern: null,
+        payload: decodeBody(fields, formats),
+        options: optionsOf(fields),
+      };
     case 'get':
     case 'remove':
       return { op: fields.op, id, ...targetOf(fields), payload: null, options: optionsOf(fields) };
