@@ -100,6 +100,8 @@ export class WebsocketTransport implements Transport {
 
   end(): void {
     this.websocket.close(1000);
+    // The peer's side of the closing handshake has to be read.
+    this.websocket.resume();
   }
 
   destroy(): void {
