@@ -161,7 +161,10 @@ describe('a damaged row', () => {
     house = await startEngine({ store });
     const { session } = await open();
     await session.subscribe('t', 'mqtt', { qos: 1 });
-    await session.durably({ type: 'will', will: { path: 'w', payload: Payload.fromBytes(Buffer.from('x'), formats.raw), options: STORED, remove: false } });
+    await session.durably({
+      type: 'will',
+      will: { path: 'w', payload: Payload.fromBytes(Buffer.from('x'), formats.raw), options: STORED, remove: false },
+    });
     await house.session().emit('t', 1, { qos: 1 });
     await house.stop();
     const [key, row] = store.dump().find(([at]) => at.startsWith(section)) as [string, Uint8Array];

@@ -150,9 +150,7 @@ describe('turns', () => {
       session.set('x/1', 2, {}, 'set again'),
     ];
     const replies = await Promise.all(all);
-    expect(session.log.slice(1)).toEqual(
-      ['set', 'get', 'find', 'emit', 'removeAll', 'get again', 'set again'].map((id) => `reply ${id}`),
-    );
+    expect(session.log.slice(1)).toEqual(['set', 'get', 'find', 'emit', 'removeAll', 'get again', 'set again'].map((id) => `reply ${id}`));
     expect(replies[2]?.entries).toHaveLength(1);
     expect(replies[5]?.entry).toBeNull();
   });
