@@ -450,6 +450,23 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
       await Promise.all([client.ended, writer.ended]);
     });
 
+    it('answers what is in flight, and ends a connection at once although its reading was paused', async () => {
+      await house.stop();
+      await begin(new ContractHouse({ ...INBOUND_LIMITS, sessionMessages: 64 }));
+      const client = await connect();
+      house.store.held = true;
+      const answers = Promise.allSettled(Array.from({ length: 500 }, (_, n) => client.set('t/paused', { n })));
+      await become(() => house.store.writes === 1);
+      for (let i = 0; i < 10; i++) await fenced(await connectPlain());
+      const begun = performance.now();
+      const stopped = adapter.stop(STOP_MS);
+      house.store.release();
+      await stopped;
+      expect(performance.now() - begun).toBeLessThan(STOP_MS / 2);
+      await client.ended;
+      expect((await answers)[0]?.status).toBe('fulfilled');
+    });
+
     it('takes no connection any more', async () => {
       await adapter.stop(STOP_MS);
       await expect(connect()).rejects.toThrow();

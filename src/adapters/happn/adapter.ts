@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
 import { type Adapter, type AdapterContext, ConnectionError, type Listening } from '../../core/index.js';
 import { jsonText } from './codec.js';
@@ -36,6 +37,8 @@ export const HAPPN_DEFAULTS: HappnConfig = Object.freeze({
 
 const PATH = '/primus';
 const SWEEP_MS = 1_000;
+/** At the stop: how often it is looked whether all is answered. */
+const SENT_POLL_MS = 5;
 /** Options that the type declarations of the library do not know yet. */
 const NEWER_OPTIONS = Object.freeze({ maxFragments: 4_096, closeTimeout: 5_000 });
 /** A heartbeat and one extra beat may stay without an answer. */
@@ -107,10 +110,18 @@ export class HappnAdapter implements Adapter, Host {
     if (this.#sweep !== null) clearInterval(this.#sweep);
     if (this.#beat !== null) clearInterval(this.#beat);
     const open = [...this.#sessions];
+    for (const session of open) session.stopReading();
+    await this.#untilSent(open, deadlineMs / 2);
     const goodbye = new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping');
     for (const session of open) session.close(goodbye);
-    await this.#untilEmpty(deadlineMs);
+    await this.#untilEmpty(deadlineMs / 2);
     for (const session of this.#sessions) session.destroy();
+  }
+
+  /** Resolves when everything that was asked is answered and has left, or at the deadline. */
+  async #untilSent(sessions: readonly HappnSession[], deadlineMs: number): Promise<void> {
+    const deadline = performance.now() + deadlineMs;
+    while (performance.now() < deadline && sessions.some((session) => !session.closed && session.hasUnsent)) await delay(SENT_POLL_MS);
   }
 
   /** Resolves when all sockets are closed, or at the deadline. */

@@ -57,6 +57,7 @@ export interface Peer {
 
 const PAUSED_BY_ENGINE = 1;
 const PAUSED_BY_ANSWERS = 2;
+const PAUSED_BY_STOP = 4;
 
 /** Ends that are not announced: the peer is gone, deaf or hostile. */
 const ABRUPT: ReadonlySet<ConnectionErrorCode> = new Set([
@@ -616,6 +617,16 @@ export class HappnSession extends Session {
     this.#resume(PAUSED_BY_ENGINE);
   }
 
+  /** Reads no more; what was read is still answered. */
+  stopReading(): void {
+    this.#pause(PAUSED_BY_STOP);
+  }
+
+  /** Answers or events are still on their way to the socket. */
+  get hasUnsent(): boolean {
+    return this.inFlight > 0 || this.outbound.length > 0 || this.#answers.length > 0;
+  }
+
   #pause(by: number): void {
     if (this.#paused === 0) this.#websocket.pause();
     this.#paused |= by;
@@ -642,6 +653,8 @@ export class HappnSession extends Session {
     this.#end(error);
     // Without a code: clients come back by themselves, unless they were told not to.
     this.#websocket.close();
+    // The peer's side of the closing handshake has to be read.
+    this.#websocket.resume();
   }
 
   /** The socket is gone. */
