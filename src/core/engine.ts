@@ -9,7 +9,7 @@ import { DurableTable } from './durable-table.js';
 import { ConnectionError, RequestError } from './errors.js';
 import { InboundQueue, type InboundLimits } from './inbound-queue.js';
 import { LoadMeter } from './load-meter.js';
-import { type DataRequest, DurableRequest, type Outbound, type Publication, Reply, type Request, SubscribeRequest } from './message.js';
+import { type DataRequest, DurableRequest, type Publication, Reply, type Request, SubscribeRequest } from './message.js';
 import { actionOf, execute, pathOf, publish, type RemovalSlice, type Run, type State, stores, undoSubscribe } from './operations.js';
 import type { OutboundQueue } from './outbound-queue.js';
 import { Pending } from './pending.js';
@@ -20,7 +20,7 @@ import { answerByPattern, Lanes, removalByPattern, removeByPattern, type ScanHos
 import { Session } from './session.js';
 import { Sessions } from './sessions.js';
 import { type Durability, type Store, StoreDamage, StoreFailure, type StoreState } from './store/store.js';
-import { type Job, Turn } from './turn.js';
+import { type Job, type Outcome, Turn } from './turn.js';
 
 /** A turn takes no more once it has taken so many requests, or so many bytes of them, */
 export const TURN_REQUESTS = 256;
@@ -404,12 +404,17 @@ export class Engine {
     }
   }
 
-  #letGo(request: Request): void {
+  /** What waits behind the request, if anything does, waits no more. */
+  #detachBacklog(request: Request): Ring<Request> | null {
     const { session } = request;
+    if (session.behind !== request) return null;
     const { backlog } = session;
-    if (session.behind !== request || backlog === null) return;
     session.behind = null;
     session.backlog = null;
+    return backlog;
+  }
+
+  #takeAll(backlog: Ring<Request>): void {
     this.#now = this.#parts.clock.now();
     for (let next = backlog.shift(); next !== undefined; next = backlog.shift()) this.#take(next, null);
   }
@@ -464,10 +469,11 @@ export class Engine {
     for (const outcome of turn.outcomes) if ((typeof outcome === 'function') === jobs) this.#settleOutcome(outcome);
   }
 
-  #settleOutcome(outcome: Outbound | Job): void {
+  #settleOutcome(outcome: Outcome): void {
     if (typeof outcome === 'function') outcome();
     else if (outcome.kind === 'reply') this.#sessions.push(outcome.request.session, outcome, null, 1);
-    else this.#deliver(outcome);
+    else if (outcome.kind === 'publication') this.#deliver(outcome);
+    else outcome.apply();
   }
 
   #deliver(publication: Publication): void {
@@ -539,7 +545,8 @@ export class Engine {
     this.#inbound.settled(request);
     this.#settleOutcome(reply);
     if (request.op === 'subscribe') this.#releaseHeld(request);
-    this.#letGo(request);
+    const backlog = this.#detachBacklog(request);
+    if (backlog !== null) this.#takeAll(backlog);
     this.#conclude();
   }
 
@@ -578,7 +585,7 @@ export class Engine {
     );
   }
 
-  /** Nothing of the turn counts: its requests fail, nobody hears of it, and the store is opened anew. */
+  /** Nothing of the turn counts: what stores fails, the rest begins anew, and the store is reopened. */
   #commitFailed(turn: Turn, error: unknown): void {
     this.#storeFailures.add();
     this.#phase = 'recovering';
@@ -586,14 +593,26 @@ export class Engine {
     this.#records.committing = null;
     this.#records.forget();
     this.#parts.log.error({ err: error }, 'the store refused a batch: nothing of it was acknowledged, reopening the store');
-    const waiting = this.#drainWaiting();
-    for (const request of turn.requests) this.#pending.remove(request);
     const failure = new RequestError('STORE_FAILED', 'the store refused the change', { cause: error });
+    const waiting = this.#drainWaiting();
+    const backlogs = turn.requests.map((request) => {
+      this.#pending.remove(request);
+      return request.op === 'removeSlice' ? null : this.#detachBacklog(request);
+    });
     // Without durability all but the answers in slices was said before.
     const isSaid = this.#parts.durability === 'none';
     if (!isSaid) turn.undo();
-    for (const request of turn.requests) this.#failInTurn(request, isSaid, failure);
-    for (const request of waiting) this.#takeAgain(request, failure);
+    for (const [index, request] of turn.requests.entries()) {
+      if (request.op === 'removeSlice') request.done(0, failure);
+      else if (isSaid && !this.#pending.reading.has(request)) this.#inbound.settled(request);
+      else this.#beginAnew(request, failure);
+      const backlog = backlogs[index] ?? null;
+      if (backlog !== null) this.#takeAll(backlog);
+    }
+    for (const request of waiting) {
+      if (request.op === 'removeSlice') request.done(0, failure);
+      else this.#take(request, null);
+    }
     // What memory knows of durable sessions may be ahead of the store: their connections resume on what was stored.
     for (const session of [...this.#sessions]) {
       if (session.durable !== null) this.#sessions.end(session, new ConnectionError('STORE_FAILED', 'the store was reopened'));
@@ -611,29 +630,20 @@ export class Engine {
     return drained;
   }
 
-  #failInTurn(request: Request | RemovalSlice, isSaid: boolean, failure: RequestError): void {
-    if (request.op === 'removeSlice') {
-      request.done(0, failure);
-    } else if (this.#pending.reading.delete(request)) {
-      if (request.op === 'subscribe' && request.subscription.durable === null) undoSubscribe(request, this.#state.router);
-      this.#settleFailed(request, failure);
-      this.#letGo(request);
-    } else if (isSaid) {
-      this.#inbound.settled(request);
-    } else if (isGoodbye(request)) {
+  /** A request of a refused turn. What has an operation number has stored something. */
+  #beginAnew(request: Request, failure: RequestError): void {
+    const stored = request.sequence > 0;
+    this.#pending.reading.delete(request);
+    if (stored && isGoodbye(request)) {
       request.sequence = 0;
       request.firedPath = null;
       this.#pending.add(request);
       this.#waiting.push(request);
-    } else {
+    } else if (stored) {
       this.#settleFailed(request, failure);
+    } else {
+      this.#take(request, null);
     }
-  }
-
-  /** What waited behind the refused batch and stores nothing can be served. */
-  #takeAgain(request: Request | RemovalSlice, failure: RequestError): void {
-    if (request.op === 'removeSlice') request.done(0, failure);
-    else this.#take(request, null);
   }
 
   #settleFailed(request: Request, failure: RequestError): void {

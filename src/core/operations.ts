@@ -12,7 +12,6 @@ import {
   type DataOptions,
   DataRequest,
   type DurableRequest,
-  type Outbound,
   Publication,
   type Qos,
   Reply,
@@ -28,7 +27,7 @@ import { NO_MATCH } from './subscription-list.js';
 import type { Session } from './session.js';
 import type { Store } from './store/store.js';
 import type { Subscription } from './subscription.js';
-import type { Job, Turn } from './turn.js';
+import { Effect, type Outcome, type Turn } from './turn.js';
 import { documentOf, mergeDocuments } from './value.js';
 
 /** Publications of one operation are numbered within it; a slice of a removal makes the most. */
@@ -75,7 +74,7 @@ export interface State {
 export interface Run {
   readonly state: State;
   readonly turn: Turn | null;
-  say(outcome: Outbound | Job): void;
+  say(outcome: Outcome): void;
   /** Reads the store in slices and answers `request`; see scans.ts. */
   scan(request: DataRequest | SubscribeRequest): void;
   removeByPattern(request: DataRequest): void;
@@ -375,14 +374,15 @@ function subscribe(request: SubscribeRequest, run: Run): void {
   if (session.closed) return;
   if (subscription.durable !== null) {
     const replaced = state.durables.subscribe(subscription.durable, subscription, (run.turn as Turn).batch);
-    if (replaced !== null) run.say(() => close(replaced));
+    if (replaced !== null) run.say(new Effect(() => close(replaced)));
   } else {
     state.router.subscribe(subscription);
-    run.turn?.onRefused(() => undoSubscribe(request, state.router));
+    // It begins anew behind what was executed before it; what it heard already stays.
+    run.turn?.onRefused(() => forget(request, state.router));
   }
   session.subscriptions.add(subscription);
   if (initial !== null && initial.exact === null) {
-    subscription.held = new OutboundQueue(session.outbound.limits);
+    subscription.held ??= new OutboundQueue(session.outbound.limits);
     run.scan(request);
     return;
   }
@@ -404,7 +404,7 @@ function unsubscribe(request: SubscribeRequest, run: Run): void {
     reply.count = 1;
     session.subscriptions.delete(subscription);
     // What was executed before this is still delivered.
-    run.say(() => close(subscription));
+    run.say(new Effect(() => close(subscription)));
     if (durable === null) run.turn?.onRefused(() => undoUnsubscribe(request, router));
   }
   run.say(reply);
@@ -415,9 +415,13 @@ function close(subscription: Subscription): void {
   subscription.held = null;
 }
 
-/** Takes back what a subscribe that failed began; one that outlives its connection is taken back with the store. */
-export function undoSubscribe({ subscription, session }: SubscribeRequest, router: Router): void {
-  close(subscription);
+/** Takes back what a subscribe that failed began. */
+export function undoSubscribe(request: SubscribeRequest, router: Router): void {
+  close(request.subscription);
+  forget(request, router);
+}
+
+function forget({ subscription, session }: SubscribeRequest, router: Router): void {
   router.unsubscribe(subscription);
   session.subscriptions.delete(subscription);
 }
@@ -449,23 +453,29 @@ function open(request: DurableRequest, key: string, clean: boolean, run: Run): v
   const { session } = request;
   const { durables } = run.state;
   const reply = new Reply(request);
-  const kept = durables.sessions.get(key);
-  const previous = kept?.session ?? null;
+  const kept = durables.sessions.get(key) ?? null;
   if (clean) {
     session.durable = null;
-    if (kept !== undefined) durables.drop(kept, (run.turn as Turn).batch);
+    if (kept !== null) durables.drop(kept, (run.turn as Turn).batch);
   } else {
-    reply.present = kept !== undefined;
+    reply.present = kept !== null;
     reply.durable = kept ?? durables.create(request.sequence, key, (run.turn as Turn).batch);
-    if (!session.closed) {
-      durables.attach(reply.durable, session);
-      session.durable = reply.durable;
-    }
   }
-  if (previous !== null && previous !== session) {
-    run.end(previous, new ConnectionError('TAKEN_OVER', 'another connection with the same client id took the session over'));
-  }
+  const { durable } = reply;
+  // What was published before this is for the connection before, and reaches this one out of the queue.
+  if (kept !== null || durable !== null) run.say(new Effect(() => carry(session, kept, durable, run)));
   run.say(reply);
+}
+
+/** The connection carries `durable` (null: nothing) from now on; whichever carried `kept` until now ends. */
+function carry(session: Session, kept: DurableSession | null, durable: DurableSession | null, run: Run): void {
+  const previous = kept?.session ?? null;
+  if (durable !== null && !session.closed) {
+    run.state.durables.attach(durable, session);
+    session.durable = durable;
+  }
+  if (previous === null || previous === session) return;
+  run.end(previous, new ConnectionError('TAKEN_OVER', 'another connection with the same client id took the session over'));
 }
 
 function changeQueue(request: DurableRequest, durableSession: DurableSession | null, run: Run): void {

@@ -31,14 +31,17 @@ export class Pending {
   /** Whether a request that stores nothing must wait: for its path, or for its session's order. */
   concerns(request: Request): boolean {
     const { session } = request;
-    if (session.uncommitted > 0 && (session.ordered || session.subscribing > 0)) return true;
+    if (session.uncommitted > 0 && (session.ordered || session.barriers > 0)) return true;
     switch (request.op) {
       case 'set':
         return this.#paths.has(request.path);
       case 'get':
         return request.pattern === null ? this.#paths.has(request.path) : this.#matches(request.pattern);
       case 'subscribe':
-        return request.initial !== null && this.#matches(request.initial);
+        return (
+          (request.initial !== null && this.#matches(request.initial)) ||
+          (session.uncommitted > 0 && this.#matches(request.subscription.pattern))
+        );
       case 'unsubscribe':
         return this.#matches(request.subscription.pattern);
       case 'durable':
@@ -53,15 +56,18 @@ export class Pending {
     session.uncommitted += by;
     switch (request.op) {
       case 'set':
+        this.#countPath(request.path, by);
+        break;
       case 'remove':
-        this.#countPath(changedPath(request), by);
+        if (request.pattern !== null && request.pattern.exact === null) session.barriers += by;
+        else this.#countPath(changedPath(request), by);
         break;
       case 'removeSlice':
         for (const path of request.paths) this.#countPath(path, by);
         break;
       case 'subscribe':
       case 'unsubscribe':
-        session.subscribing += by;
+        session.barriers += by;
         break;
       case 'durable':
         if (request.command.type === 'open') this.#opening += by;

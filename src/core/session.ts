@@ -32,8 +32,8 @@ export abstract class Session {
   inFlightBytes = 0;
   /** Of these, the ones that wait for the disk. */
   uncommitted = 0;
-  /** Of those, the ones that begin or end a subscription. */
-  subscribing = 0;
+  /** Of those, the ones that concern many paths and that no later request may overtake: subscriptions, wildcard removals. */
+  barriers = 0;
   /** A request that works in slices and that all later ones wait for, in `backlog`. */
   behind: Request | null = null;
   backlog: Ring<Request> | null = null;

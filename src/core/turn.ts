@@ -9,11 +9,20 @@ import { SECTION, type Store, type WriteBatch } from './store/store.js';
 /** Work that begins when the turn is committed: an answer or a removal that reads the store in slices. */
 export type Job = () => void;
 
+/** A change of memory that takes effect in its place among what is said: what was said before it knows nothing of it. */
+export class Effect {
+  readonly kind = 'effect';
+
+  constructor(readonly apply: () => void) {}
+}
+
+export type Outcome = Outbound | Effect | Job;
+
 export class Turn {
   #batch: WriteBatch | null = null;
   readonly view: View = new Map();
-  /** Replies, publications and jobs in the order in which they were made. */
-  readonly outcomes: (Outbound | Job)[] = [];
+  /** In the order in which they were made. */
+  readonly outcomes: Outcome[] = [];
   /** Requests whose effects are in the batch, or that follow one of those. */
   readonly requests: (Request | RemovalSlice)[] = [];
   /** Nothing more that stores may join: a job of this turn must see the store as it is after this turn. */

@@ -143,36 +143,43 @@ describe('a refused batch', () => {
     expect([session.inFlight, session.uncommitted, unsettled()]).toEqual([0, 0, 0]);
   });
 
-  it('leaves subscriptions and exactly-once numbers as they were before it', async () => {
+  it('harms nothing in it that stores nothing, nor what memory alone knows', async () => {
     house = await startEngine();
     const session = house.session(true);
-    const stays = session.subscription('stays');
-    await session.submit(new SubscribeRequest('subscribe', session, 'stays', stays, null, null));
+    const stays = session.subscription('ends');
+    await session.submit(new SubscribeRequest('subscribe', session, 'ends', stays, null, null));
     await session.submit(session.setRequest('q', 1, { ...UNSTORED, qos: 2 }, 'known', 8));
     house.store.held = true;
     const { writes } = house.store;
-    const blocker = house.session();
-    void blocker.set('x', 1);
+    void house.session().set('x', 1);
     await until(() => house.store.writes > writes);
     // All of these are in one turn with a set that is refused.
-    void session.set('y', 1);
-    const begun = session.subscribe('begun');
+    const set = session.set('y', 1);
+    const begun = session.subscribe('begun', 'glob', {}, true);
+    const begunWide = session.subscribe('y*', 'glob', {}, true);
+    const read = session.get('y');
     const ended = session.unsubscribe(stays);
-    void session.submit(session.setRequest('q', 2, { ...UNSTORED, qos: 2 }, 'new', 9));
+    const first = session.submit(session.setRequest('q', 2, { ...UNSTORED, qos: 2 }, 'first', 9));
+    const known = session.submit(session.setRequest('q', 3, { ...UNSTORED, qos: 2 }, 'again', 8));
     const forgotten = session.durably({ type: 'forget', onceId: 8 });
+    const removed = session.submit(session.setRequest('z', 4, { ...STORED, qos: 2 }, 'refused', 10));
     await settled();
     house.store.release();
     house.store.held = true;
     await until(() => house.store.writes > writes + 1);
+    const writer = house.session();
+    await writer.emit('begun', 'meanwhile');
     house.store.failure = new Error('ENOSPC');
     await refused();
-    const codes = [(await begun).error?.code, (await ended).error?.code, (await forgotten).error?.code];
-    expect(codes).toEqual(['STORE_FAILED', 'STORE_FAILED', 'STORE_FAILED']);
-    const writer = house.session();
-    await writer.emit('stays', 'heard');
-    await writer.emit('begun', 'not heard');
-    expect(values(session)).toEqual(['heard']);
-    expect([...(session.received ?? [])]).toEqual([8]);
+    expect([(await set).error?.code, (await removed).error?.code]).toEqual(['STORE_FAILED', 'STORE_FAILED']);
+    for (const reply of [await begun, await begunWide, await read, await ended, await forgotten]) expect(reply.error).toBeNull();
+    expect([(await ended).count, (await begunWide).entries, (await read).entry]).toEqual([1, [], null]);
+    expect([(await first).repeated, (await known).repeated]).toEqual([false, true]);
+    await writer.emit('begun', 'after');
+    await writer.emit('ends', 'not heard');
+    expect(values(session)).toEqual(['meanwhile', 'after']);
+    expect([...(session.received ?? [])]).toEqual([9]);
+    expect([session.inFlight, session.uncommitted, unsettled()]).toEqual([0, 0, 0]);
   });
 
   it('does not touch the store before it is reopened, although a removal is on its way', async () => {

@@ -184,6 +184,25 @@ describe('a durable session', () => {
     expect(values(hearer)).toEqual(['once']);
   });
 
+  it('that is resumed hears only what follows its start; what was executed before is in its queue', async () => {
+    house = await startEngine();
+    const first = await open('user/client');
+    await first.subscribe('t', 'mqtt', { qos: 1 });
+    first.close(null);
+    const writer = house.session();
+    await writer.emit('t', 'while away', { qos: 1 });
+    await committing(house.session(), 'x');
+    void writer.emit('t', 'same turn, before', { qos: 1 });
+    const second = house.session(true);
+    void second.durably({ type: 'open', key: 'user/client', clean: false }, 'open');
+    const after = writer.emit('t', 'same turn, after', { qos: 1 });
+    await settled();
+    house.store.release();
+    await after;
+    expect(second.log).toEqual(['reply open', 'set t "same turn, after"']);
+    expect(second.durable?.queue.size).toBe(3);
+  });
+
   it('that was dropped is not written to by what its last connection still had in flight', async () => {
     house = await startEngine();
     const first = await open('user/client');

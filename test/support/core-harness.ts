@@ -257,6 +257,7 @@ export async function settled(turns = 20): Promise<void> {
 
 export interface Harness {
   readonly engine: Engine;
+  readonly context: AdapterContext;
   readonly store: GateStore;
   readonly counters: Counters;
   readonly clock: { time: number; mono: number };
@@ -299,6 +300,7 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
   });
   return {
     engine,
+    context,
     store,
     counters,
     clock,
