@@ -99,6 +99,7 @@ export const schema = z.strictObject({
     maxConnectBytes: whole(64 * KIB, KIB, MIB, 'largest MQTT packet before the login is accepted'),
     maxPacketBytes: whole(MIB, KIB, 256 * MIB - 1, 'largest MQTT packet after it'),
     connectTimeoutMs: whole(10_000, 100, 600_000, 'time for an MQTT client to log in'),
+    maxConnecting: whole(1_000, 1, 100_000, 'MQTT connections that may be open without an accepted login'),
     idleLimitMs: whole(3_600_000, 1_000, 86_400_000, 'longest silence of an MQTT client without keep alive'),
     outgoingWindow: whole(100, 1, 65_535, 'messages of QoS 1 and 2 that an MQTT client may have unacknowledged'),
     maxIncomingOnce: whole(1_000, 1, 65_535, 'messages of QoS 2 that an MQTT client may have unreleased'),
