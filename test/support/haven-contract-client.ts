@@ -12,7 +12,11 @@ export class HavenContractClient implements ContractClient {
   readonly #early: HavenEvent[] = [];
 
   private constructor(readonly client: HavenClient) {
-    client.onPushed = (event) => this.#onEvent(event);
+    client.onPushed = (event) => {
+      // Kept by the watch it belongs to.
+      client.pushed.pop();
+      this.#onEvent(event);
+    };
   }
 
   static async connect(at: Address): Promise<HavenContractClient> {
