@@ -2,7 +2,7 @@
 // called as a program it always builds.
 
 import { spawnSync } from 'node:child_process';
-import { chmodSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const DIST = join(ROOT, 'dist');
 const STAMP = '.built';
+/** Files below src that go to dist as they are: scripts for browsers. */
+const COPIED = ['adapters/happn/browser/connection.js', 'adapters/happn/browser/client.js'];
 
 function newestUnder(directory) {
   let newest = statSync(directory).mtimeMs;
@@ -40,6 +42,7 @@ export function build() {
   const project = join(ROOT, 'tsconfig.build.json');
   const done = spawnSync(process.execPath, [compiler, '-p', project, '--outDir', fresh], { stdio: 'inherit' });
   chmodSync(join(fresh, 'main.js'), 0o755);
+  for (const name of COPIED) cpSync(join(ROOT, 'src', name), join(fresh, name));
   if (done.status === 0) {
     writeFileSync(join(fresh, STAMP), '');
     // The time of the start, so that edits made meanwhile count as newer.

@@ -10,7 +10,7 @@ import { delimiter, join } from 'node:path';
 import { build, ROOT } from './build.mjs';
 
 /** Programs that the tests run, and the Debian package that each is part of. */
-const PROGRAMS = { mosquitto_pub: 'mosquitto-clients', mosquitto_sub: 'mosquitto-clients' };
+const PROGRAMS = { mosquitto_pub: 'mosquitto-clients', mosquitto_sub: 'mosquitto-clients', chromium: 'chromium' };
 const CLIENTS = join(ROOT, 'test', 'clients');
 
 process.exit(main(process.argv.slice(2)));

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
 import { type Adapter, type AdapterContext, ConnectionError, type Listening } from '../../core/index.js';
+import { serveBrowserFiles } from './browser-files.js';
 import { jsonText } from './codec.js';
 import { FrameWriter } from './frames.js';
 import { HappnSession, type Host, type Peer } from './session.js';
@@ -98,6 +99,7 @@ export class HappnAdapter implements Adapter, Host {
     context.http.request('/version', false, (_request, response) => {
       answer(response, 200, 'application/json', jsonText({ version: context.node.version }));
     });
+    serveBrowserFiles(context.http);
     context.counters.gauge('happn_connections', 'Open happn connections', () => this.#sessions.size);
     const { pingIntervalMs, firstRequestMs } = this.#config;
     this.#sweep = setInterval(() => this.#onSweep(), Math.min(SWEEP_MS, firstRequestMs / 4));
