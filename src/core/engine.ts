@@ -68,6 +68,8 @@ export class Engine {
   readonly #load: LoadMeter;
   /** Requests that wait for the commit, in order. */
   readonly #waiting = new Ring<Request | RemovalSlice>();
+  /** Requests that waited behind an answer in slices and wait no more: older than any that the inbound queue has of them. */
+  #released = new Ring<Request>();
   readonly #scanHost: ScanHost;
   /** For what takes effect at once. */
   readonly #immediate: Run;
@@ -101,7 +103,7 @@ export class Engine {
     const router = new Router();
     this.#records = new Records(store, formats, limits.cacheBytes);
     this.#durables = new DurableTable(store, formats, router);
-    this.#sessions = new Sessions(clock, log, counters, (session, error) => this.#closeSession(session, error));
+    this.#sessions = new Sessions(clock, log, counters, (session, error) => this.#abandon(session, error));
     this.#inbound = new InboundQueue(limits.inbound, this.#sessions);
     this.#executed = counters.counter('requests_total', 'Requests executed');
     this.#turns = counters.counter('batches_total', 'Batches written to the store');
@@ -212,10 +214,14 @@ export class Engine {
       case 'running':
         return this.#inbound.unsettled > 0 || this.#waiting.length > 0 || this.#committing !== null;
       case 'recovering':
-        return this.#inbound.length > 0 || this.#pending.reading.size > 0;
+        return this.#hasWork || this.#pending.reading.size > 0;
       default:
         return false;
     }
+  }
+
+  get #hasWork(): boolean {
+    return this.#released.length > 0 || this.#inbound.length > 0;
   }
 
   /** Whether a batch can be begun. */
@@ -239,7 +245,7 @@ export class Engine {
     const turn = this.#writable ? new Turn(this.#parts.store) : null;
     if (turn !== null) this.#takeWaiting(turn);
     while (this.#hasRoom) {
-      const request = this.#inbound.shift();
+      const request = this.#released.shift() ?? this.#inbound.shift();
       if (request === undefined) break;
       this.#noteTaken(request);
       this.#take(request, turn);
@@ -264,7 +270,7 @@ export class Engine {
   #conclude(): void {
     this.#inbound.resumePaused();
     this.#sessions.flush();
-    if (this.#inbound.length > 0 || (this.#waiting.length > 0 && this.#writable)) this.#schedule();
+    if (this.#hasWork || (this.#waiting.length > 0 && this.#writable)) this.#schedule();
     else if (this.#idle !== null && !this.#busy) this.#idle();
   }
 
@@ -348,7 +354,10 @@ export class Engine {
   #asRequestError(error: unknown, request: Request | RemovalSlice): RequestError {
     if (error instanceof RequestError) return error;
     const { op, session } = request;
-    this.#parts.log.error({ err: error, op, session: session.id, adapter: session.adapter }, 'a request failed');
+    // That the store is closed was said when it failed.
+    if (this.#phase === 'running' || !(error instanceof StoreFailure)) {
+      this.#parts.log.error({ err: error, op, session: session.id, adapter: session.adapter }, 'a request failed');
+    }
     if (error instanceof StoreDamage || error instanceof StoreFailure) {
       return new RequestError('STORE_FAILED', 'the store could not read what the request needs', { cause: error });
     }
@@ -414,9 +423,10 @@ export class Engine {
     return backlog;
   }
 
-  #takeAll(backlog: Ring<Request>): void {
-    this.#now = this.#parts.clock.now();
-    for (let next = backlog.shift(); next !== undefined; next = backlog.shift()) this.#take(next, null);
+  /** What was held back goes before everything that has come since. */
+  #release(backlog: Ring<Request>): void {
+    for (let next = this.#released.shift(); next !== undefined; next = this.#released.shift()) backlog.push(next);
+    this.#released = backlog;
   }
 
   /** Writes the turn's batch, or settles at once when nothing changed. */
@@ -443,7 +453,7 @@ export class Engine {
     this.#records.committing = null;
     this.#records.committed(turn.view);
     if (this.#parts.durability === 'none') {
-      this.#release(turn);
+      this.#settleRequests(turn);
       this.#sayAll(turn, true);
     } else {
       this.#settle(turn);
@@ -452,12 +462,12 @@ export class Engine {
   }
 
   #settle(turn: Turn): void {
-    this.#release(turn);
+    this.#settleRequests(turn);
     for (const outcome of turn.outcomes) this.#settleOutcome(outcome);
   }
 
   /** Nothing has to wait for the turn's requests any more. */
-  #release(turn: Turn): void {
+  #settleRequests(turn: Turn): void {
     for (const request of turn.requests) {
       this.#pending.remove(request);
       if (request.op !== 'removeSlice' && !this.#pending.reading.has(request)) this.#inbound.settled(request);
@@ -546,7 +556,7 @@ export class Engine {
     this.#settleOutcome(reply);
     if (request.op === 'subscribe') this.#releaseHeld(request);
     const backlog = this.#detachBacklog(request);
-    if (backlog !== null) this.#takeAll(backlog);
+    if (backlog !== null) this.#release(backlog);
     this.#conclude();
   }
 
@@ -585,6 +595,12 @@ export class Engine {
     );
   }
 
+  /** Ends a session whose adapter failed to, as if its connection had been lost. */
+  #abandon(session: Session, reason: ConnectionError | null): void {
+    this.submit(new DurableRequest(session, null, { type: 'fireWill' }, null));
+    this.#closeSession(session, reason);
+  }
+
   /** Nothing of the turn counts: what stores fails, the rest begins anew, and the store is reopened. */
   #commitFailed(turn: Turn, error: unknown): void {
     this.#storeFailures.add();
@@ -607,7 +623,7 @@ export class Engine {
       else if (isSaid && !this.#pending.reading.has(request)) this.#inbound.settled(request);
       else this.#beginAnew(request, failure);
       const backlog = backlogs[index] ?? null;
-      if (backlog !== null) this.#takeAll(backlog);
+      for (let next = backlog?.shift(); next !== undefined; next = backlog?.shift()) this.#take(next, null);
     }
     for (const request of waiting) {
       if (request.op === 'removeSlice') request.done(0, failure);

@@ -344,6 +344,8 @@ class Judge {
         break;
       case 'get':
         this.#judgeRead(step, reply);
+        break;
+      default:
     }
   }
 
