@@ -389,12 +389,16 @@ function encodeMessage(publication: Publication): Buffer {
 }
 
 function decodeMessage(number: number, value: Buffer, formats: Formats): Publication {
-  const { remove, qos, time, author, path, payload } = decodeParts(value, formats);
+  const { remove, time, author, path, payload, ...parts } = decodeParts(value, formats);
   const action = remove ? 'remove' : 'set';
   const removed = remove ? 1 : 0;
-  const publication = new Publication(action, path, payload, payload, null, removed, 0, time, qos, '', null, author, null, 'all');
+  const publication = new Publication(action, path, payload, payload, null, removed, 0, time, optionsOf(parts), '', null, author, 'all');
   publication.number = number;
   return publication;
+}
+
+function optionsOf({ stored, qos }: Pick<MessageParts, 'stored' | 'qos'>): DataOptions {
+  return { ...(stored ? STORED : UNSTORED), qos };
 }
 
 export function encodeWill(will: Will, time: number, author: string): Buffer {
@@ -403,7 +407,7 @@ export function encodeWill(will: Will, time: number, author: string): Buffer {
 
 export function decodeWill(value: Uint8Array, formats: Formats): { will: Will; author: string } {
   const parts = decodeParts(value, formats);
-  const options: DataOptions = { ...(parts.stored ? STORED : UNSTORED), qos: parts.qos, publishMissing: true };
+  const options: DataOptions = { ...optionsOf(parts), publishMissing: true };
   const payload = parts.payload ?? Payload.fromBytes(EMPTY, formats.raw);
   return { will: { path: parts.path, payload, options, remove: parts.remove }, author: parts.author };
 }

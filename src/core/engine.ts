@@ -20,6 +20,7 @@ import { answerByPattern, Lanes, removalByPattern, removeByPattern, type ScanHos
 import { Session } from './session.js';
 import { Sessions } from './sessions.js';
 import { type Durability, type Store, StoreDamage, StoreFailure, type StoreState } from './store/store.js';
+import type { Subscription } from './subscription.js';
 import { type Job, type Outcome, Turn } from './turn.js';
 
 /** A turn takes no more once it has taken so many requests, or so many bytes of them, */
@@ -487,19 +488,18 @@ export class Engine {
   }
 
   #deliver(publication: Publication): void {
-    const { match, action, audience, qos } = publication;
+    const { match, receipt, qos } = publication;
     if (match === null) return;
+    if (receipt !== null) receipt.matched = match.all.length;
     for (const subscription of match.all) {
-      const { session, options } = subscription;
-      if (subscription.closed || session === null) continue;
-      if (action === 'set' ? !options.sets : !options.removes) continue;
-      if (audience !== 'all' && audience !== options.removals) continue;
-      if (options.noLocal && publication.origin === session.id) continue;
-      if (subscription.held !== null) {
-        this.#hold(publication, subscription.held, session);
+      const session = receiverOf(publication, subscription);
+      if (session === null) {
+        if (receipt !== null) receipt.skipped += 1;
         continue;
       }
-      this.#sessions.push(session, publication, subscription, Math.min(options.qos, qos));
+      if (receipt !== null) receipt.sessions.push(session);
+      if (subscription.held !== null) this.#hold(publication, subscription.held, session);
+      else this.#sessions.push(session, publication, subscription, Math.min(subscription.options.qos, qos));
     }
   }
 
@@ -544,7 +544,10 @@ export class Engine {
       },
       announce: (request, pattern, removed) => {
         const match = this.#state.router.match(pattern.text);
-        if (match.all.length > 0) publish(this.#immediate, removalByPattern(request, pattern, removed), match, request.sequence, 0);
+        if (match.all.length === 0) return null;
+        const publication = removalByPattern(request, pattern, removed);
+        publish(this.#immediate, publication, match, request.sequence, 0);
+        return publication.receipt;
       },
     };
   }
@@ -717,6 +720,17 @@ function isGoodbye(request: Request): request is DurableRequest {
   if (request.op !== 'durable') return false;
   const { command } = request;
   return command.type === 'fireWill' || (command.type === 'will' && command.will === null);
+}
+
+/** The session that gets the publication under this subscription; null: it is none of its business. */
+function receiverOf(publication: Publication, subscription: Subscription): Session | null {
+  const { session, options } = subscription;
+  if (subscription.closed || session === null) return null;
+  if (publication.action === 'set' ? !options.sets : !options.removes) return null;
+  if (publication.audience !== 'all' && publication.audience !== options.removals) return null;
+  if (options.noLocal && publication.origin === session.id) return null;
+  const { targets } = publication.options;
+  return targets === null || targets.has(session.id) ? session : null;
 }
 
 function isAnswered(request: Request): boolean {

@@ -16,6 +16,25 @@ export type Qos = 0 | 1 | 2;
 /** Custom meta of an event: shown beside it, never stored. Keys that the gateway writes itself are reserved. */
 export type Meta = { readonly [key: string]: Value };
 
+/**
+ * `<record>.<name>.value` becomes greater by `by`, from 0 when the record or the counter is missing. INVALID_REQUEST when
+ * there is something else than a number. Others hear of the record, the given payload is `{value, gauge: name}`.
+ */
+export interface Increment {
+  readonly name: string;
+  readonly by: number;
+}
+
+/** Who got a publication; complete once the reply that carries it is delivered. */
+export class Receipt {
+  /** Subscriptions that matched. */
+  matched = 0;
+  /** Sessions that it was handed to, once for each of their subscriptions. */
+  readonly sessions: Session[] = [];
+  /** Subscriptions left out because of `targets` or `noLocal`, or because they do not hear this action. */
+  skipped = 0;
+}
+
 /** How `set` and `remove` behave. Share frozen constants for the common cases. */
 export interface DataOptions {
   /** false: an event only, nothing is stored. */
@@ -33,6 +52,14 @@ export interface DataOptions {
   /** A removal of nothing is still news to everybody (else only to subscriptions that ask for requests). */
   readonly publishMissing: boolean;
   readonly meta: Meta | null;
+  /** set: adds to a counter of the record instead of taking the payload's value; see Increment. */
+  readonly increment: Increment | null;
+  /** Only these sessions hear of it, by id; null: whoever subscribed. */
+  readonly targets: ReadonlySet<string> | null;
+  /** The reply says who got it. */
+  readonly receipt: boolean;
+  /** The adapter's own, for its sessions that hear of it; the core never looks at it. */
+  readonly note: unknown;
   /** get by wildcard: at most this many entries, in path order. */
   readonly limit: number;
   /** get by wildcard: only paths behind this one. */
@@ -48,6 +75,10 @@ export const STORED: DataOptions = Object.freeze({
   qos: 1,
   publishMissing: false,
   meta: null,
+  increment: null,
+  targets: null,
+  receipt: false,
+  note: null,
   limit: Number.POSITIVE_INFINITY,
   after: null,
 });
@@ -166,6 +197,10 @@ export class Reply {
   count = 0;
   /** set: a subscriber could hear of it (options.publish). */
   published = false;
+  /** increment: the counter's new value. */
+  counter = 0;
+  /** Who got the publication, when the request asked for a receipt. */
+  receipt: Receipt | null = null;
   /** The operation (or exactly-once number) was applied before; nothing changed now. */
   repeated = false;
   /** durable open: the session that is kept, or null for a clean one. */
@@ -194,6 +229,7 @@ export class Publication {
   number = 0;
   /** The subscriptions that matched when the operation was executed. */
   match: Match | null = null;
+  readonly receipt: Receipt | null = null;
   #frameKey: string | null = null;
   #frame: unknown = null;
   #frames: Map<string, unknown> | null = null;
@@ -213,14 +249,24 @@ export class Publication {
     /** Revision of the change; 0 when nothing was stored. */
     readonly revision: number,
     readonly time: number,
-    readonly qos: Qos,
+    /** The options of its request. */
+    readonly options: DataOptions,
     /** Id of the session that caused it, and its request's id. */
     readonly origin: string,
     readonly requestId: RequestId,
     readonly author: string,
-    readonly meta: Meta | null,
     readonly audience: Audience,
-  ) {}
+  ) {
+    if (options.receipt) this.receipt = new Receipt();
+  }
+
+  get qos(): Qos {
+    return this.options.qos;
+  }
+
+  get meta(): Meta | null {
+    return this.options.meta;
+  }
 
   /** Bytes for queue accounting. */
   get size(): number {

@@ -12,8 +12,10 @@ import {
   type DataOptions,
   DataRequest,
   type DurableRequest,
+  type Increment,
   Publication,
   type Qos,
+  Receipt,
   Reply,
   type Request,
   type SubscribeRequest,
@@ -28,7 +30,7 @@ import type { Session } from './session.js';
 import type { Store } from './store/store.js';
 import type { Subscription } from './subscription.js';
 import { Effect, type Outcome, type Turn } from './turn.js';
-import { documentOf, mergeDocuments } from './value.js';
+import { documentOf, isDocument, mergeDocuments } from './value.js';
 
 /** Publications of one operation are numbered within it; a slice of a removal makes the most. */
 const MESSAGES_PER_OPERATION = 1_024;
@@ -194,14 +196,22 @@ function isRepeated(request: Request | RemovalSlice, run: Run): boolean {
 
 function set(request: DataRequest, run: Run): void {
   const { options, session, path } = request;
-  const given = request.payload as Payload;
+  let given = request.payload as Payload;
   if (receivedBefore(request, run)) return;
   let payload = given;
+  let counter = 0;
   let entry: Entry | null = null;
   if (options.store) {
     const before = run.state.records.read(path);
     checkCondition(path, before, options);
-    if (options.merge) payload = merged(before, given, run.state.formats);
+    if (options.increment !== null) {
+      counter = counted(before, options.increment) + options.increment.by;
+      given = Payload.fromValue({ value: counter, gauge: options.increment.name }, run.state.formats.json);
+      const change = Payload.fromValue({ [options.increment.name]: { value: counter } }, run.state.formats.json);
+      payload = merged(before, change, run.state.formats);
+    } else if (options.merge) {
+      payload = merged(before, given, run.state.formats);
+    }
     const revision = run.state.revision + 1;
     entry = new Entry(path, payload, before?.created ?? request.time, request.time, revision, session.identity.name, options.qos);
     (run.turn as Turn).put(entry);
@@ -209,31 +219,47 @@ function set(request: DataRequest, run: Run): void {
   }
   rememberReceived(request, run);
   const match = options.publish ? run.state.router.match(path) : NO_MATCH;
-  if (match.all.length > 0) publish(run, change(request, payload, entry), match, request.sequence, 0);
+  const publication = match.all.length > 0 ? change(request, payload, given, entry) : null;
+  if (publication !== null) publish(run, publication, match, request.sequence, 0);
   if (!request.answered) return;
   const reply = new Reply(request);
   reply.entry = entry;
   reply.published = options.publish;
+  reply.counter = counter;
+  reply.receipt = receiptOf(publication, options);
   run.say(reply);
 }
 
+/** A receipt that was asked for says nobody when nobody could hear of it. */
+function receiptOf(publication: Publication | null, options: DataOptions): Receipt | null {
+  if (!options.receipt) return null;
+  return publication === null ? new Receipt() : publication.receipt;
+}
+
+function counted(before: Entry | null, { name }: Increment): number {
+  const counter = before === null ? undefined : documentOf(before.payload.value())[name];
+  if (counter === undefined) return 0;
+  const value = isDocument(counter) ? counter.value : undefined;
+  if (typeof value !== 'number') throw new RequestError('INVALID_REQUEST', `${name} is no counter`);
+  return value;
+}
+
 /** Publication of a set or event. */
-function change(request: DataRequest, payload: Payload, entry: Entry | null): Publication {
+function change(request: DataRequest, payload: Payload, given: Payload, entry: Entry | null): Publication {
   const { options, session } = request;
   return new Publication(
     'set',
     request.path,
     payload,
-    request.payload,
+    given,
     entry,
     0,
     entry === null ? 0 : entry.revision,
     request.time,
-    options.qos,
+    options,
     session.id,
     request.id,
     session.identity.name,
-    options.meta,
     'all',
   );
 }
@@ -302,14 +328,15 @@ function remove(request: DataRequest, run: Run): void {
   }
   rememberReceived(request, run);
   const match = options.publish ? run.state.router.match(path) : NO_MATCH;
-  if (match.all.length > 0) {
-    const audience = removed === 1 || options.publishMissing ? 'all' : 'each-request';
-    publish(run, removal(request, path, removed, removed === 1 ? run.state.revision : 0, audience), match, request.sequence, 0);
-  }
+  const audience = removed === 1 || options.publishMissing ? 'all' : 'each-request';
+  const revision = removed === 1 ? run.state.revision : 0;
+  const publication = match.all.length > 0 ? removal(request, path, removed, revision, audience) : null;
+  if (publication !== null) publish(run, publication, match, request.sequence, 0);
   if (!request.answered) return;
   const reply = new Reply(request);
   reply.count = removed;
   reply.published = options.publish;
+  reply.receipt = receiptOf(publication, options);
   run.say(reply);
 }
 
@@ -325,11 +352,10 @@ export function removal(request: DataRequest, path: string, removed: number, rev
     removed,
     revision,
     request.time,
-    options.qos,
+    options,
     session.id,
     request.id,
     session.identity.name,
-    options.meta,
     audience,
   );
 }
@@ -543,7 +569,10 @@ function queueForDurables(run: Run, publication: Publication, match: Match, numb
   const levels = new Map<DurableSession, Qos>();
   for (const { durable: owner, options } of match.durable) {
     if (owner === null || (publication.action === 'set' ? !options.sets : !options.removes)) continue;
-    if (options.noLocal && owner.session?.id === publication.origin) continue;
+    const online = owner.session?.id;
+    if (options.noLocal && online === publication.origin) continue;
+    const { targets } = publication.options;
+    if (targets !== null && (online === undefined || !targets.has(online))) continue;
     const qos = Math.min(options.qos, publication.qos) as Qos;
     const known = levels.get(owner);
     if (known === undefined || known < qos) levels.set(owner, qos);

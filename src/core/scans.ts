@@ -3,7 +3,7 @@
 import type { Counter } from './counters.js';
 import { decodeEntry, type Entry } from './entry.js';
 import { RequestError } from './errors.js';
-import { type DataRequest, Reply, type SubscribeRequest } from './message.js';
+import { type DataRequest, Receipt, Reply, type SubscribeRequest } from './message.js';
 import { RemovalSlice, type State, removal } from './operations.js';
 import type { Pattern } from './pattern.js';
 import { Ring } from './ring.js';
@@ -38,7 +38,7 @@ export interface ScanHost {
   /** The answer failed. */
   fail(request: DataRequest | SubscribeRequest, error: unknown): void;
   /** Publishes beside the turns (the one news of a wildcard removal). */
-  announce(request: DataRequest, pattern: Pattern, removed: number): void;
+  announce(request: DataRequest, pattern: Pattern, removed: number): Receipt | null;
 }
 
 /** Who reads when: for each session one scan after the other, and of all scans a few slices at a time, in turn. */
@@ -154,7 +154,8 @@ export async function removeByPattern(request: DataRequest, host: ScanHost): Pro
     host.fail(request, error);
     return;
   }
-  if (request.options.publish) host.announce(request, pattern, reply.count);
+  if (request.options.publish) reply.receipt = host.announce(request, pattern, reply.count);
+  if (request.options.receipt) reply.receipt ??= new Receipt();
   reply.published = request.options.publish;
   host.finish(request, reply);
 }

@@ -375,3 +375,65 @@ describe('options', () => {
     expect(session.heard).toHaveLength(0);
   });
 });
+
+describe('an increment', () => {
+  it('counts from 0, keeps the rest of the record, and answers the new value', async () => {
+    house = await startEngine();
+    const session = house.session();
+    await session.set('c', { other: 1 });
+    const hearer = house.session();
+    await hearer.subscribe('c');
+    const by = (n: number): Promise<number> =>
+      session.set('c', null, { increment: { name: 'hits', by: n } }).then((reply) => reply.counter);
+    expect(await Promise.all([by(2), by(3), by(-1)])).toEqual([2, 5, 4]);
+    expect((await session.get('c')).entry?.payload.value()).toEqual({ other: 1, hits: { value: 4 } });
+    expect(hearer.heard.map(({ publication }) => publication.given?.value())).toEqual([
+      { value: 2, gauge: 'hits' },
+      { value: 5, gauge: 'hits' },
+      { value: 4, gauge: 'hits' },
+    ]);
+    expect(hearer.heard[0]?.publication.payload?.value()).toEqual({ other: 1, hits: { value: 2 } });
+  });
+
+  it('of what is no counter, or of a name that is no plain key, changes nothing', async () => {
+    house = await startEngine();
+    const session = house.session();
+    await session.set('c', { text: 'x' });
+    for (const name of ['text', '__proto__']) {
+      expect((await session.set('c', null, { increment: { name, by: 1 } })).error?.code).toBe('INVALID_REQUEST');
+    }
+    expect((await session.get('c')).entry?.revision).toBe(1);
+  });
+});
+
+describe('targets and receipts', () => {
+  it('reach the named sessions alone, live and queued', async () => {
+    house = await startEngine();
+    const writer = house.session();
+    const [one, two] = [house.session(), house.session()];
+    for (const session of [one, two]) await session.subscribe('a');
+    const reply = await writer.set('a', 1, { targets: new Set([two.id]), receipt: true });
+    expect([one.heard.length, two.heard.length]).toEqual([0, 1]);
+    expect([reply.receipt?.matched, reply.receipt?.skipped, reply.receipt?.sessions]).toEqual([2, 1, [two]]);
+    await writer.set('a', 1, { targets: new Set() });
+    expect([one.heard.length, two.heard.length]).toEqual([0, 1]);
+    const kept = house.session(true);
+    await kept.durably({ type: 'open', key: 'k', clean: false });
+    await kept.subscribe('q', 'mqtt', { qos: 1 });
+    await writer.set('q', 1, { targets: new Set([two.id]) });
+    expect(kept.durable?.queue.size).toBe(0);
+    await writer.set('q', 1, { targets: new Set([kept.id]) });
+    expect(kept.durable?.queue.size).toBe(1);
+  });
+
+  it('tell of nobody when nobody listens, also for removals', async () => {
+    house = await startEngine();
+    const session = house.session();
+    const reply = await session.set('a', 1, { receipt: true });
+    expect([reply.receipt?.matched, reply.receipt?.sessions]).toEqual([0, []]);
+    const hearer = house.session();
+    await hearer.subscribe('*', 'glob', { removals: 'each-request' });
+    const removal = session.removeAll('a*', 'all', { receipt: true });
+    expect((await removal).receipt?.sessions).toEqual([hearer]);
+  });
+});

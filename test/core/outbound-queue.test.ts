@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { Publication } from '../../src/core/message.js';
+import { Publication, UNSTORED } from '../../src/core/message.js';
 import { OUTBOUND_LIMITS, OutboundQueue } from '../../src/core/outbound-queue.js';
 import { Payload } from '../../src/core/payload.js';
 import { formats } from '../support/core-harness.js';
 
 function publication(bytes: number): Publication {
   const payload = Payload.fromBytes(new Uint8Array(bytes), formats.raw);
-  return new Publication('set', 'a', payload, payload, null, 0, 0, 0, 0, '', null, '', null, 'all');
+  return new Publication('set', 'a', payload, payload, null, 0, 0, 0, UNSTORED, '', null, '', 'all');
 }
 
 describe('an outbound queue', () => {

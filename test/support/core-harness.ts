@@ -211,8 +211,10 @@ export class TestSession extends Session {
   remove(path: string, id: string | number = ++this.#nextId): Promise<Reply> {
     return this.submit(new DataRequest('remove', this, id, path, null, null, STORED, true, 0, null));
   }
-  removeAll(pattern: string, id: string | number = ++this.#nextId): Promise<Reply> {
-    return this.submit(new DataRequest('remove', this, id, '', parsePattern(pattern, 'glob'), null, STORED, true, 0, null));
+  removeAll(pattern: string, id: string | number = ++this.#nextId, options: Partial<DataOptions> = {}): Promise<Reply> {
+    return this.submit(
+      new DataRequest('remove', this, id, '', parsePattern(pattern, 'glob'), null, { ...STORED, ...options }, true, 0, null),
+    );
   }
   subscription(pattern: string, dialect: Dialect = 'glob', options: Partial<SubscriptionOptions> = {}): Subscription {
     const full: SubscriptionOptions = { sets: true, removes: true, removals: 'each-record', qos: 1, noLocal: false, ...options };

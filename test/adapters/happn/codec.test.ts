@@ -5,7 +5,7 @@ import * as codec from '../../../src/adapters/happn/codec.js';
 import { UNCONFIGURED, versionNamed } from '../../../src/adapters/happn/versions.js';
 import { FIRST_FRAME_LIMITS, type Frame, frameLimits } from '../../../src/adapters/happn/wire.js';
 import { Entry } from '../../../src/core/entry.js';
-import { Publication } from '../../../src/core/message.js';
+import { Publication, STORED } from '../../../src/core/message.js';
 import { Payload, type Value } from '../../../src/core/payload.js';
 import { Session } from '../../../src/core/session.js';
 import { formats } from '../../support/core-harness.js';
@@ -339,11 +339,10 @@ describe('events', () => {
       0,
       7,
       1_700_000_000_001,
-      1,
+      { ...STORED, meta },
       'origin',
       requestId,
       '',
-      meta,
       'all',
     );
   }
@@ -390,7 +389,7 @@ describe('events', () => {
   });
 
   test('of removals say how many', () => {
-    const removal = new Publication('remove', '/a/*', null, null, null, 4, 8, 1, 1, 'origin', 2, '', null, 'each-request');
+    const removal = new Publication('remove', '/a/*', null, null, null, 4, 8, 1, STORED, 'origin', 2, '', 'each-request');
     expect(event(removal)).toMatchObject({ data: { removed: 4 }, _meta: { action: '/REMOVE@/a/*', path: '/a/*' } });
     expect(event(removal, 0, true).data).toBeNull();
   });

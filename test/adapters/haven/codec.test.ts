@@ -6,7 +6,7 @@ import { Scanner } from '../../../src/adapters/haven/scanner.js';
 import { WatchList } from '../../../src/adapters/haven/watchlist.js';
 import { ERROR, type HavenErrorName, MAGIC } from '../../../src/adapters/haven/wire.js';
 import { Writer } from '../../../src/adapters/haven/writer.js';
-import { Entry, Payload, Publication, REQUEST_ERRORS, type RequestErrorCode, type Value } from '../../../src/core/index.js';
+import { Entry, Payload, Publication, REQUEST_ERRORS, type RequestErrorCode, STORED, type Value } from '../../../src/core/index.js';
 import { requestErrorName } from '../../../src/adapters/haven/wire.js';
 import { pack, unpack } from '../../support/haven-client.js';
 import { hex, LIMITS } from './support.js';
@@ -270,11 +270,10 @@ describe('answers, to the byte', () => {
         1,
         9,
         5,
-        1,
+        STORED,
         'origin',
         null,
         'ann',
-        null,
         'all',
       );
     };
