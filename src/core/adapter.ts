@@ -74,6 +74,11 @@ export interface AdapterContext {
    * followed by one `flush` a turn.
    */
   submit(request: Request): boolean;
+  /**
+   * `session.flush` outside of the engine's turns: the socket drained, or the adapter has something to write itself. Never
+   * throws; a session whose flush fails is ended.
+   */
+  flush(session: Session): void;
   /** Whether `submit` would be answered without waiting for anybody: used to say "overloaded" early. */
   readonly overloaded: boolean;
   /** A queued message of a durable session, read from the store when it is not in memory; null if it is gone. */

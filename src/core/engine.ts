@@ -174,6 +174,7 @@ export class Engine {
       closeSession: (session, reason) => this.#closeSession(session, reason),
       authenticate: (credentials) => access.authenticate(credentials),
       submit: (request) => this.submit(request),
+      flush: (session) => this.#sessions.flushNow(session),
       get overloaded() {
         return inbound.overloaded;
       },

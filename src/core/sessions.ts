@@ -91,6 +91,11 @@ export class Sessions {
     }
   }
 
+  /** Outside of the engine's turns. */
+  flushNow(session: Session): void {
+    if (!session.closed) this.#call(session, 'flush');
+  }
+
   pauseReading(session: Session): void {
     this.#call(session, 'pauseReading');
   }

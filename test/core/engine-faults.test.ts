@@ -358,6 +358,17 @@ describe('a broken adapter', () => {
     expect((await house.session().set('a', 2)).error).toBeNull();
   });
 
+  it('that throws while it flushes outside of a turn loses that session alone', async () => {
+    house = await startEngine();
+    const broken = house.session();
+    broken.broken.add('flush');
+    house.context.flush(broken);
+    expect(broken.closed).toBe(true);
+    const { flushes } = broken;
+    house.context.flush(broken);
+    expect(broken.flushes).toBe(flushes);
+  });
+
   it('that throws while reading is paused or resumed loses that session alone', async () => {
     house = await startEngine({ inbound: { ...INBOUND_LIMITS, sessionMessages: 4 } });
     const other = house.session();

@@ -179,7 +179,7 @@ export class HappnAdapter implements Adapter, Host {
     const touched = this.#touched;
     this.#touched = [];
     // A second flush of the same session finds nothing to write.
-    for (const session of touched) if (!session.ending) session.flush();
+    for (const session of touched) if (!session.ending) this.context.flush(session);
   };
 
   /** One address may take half of the places. */

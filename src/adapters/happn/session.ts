@@ -602,7 +602,7 @@ export class HappnSession extends Session {
 
   /** The socket took what was written: goes on draining. */
   onDrain(): void {
-    if (!this.closed) this.flush();
+    this.#host.context.flush(this);
   }
 
   override get bufferedBytes(): number {
@@ -649,12 +649,21 @@ export class HappnSession extends Session {
       const reason = error.code.toLowerCase().replaceAll('_', '-');
       this.#answers.push(codec.encodeDisconnect(this.version, reason), SERVER_CLOSE_FRAME);
     }
-    this.flush();
+    this.#flushLast();
     this.#end(error);
     // Without a code: clients come back by themselves, unless they were told not to.
     this.#websocket.close();
     // The peer's side of the closing handshake has to be read.
     this.#websocket.resume();
+  }
+
+  /** What cannot be said any more does not keep the connection from ending. */
+  #flushLast(): void {
+    try {
+      this.flush();
+    } catch (error) {
+      this.#host.context.log.error({ err: error, session: this.id }, 'the last words of a connection could not be written');
+    }
   }
 
   /** The socket is gone. */

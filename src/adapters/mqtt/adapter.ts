@@ -161,7 +161,7 @@ export class MqttAdapter implements Adapter, SessionHost {
     this.#toFlush = [];
     for (const session of sessions) {
       session.flushPlanned = false;
-      session.flush();
+      this.context.flush(session);
     }
   };
 

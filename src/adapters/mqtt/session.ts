@@ -568,7 +568,7 @@ export class MqttSession extends Session implements PacketTaker, PortOwner, Tran
   }
 
   onDrain(): void {
-    this.flush();
+    this.#host.context.flush(this);
   }
 
   /** Reads no more; what was read is still answered. */
