@@ -20,6 +20,7 @@ import type { Store } from './core/store/store.js';
 import { STORE_FOLDER } from './data-directory.js';
 import { Gateway } from './gateway.js';
 import { AdminListener } from './http/admin.js';
+import { CustomRoutes } from './http/custom-routes.js';
 import { HttpListener } from './http/listener.js';
 import { Metrics } from './http/metrics.js';
 import { type OpenLog, openLog } from './log.js';
@@ -36,6 +37,7 @@ export const TOKEN = {
   access: Symbol('access') as InjectionToken<Access>,
   store: Symbol('store') as InjectionToken<Store>,
   engine: Symbol('engine') as InjectionToken<Engine>,
+  routes: Symbol('routes') as InjectionToken<CustomRoutes>,
   http: Symbol('http') as InjectionToken<HttpListener>,
   adapter: Symbol('adapter') as InjectionToken<Adapter>,
   gateway: Symbol('gateway') as InjectionToken<Gateway>,
@@ -48,10 +50,11 @@ export interface Built {
 }
 
 /** A gateway as configured, not started. Building several in one process is fine: nothing is shared. */
-export function buildGateway(config: Config, log: Log): Built {
+export function buildGateway(config: Config, log: Log, routes = new CustomRoutes()): Built {
   const container = root.createChildContainer();
   container.register(TOKEN.config, { useValue: config });
   container.register(TOKEN.log, { useValue: log });
+  container.register(TOKEN.routes, { useValue: routes });
   registerCore(container);
   registerAdapters(container);
   registerGateway(container);
@@ -108,7 +111,8 @@ function registerGateway(container: DependencyContainer): void {
   container.register(TOKEN.http, {
     useFactory: once((parts) => {
       const { host, happn, http } = parts.resolve(TOKEN.config);
-      return new HttpListener({ host, port: happn.port, ...http }, parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
+      const options = { host, port: happn.port, ...http, custom: parts.resolve(TOKEN.routes) };
+      return new HttpListener(options, parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
     }),
   });
   container.register(TOKEN.gateway, {

@@ -1,10 +1,13 @@
-// HttpListener: the HTTP port that protocols share. Limits what a request may be, checks where it comes from,
+// HttpListener: the HTTP or HTTPS port that protocols share. Limits what a request may be, checks where it comes from,
 // and hands it to whoever took its path. Knows no protocol.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type Counters, type HttpRoutes, type Listening, type Log, listen } from '../core/index.js';
+import type { SecureContextOptions } from 'node:tls';
+import { type Counters, type HttpRoutes, type Listening, type Log, listen, StartError } from '../core/index.js';
+import { CustomRoutes, type HttpHandler } from './custom-routes.js';
 import { type OriginRule, isOriginAllowed } from './origin.js';
 
 export interface HttpListenerOptions {
@@ -16,6 +19,10 @@ export interface HttpListenerOptions {
   readonly headerTimeoutMs: number;
   readonly maxHeaderBytes: number;
   readonly maxUrlBytes: number;
+  /** Speaks TLS alone; `setSecureContext` has to be called before `listen`. */
+  readonly tls?: boolean;
+  /** Asked for paths that nobody here took. */
+  readonly custom?: CustomRoutes;
 }
 
 type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -47,7 +54,8 @@ export class HttpListener implements HttpRoutes {
   readonly #options: HttpListenerOptions;
   readonly #log: Log;
   readonly #counters: Counters;
-  readonly #server: Server;
+  readonly #server: Server | SecureServer;
+  readonly #custom: CustomRoutes;
   readonly #sockets = new Set<Socket>();
   /** One function for all sockets: idle connections are many. */
   readonly #untrack: (this: Socket) => void;
@@ -59,24 +67,35 @@ export class HttpListener implements HttpRoutes {
     this.#options = options;
     this.#log = log;
     this.#counters = counters;
+    this.#custom = options.custom ?? new CustomRoutes();
     this.#origins = { listed: new Set(options.origins) };
     const sockets = this.#sockets;
     this.#untrack = function (this: Socket): void {
       sockets.delete(this);
     };
-    this.#server = createServer({
+    const limits: ServerOptions = {
       maxHeaderSize: options.maxHeaderBytes,
       headersTimeout: options.headerTimeoutMs,
       requestTimeout: options.headerTimeoutMs,
       connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
       noDelay: true,
       keepAliveTimeout: 5_000,
-    });
+    };
+    this.#server =
+      options.tls === true ? createSecureServer({ ...limits, handshakeTimeout: options.headerTimeoutMs }) : createServer(limits);
     this.#server.maxHeadersCount = MAX_HEADERS;
     this.#server.on('connection', (socket) => this.#track(socket));
     this.#server.on('request', (request, response) => this.#onRequest(request, response));
     this.#server.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head));
     this.#server.on('clientError', (error, socket) => this.#onClientError(error, socket));
+    // Node would take a failed handshake for a bad request and answer it in plain text.
+    this.#server.removeAllListeners('tlsClientError');
+    this.#server.on('tlsClientError', (error: Error, socket: Duplex) => this.#onHandshakeError(error, socket));
+  }
+
+  /** The certificate of new connections from now on; those that are open keep theirs. */
+  setSecureContext(options: SecureContextOptions): void {
+    (this.#server as SecureServer).setSecureContext(options);
   }
 
   upgrade(path: string, prefix: boolean, handler: UpgradeHandler): void {
@@ -89,6 +108,11 @@ export class HttpListener implements HttpRoutes {
 
   /** Accepts when this resolves. Rejects with StartError. */
   async listen(): Promise<Listening> {
+    try {
+      this.#custom.reserve((path) => this.#requests.find(path) !== undefined || this.#upgrades.find(path) !== undefined);
+    } catch (error) {
+      throw new StartError(`a route of this program is not to be had: ${(error as Error).message}`, { cause: error });
+    }
     return await listen(this.#server, this.#options, 'happn.port', this.#log);
   }
 
@@ -112,16 +136,47 @@ export class HttpListener implements HttpRoutes {
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const path = pathOf(request.url);
-    const tooLong = (request.url as string).length > this.#options.maxUrlBytes;
-    const handler = tooLong ? undefined : this.#requests.find(path);
-    if (handler === undefined) return refuse(response, tooLong ? 414 : 404);
+    if ((request.url as string).length > this.#options.maxUrlBytes) return refuse(response, 414);
+    const handler = this.#requests.find(path);
+    if (handler === undefined) return this.#onCustomRequest(request, response, path);
     try {
       handler(request, response);
     } catch (error) {
-      this.#log.error({ err: error, path }, 'an HTTP request failed');
-      if (response.headersSent) response.destroy();
-      else refuse(response, 500);
+      this.#fail(error, response, path);
     }
+  }
+
+  #onCustomRequest(request: IncomingMessage, response: ServerResponse, path: string): void {
+    const found = this.#custom.find(request.method as string, path);
+    if (typeof found === 'function') {
+      // A handler that goes on writing after the end must find a listener.
+      response.on('error', (error) => this.#log.warn({ err: error, path }, 'an HTTP answer failed'));
+      void this.#runCustom(found, request, response, path);
+    } else if (found.length === 0) {
+      refuse(response, 404);
+    } else {
+      response.setHeader('allow', found.join(', '));
+      refuse(response, 405);
+    }
+  }
+
+  async #runCustom(handler: HttpHandler, request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+    try {
+      await handler(request, response);
+    } catch (error) {
+      this.#fail(error, response, path);
+    }
+  }
+
+  #fail(error: unknown, response: ServerResponse, path: string): void {
+    this.#log.error({ err: error, path }, 'an HTTP request failed');
+    if (response.writableEnded) return;
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    for (const name of response.getHeaderNames()) response.removeHeader(name);
+    refuse(response, 500);
   }
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -150,6 +205,13 @@ export class HttpListener implements HttpRoutes {
       return;
     }
     refuseUpgrade(socket, STATUS_OF_ERROR.get(error.code ?? '') ?? '400 Bad Request');
+  }
+
+  /** No TLS, too old a version, too slow, or not content with the certificate: there is no secure way to say more. */
+  #onHandshakeError(error: Error, socket: Duplex): void {
+    this.#counters.counter('tls_handshakes_failed_total', 'Connections to TLS ports that ended before they were secure').add();
+    this.#log.debug({ err: error }, 'a TLS handshake failed');
+    socket.destroy();
   }
 }
 

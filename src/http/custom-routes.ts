@@ -1,0 +1,101 @@
+// CustomRoutes: what a program that embeds the gateway answers on the HTTP port, beside the gateway's own paths.
+// Keeps handlers; the listener calls them, and answers for them when they fail.
+
+import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http';
+
+/**
+ * Answers one request, now or later, by ending the response. What it throws, or its promise rejects with, is logged and answered
+ * with 500; nothing else notices. The head and the body of a request have to arrive within `http.headerTimeoutMs`.
+ */
+export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+
+/** Routes on the port of happn and HTTP. They may be added before and after the start, and stay until the gateway stops. */
+export interface GatewayHttp {
+  /**
+   * Takes requests of this method at `path`, compared as it stands in the URL, without the query. A path that ends in `/*` takes the
+   * path before it and all below; whole paths go before those, and longer ones before shorter ones. GET handlers answer HEAD as well.
+   * Throws Error for a path or method that cannot be, that has a handler already, or that belongs to the gateway; when that
+   * shows only at the start, `start` rejects with StartError.
+   */
+  request(method: string, path: string, handler: HttpHandler): void;
+  get(path: string, handler: HttpHandler): void;
+  post(path: string, handler: HttpHandler): void;
+  put(path: string, handler: HttpHandler): void;
+  patch(path: string, handler: HttpHandler): void;
+  delete(path: string, handler: HttpHandler): void;
+}
+
+interface Route {
+  readonly path: string;
+  /** What begins with it belongs to the route as well; empty when nothing does. */
+  readonly below: string;
+  readonly handlers: Map<string, HttpHandler>;
+}
+
+/** The handler, or the methods that have one at this path: none, nobody knows the path. */
+export type Found = HttpHandler | readonly string[];
+
+export class CustomRoutes implements GatewayHttp {
+  /** Whole paths first, then the longest. */
+  #routes: Route[] = [];
+  #isOwn: ((path: string) => boolean) | null = null;
+
+  request(method: string, path: string, handler: HttpHandler): void {
+    const verb = method.toUpperCase();
+    if (!METHODS.includes(verb) || verb === 'CONNECT') throw new Error(`${method} is no method of HTTP that can be answered`);
+    if (!/^(\/[^?#\s*]*|(\/[^?#\s*]*)?\/\*)$/.test(path)) throw new Error(`${path} is no path: it begins with / and may end in /*`);
+    const base = path.endsWith('/*') ? path.slice(0, -2) || '/' : path;
+    this.#refuseOwn(base);
+    const below = path.endsWith('/*') ? path.slice(0, -1) : '';
+    let route = this.#routes.find((one) => one.path === base && one.below === below);
+    if (route === undefined) {
+      route = { path: base, below, handlers: new Map() };
+      this.#routes = [...this.#routes, route].sort((a, b) => rank(b) - rank(a));
+    }
+    if (route.handlers.has(verb)) throw new Error(`${verb} ${path} has a handler already`);
+    route.handlers.set(verb, handler);
+  }
+
+  get(path: string, handler: HttpHandler): void {
+    this.request('GET', path, handler);
+  }
+
+  post(path: string, handler: HttpHandler): void {
+    this.request('POST', path, handler);
+  }
+
+  put(path: string, handler: HttpHandler): void {
+    this.request('PUT', path, handler);
+  }
+
+  patch(path: string, handler: HttpHandler): void {
+    this.request('PATCH', path, handler);
+  }
+
+  delete(path: string, handler: HttpHandler): void {
+    this.request('DELETE', path, handler);
+  }
+
+  /** Says which paths are not to be had, those that are taken already included. Throws Error for one of them. */
+  reserve(isOwn: (path: string) => boolean): void {
+    this.#isOwn = isOwn;
+    for (const { path } of this.#routes) this.#refuseOwn(path);
+  }
+
+  find(method: string, path: string): Found {
+    const fitting = this.#routes.filter((route) => route.path === path || (route.below !== '' && path.startsWith(route.below)));
+    for (const { handlers } of fitting) {
+      const handler = handlers.get(method) ?? (method === 'HEAD' ? handlers.get('GET') : undefined);
+      if (handler !== undefined) return handler;
+    }
+    return [...new Set(fitting.flatMap(({ handlers }) => [...handlers.keys()]))];
+  }
+
+  #refuseOwn(path: string): void {
+    if (this.#isOwn?.(path) === true) throw new Error(`${path} is answered by the gateway itself`);
+  }
+}
+
+function rank({ path, below }: Route): number {
+  return path.length + (below === '' ? 1_000_000 : 0);
+}
