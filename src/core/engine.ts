@@ -23,7 +23,7 @@ import { type Durability, type Store, StoreDamage, StoreFailure, type StoreState
 import type { Subscription } from './subscription.js';
 import { type Job, type Outcome, Turn } from './turn.js';
 
-/** A turn takes no more once it has taken so many requests, or so many bytes of them, */
+/** A turn takes no more once it has taken so many requests, or so many bytes of them and of what they read, */
 export const TURN_REQUESTS = 256;
 const TURN_BYTES = 4 * 1024 * 1024;
 /** or what it took makes so many copies for receivers, */
@@ -243,6 +243,7 @@ export class Engine {
     this.#now = this.#parts.clock.now();
     this.#taken = 0;
     this.#takenBytes = 0;
+    this.#records.bytesRead = 0;
     this.#state.copies = 0;
     const turn = this.#writable ? new Turn(this.#parts.store) : null;
     if (turn !== null) this.#takeWaiting(turn);
@@ -260,7 +261,8 @@ export class Engine {
 
   /** Whether the pump may take one more before it lets others have the event loop. */
   get #hasRoom(): boolean {
-    return this.#taken < TURN_REQUESTS && this.#takenBytes < TURN_BYTES && this.#state.copies < TURN_COPIES;
+    const bytes = this.#takenBytes + this.#records.bytesRead;
+    return this.#taken < TURN_REQUESTS && bytes < TURN_BYTES && this.#state.copies < TURN_COPIES;
   }
 
   #noteTaken(request: Request | RemovalSlice): void {

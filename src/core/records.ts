@@ -17,6 +17,8 @@ export class Records {
   executing: View | null = null;
   /** Changes that are being written. */
   committing: View | null = null;
+  /** Bytes that were read from the store, counted up. */
+  bytesRead = 0;
 
   constructor(
     private readonly store: Store,
@@ -39,6 +41,7 @@ export class Records {
     if (cached !== undefined) return cached;
     const bytes = this.store.read(SECTION.record, path);
     if (bytes === undefined) return null;
+    this.bytesRead += bytes.length;
     const entry = decodeEntry(path, bytes, this.formats.byId);
     this.#keep(entry);
     return entry;

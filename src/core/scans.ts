@@ -13,8 +13,9 @@ import { type Range, SECTION, type StoreRow, type StoreScan } from './store/stor
 const SLICE_ROWS = 512;
 /** Records that one slice of a removal takes away atomically. */
 export const REMOVAL_SLICE = 1_000;
-/** A slice of a removal ends when it has so many bytes of records: all of them are looked at in one go. */
+/** A slice of a removal ends sooner when its records have so many bytes, or so many copies of its news are to be made. */
 const REMOVAL_SLICE_BYTES = 2 * 1024 * 1024;
+const REMOVAL_SLICE_COPIES = 16_384;
 /** Slices that are read at a time, so that threads are left for what is being written. */
 const SLICES_AT_A_TIME = 2;
 
@@ -164,6 +165,7 @@ async function removeScanned(scan: StoreScan, request: DataRequest, pattern: Pat
   let removed = 0;
   let paths: string[] = [];
   let bytes = 0;
+  let copies = 0;
   try {
     for (let rows = await host.lanes.next(scan); rows.length > 0; rows = await host.lanes.next(scan)) {
       host.scanned.add(rows.length);
@@ -171,10 +173,12 @@ async function removeScanned(scan: StoreScan, request: DataRequest, pattern: Pat
         if (!pattern.matches(key)) continue;
         paths.push(key);
         bytes += value.length;
-        if (paths.length < REMOVAL_SLICE && bytes < REMOVAL_SLICE_BYTES) continue;
+        copies += host.state.router.match(key).all.length;
+        if (paths.length < REMOVAL_SLICE && bytes < REMOVAL_SLICE_BYTES && copies < REMOVAL_SLICE_COPIES) continue;
         removed += await removeSlice(request, paths, asOf, host);
         paths = [];
         bytes = 0;
+        copies = 0;
       }
     }
     if (paths.length > 0) removed += await removeSlice(request, paths, asOf, host);

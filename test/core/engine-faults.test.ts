@@ -553,6 +553,29 @@ describe('what one turn takes', () => {
     else expect(hearer.flushes).toBeGreaterThanOrEqual(5);
   });
 
+  it('is bounded in bytes that are read', async () => {
+    house = await startEngine();
+    const session = house.session();
+    const big = 'x'.repeat(1024 * 1024);
+    for (let i = 0; i < 12; i++) await session.set(`big/${i}`, big);
+    const { flushes } = session;
+    await Promise.all(Array.from({ length: 12 }, (_, i) => session.get(`big/${i}`)));
+    expect(session.flushes - flushes).toBeGreaterThanOrEqual(3);
+  });
+
+  it('by a removal is bounded in copies', async () => {
+    house = await startEngine();
+    const hearers = Array.from({ length: 200 }, () => house.session());
+    await Promise.all(hearers.map((hearer) => hearer.subscribe('r/*')));
+    const session = house.session();
+    for (let i = 0; i < 300; i++) session.context.submit(session.setRequest(`r/${i}`, i));
+    await until(() => session.inFlight === 0);
+    const { writes } = house.store;
+    expect((await session.removeAll('r/*')).count).toBe(300);
+    expect(house.store.writes - writes).toBeGreaterThanOrEqual(4);
+    expect(hearers[0]?.heard.filter(({ publication }) => publication.action === 'remove')).toHaveLength(300);
+  });
+
   it('by a removal is bounded in bytes', async () => {
     house = await startEngine();
     const session = house.session();

@@ -488,6 +488,9 @@ class Judge {
     });
     expect(found, 'what is stored').toEqual(told);
     expect(house.counters.gauges.get('requests_unsettled')?.read(), 'requests unsettled').toBe(0);
+    for (const actor of [this.program.listener, ...this.program.everyone]) actor.close(null);
+    expect(house.counters.gauges.get('subscriptions')?.read(), 'subscriptions of nobody').toBe(0);
+    expect(house.counters.gauges.get('sessions')?.read(), 'sessions').toBe(1);
   }
 }
 
