@@ -13,14 +13,15 @@ const EXAMPLES = fileURLToPath(new URL('../examples/', import.meta.url));
 export function banner(config: Config, node: NodeInfo, listeners: Listeners): string {
   const at = (name: string): Listening => listeners.get(name) ?? { host: config.host, port: 0 };
   const [happn, mqtt, haven, admin] = ['happn', 'mqtt', 'haven', 'admin'].map(at) as [Listening, Listening, Listening, Listening];
+  const secure = config.tls.enabled ? 's' : '';
   const example = (name: string, port: number): string => `node ${join(relative(process.cwd(), EXAMPLES), name)} ${port}`;
   const lines = [
     '',
     `Trivium ${node.version} is ready: one data space, three protocols.`,
     '',
-    `  happn  ws://${place(happn)}`,
-    `  MQTT   mqtt://${place(mqtt)}, ws://${place(happn)}/mqtt`,
-    `  Haven  tcp://${place(haven)}, ws://${place(happn)}/haven`,
+    `  happn  ws${secure}://${place(happn)}`,
+    `  MQTT   mqtt://${place(mqtt)}, ws${secure}://${place(happn)}/mqtt`,
+    `  Haven  tcp://${place(haven)}, ws${secure}://${place(happn)}/haven`,
     `  admin  http://${place(admin)}/health, http://${place(admin)}/metrics`,
     '',
     `  node   ${node.name} (${node.id})`,
@@ -30,7 +31,8 @@ export function banner(config: Config, node: NodeInfo, listeners: Listeners): st
     '',
     `  mosquitto_sub${mosquittoAddress(mqtt)} -v -t '/demo/#'`,
     `  mosquitto_pub${mosquittoAddress(mqtt)} -r -t /demo/temperature -m 21.5`,
-    `  ${example('happn.mjs', happn.port)}`,
+    // The example speaks without TLS.
+    ...(config.tls.enabled ? [] : [`  ${example('happn.mjs', happn.port)}`]),
     `  ${example('haven.mjs', haven.port)}`,
     `  curl http://${place(admin)}/health`,
     '',

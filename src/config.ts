@@ -59,6 +59,15 @@ function address(value: string, description: string) {
   return type.meta(about('text', description, 'an IP address or a host name'));
 }
 
+function pem(description: string) {
+  const type = z
+    .string()
+    .refine((text) => text.includes('-----BEGIN '))
+    .nullable()
+    .default(null);
+  return type.meta(about('text', description, 'a text in PEM form', true));
+}
+
 const mountPoint = z
   .string()
   .refine((text) => !/[+#\p{Cc}]/u.test(text) && text.isWellFormed() && Buffer.byteLength(text) <= 1_024)
@@ -141,6 +150,14 @@ export const schema = z.strictObject({
     headerTimeoutMs: whole(10_000, 100, 600_000, 'time for a client to send the head of a request'),
     maxHeaderBytes: whole(16 * KIB, KIB, MIB, 'largest head of a request'),
     maxUrlBytes: whole(8 * KIB, 128, 64 * KIB, 'longest URL of a request'),
+  }),
+  tls: z.strictObject({
+    enabled: flag(false, 'speak TLS (https, wss) on the port of happn and HTTP; with no certificate given, one is made'),
+    certFile: optionalText('file of the certificate, the ones that it depends on behind it, in PEM form', 'a file name'),
+    keyFile: optionalText('file of its private key in PEM form', 'a file name'),
+    cert: pem('the certificate itself, in place of the file'),
+    key: pem('the private key itself, in place of the file'),
+    checkMs: whole(10_000, 100, 86_400_000, 'how often the files are looked at for a new certificate'),
   }),
   log: z.strictObject({
     level: choice('info', ['debug', 'info', 'warn', 'error', 'silent'], 'least important kind of line that is logged'),
@@ -365,6 +382,7 @@ function checkTogether(config: Config, origins: ReadonlyMap<string, string>): vo
       `${path}: ${JSON.stringify(host)} is not loopback, and nobody has to log in; add --allow-open if everyone who reaches it may read and write everything (${origins.get(path)})`,
     );
   }
+  checkCertificate(config, origins);
   const taken = new Map<number, string>();
   for (const path of ['happn.port', 'mqtt.port', 'haven.port', 'admin.port']) {
     const number = configValue(config, path) as number;
@@ -374,6 +392,20 @@ function checkTogether(config: Config, origins: ReadonlyMap<string, string>): vo
     }
     taken.set(number, path);
   }
+}
+
+/** Certificate and key come together, each from one place, and for somebody who uses them. */
+function checkCertificate({ tls }: Config, origins: ReadonlyMap<string, string>): void {
+  const given = (['certFile', 'cert', 'keyFile', 'key'] as const).filter((name) => tls[name] !== null);
+  const refuse = (name: string, why: string): never => {
+    throw new ConfigError(`tls.${name}: ${why} (${origins.get(`tls.${name}`)})`);
+  };
+  if (given.length > 0 && !tls.enabled) refuse(given[0] as string, 'a certificate is given, but nothing uses it; add --tls-enabled');
+  if (tls.certFile !== null && tls.cert !== null) refuse('cert', 'tls.certFile is given, too; one of them is enough');
+  if (tls.keyFile !== null && tls.key !== null) refuse('key', 'tls.keyFile is given, too; one of them is enough');
+  const [cert, key] = [given.find((name) => name.startsWith('cert')), given.find((name) => name.startsWith('key'))];
+  if (cert !== undefined && key === undefined) refuse(cert, 'its key is missing; give tls.keyFile or tls.key');
+  if (key !== undefined && cert === undefined) refuse(key, 'its certificate is missing; give tls.certFile or tls.cert');
 }
 
 function frozenTree(values: ReadonlyMap<string, unknown>): Config {

@@ -17,13 +17,14 @@ import { type Adapter, type Clock, Counters, type Format, type Formats, type Log
 import { SCAN_LIMITS } from './core/scans.js';
 import { LevelStore } from './core/store/level-store.js';
 import type { Store } from './core/store/store.js';
-import { STORE_FOLDER } from './data-directory.js';
+import { CERTIFICATE_FILE, STORE_FOLDER } from './data-directory.js';
 import { Gateway } from './gateway.js';
 import { AdminListener } from './http/admin.js';
 import { CustomRoutes } from './http/custom-routes.js';
 import { HttpListener } from './http/listener.js';
 import { Metrics } from './http/metrics.js';
 import { type OpenLog, openLog } from './log.js';
+import { Certificate } from './tls/certificate.js';
 
 /** Records read or written lately stay in memory up to this; the store remains the truth. */
 const CACHE_BYTES = 64 * 1024 * 1024;
@@ -37,6 +38,8 @@ export const TOKEN = {
   access: Symbol('access') as InjectionToken<Access>,
   store: Symbol('store') as InjectionToken<Store>,
   engine: Symbol('engine') as InjectionToken<Engine>,
+  /** Null when nothing speaks TLS. */
+  certificate: Symbol('certificate') as InjectionToken<Certificate | null>,
   routes: Symbol('routes') as InjectionToken<CustomRoutes>,
   http: Symbol('http') as InjectionToken<HttpListener>,
   adapter: Symbol('adapter') as InjectionToken<Adapter>,
@@ -108,11 +111,21 @@ function registerAdapters(container: DependencyContainer): void {
 }
 
 function registerGateway(container: DependencyContainer): void {
+  container.register(TOKEN.certificate, {
+    useFactory: once((parts) => {
+      const { host, data, tls } = parts.resolve(TOKEN.config);
+      if (!tls.enabled) return null;
+      const options = { ...tls, host, madeFile: join(data.dir, CERTIFICATE_FILE) };
+      return new Certificate(options, parts.resolve(TOKEN.clock), parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
+    }),
+  });
   container.register(TOKEN.http, {
     useFactory: once((parts) => {
-      const { host, happn, http } = parts.resolve(TOKEN.config);
-      const options = { host, port: happn.port, ...http, custom: parts.resolve(TOKEN.routes) };
-      return new HttpListener(options, parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
+      const { host, happn, http, tls } = parts.resolve(TOKEN.config);
+      const options = { host, port: happn.port, ...http, tls: tls.enabled, custom: parts.resolve(TOKEN.routes) };
+      const listener = new HttpListener(options, parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
+      parts.resolve(TOKEN.certificate)?.addUser(listener);
+      return listener;
     }),
   });
   container.register(TOKEN.gateway, {
@@ -125,6 +138,7 @@ function registerGateway(container: DependencyContainer): void {
         engine: parts.resolve(TOKEN.engine),
         adapters: parts.resolveAll(TOKEN.adapter),
         http: parts.resolve(TOKEN.http),
+        certificate: parts.resolve(TOKEN.certificate),
         admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), log),
         log,
         clock: parts.resolve(TOKEN.clock),

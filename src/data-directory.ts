@@ -8,6 +8,8 @@ import { StartError } from './core/index.js';
 import { writeFileAtomically } from './write-file.js';
 
 export const STORE_FOLDER = 'store';
+/** The certificate that the gateway made, and its key. */
+export const CERTIFICATE_FILE = 'tls.pem';
 const NODE_FILE = 'node.json';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 

@@ -9,6 +9,7 @@ import { StoreDamage, StoreFailure, StoreFormat, StoreLocked } from './core/stor
 import { prepareDataDirectory, readNode, reasonOf } from './data-directory.js';
 import { type AdminListener, type Health, sendJson } from './http/admin.js';
 import type { HttpListener } from './http/listener.js';
+import type { Certificate } from './tls/certificate.js';
 import { VERSION } from './version.js';
 import { writeFileAtomically } from './write-file.js';
 
@@ -17,6 +18,8 @@ export interface GatewayParts {
   readonly engine: Engine;
   readonly adapters: readonly Adapter[];
   readonly http: HttpListener;
+  /** Opened before anybody listens; null when nothing speaks TLS. */
+  readonly certificate: Certificate | null;
   /** Made late, because it reports on the gateway. */
   readonly admin: (health: () => Health) => AdminListener;
   readonly log: Log;
@@ -116,7 +119,7 @@ export class Gateway {
   }
 
   #steps(): Step[] {
-    const { config, engine, http, counters } = this.#parts;
+    const { config, engine, http, certificate, counters } = this.#parts;
     const admin = this.#parts.admin(() => this.#health());
     return [
       {
@@ -132,6 +135,7 @@ export class Gateway {
         stopWithinMs: ENGINE_STOP_MS,
       },
       { name: 'node', start: () => this.#introduce(), stop: () => {}, stopWithinMs: 0 },
+      { name: 'certificate', start: () => certificate?.open(), stop: () => certificate?.close(), stopWithinMs: 0 },
       {
         name: 'http connections',
         start: () => {

@@ -33,10 +33,12 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   pino: ['log.ts'],
   level: ['core/store/level-store.ts'],
   'lru-cache': ['core/records.ts'],
+  re2js: ['core/query/regex.ts'],
   zod: ['config.ts'],
   yaml: ['config.ts'],
   commander: ['main.ts'],
   'prom-client': ['http/metrics.ts'],
+  selfsigned: ['tls/self-signed.ts'],
 };
 
 const files = sourceFiles(SRC);

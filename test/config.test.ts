@@ -187,6 +187,24 @@ describe('rules between keys', () => {
     expect(() => loadConfig({ flags: flags({ 'mqtt.port': '0', 'haven.port': '0' }) })).not.toThrow();
   });
 
+  it('a certificate has its key, comes from one place, and is for somebody', () => {
+    const text = '-----BEGIN CERTIFICATE-----';
+    expect(refusal({ flags: flags({ 'tls.certFile': 'a.pem', 'tls.keyFile': 'b.pem' }) })).toBe(
+      'tls.certFile: a certificate is given, but nothing uses it; add --tls-enabled (flag --tls-cert-file)',
+    );
+    const on = { 'tls.enabled': 'true' };
+    expect(refusal({ flags: flags({ ...on, 'tls.certFile': 'a.pem' }) })).toMatch(/^tls\.certFile: its key is missing/);
+    expect(refusal({ flags: flags({ ...on, 'tls.keyFile': 'a.pem' }) })).toMatch(/^tls\.keyFile: its certificate is missing/);
+    const both = { ...on, 'tls.certFile': 'a.pem', 'tls.cert': text, 'tls.keyFile': 'b.pem' };
+    expect(refusal({ flags: flags(both) })).toMatch(/^tls\.cert: tls\.certFile is given, too/);
+    const env = { TRIVIUM_TLS_CERT: text, TRIVIUM_TLS_KEY: '-----BEGIN PRIVATE KEY-----' };
+    expect(loadConfig({ flags: flags(on), env }).config.tls.cert).toBe(text);
+    expect(refusal({ flags: flags(on), env: { ...env, TRIVIUM_TLS_KEY: 'opensesame' } })).toBe(
+      'tls.key: the given value is not allowed, it must be a text in PEM form (environment TRIVIUM_TLS_KEY)',
+    );
+    expect(loadConfig({ flags: flags(on) }).config.tls.enabled).toBe(true);
+  });
+
   it('secure stops the start while there are no users', () => {
     expect(refusal({ flags: flags({ secure: 'true' }) })).toMatch(/^secure: .*\(flag --secure\)$/);
   });
@@ -204,5 +222,6 @@ describe('the result', () => {
     const shown = KEYS.map((key) => shownValue(key, configValue(config, key.path)));
     expect(shown).not.toContain('opensesame');
     expect(shown[KEYS.findIndex((key) => key.path === 'admin.password')]).toBe('set');
+    expect(KEYS.filter((key) => key.secret).map((key) => key.path)).toEqual(['admin.password', 'tls.cert', 'tls.key']);
   });
 });

@@ -12,6 +12,7 @@ const MAIN = [
   'haven.port',
   'admin.port',
   'http.origins',
+  'tls.enabled',
   'log.level',
   'readyFile',
 ];

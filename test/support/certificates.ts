@@ -1,0 +1,15 @@
+// Certificates for tests, made on the spot.
+
+import { makeSelfSigned } from '../../src/tls/self-signed.js';
+
+export interface MadePem {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Valid from a day before `at` for 825 days. */
+export async function makePem(at = Date.now()): Promise<MadePem> {
+  const text = await makeSelfSigned({ hosts: ['localhost'], addresses: ['127.0.0.1'] }, at);
+  const split = text.indexOf('-----BEGIN PRIVATE KEY-----');
+  return { cert: text.slice(0, split), key: text.slice(split) };
+}
