@@ -57,6 +57,11 @@ export class Payload {
     return this.#value;
   }
 
+  /** The value, for one look at it: one that has to be made for that is not kept. */
+  look(): Value {
+    return this.#value === NOT_CONVERTED ? this.format.toValue(this.#bytes as Uint8Array) : this.#value;
+  }
+
   /** The body as `format` writes it: the very bytes that came in when it is the payload's own format. */
   bytes(format: Format): Uint8Array {
     if (format.id === this.format.id) {

@@ -1,0 +1,150 @@
+// Order: by what found records are sorted, and a selection that keeps the first of them while they come in, in any order.
+
+import type { Entry } from '../entry.js';
+import { anyValue, type Reader, type RecordView, recordReader } from './fields.js';
+import { asMap, invalid } from './checks.js';
+import type { Meter } from './meter.js';
+import { compareValues, type Seen } from './values.js';
+
+export const SORT_KEYS_MAX = 32;
+
+interface SortKey {
+  readonly reader: Reader<RecordView>;
+  readonly descending: boolean;
+}
+
+export type Sort = readonly SortKey[];
+
+/** What the fields of one record are sorted by. */
+export type SortValues = readonly Seen[];
+
+/**
+ * {field: 1 or -1, …}, the first key first. What comes after the path changes nothing, because there is one record of a path;
+ * ascending paths are the order in which records are read. Throws RequestError INVALID_REQUEST.
+ */
+export function parseSort(sort: unknown): Sort {
+  const map = asMap(sort, 'sort');
+  const names = Object.keys(map);
+  if (names.length > SORT_KEYS_MAX) throw invalid(`sort has more than ${SORT_KEYS_MAX} fields`);
+  const keys: SortKey[] = [];
+  for (const name of names) {
+    if (name.startsWith('$')) throw invalid(`the operator ${name.slice(0, 60)} is not supported in sort`);
+    if (map[name] !== 1 && map[name] !== -1) throw invalid('each field of sort takes 1 (ascending) or -1 (descending)');
+    keys.push({ reader: recordReader(name), descending: map[name] === -1 });
+  }
+  return keys;
+}
+
+/** A list is sorted by its least item, descending by its greatest. */
+export function sortValues(sort: Sort, record: RecordView, meter: Meter): SortValues {
+  return sort.map(({ reader, descending }) => {
+    let best: Seen;
+    let any = false;
+    const consider = (value: Seen): boolean => {
+      if (Array.isArray(value)) return false;
+      const order = any ? compareValues(value, best, meter) : 0;
+      if (!any || (descending ? order > 0 : order < 0)) best = value;
+      any = true;
+      return false;
+    };
+    anyValue(reader, record, consider, false, meter);
+    return best;
+  });
+}
+
+export function compareSorted(sort: Sort, a: SortValues, b: SortValues): number {
+  for (let i = 0; i < sort.length; i++) {
+    const order = compareValues(a[i], b[i], null);
+    if (order !== 0) return (sort[i] as SortKey).descending ? -order : order;
+  }
+  return 0;
+}
+
+interface Kept {
+  readonly entry: Entry;
+  readonly values: SortValues;
+  /** Equal ones stay in the order in which they came. */
+  readonly number: number;
+}
+
+/**
+ * The first `size` of what is added. A heap with the last of them on top: adding one, and taking one out, costs the
+ * logarithm of what is kept, so that both can be done in slices.
+ */
+export class Selection {
+  readonly #sort: Sort;
+  readonly #size: number;
+  readonly #heap: Kept[] = [];
+  #added = 0;
+
+  constructor(sort: Sort, size: number) {
+    this.#sort = sort;
+    this.#size = size;
+  }
+
+  get length(): number {
+    return this.#heap.length;
+  }
+
+  /** Returns the one that has no room; null: there was room. */
+  add(entry: Entry, values: SortValues): Entry | null {
+    const heap = this.#heap;
+    const kept: Kept = { entry, values, number: this.#added++ };
+    if (heap.length < this.#size) {
+      heap.push(kept);
+      this.#rise(heap.length - 1);
+      return null;
+    }
+    const last = heap[0];
+    if (last === undefined || this.#isBehind(kept, last)) return entry;
+    heap[0] = kept;
+    this.#sink(0);
+    return last.entry;
+  }
+
+  /** Takes out the last one. */
+  takeLast(): Entry | undefined {
+    const heap = this.#heap;
+    const last = heap[0];
+    const moved = heap.pop();
+    if (last === undefined || moved === undefined) return undefined;
+    if (heap.length > 0) {
+      heap[0] = moved;
+      this.#sink(0);
+    }
+    return last.entry;
+  }
+
+  #isBehind(a: Kept, b: Kept): boolean {
+    const order = compareSorted(this.#sort, a.values, b.values);
+    return order === 0 ? a.number > b.number : order > 0;
+  }
+
+  #rise(from: number): void {
+    const heap = this.#heap;
+    const risen = heap[from] as Kept;
+    let at = from;
+    while (at > 0) {
+      const above = (at - 1) >> 1;
+      if (!this.#isBehind(risen, heap[above] as Kept)) break;
+      heap[at] = heap[above] as Kept;
+      at = above;
+    }
+    heap[at] = risen;
+  }
+
+  #sink(from: number): void {
+    const heap = this.#heap;
+    const sunk = heap[from] as Kept;
+    let at = from;
+    for (;;) {
+      let below = 2 * at + 1;
+      if (below >= heap.length) break;
+      if (below + 1 < heap.length && this.#isBehind(heap[below + 1] as Kept, heap[below] as Kept)) below += 1;
+      if (!this.#isBehind(heap[below] as Kept, sunk)) break;
+      heap[at] = heap[below] as Kept;
+      at = below;
+    }
+    heap[at] = sunk;
+  }
+}
