@@ -21,6 +21,7 @@ import {
 } from '../../src/core/index.js';
 import { SILENT } from '../support/core-harness.js';
 import { pack, prefixed } from '../support/haven-client.js';
+import { pick, type Random, randomOf } from '../support/random.js';
 
 const LONG = process.env.TRIVIUM_TEST_LONG === '1';
 const CASES = Number(process.env.TRIVIUM_FUZZ_CASES ?? (LONG ? 10_000_000 : 100_000));
@@ -34,21 +35,6 @@ const prototypeKeys = Reflect.ownKeys(Object.prototype).length;
 afterEach(() => {
   expect(Reflect.ownKeys(Object.prototype)).toHaveLength(prototypeKeys);
 });
-
-/** mulberry32: small, fast, the same everywhere. */
-function chance(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
-type Chance = (below: number) => number;
-const pick = <T>(list: readonly T[], next: Chance): T => list[next(list.length)] as T;
 
 const VALUES = [null, true, -1, 2 ** 53, 1.5, 'text', Buffer.from([0xff, 0]), new Date(0), [1, [2]], { a: { b: 1 } }, { ['__proto__']: 1 }];
 const SEEDS: readonly Buffer[] = [
@@ -83,7 +69,7 @@ const TOKENS = [
   0xd8, 0xd9, 0xdb, 0xdc, 0xdd, 0xde, 0xdf, 0xe0, 0xff,
 ];
 
-function mutate(message: Buffer, next: Chance): Buffer {
+function mutate(message: Buffer, next: Random): Buffer {
   const bytes = [...message];
   for (let edits = next(4); edits > 0; edits--) {
     const at = next(bytes.length + 1);
@@ -111,7 +97,7 @@ function mutate(message: Buffer, next: Chance): Buffer {
   return Buffer.from(bytes);
 }
 
-function grown(next: Chance): Buffer {
+function grown(next: Random): Buffer {
   return Buffer.from(Array.from({ length: 1 + next(40) }, () => (next(3) === 0 ? next(256) : pick(TOKENS, next))));
 }
 
@@ -138,7 +124,7 @@ class MemoryLink implements Link {
 }
 
 /** A core that takes every request, looks at its value as the real one would, and answers when it is asked to settle. */
-function memoryHost(): { host: Host; requests: () => number; settle: (next: Chance) => void } {
+function memoryHost(): { host: Host; requests: () => number; settle: (next: Random) => void } {
   let requests = 0;
   let waiting: Request[] = [];
   const context = {
@@ -167,7 +153,7 @@ function memoryHost(): { host: Host; requests: () => number; settle: (next: Chan
     state: () => pack({ uuid: 'node' }),
     connected: () => {},
   };
-  const settle = (next: Chance): void => {
+  const settle = (next: Random): void => {
     for (const request of waiting) {
       request.session.outbound.push(answerTo(request, next), null);
       request.session.flush();
@@ -177,7 +163,7 @@ function memoryHost(): { host: Host; requests: () => number; settle: (next: Chan
   return { host, requests: () => requests, settle };
 }
 
-function answerTo(request: Request, next: Chance): Reply {
+function answerTo(request: Request, next: Random): Reply {
   const reply = new Reply(request);
   const payload = request.op === 'set' && request.payload !== null ? request.payload : Payload.fromValue({ a: 1 }, msgpack);
   const entry = new Entry('/a/b', payload, 1, 2, 3, 'ann');
@@ -203,7 +189,7 @@ function expectAnswers(link: MemoryLink, first: number): void {
 }
 
 it(`survives ${CASES} cases (seed ${SEED})`, { timeout: 24 * 3_600_000 }, async () => {
-  const next = chance(SEED);
+  const next = randomOf(SEED);
   const { host, requests, settle } = memoryHost();
   let cases = 0;
   const slow: Buffer[] = [];
@@ -255,7 +241,7 @@ function fastestOf(times: number, work: () => void): number {
   return fastest;
 }
 
-function feedStream(session: HavenSession, bytes: Buffer, next: Chance): void {
+function feedStream(session: HavenSession, bytes: Buffer, next: Random): void {
   for (let at = 0; at < bytes.length; ) {
     const length = next(4) === 0 ? 1 + next(8) : bytes.length - at;
     session.onBytes(bytes.subarray(at, at + length));

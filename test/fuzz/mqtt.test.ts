@@ -8,6 +8,7 @@ import { Guard } from '../../src/adapters/mqtt/guard.js';
 import { MqttSession } from '../../src/adapters/mqtt/session.js';
 import type { Transport } from '../../src/adapters/mqtt/transport.js';
 import { MqttHouse, encode } from '../support/mqtt-wire.js';
+import { pick, type Random, randomOf } from '../support/random.js';
 
 const LONG = process.env.TRIVIUM_TEST_LONG === '1';
 const CASES = Number(process.env.TRIVIUM_FUZZ_CASES ?? (LONG ? 10_000_000 : 100_000));
@@ -23,26 +24,11 @@ afterEach(() => {
   expect(Reflect.ownKeys(Object.prototype)).toHaveLength(prototypeKeys);
 });
 
-type Chance = (below: number) => number;
-
-/** xorshift32: small, and the same everywhere. */
-function chance(seed: number): Chance {
-  let state = seed | 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
-
-const pick = <T>(list: readonly T[], next: Chance): T => list[next(list.length)] as T;
-
 const TOPICS = ['a', 'a/b', '/a', 'ä/𪛔', '$SYS/x', '$x', 'a//b', '__proto__', 'constructor/x', 'x'.repeat(200), 'a/'.repeat(60)];
 const FILTERS = ['#', '+', 'a/#', '+/+', '$SYS/#', '$share/g/a', 'a/+/b', ...TOPICS];
 const IDS = ['a', 'b', 'c', '', '__proto__', 'ä'];
 
-function packet(next: Chance): Buffer {
+function packet(next: Random): Buffer {
   const messageId = 1 + next(6);
   const qos = next(3);
   switch (next(11)) {
@@ -76,7 +62,7 @@ function packet(next: Chance): Buffer {
   }
 }
 
-function connect(next: Chance): Buffer {
+function connect(next: Random): Buffer {
   const old = next(4) === 0;
   const will = next(3) === 0 ? { will: { topic: pick(TOPICS, next), payload: Buffer.from('w'), qos: next(3), retain: next(2) === 0 } } : {};
   const login = next(3) === 0 ? { username: 'u', password: Buffer.from([next(256)]) } : {};
@@ -93,7 +79,7 @@ function connect(next: Chance): Buffer {
 }
 
 /** Sometimes as it is, mostly with bytes changed, cut out, doubled or put in. */
-function mutated(bytes: Buffer, next: Chance): Buffer {
+function mutated(bytes: Buffer, next: Random): Buffer {
   const kind = next(8);
   if (kind < 3) return bytes;
   const at = next(bytes.length);
@@ -113,7 +99,7 @@ function mutated(bytes: Buffer, next: Chance): Buffer {
   }
 }
 
-function stream(next: Chance): Buffer {
+function stream(next: Random): Buffer {
   const packets = [mutated(connect(next), next)];
   // Most get past the first packet, else little behind it would be tried.
   if (next(5) > 0) packets[0] = connect(next);
@@ -122,7 +108,7 @@ function stream(next: Chance): Buffer {
   return Buffer.concat(packets);
 }
 
-function pieces(bytes: Buffer, next: Chance): Buffer[] {
+function pieces(bytes: Buffer, next: Random): Buffer[] {
   const list: Buffer[] = [];
   const longest = pick([1, 3, 20, 10_000], next);
   for (let at = 0; at < bytes.length; ) {
@@ -157,7 +143,7 @@ function verdict(list: readonly Buffer[]): string {
 test(
   'the guard says the same wherever the bytes are cut, and holds no more than a packet',
   () => {
-    const next = chance(SEED);
+    const next = randomOf(SEED);
     for (let i = 0; i < CASES; i++) {
       const bytes = stream(next);
       const whole = verdict([bytes]);
@@ -192,7 +178,7 @@ test(
   'sessions survive anything, and serve the next client',
   async () => {
     const house = await MqttHouse.start();
-    const next = chance(SEED + 1);
+    const next = randomOf(SEED + 1);
     const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
     const seen = new Set<string>();
     let peers: Peer[] = [];

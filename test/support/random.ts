@@ -12,3 +12,5 @@ export function randomOf(seed: number): Random {
     return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
   };
 }
+
+export const pick = <T>(list: readonly T[], next: Random): T => list[next(list.length)] as T;
