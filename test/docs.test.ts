@@ -6,7 +6,9 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openBrowser, servePages } from './support/browser.js';
 import { withTables } from './support/config-table.js';
 import { cleanEnvironment, type GatewayProcess, startGateway, temporaryDirectory, until } from './support/gateway-process.js';
 
@@ -72,7 +74,7 @@ describe('tables', () => {
 describe('the README', () => {
   it('has every marked snippet tested below', () => {
     const marked = [...README.matchAll(/<!-- test: (.+?) -->/g)].map(([, name]) => name);
-    expect(marked).toEqual(['listen', 'write', 'happn client', 'mqtt client', 'config', 'embed']);
+    expect(marked).toEqual(['listen', 'write', 'happn client', 'web page', 'mqtt client', 'config', 'embed']);
   });
 
   it('shows first messages that arrive', async () => {
@@ -111,6 +113,26 @@ describe('the README', () => {
     const ended = await run(process.execPath, ['-e', code], clients);
     expect(ended).toMatchObject({ code: 0, stderr: '' });
     expect(ended.stdout.match(/celsius: 21\.5/g)).toHaveLength(2);
+  });
+
+  it('shows a web page', async () => {
+    const browser = await openBrowser();
+    const pages = await servePages(new Map([['/', `<!doctype html>${snippet('web page')}`]]));
+    try {
+      const page = await browser.newPage();
+      const heard: string[] = [];
+      page.on('console', (message) => heard.push(message.text()));
+      await page.goto(pages.origin);
+      const device = await connectAsync(`mqtt://127.0.0.1:${gateway.ports.mqtt}`);
+      await until('the page hears a device', async () => {
+        await device.publishAsync('/demo/temperature', '{"celsius":20}', { qos: 1 });
+        return heard.some((line) => line.startsWith('/demo/temperature'));
+      });
+      await device.endAsync();
+    } finally {
+      pages.close();
+      await browser.close();
+    }
   });
 
   it('shows an MQTT client', async () => {
