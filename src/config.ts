@@ -101,6 +101,7 @@ export const schema = z.strictObject({
     firstRequestMs: whole(10_000, 100, 600_000, 'time for a happn client to send its first valid request'),
     messageMs: whole(60_000, 1_000, 3_600_000, 'time between the first and the last byte of one happn message'),
     maxFresh: whole(1_000, 1, 100_000, 'happn connections from other machines that may be open without a valid request'),
+    ackTimeoutMs: whole(60_000, 100, 3_600_000, 'time for the receivers of a happn publication of consistency 3 to acknowledge it'),
   }),
   mqtt: z.strictObject({
     port: port(1883, 'port for MQTT over TCP'),

@@ -493,10 +493,11 @@ export class Engine {
   #deliver(publication: Publication): void {
     const { match, receipt, qos } = publication;
     if (match === null) return;
-    if (receipt !== null) receipt.matched = match.all.length;
     for (const subscription of match.all) {
-      const session = receiverOf(publication, subscription);
-      if (session === null) {
+      const session = hearerOf(publication, subscription);
+      if (session === null) continue;
+      if (receipt !== null) receipt.matched += 1;
+      if (isLeftOut(publication, session, subscription)) {
         if (receipt !== null) receipt.skipped += 1;
         continue;
       }
@@ -725,15 +726,17 @@ function isGoodbye(request: Request): request is DurableRequest {
   return command.type === 'fireWill' || (command.type === 'will' && command.will === null);
 }
 
-/** The session that gets the publication under this subscription; null: it is none of its business. */
-function receiverOf(publication: Publication, subscription: Subscription): Session | null {
+/** The session whose subscription asks for such a publication; null: it does not, or nobody is there. */
+function hearerOf(publication: Publication, subscription: Subscription): Session | null {
   const { session, options } = subscription;
   if (subscription.closed || session === null) return null;
   if (publication.action === 'set' ? !options.sets : !options.removes) return null;
-  if (publication.audience !== 'all' && publication.audience !== options.removals) return null;
-  if (options.noLocal && publication.origin === session.id) return null;
+  return publication.audience === 'all' || publication.audience === options.removals ? session : null;
+}
+
+function isLeftOut(publication: Publication, session: Session, { options }: Subscription): boolean {
   const { targets } = publication.options;
-  return targets === null || targets.has(session.id) ? session : null;
+  return (options.noLocal && publication.origin === session.id) || (targets !== null && !targets.has(session.id));
 }
 
 function isAnswered(request: Request): boolean {

@@ -27,11 +27,11 @@ export interface Increment {
 
 /** Who got a publication; complete once the reply that carries it is delivered. */
 export class Receipt {
-  /** Subscriptions that matched. */
+  /** Subscriptions that matched and hear this action. */
   matched = 0;
   /** Sessions that it was handed to, once for each of their subscriptions. */
   readonly sessions: Session[] = [];
-  /** Subscriptions left out because of `targets` or `noLocal`, or because they do not hear this action. */
+  /** Of these, the ones that were left out because of `targets` or `noLocal`. */
   skipped = 0;
 }
 

@@ -4,6 +4,7 @@
 import { type Duplex, Writable } from 'node:stream';
 import { afterEach, expect, test } from 'vitest';
 import type { WebSocket } from 'ws';
+import { Acknowledgements } from '../../src/adapters/happn/acknowledgements.js';
 import * as codec from '../../src/adapters/happn/codec.js';
 import { FrameWriter } from '../../src/adapters/happn/frames.js';
 import { HappnSession, type Host } from '../../src/adapters/happn/session.js';
@@ -241,7 +242,8 @@ function startSession(context: AdapterContext): { session: HappnSession; reader:
     context,
     writer: new FrameWriter(),
     limits: frameLimits(1_000_000),
-    clusterMembers: 0,
+    clusterMembers: new Set(),
+    acknowledgements: new Acknowledgements(1_000),
     touch: (session) => session.flush(),
     settled: () => {},
     ended: () => {},

@@ -307,6 +307,7 @@ function placeholders(frame: unknown): unknown {
 
 function times(value: unknown): unknown {
   if (typeof value === 'number') return value > TIME_FROM ? '<time>' : value;
+  if (typeof value === 'string') return value.replace(/\/([0-9a-f]{32}|\[unique generated id\])$/, '/<id>');
   if (typeof value !== 'object' || value === null) return value;
   for (const [key, inner] of Object.entries(value)) (value as Fields)[key] = times(inner);
   return value;

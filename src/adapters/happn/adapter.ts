@@ -5,7 +5,8 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
-import { type Adapter, type AdapterContext, ConnectionError, type Listening } from '../../core/index.js';
+import { type Adapter, type AdapterContext, ConnectionError, type Listening, type Session } from '../../core/index.js';
+import { Acknowledgements } from './acknowledgements.js';
 import { serveBrowserFiles } from './browser-files.js';
 import { jsonText } from './codec.js';
 import { FrameWriter } from './frames.js';
@@ -25,6 +26,8 @@ export interface HappnConfig {
   readonly messageMs: number;
   /** Connections from elsewhere that have not sent a valid request yet: more are refused until some have, or are gone. */
   readonly maxFresh: number;
+  /** From a publication of consistency 3 to its last acknowledgement. */
+  readonly ackTimeoutMs: number;
 }
 
 export const HAPPN_DEFAULTS: HappnConfig = Object.freeze({
@@ -34,6 +37,7 @@ export const HAPPN_DEFAULTS: HappnConfig = Object.freeze({
   firstRequestMs: 10_000,
   messageMs: 60_000,
   maxFresh: 1_000,
+  ackTimeoutMs: 60_000,
 });
 
 const PATH = '/primus';
@@ -59,7 +63,8 @@ export class HappnAdapter implements Adapter, Host {
   readonly name = 'happn';
   readonly writer = new FrameWriter();
   readonly limits: FrameLimits;
-  clusterMembers = 0;
+  readonly clusterMembers = new Set<Session>();
+  readonly acknowledgements: Acknowledgements;
   readonly #config: HappnConfig;
   readonly #sessions = new Set<HappnSession>();
   readonly #server: WebSocketServer;
@@ -75,6 +80,7 @@ export class HappnAdapter implements Adapter, Host {
 
   constructor(config: Partial<HappnConfig> = {}) {
     this.#config = { ...HAPPN_DEFAULTS, ...config };
+    this.acknowledgements = new Acknowledgements(this.#config.ackTimeoutMs);
     this.limits = frameLimits(this.#config.maxFrameBytes);
     this.#server = new WebSocketServer({
       noServer: true,

@@ -1,26 +1,23 @@
-// happn frames to requests and back: pure functions from JSON text to internal messages and from internal messages to JSON text.
-// Knows no sockets and no clock. Answers are put together from texts, so that a body is turned into JSON once for everybody.
+// happn frames as JSON texts: reading them, and writing answers and events. Pure functions that know no sockets and no clock.
+// Answers are put together from texts, so that a body is turned into JSON once for everybody. What a frame asks for: requests.ts.
 
 import {
-  binaryFromDocument,
-  type DataOptions,
-  DataRequest,
+  type DataRequest,
   documentOf,
   type Entry,
   type Formats,
   isExactNumber,
   type Meta,
-  Payload,
+  type Payload,
   type Publication,
+  type Reply,
   RequestError,
   type RequestErrorCode,
   type RequestId,
-  type Session,
-  STORED,
-  type Value,
 } from '../../core/index.js';
-import { checkRequestPath, checkTextPath, hasWildcard, queryPattern } from './paths.js';
-import { type Fields, type Frame, type FrameLimits, MESSAGES, RESERVED_META } from './wire.js';
+import { isFields } from './fields.js';
+import { consistencyOf, type Results } from './publishing.js';
+import { type Frame, type FrameLimits, RESERVED_META } from './wire.js';
 import type { Version } from './versions.js';
 
 // ---------------------------------------------------------------- in: from text to frame
@@ -104,19 +101,6 @@ export function peekFrame(text: string): Frame {
   return head === null ? {} : { action: head[1], eventId: Number(head[2]) };
 }
 
-export function isFields(value: unknown): value is Fields {
-  return value !== null && typeof value === 'object' && !Array.isArray(value);
-}
-
-/** A property that must be an object; absent and null count as an empty one. Throws INVALID_REQUEST. */
-export function fieldsOf(value: unknown, name: string): Fields {
-  if (value === undefined || value === null) return NO_FIELDS;
-  if (isFields(value)) return value;
-  throw new RequestError('INVALID_REQUEST', `${name} must be an object`);
-}
-
-const NO_FIELDS: Fields = Object.freeze({});
-
 // Literals that may not come back as they were: many digits, and exponents of three digits (generated ids look alike, up to
 // what follows them).
 const SUSPECT_NUMBER = /[\d.]{16}|\d[eE]\+?\d{3,}\s*[,\]}]/;
@@ -143,7 +127,7 @@ export function checkNumbers(text: string): void {
   }
 }
 
-// ---------------------------------------------------------------- in: from frame to request
+// ---------------------------------------------------------------- in: what a frame says of itself
 
 /** What a frame is answered with: number or text as it came; anything else has no place in an answer. */
 export function requestId(frame: Frame): RequestId {
@@ -151,104 +135,11 @@ export function requestId(frame: Frame): RequestId {
   return typeof eventId === 'number' || typeof eventId === 'string' ? eventId : null;
 }
 
-// Indexed by store (4), publish (2), merge (1).
-const OPTIONS: readonly DataOptions[] = [0, 1, 2, 3, 4, 5, 6, 7].map((bits) => {
-  const store = (bits & 4) !== 0;
-  return Object.freeze({ ...STORED, store, publish: (bits & 2) !== 0, merge: (bits & 1) !== 0, qos: store ? 1 : 0 });
-});
-
-/** Throws RequestError. */
-export function decodeSet(frame: Frame, session: Session, formats: Formats): DataRequest {
-  const path = checkRequestPath(frame.path);
-  if (hasWildcard(path)) throw new RequestError('INVALID_PATH', MESSAGES.setWildcard);
-  const options = fieldsOf(frame.options, 'options');
-  refuseMissing(options, SET_MISSING);
-  const noPublish = options.noPublish === true || options.upsertType === 3;
-  const base = OPTIONS[(options.noStore === true ? 0 : 4) | (noPublish ? 0 : 2) | (options.merge === true ? 1 : 0)] as DataOptions;
-  const payload = decodeData(frame.data, formats);
-  return new DataRequest('set', session, requestId(frame), path, null, payload, withMeta(base, options.meta), true, 0, frame);
-}
-
-/** Throws RequestError. */
-export function decodeRemove(frame: Frame, session: Session): DataRequest {
-  const path = checkRequestPath(frame.path);
-  const options = fieldsOf(frame.options, 'options');
-  refuseMissing(options, REMOVE_MISSING);
-  const base = OPTIONS[options.noPublish === true ? 4 : 6] as DataOptions;
-  const pattern = hasWildcard(path) ? queryPattern(path) : null;
-  return new DataRequest('remove', session, requestId(frame), path, pattern, null, withMeta(base, options.meta), true, 0, frame);
-}
-
-/** Throws RequestError. */
-export function decodeGet(frame: Frame, session: Session): DataRequest {
-  const path = checkTextPath(frame.path);
-  const options = fieldsOf(frame.options, 'options');
-  refuseMissing(options, GET_MISSING);
-  refuseMissing(fieldsOf(options.options, 'options.options'), GET_MISSING_INNER);
-  const pattern = hasWildcard(path) ? queryPattern(path) : null;
-  return new DataRequest('get', session, requestId(frame), path, pattern, null, STORED, true, 0, frame);
-}
-
 /** True when a get asks for the paths alone. */
 export function isPathOnly(frame: Frame): boolean {
   if (!isFields(frame.options)) return false;
   const inner = frame.options.options;
   return frame.options.path_only === true || (isFields(inner) && inner.path_only === true);
-}
-
-/** The body of a set. Top-level `_meta` belongs to answers and is not kept; an absent body is an empty object. */
-function decodeData(data: unknown, formats: Formats): Payload {
-  if (data === undefined) return Payload.fromValue({}, formats.json);
-  if (!isFields(data)) return Payload.fromValue(data as Value, formats.json);
-  if (data.$binary !== undefined) {
-    const bytes = binaryFromDocument(data as Value);
-    if (bytes !== null) return Payload.fromBytes(bytes, formats.binary);
-  }
-  if (Object.hasOwn(data, '_meta')) {
-    const { _meta, ...rest } = data;
-    return Payload.fromValue(rest as Value, formats.json);
-  }
-  return Payload.fromValue(data as Value, formats.json);
-}
-
-function withMeta(base: DataOptions, meta: unknown): DataOptions {
-  if (meta === undefined || meta === null) return base;
-  const fields = fieldsOf(meta, 'options.meta');
-  const kept = Object.entries(fields).filter(([key]) => !RESERVED_META.has(key));
-  return kept.length === 0 ? base : { ...base, meta: Object.fromEntries(kept) as Meta };
-}
-
-type Missing = readonly (readonly [option: string, asksFor: (value: unknown) => boolean])[];
-
-const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
-const isTrue = (value: unknown): boolean => Boolean(value);
-const isNotDefault = (value: unknown): boolean => isGiven(value) && value !== 2;
-
-const ROUTING_MISSING: Missing = [
-  ['consistency', isNotDefault],
-  ['targetClients', isGiven],
-  ['publishResults', isTrue],
-];
-const SET_MISSING: Missing = [...ROUTING_MISSING, ['tag', isTrue], ['increment', isGiven], ['set_type', (value) => value === 'sibling']];
-const REMOVE_MISSING: Missing = [...ROUTING_MISSING, ['criteria', isGiven]];
-const QUERY_MISSING: Missing = [
-  ['criteria', isGiven],
-  ['fields', isGiven],
-  ['sort', isGiven],
-  ['aggregate', isGiven],
-  ['collation', isGiven],
-];
-const GET_MISSING: Missing = QUERY_MISSING;
-const GET_MISSING_INNER: Missing = [...QUERY_MISSING, ['limit', isGiven], ['skip', isGiven], ['count', isTrue]];
-
-/** An option that changes what a request means, and that this gateway does not offer, is refused: never passed over. */
-function refuseMissing(options: Fields, missing: Missing): void {
-  for (const [option, asksFor] of missing) {
-    const value = options[option];
-    if (value !== undefined && asksFor(value)) {
-      throw new RequestError('UNSUPPORTED', `the option ${option} is not supported with this value`);
-    }
-  }
 }
 
 // ---------------------------------------------------------------- out: texts
@@ -339,15 +230,50 @@ export function encodeNonce(frame: Frame, asker: Asker, nonce: string): string {
   return `{"nonce":${jsonText(nonce)},${encodeOk(frame, asker, jsonText({ nonce })).slice(1)}`;
 }
 
-/** `entry` null: nothing was stored. */
-export function encodeSet(frame: Frame, asker: Asker, given: Payload, entry: Entry | null, published: boolean, formats: Formats): string {
-  const path = jsonText(frame.path);
+/**
+ * The answer to a set. `results`: who got it, when that was asked for; `published`: all who hear of it have it by now.
+ * `given`: what is shown when nothing was stored.
+ */
+export function encodeSet(frame: Frame, asker: Asker, reply: Reply, published: boolean, results: Results | null, formats: Formats): string {
+  const request = reply.request as DataRequest;
+  const { entry } = reply;
+  const path = jsonText(request.path);
   if (asker.version.noDataResponse && isFields(frame.options) && frame.options.noDataResponse === true) {
     return encodeSetWithoutData(frame, path, published);
   }
-  const data = documentText(entry === null ? given : entry.payload, formats);
-  const times = entry === null ? '' : `,"created":${entry.created},"modified":${entry.modified}`;
-  return `{"data":${data},"_meta":{"path":${path}${times}${statusText(published)}${tail(frame, asker)}${protocolText(asker)}`;
+  const { increment } = request.options;
+  const status = `${statusText(published, results)}${tail(frame, asker)}${protocolText(asker)}`;
+  if (increment !== null) {
+    return `{"data":${jsonText({ value: reply.counter, gauge: increment.name })},"_meta":{${status.slice(1)}`;
+  }
+  const data = documentText(entry === null ? (request.payload as Payload) : entry.payload, formats);
+  return `{"data":${data},"_meta":{"path":${path}${entry === null ? '' : entryTimes(entry)}${status}`;
+}
+
+/** The answer to a tag: the snapshot, with the path of the record in it. */
+export function encodeTag(
+  frame: Frame,
+  asker: Asker,
+  entry: Entry,
+  tagged: string,
+  tag: string,
+  published: boolean,
+  formats: Formats,
+): string {
+  const data = extended(documentText(entry.payload, formats), `"_meta":{"path":${jsonText(tagged)}}`);
+  const meta = `"path":${jsonText(entry.path)},"tag":${jsonText(tag)}${entryTimes(entry)}`;
+  return `{"data":${data},"_meta":{${meta}${statusText(published, null)}${tail(frame, asker)}${protocolText(asker)}`;
+}
+
+/** Tells a publisher who got its publication; `acknowledged` null: nobody was to acknowledge it. */
+export function encodePublicationAck(frame: Frame, asker: Asker, results: Results, acknowledged: number | null, complete: boolean): string {
+  const result = acknowledged === null ? results : { ...results, acknowledged };
+  const id = requestId(frame);
+  const status = complete ? '"status":"ok"' : '"status":"error","error":"unacknowledged publication"';
+  return (
+    `{"id":${jsonText(`${asker.id}-${id ?? ''}`)},"action":"publication-ack","result":${jsonText(result)},${status},` +
+    `"_meta":{"type":"ack","eventId":${jsonText(id)}}${protocolText(asker)}`
+  );
 }
 
 function encodeSetWithoutData(frame: Frame, path: string, published: boolean): string {
@@ -356,13 +282,15 @@ function encodeSetWithoutData(frame: Frame, path: string, published: boolean): s
   return `{"_meta":{"path":${path}${eventId},"type":"response","status":"ok","published":${published}}}`;
 }
 
-function statusText(published: boolean): string {
+function statusText(published: boolean, results: Results | null): string {
+  if (results !== null) return `,"publishResults":${jsonText(results)},"published":${published},"type":"response","status":"ok"`;
   return published ? ',"published":true,"type":"response","status":"ok"' : `,${OK}`;
 }
 
-export function encodeRemove(frame: Frame, asker: Asker, removed: number, timestamp: number, published: boolean): string {
-  const meta = `"timestamp":${timestamp},"path":${jsonText(frame.path)}${statusText(published)}`;
-  return `{"data":{"removed":${removed}},"_meta":{${meta}${tail(frame, asker)}${protocolText(asker)}`;
+/** `published` and `results` as in `encodeSet`. */
+export function encodeRemove(frame: Frame, asker: Asker, reply: Reply, published: boolean, results: Results | null): string {
+  const meta = `"timestamp":${reply.request.time},"path":${jsonText(frame.path)}${statusText(published, results)}`;
+  return `{"data":{"removed":${reply.count}},"_meta":{${meta}${tail(frame, asker)}${protocolText(asker)}`;
 }
 
 /** The answer to a get of one path. */
@@ -370,7 +298,7 @@ export function encodeGet(frame: Frame, asker: Asker, entry: Entry | null, forma
   if (entry === null) return encodeOk(frame, asker, 'null');
   const path = `"path":${jsonText(entry.path)}`;
   if (isPathOnly(frame)) return `{"_meta":{${path},${OK}${tail(frame, asker)}${protocolText(asker)}`;
-  const meta = `${path},"created":${entry.created},"modified":${entry.modified},${OK}`;
+  const meta = `${path}${entryTimes(entry)},${OK}`;
   return `{"data":${documentText(entry.payload, formats)},"_meta":{${meta}${tail(frame, asker)}${protocolText(asker)}`;
 }
 
@@ -390,7 +318,13 @@ export function encodeItem(entry: Entry, formats: Formats): string {
 }
 
 function entryMeta(entry: Entry): string {
-  return `{"path":${jsonText(entry.path)},"created":${entry.created},"modified":${entry.modified}}`;
+  return `{"path":${jsonText(entry.path)}${entryTimes(entry)}}`;
+}
+
+/** Who changed it is shown when somebody was logged in. */
+function entryTimes({ created, modified, author }: Entry): string {
+  const times = `,"created":${created},"modified":${modified}`;
+  return author === '' ? times : `${times},"modifiedBy":${jsonText(author)}`;
 }
 
 /** The answer to an `on` with initial values. `items` are in the order in which they are shown. */
@@ -431,10 +365,15 @@ const ERRORS: { readonly [Code in RequestErrorCode]: WireError } = {
   INTERNAL: { name: 'SystemError', code: 500 },
 };
 
-export function encodeError(frame: Frame, asker: Asker, error: RequestError): string {
+/** An error as clients know it. */
+export function wireError(error: RequestError): { readonly name: string; readonly message: string; readonly code?: number } {
   const { name, code } = ERRORS[error.code];
   const message = error.code === 'ACCESS_DENIED' ? 'unauthorized' : error.message;
-  const wire = jsonText(code === undefined ? { name, message } : { name, message, code });
+  return code === undefined ? { name, message } : { name, message, code };
+}
+
+export function encodeError(frame: Frame, asker: Asker, error: RequestError): string {
+  const wire = jsonText(wireError(error));
   const meta = `"type":"response","status":"error","published":false${tail(frame, asker).slice(0, -1)},"error":${wire}}`;
   return `{"data":null,"_meta":{${meta}${protocolText(asker)}`;
 }
@@ -453,13 +392,21 @@ export function encodeEvent(
   const { action, path, entry, meta, requestId: id, origin } = publication;
   const name = action === 'set' ? `/SET@${path}` : `/REMOVE@${path}`;
   const session = jsonText(origin);
-  const number = typeof id === 'number' ? `${session.slice(0, -1)}-${id}"` : jsonText(`${origin}-${id ?? changeNumber(publication)}`);
-  const times = entry === null ? '' : `,"created":${entry.created},"modified":${entry.modified}`;
+  const number = typeof id === 'number' ? `${session.slice(0, -1)}-${id}"` : jsonText(publicationId(publication));
+  const counts = publication.options.increment !== null;
+  const times = entry === null || counts ? '' : entryTimes(entry);
+  const consistency = consistencyOf(publication.options);
   return (
     `{"data":${eventData(publication, raw, formats)},"_meta":{"action":${jsonText(name)},"type":"data","sessionId":${session}` +
-    `,"consistency":2,"publicationId":${number},"path":${jsonText(path)}${times}${meta === null ? '' : customMeta(meta)}` +
+    `,"consistency":${consistency},"publicationId":${number},"path":${jsonText(path)}${times}${meta === null ? '' : customMeta(meta)}` +
     `,"channel":${jsonText(channel)}${depth > 0 ? `,"depth":${depth}` : ''}},"protocol":"${protocol}"}`
   );
+}
+
+/** What tells a publication from all others: who caused it, and by which of its requests. */
+export function publicationId(publication: Publication): string {
+  const { origin, requestId: id } = publication;
+  return `${origin}-${id ?? changeNumber(publication)}`;
 }
 
 /** Tells publications apart whose requests had no id. */
@@ -468,8 +415,9 @@ function changeNumber(publication: Publication): string {
 }
 
 function eventData(publication: Publication, raw: boolean, formats: Formats): string {
-  const { action, payload, given, removed } = publication;
+  const { action, payload, given, removed, options } = publication;
   if (action === 'remove') return raw ? 'null' : `{"removed":${removed}}`;
+  if (options.increment !== null && given !== null) return documentText(given, formats);
   if (raw && given !== null) return rawText(given, formats);
   return documentText(payload as Payload, formats);
 }

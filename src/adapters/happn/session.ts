@@ -12,18 +12,23 @@ import {
   type Entry,
   type Formats,
   type Pattern,
-  type Payload,
   type Publication,
+  type Receipt,
   type Reply,
   RequestError,
+  type RequestId,
   Session,
   SubscribeRequest,
   Subscription,
 } from '../../core/index.js';
+import type { Acknowledgements } from './acknowledgements.js';
 import { type Added, Channels, type ChannelState } from './channels.js';
 import * as codec from './codec.js';
+import { fieldsOf, isFields } from './fields.js';
 import { type FrameWriter, textFrame } from './frames.js';
 import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, queryPattern, segmentsBelow } from './paths.js';
+import { ACKNOWLEDGED, type Note, noteOf, type Results, resultsOf, TRANSACTIONAL } from './publishing.js';
+import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag, snapshot, TagStep } from './requests.js';
 import { mergeHearsRequest, UNCONFIGURED, type Version, versionNamed } from './versions.js';
 import { CONTROL, FIRST_FRAME_LIMITS, type Fields, type Frame, type FrameLimits, MESSAGES, SERVER_CLOSE_FRAME } from './wire.js';
 
@@ -44,7 +49,8 @@ export interface Host {
   settled(session: HappnSession): void;
   ended(session: HappnSession): void;
   /** Sessions that called themselves members of a cluster. */
-  clusterMembers: number;
+  readonly clusterMembers: Set<Session>;
+  readonly acknowledgements: Acknowledgements;
 }
 
 /** What the upgrade said about the peer, as it appears in the answer to a login. */
@@ -122,7 +128,6 @@ export class HappnSession extends Session {
   #protocolName: string = UNCONFIGURED.protocol;
   /** As the client told it; null: it told nothing. */
   #clientVersion: string | null = null;
-  #clusterMember = false;
   #browser = false;
   #complained = false;
 
@@ -224,16 +229,16 @@ export class HappnSession extends Session {
 
   /** Throws RequestError. */
   #handle(frame: Frame): void {
-    if (frame.encrypted !== undefined || (codec.isFields(frame.data) && isSealed(frame))) {
+    if (frame.encrypted !== undefined || (isFields(frame.data) && isSealed(frame))) {
       throw new RequestError('INVALID_REQUEST', MESSAGES.encrypted);
     }
     switch (frame.action) {
       case 'set':
-        return this.#submitData(codec.decodeSet(frame, this, this.#formats));
+        return this.#submitData(isTag(frame) ? decodeTag(frame, this) : decodeSet(frame, this, this.#formats));
       case 'get':
-        return this.#submitData(codec.decodeGet(frame, this));
+        return this.#submitData(decodeGet(frame, this));
       case 'remove':
-        return this.#submitData(codec.decodeRemove(frame, this));
+        return this.#submitData(decodeRemove(frame, this));
       case 'on':
         return this.#on(frame);
       case 'off':
@@ -247,6 +252,8 @@ export class HappnSession extends Session {
       case 'request-nonce':
         return this.#nonce(frame);
       case 'ack':
+        if (typeof frame.data === 'string') this.#host.acknowledgements.acknowledge(this, frame.data);
+        return this.#answer(codec.encodeOk(frame, this, 'null'));
       case 'disconnect':
       case 'disconnect-child-sessions':
       case 'revoke-session':
@@ -262,18 +269,14 @@ export class HappnSession extends Session {
   }
 
   #submitData(request: DataRequest): void {
-    const { options } = request.tag as Frame;
-    // Nobody is in a cluster, nobody is to be passed over: then the option changes nothing.
-    if (this.#host.clusterMembers > 0 && codec.isFields(options) && options.noCluster === true) {
-      throw new RequestError('UNSUPPORTED', 'the option noCluster is not supported while members of a cluster are connected');
-    }
+    if (noteOf(request.options)?.consistency === ACKNOWLEDGED) this.#host.acknowledgements.open(this, request.id);
     this.#host.context.submit(request);
   }
 
   // -------------------------------------------------------------- handshake
 
   #configure(frame: Frame): void {
-    const data = codec.fieldsOf(frame.data, 'data');
+    const data = fieldsOf(frame.data, 'data');
     if (typeof data.protocol !== 'string') throw new RequestError('INVALID_REQUEST', 'data.protocol must be a string');
     const version = versionNamed(data.protocol);
     if (version === null) {
@@ -302,7 +305,7 @@ export class HappnSession extends Session {
   }
 
   #login(frame: Frame): void {
-    const data = codec.fieldsOf(frame.data, 'data');
+    const data = fieldsOf(frame.data, 'data');
     this.#host.context.authenticate(credentialsIn(data), this).then(
       (identity) => {
         if (this.#ending) return;
@@ -317,9 +320,8 @@ export class HappnSession extends Session {
   }
 
   #noteCluster(info: unknown): void {
-    const member = codec.isFields(info) && Boolean(info.clusterName);
-    if (member !== this.#clusterMember) this.#host.clusterMembers += member ? 1 : -1;
-    this.#clusterMember = member;
+    if (isFields(info) && info.clusterName) this.#host.clusterMembers.add(this);
+    else this.#host.clusterMembers.delete(this);
   }
 
   /** The session as its client sees it. */
@@ -334,7 +336,7 @@ export class HappnSession extends Session {
   }
 
   #nonce(frame: Frame): void {
-    const { publicKey } = codec.fieldsOf(frame.data, 'data');
+    const { publicKey } = fieldsOf(frame.data, 'data');
     if (typeof publicKey !== 'string' || publicKey === '') throw new RequestError('INVALID_REQUEST', MESSAGES.noPublicKey);
     this.#answer(codec.encodeNonce(frame, this, randomBytes(32).toString('base64')));
   }
@@ -343,7 +345,7 @@ export class HappnSession extends Session {
 
   #on(frame: Frame): void {
     const path = checkRequestPath(frame.path);
-    const options = codec.fieldsOf(frame.options, 'options');
+    const options = fieldsOf(frame.options, 'options');
     const added = this.#channels.add(path, options, this.version, this.#hearsRequest);
     const { channel, made, replaced, reference } = added;
     if (channel.subscription === null) {
@@ -382,7 +384,7 @@ export class HappnSession extends Session {
 
   #off(frame: Frame): void {
     const path = checkRequestPath(frame.path);
-    const options = codec.fieldsOf(frame.options, 'options');
+    const options = fieldsOf(frame.options, 'options');
     const { referenceId } = options;
     const named = typeof referenceId === 'string' && referenceId !== '';
     const channels = this.#channelsOf(path);
@@ -474,8 +476,14 @@ export class HappnSession extends Session {
 
   #writePublication(writer: FrameWriter, publication: Publication, subscription: Subscription): void {
     const channel = subscription.tag as ChannelState;
+    const note = noteOf(publication.options);
+    if (note?.noCluster === true && this.#host.clusterMembers.has(this)) return;
     if (channel.replacing > 0) {
-      if (channel.last === publication) return;
+      if (channel.last === publication) {
+        // Handed to this session twice, shown once.
+        if (note?.consistency === ACKNOWLEDGED) this.#host.acknowledgements.acknowledge(this, codec.publicationId(publication));
+        return;
+      }
       channel.last = publication;
     }
     const depth = channel.depthFor(publication.path);
@@ -498,9 +506,12 @@ export class HappnSession extends Session {
     const { request } = reply;
     switch (request.op) {
       case 'set':
-      case 'get':
       case 'remove':
-        writer.text(this.#dataText(request, reply));
+        this.#writeChange(writer, request, reply);
+        return;
+      case 'get':
+        if (request.tag instanceof TagStep) this.#storeSnapshot(request.tag, reply);
+        else writer.text(this.#readText(request, request.tag as Frame, reply));
         return;
       case 'subscribe':
         this.#writeOn(writer, request.subscription, request.tag as OnTag | WidenTag, reply);
@@ -513,15 +524,57 @@ export class HappnSession extends Session {
     }
   }
 
-  #dataText(request: DataRequest, reply: Reply): string {
-    const frame = request.tag as Frame;
+  #readText(request: DataRequest, frame: Frame, reply: Reply): string {
     if (reply.error !== null) return codec.encodeError(frame, this, reply.error);
-    if (request.op === 'set') {
-      return codec.encodeSet(frame, this, request.payload as Payload, reply.entry, reply.published, this.#formats);
-    }
-    if (request.op === 'remove') return codec.encodeRemove(frame, this, reply.count, request.time, reply.published);
     if (request.pattern === null) return codec.encodeGet(frame, this, reply.entry, this.#formats);
     return codec.encodeGetMany(frame, this, reply.entries ?? [], this.#formats);
+  }
+
+  /** The answer to a set or remove, and what else its publisher is told. */
+  #writeChange(writer: FrameWriter, request: DataRequest, reply: Reply): void {
+    const note = noteOf(request.options);
+    if (note === null || reply.error !== null) {
+      if (note?.consistency === ACKNOWLEDGED) this.#host.acknowledgements.drop(this, request.id);
+      writer.text(this.#changeText(request, reply, reply.published, null));
+      return;
+    }
+    const results = reply.receipt === null ? null : resultsOf(reply.receipt, note, this.#host.clusterMembers);
+    if (note.consistency === TRANSACTIONAL) {
+      writer.text(this.#changeText(request, reply, reply.published, note.results ? results : null));
+      return;
+    }
+    writer.text(this.#changeText(request, reply, false, null));
+    const frame = frameOf(request);
+    if (note.consistency !== ACKNOWLEDGED) writer.text(codec.encodePublicationAck(frame, this, results as Results, null, true));
+    else this.#awaitAcknowledgements(frame, request.id, reply.receipt as Receipt, note);
+  }
+
+  #awaitAcknowledgements(frame: Frame, id: RequestId, receipt: Receipt, note: Note): void {
+    const { acknowledgements, clusterMembers } = this.#host;
+    const results = resultsOf(receipt, note, clusterMembers);
+    const leftOut = (session: Session): boolean => note.noCluster && clusterMembers.has(session);
+    acknowledgements.begin(this, id, receipt, leftOut, (acknowledged, complete) => {
+      if (!this.#ending) this.#answer(codec.encodePublicationAck(frame, this, results, acknowledged, complete));
+    });
+  }
+
+  #changeText(request: DataRequest, reply: Reply, published: boolean, results: Results | null): string {
+    const frame = frameOf(request);
+    if (reply.error !== null) return codec.encodeError(frame, this, reply.error);
+    if (request.op === 'remove') return codec.encodeRemove(frame, this, reply, published, results);
+    if (!(request.tag instanceof TagStep)) return codec.encodeSet(frame, this, reply, published, results, this.#formats);
+    const { path, name } = request.tag;
+    return codec.encodeTag(frame, this, reply.entry as Entry, path, name, published, this.#formats);
+  }
+
+  /** The record that is tagged was read: its snapshot is stored. */
+  #storeSnapshot(step: TagStep, reply: Reply): void {
+    try {
+      if (reply.error !== null) throw reply.error;
+      this.#submitData(snapshot(step, reply.entry, this, this.#formats));
+    } catch (error) {
+      this.#fail(step.frame, error);
+    }
   }
 
   #writeOn(writer: FrameWriter, subscription: Subscription, tag: OnTag | WidenTag, reply: Reply): void {
@@ -542,7 +595,7 @@ export class HappnSession extends Session {
     }
     const items = this.#initialItems(added.channel, frame, reply.entries);
     writer.text(codec.encodeOnInitial(frame, this, added.reference, items));
-    if (!this.version.emitsInitialValues || codec.fieldsOf(frame.options, 'options').initialEmit !== true) return;
+    if (!this.version.emitsInitialValues || fieldsOf(frame.options, 'options').initialEmit !== true) return;
     for (const item of items) writer.text(codec.encodeInitialEvent(frame, this, added.channel.text, item));
   }
 
@@ -573,7 +626,7 @@ export class HappnSession extends Session {
   /** Oldest change first; below a trailing `**` only as deep as was asked for. */
   #initialItems(channel: ChannelState, frame: Frame, entries: readonly Entry[]): string[] {
     const deepest = hasDepth(channel.key, this.version)
-      ? effectiveDepth(declaredDepth(codec.fieldsOf(frame.options, 'options').depth))
+      ? effectiveDepth(declaredDepth(fieldsOf(frame.options, 'options').depth))
       : Number.POSITIVE_INFINITY;
     const shown = entries.filter((entry) => deepest === Number.POSITIVE_INFINITY || segmentsBelow(channel.key, entry.path) <= deepest);
     shown.sort((a, b) => a.modified - b.modified || (a.path < b.path ? -1 : 1));
@@ -673,7 +726,8 @@ export class HappnSession extends Session {
 
   #end(error: ConnectionError | null): void {
     this.#ending = true;
-    this.#noteCluster(undefined);
+    this.#host.clusterMembers.delete(this);
+    this.#host.acknowledgements.forget(this);
     this.#answers = [];
     this.#host.context.closeSession(this, error);
     this.#host.ended(this);
@@ -689,6 +743,10 @@ const PROBE_OPTIONS = Object.freeze({ sets: false, removes: false, removals: 'ea
 
 function wantsInitial(options: Fields): boolean {
   return options.initialCallback === true || options.initialEmit === true;
+}
+
+function frameOf({ tag }: DataRequest): Frame {
+  return tag instanceof TagStep ? tag.frame : (tag as Frame);
 }
 
 /** Payload encryption puts everything under one key; a set may carry a field of that name as its data. */

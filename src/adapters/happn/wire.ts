@@ -42,6 +42,10 @@ export const MESSAGES = {
     'factory1@I&J(western-cape)/plant1:conveyer_2/stats=true/capacity=10%/*',
   setWildcard: "Bad path, if the action is 'set' the path cannot contain the * wildcard character",
   encrypted: 'Encrypted payloads are no longer supported',
+  incrementName: 'invalid increment counter field name, must be a string',
+  incrementValue: 'increment option value must be a number',
+  tagWithData: 'Cannot set tag with new data.',
+  tagMissing: "Attempt to tag something that doesn't exist in the first place",
   noPublicKey: 'no public key with request',
 } as const;
 

@@ -2,10 +2,11 @@
 
 import { describe, expect, test } from 'vitest';
 import * as codec from '../../../src/adapters/happn/codec.js';
+import { decodeGet, decodeSet } from '../../../src/adapters/happn/requests.js';
 import { UNCONFIGURED, versionNamed } from '../../../src/adapters/happn/versions.js';
 import { FIRST_FRAME_LIMITS, type Frame, frameLimits } from '../../../src/adapters/happn/wire.js';
 import { Entry } from '../../../src/core/entry.js';
-import { Publication, STORED } from '../../../src/core/message.js';
+import { DataRequest, Publication, Reply, STORED } from '../../../src/core/message.js';
 import { Payload, type Value } from '../../../src/core/payload.js';
 import { Session } from '../../../src/core/session.js';
 import { formats } from '../../support/core-harness.js';
@@ -33,8 +34,14 @@ function entry(path: string, payload: Payload): Entry {
   return new Entry(path, payload, 1_700_000_000_000, 1_700_000_000_001, 7, '');
 }
 
-function set(data: unknown, options: unknown = {}): ReturnType<typeof codec.decodeSet> {
-  return codec.decodeSet({ action: 'set', eventId: 1, path: '/a', data, options }, session, formats);
+function stored(path: string, payload: Payload, of: Entry | null): Reply {
+  const reply = new Reply(new DataRequest('set', session, 3, path, null, payload, STORED, true, 0, null));
+  reply.entry = of;
+  return reply;
+}
+
+function set(data: unknown, options: unknown = {}): ReturnType<typeof decodeSet> {
+  return decodeSet({ action: 'set', eventId: 1, path: '/a', data, options }, session, formats);
 }
 
 describe('limits before parsing', () => {
@@ -151,16 +158,28 @@ describe('a set', () => {
   });
 
   test.each([
-    [{ tag: 'T' }, /tag/],
-    [{ increment: 1 }, /increment/],
-    [{ increment: 0 }, /increment/],
-    [{ set_type: 'sibling' }, /set_type/],
-    [{ targetClients: [] }, /targetClients/],
-    [{ consistency: 0 }, /consistency/],
-    [{ consistency: 3 }, /consistency/],
-    [{ publishResults: true }, /publishResults/],
-  ])('with the option %j is refused, not passed over', (options, message) => {
-    expect(() => set(1, options)).toThrow(message);
+    [{ increment: 1 }, 'invalid increment counter field name, must be a string'],
+    [{ targetClients: 'x' }, 'options.targetClients must be an array of session ids'],
+    [{ targetClients: [1] }, 'options.targetClients must be an array of session ids'],
+    [{ consistency: 4 }, 'options.consistency must be 0, 1, 2 or 3'],
+    [{ consistency: '3' }, 'options.consistency must be 0, 1, 2 or 3'],
+    [{ meta: 'x' }, 'options.meta must be an object'],
+  ])('with the options %j is refused', (options, message) => {
+    expect(() => set(1, options)).toThrow(expect.objectContaining({ message }));
+  });
+
+  test('that counts names its counter and by how much', () => {
+    expect(set('clicks', { increment: 2 }).options.increment).toEqual({ name: 'clicks', by: 2 });
+    expect(set('clicks', { increment: 2, noStore: true }).options.increment).toBeNull();
+    for (const increment of ['2', Number.NaN, {}, true]) {
+      expect(() => set('clicks', { increment })).toThrow('increment option value must be a number');
+    }
+  });
+
+  test('of a sibling goes below its path, each to a place of its own', () => {
+    const paths = [1, 2].map((n) => set(n, { set_type: 'sibling' }).path);
+    for (const path of paths) expect(path).toMatch(/^\/a\/[0-9a-f]{32}$/);
+    expect(new Set(paths).size).toBe(2);
   });
 
   test('takes options that ask for nothing', () => {
@@ -178,13 +197,13 @@ describe('a set', () => {
     ],
     ['a/*', "Bad path, if the action is 'set' the path cannot contain the * wildcard character"],
   ])('on the path %j is refused with the text that clients know', (path, message) => {
-    expect(() => codec.decodeSet({ action: 'set', path, data: 1 }, session, formats)).toThrow(expect.objectContaining({ message }));
+    expect(() => decodeSet({ action: 'set', path, data: 1 }, session, formats)).toThrow(expect.objectContaining({ message }));
   });
 
   test('on a long wrong path is refused at once', () => {
     const path = `${'a'.repeat(60_000)}^`;
     const begun = performance.now();
-    expect(() => codec.decodeSet({ action: 'set', path, data: 1 }, session, formats)).toThrow(/Bad path/);
+    expect(() => decodeSet({ action: 'set', path, data: 1 }, session, formats)).toThrow(/Bad path/);
     expect(performance.now() - begun).toBeLessThan(50);
   });
 
@@ -196,8 +215,7 @@ describe('a set', () => {
 });
 
 describe('a get', () => {
-  const get = (path: unknown, options: unknown = {}): ReturnType<typeof codec.decodeGet> =>
-    codec.decodeGet({ action: 'get', path, options }, session);
+  const get = (path: unknown, options: unknown = {}): ReturnType<typeof decodeGet> => decodeGet({ action: 'get', path, options }, session);
 
   test('has a pattern when its path has a wildcard', () => {
     expect(get('/a/b').pattern).toBeNull();
@@ -276,7 +294,14 @@ describe('answers', () => {
   });
 
   test('name the record that a set stored', () => {
-    const text = codec.encodeSet({ ...frame, action: 'set', path: '/a' }, asker, payload, entry('/a', payload), true, formats);
+    const text = codec.encodeSet(
+      { ...frame, action: 'set', path: '/a' },
+      asker,
+      stored('/a', payload, entry('/a', payload)),
+      true,
+      null,
+      formats,
+    );
     expect(JSON.parse(text)).toEqual({
       data: { a: 1 },
       _meta: {
@@ -296,11 +321,14 @@ describe('answers', () => {
 
   test('are short when no data is wanted, in protocol 4 only', () => {
     const short = { ...frame, action: 'set', path: '/a', options: { noDataResponse: true } };
-    expect(JSON.parse(codec.encodeSet(short, asker, payload, null, true, formats))).toEqual({
+    expect(JSON.parse(codec.encodeSet(short, asker, stored('/a', payload, null), true, null, formats))).toEqual({
       _meta: { path: '/a', eventId: 3, type: 'response', status: 'ok', published: true },
     });
     const older = { id: session.id, version: UNCONFIGURED };
-    expect(JSON.parse(codec.encodeSet(short, older, payload, null, true, formats))).toMatchObject({ data: { a: 1 }, protocol: 'happn' });
+    expect(JSON.parse(codec.encodeSet(short, older, stored('/a', payload, null), true, null, formats))).toMatchObject({
+      data: { a: 1 },
+      protocol: 'happn',
+    });
   });
 
   test('echo any event id and session id without breaking their JSON', () => {

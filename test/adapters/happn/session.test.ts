@@ -269,18 +269,6 @@ describe('initial values', () => {
   });
 });
 
-describe('options that change nothing here', () => {
-  test('are taken while they change nothing', async () => {
-    const at = area();
-    const wire = await client();
-    expect((await set(wire, at, 1, { noCluster: true }))._meta?.status).toBe('ok');
-    const member = await client('happn_4', '13.12.1', { clusterName: 'c' });
-    expect(errorOf(await set(wire, at, 1, { noCluster: true }))).toMatchObject({ code: 501 });
-    await member.close();
-    await until('the member is forgotten', async () => (await set(wire, at, 1, { noCluster: true }))._meta?.status === 'ok');
-  });
-});
-
 describe('bad input', () => {
   const DATA = [null, undefined, 0, 1, '', 'x', true, [], [null], {}, { data: null }, { protocol: null }, { protocol: {} }, { info: null }];
   const ACTIONS = [

@@ -1,0 +1,169 @@
+// From frames to requests of the core: pure functions; what happn calls a set may be a set, an increment, a sibling or a tag.
+
+import { randomBytes } from 'node:crypto';
+import {
+  binaryFromDocument,
+  type DataOptions,
+  DataRequest,
+  documentOf,
+  type Entry,
+  type Formats,
+  Payload,
+  RequestError,
+  type Session,
+  STORED,
+  type Value,
+} from '../../core/index.js';
+import { requestId } from './codec.js';
+import { fieldsOf, isFields } from './fields.js';
+import { checkRequestPath, checkTextPath, hasWildcard, queryPattern } from './paths.js';
+import { routed } from './publishing.js';
+import { type Fields, type Frame, MESSAGES } from './wire.js';
+
+/** Where the snapshots of tagged records are. */
+const TAGS = '/_TAGS';
+
+// Indexed by store (4), publish (2), merge (1).
+const OPTIONS: readonly DataOptions[] = [0, 1, 2, 3, 4, 5, 6, 7].map((bits) => {
+  const store = (bits & 4) !== 0;
+  return Object.freeze({ ...STORED, store, publish: (bits & 2) !== 0, merge: (bits & 1) !== 0, qos: store ? 1 : 0 });
+});
+
+/** Throws RequestError. */
+export function decodeSet(frame: Frame, session: Session, formats: Formats): DataRequest {
+  const path = setPath(frame);
+  const options = fieldsOf(frame.options, 'options');
+  const chosen = withIncrement(setOptions(options), options.increment, frame.data);
+  const at = options.set_type === 'sibling' ? siblingOf(path) : path;
+  const payload = decodeData(frame.data, formats);
+  return new DataRequest('set', session, requestId(frame), at, null, payload, chosen, true, 0, frame);
+}
+
+function setPath(frame: Frame): string {
+  const path = checkRequestPath(frame.path);
+  if (hasWildcard(path)) throw new RequestError('INVALID_PATH', MESSAGES.setWildcard);
+  return path;
+}
+
+function setOptions(options: Fields): DataOptions {
+  const noPublish = options.noPublish === true || options.upsertType === 3;
+  const base = OPTIONS[(options.noStore === true ? 0 : 4) | (noPublish ? 0 : 2) | (options.merge === true ? 1 : 0)] as DataOptions;
+  return routed(base, options);
+}
+
+/** The data names the counter. An event that is not stored counts nothing. */
+function withIncrement(base: DataOptions, by: unknown, name: unknown): DataOptions {
+  if (by === undefined || by === null || !base.store) return base;
+  if (typeof name !== 'string') throw new RequestError('INVALID_REQUEST', MESSAGES.incrementName);
+  if (typeof by !== 'number' || !Number.isFinite(by)) throw new RequestError('INVALID_REQUEST', MESSAGES.incrementValue);
+  return { ...base, increment: { name, by } };
+}
+
+function siblingOf(path: string): string {
+  return `${path}${path.endsWith('/') ? '' : '/'}${newId()}`;
+}
+
+/** 32 hexadecimal digits that were never given before. */
+function newId(): string {
+  return randomBytes(16).toString('hex');
+}
+
+/** Throws RequestError. */
+export function decodeRemove(frame: Frame, session: Session): DataRequest {
+  const path = checkRequestPath(frame.path);
+  const options = fieldsOf(frame.options, 'options');
+  refuseMissing(options, REMOVE_MISSING);
+  const chosen = routed(OPTIONS[options.noPublish === true ? 4 : 6] as DataOptions, options);
+  const pattern = hasWildcard(path) ? queryPattern(path) : null;
+  return new DataRequest('remove', session, requestId(frame), path, pattern, null, chosen, true, 0, frame);
+}
+
+/** Throws RequestError. */
+export function decodeGet(frame: Frame, session: Session): DataRequest {
+  const path = checkTextPath(frame.path);
+  const options = fieldsOf(frame.options, 'options');
+  refuseMissing(options, GET_MISSING);
+  refuseMissing(fieldsOf(options.options, 'options.options'), GET_MISSING_INNER);
+  const pattern = hasWildcard(path) ? queryPattern(path) : null;
+  return new DataRequest('get', session, requestId(frame), path, pattern, null, STORED, true, 0, frame);
+}
+
+/** The body of a set. Top-level `_meta` belongs to answers and is not kept; an absent body is an empty object. */
+function decodeData(data: unknown, formats: Formats): Payload {
+  if (data === undefined) return Payload.fromValue({}, formats.json);
+  if (!isFields(data)) return Payload.fromValue(data as Value, formats.json);
+  if (data.$binary !== undefined) {
+    const bytes = binaryFromDocument(data as Value);
+    if (bytes !== null) return Payload.fromBytes(bytes, formats.binary);
+  }
+  if (Object.hasOwn(data, '_meta')) {
+    const { _meta, ...rest } = data;
+    return Payload.fromValue(rest as Value, formats.json);
+  }
+  return Payload.fromValue(data as Value, formats.json);
+}
+
+// ---------------------------------------------------------------- tags
+
+/** What the requests of a tag carry: first the record is read, then its snapshot is stored. */
+export class TagStep {
+  constructor(
+    readonly frame: Frame,
+    /** The tagged record's. */
+    readonly path: string,
+    readonly name: string,
+    readonly options: DataOptions,
+  ) {}
+}
+
+export function isTag(frame: Frame): boolean {
+  return isFields(frame.options) && Boolean(frame.options.tag);
+}
+
+/** The first step. Throws RequestError. */
+export function decodeTag(frame: Frame, session: Session): DataRequest {
+  const path = setPath(frame);
+  const options = fieldsOf(frame.options, 'options');
+  if (typeof options.tag !== 'string') throw new RequestError('INVALID_REQUEST', 'options.tag must be a text');
+  if (frame.data !== undefined && frame.data !== null) throw new RequestError('INVALID_REQUEST', MESSAGES.tagWithData);
+  const step = new TagStep(frame, path, options.tag, { ...setOptions(options), store: true, merge: false, qos: 1 });
+  return new DataRequest('get', session, requestId(frame), path, null, null, STORED, true, 0, step);
+}
+
+/** The second step. Throws NOT_FOUND. */
+export function snapshot(step: TagStep, entry: Entry | null, session: Session, formats: Formats): DataRequest {
+  if (entry === null) throw new RequestError('NOT_FOUND', MESSAGES.tagMissing);
+  const { created, modified, path } = entry;
+  const value = { data: documentOf(entry.payload.value()), created, modified, _id: path };
+  const payload = Payload.fromValue(value, entry.payload.format === formats.json ? formats.json : formats.msgpack);
+  const at = `${TAGS}${path}/${newId()}`;
+  return new DataRequest('set', session, requestId(step.frame), at, null, payload, step.options, true, 0, step);
+}
+
+// ---------------------------------------------------------------- what is not offered
+
+type Missing = readonly (readonly [option: string, asksFor: (value: unknown) => boolean])[];
+
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
+const isTrue = (value: unknown): boolean => Boolean(value);
+
+const REMOVE_MISSING: Missing = [['criteria', isGiven]];
+const QUERY_MISSING: Missing = [
+  ['criteria', isGiven],
+  ['fields', isGiven],
+  ['sort', isGiven],
+  ['aggregate', isGiven],
+  ['collation', isGiven],
+];
+const GET_MISSING: Missing = QUERY_MISSING;
+const GET_MISSING_INNER: Missing = [...QUERY_MISSING, ['limit', isGiven], ['skip', isGiven], ['count', isTrue]];
+
+/** An option that changes what a request means, and that this gateway does not offer, is refused: never passed over. */
+function refuseMissing(options: Fields, missing: Missing): void {
+  for (const [option, asksFor] of missing) {
+    const value = options[option];
+    if (value !== undefined && asksFor(value)) {
+      throw new RequestError('UNSUPPORTED', `the option ${option} is not supported with this value`);
+    }
+  }
+}
