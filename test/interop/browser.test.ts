@@ -226,6 +226,29 @@ describe('the client for browsers', () => {
     expect(await run('return client.status')).toBe(1);
   });
 
+  it('leaves a connection that gives no sign of life, and comes back', async () => {
+    await page.clock.install();
+    await connect(`{ reconnect: { min: 50, max: 500 } }`);
+    await run(`
+      client.onEvent('connection-ended', () => heard.push('ended'));
+      client.onEvent('reconnect-successful', () => heard.push('back'));
+    `);
+    await page.clock.fastForward(16_000);
+    await page.clock.fastForward(1_000);
+    expect(await run(`return await client.get('/nothing/here')`)).toBeNull();
+    gateway.signal('SIGSTOP');
+    try {
+      await page.clock.fastForward(16_000);
+      expect(await heard()).toEqual([]);
+      await page.clock.fastForward(16_000);
+      await until('the page gives it up', async () => (await heard()).includes('ended'));
+    } finally {
+      gateway.signal('SIGCONT');
+    }
+    await until('it is back', async () => (await heard()).includes('back'));
+    expect(await heard()).toEqual(['ended', 'back']);
+  });
+
   it('says at once that nobody is there', async () => {
     const refused = await run<string>(`return await HappnClient.create({ port: 1 }).then(() => 'connected', ({ message }) => message)`);
     expect(refused).toContain('cannot connect to ws://127.0.0.1:1/primus');
