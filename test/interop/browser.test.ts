@@ -157,6 +157,37 @@ describe('the client for browsers', () => {
     expect(complaints).toEqual([]);
   });
 
+  it('counts, and says when a publication was acknowledged by all who heard it', async () => {
+    await connect();
+    const result = await run(`
+      const value = async (...args) => { await client.increment(...args); return (await client.get('/counts')); };
+      await client.on('/acknowledged', (data, meta) => heard.push([data.n, meta.acknowledged]));
+      const published = (consistency, n) => new Promise((resolve, reject) => client.set('/acknowledged', { n },
+        { consistency, publishResults: true, onPublished: (error, results) => error ? reject(error) : resolve(results) }, (error) => error && reject(error)));
+      return {
+        values: [await value('/counts'), await value('/counts', 4), await value('/counts', 'other', 2), await value('/counts', 'other', -5, {})]
+          .map(({ counter, other }) => [counter?.value, other?.value]),
+        refused: await client.increment('/counts', 'other', 'many').then(() => 'done', ({ message }) => message),
+        acknowledged: await published(3, 1),
+        deferred: await published(1, 2),
+        missing: await client.set('/acknowledged', { n: 3 }, { consistency: 3 }).then(() => 'done', ({ message }) => message),
+      };
+    `);
+    expect(result).toMatchObject({
+      values: [
+        [1, undefined],
+        [5, undefined],
+        [5, 2],
+        [5, -3],
+      ],
+      refused: 'increment must be a number',
+      acknowledged: { queued: 1, successful: 1, acknowledged: 1 },
+      deferred: { queued: 1 },
+      missing: 'onPublished handler in options is missing',
+    });
+    expect((await heard())[0]).toEqual([1, true]);
+  });
+
   it('goes on when a handler of the page throws, and gives each handler data of its own', async () => {
     await connect();
     await run(`

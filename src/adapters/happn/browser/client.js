@@ -456,12 +456,14 @@ class HappnClient {
     const message = { action, path, data, sessionId: this.session?.id };
     if (options === undefined || options === null) return this.#send(message, this.options.callTimeout, ` path: ${path} action: ${action}`);
     const { onPublished, onPublishedTimeout, ...sent } = options;
-    const id = this.#lastId + 1;
-    if ((action === 'set' || action === 'remove') && (sent.consistency === DEFERRED || sent.consistency === ACKNOWLEDGED)) {
-      if (typeof onPublished !== 'function') return Promise.reject(new Error('onPublished handler in options is missing'));
-      this.#awaitPublished(`${this.session?.id}-${id}`, onPublished, onPublishedTimeout ?? CALL_TIMEOUT_MS);
-    }
-    return this.#send({ ...message, options: sent }, sent.timeout ?? this.options.callTimeout, ` path: ${path} action: ${action}`);
+    const told = (action === 'set' || action === 'remove') && (sent.consistency === DEFERRED || sent.consistency === ACKNOWLEDGED);
+    if (told && typeof onPublished !== 'function') return Promise.reject(new Error('onPublished handler in options is missing'));
+    const publication = `${this.session?.id}-${this.#lastId + 1}`;
+    if (told) this.#awaitPublished(publication, onPublished, onPublishedTimeout ?? CALL_TIMEOUT_MS);
+    const asked = this.#send({ ...message, options: sent }, sent.timeout ?? this.options.callTimeout, ` path: ${path} action: ${action}`);
+    // What was refused is not published.
+    if (told) asked.catch(() => this.#settlePublished(publication));
+    return asked;
   }
 
   /** @param {string} action @param {any} data @param {Options} [options] */
@@ -495,20 +497,22 @@ class HappnClient {
   /** @param {Error} error */
   #loseAnswers(error) {
     for (const eventId of [...this.#waiting.keys()]) this.#settle(eventId)?.reject(error);
-    for (const [id, { done, timer }] of [...this.#publishing]) {
-      clearTimeout(timer);
-      this.#publishing.delete(id);
-      guarded(done, [error]);
-    }
+    for (const id of [...this.#publishing.keys()]) this.#settlePublished(id)?.([error]);
   }
 
   /** @param {string} id @param {Callback} done @param {number} timeoutMs */
   #awaitPublished(id, done, timeoutMs) {
-    const late = () => {
-      this.#publishing.delete(id);
-      guarded(done, [new Error('publish timed out')]);
-    };
+    const late = () => this.#settlePublished(id)?.([new Error('publish timed out')]);
     this.#publishing.set(id, { done, timer: setTimeout(late, timeoutMs) });
+  }
+
+  /** What tells the page, once. @param {string} id @returns {((args: any[]) => void) | undefined} */
+  #settlePublished(id) {
+    const publishing = this.#publishing.get(id);
+    if (publishing === undefined) return undefined;
+    clearTimeout(publishing.timer);
+    this.#publishing.delete(id);
+    return (args) => guarded(publishing.done, args);
   }
 
   /** @param {string} action @param {string} path */
@@ -624,11 +628,7 @@ class HappnClient {
 
   /** @param {any} message */
   #onAck({ id, status, error, result }) {
-    const publishing = this.#publishing.get(id);
-    if (publishing === undefined) return;
-    clearTimeout(publishing.timer);
-    this.#publishing.delete(id);
-    guarded(publishing.done, status === 'error' ? [new Error(error), result] : [null, result]);
+    this.#settlePublished(id)?.(status === 'error' ? [new Error(error), result] : [null, result]);
   }
 }
 
