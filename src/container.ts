@@ -4,7 +4,7 @@
 import 'reflect-metadata';
 import { join } from 'node:path';
 import { container as root, type DependencyContainer, type InjectionToken, instancePerContainerCachingFactory as once } from 'tsyringe';
-import { HappnAdapter } from './adapters/happn/index.js';
+import { HappnAdapter, type HappnLayers, type LocalClient } from './adapters/happn/index.js';
 import { HavenAdapter, msgpack } from './adapters/haven/index.js';
 import { MqttAdapter } from './adapters/mqtt/index.js';
 import type { Config } from './config.js';
@@ -13,7 +13,7 @@ import { QUEUE_LIMITS } from './core/durable-session.js';
 import { Engine } from './core/engine.js';
 import { binary, json, raw } from './core/formats.js';
 import { INBOUND_LIMITS } from './core/inbound-queue.js';
-import { type Adapter, type Clock, Counters, type Format, type Formats, type Log } from './core/index.js';
+import { type Adapter, type Clock, Counters, type Credentials, type Format, type Formats, type Log } from './core/index.js';
 import { SCAN_LIMITS } from './core/scans.js';
 import { LevelStore } from './core/store/level-store.js';
 import type { Store } from './core/store/store.js';
@@ -42,26 +42,37 @@ export const TOKEN = {
   certificate: Symbol('certificate') as InjectionToken<Certificate | null>,
   routes: Symbol('routes') as InjectionToken<CustomRoutes>,
   http: Symbol('http') as InjectionToken<HttpListener>,
+  happn: Symbol('happn') as InjectionToken<HappnAdapter>,
   adapter: Symbol('adapter') as InjectionToken<Adapter>,
   gateway: Symbol('gateway') as InjectionToken<Gateway>,
 };
 
+export type * from './adapters/happn/index.js';
+
 export interface Built {
   readonly gateway: Gateway;
+  /** Rejects unless the gateway runs. */
+  readonly localClient: (credentials?: Credentials) => Promise<LocalClient>;
   readonly counters: Counters;
   readonly log: Log;
 }
 
 /** A gateway as configured, not started. Building several in one process is fine: nothing is shared. */
-export function buildGateway(config: Config, log: Log, routes = new CustomRoutes()): Built {
+export function buildGateway(config: Config, log: Log, routes = new CustomRoutes(), layers: HappnLayers = {}): Built {
   const container = root.createChildContainer();
   container.register(TOKEN.config, { useValue: config });
   container.register(TOKEN.log, { useValue: log });
   container.register(TOKEN.routes, { useValue: routes });
   registerCore(container);
+  container.register(TOKEN.happn, { useFactory: once((parts) => new HappnAdapter(parts.resolve(TOKEN.config).happn, layers)) });
   registerAdapters(container);
   registerGateway(container);
-  return { gateway: container.resolve(TOKEN.gateway), counters: container.resolve(TOKEN.counters), log };
+  return {
+    gateway: container.resolve(TOKEN.gateway),
+    localClient: (credentials) => container.resolve(TOKEN.happn).localClient(credentials),
+    counters: container.resolve(TOKEN.counters),
+    log,
+  };
 }
 
 /** The log as configured; text for a terminal unless told otherwise. */
@@ -105,7 +116,7 @@ function registerAdapters(container: DependencyContainer): void {
   const add = (make: (config: Config) => Adapter): void => {
     container.register(TOKEN.adapter, { useFactory: once((parts) => make(parts.resolve(TOKEN.config))) });
   };
-  add(({ happn }) => new HappnAdapter(happn));
+  container.register(TOKEN.adapter, { useFactory: once((parts) => parts.resolve(TOKEN.happn)) });
   add(({ host, mqtt: { port, mountPoint, ...limits } }) => new MqttAdapter({ host, port, mountPoint, limits }));
   add(({ host, haven }) => new HavenAdapter({ host, ...haven }));
 }

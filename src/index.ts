@@ -1,18 +1,37 @@
 // The package's face for programs that embed a gateway. Importing it starts nothing and loads no adapter.
 
 import { type Config, type ConfigInput, loadConfig } from './config.js';
-import type { Listening, Log } from './core/index.js';
-import type { Gateway } from './gateway.js';
+import type { Built, HappnLayers, LocalClient } from './container.js';
+import type { Credentials, Listening, Log } from './core/index.js';
 import { CustomRoutes, type GatewayHttp } from './http/custom-routes.js';
 
 export type { Config, ConfigInput } from './config.js';
+export type {
+  EventMessage,
+  HappnLayers,
+  InboundMessage,
+  Layer,
+  LayerSession,
+  LocalClient,
+  LocalClientError,
+  LocalDocument,
+  LocalGetOptions,
+  LocalHandler,
+  LocalMeta,
+  LocalOnOptions,
+  LocalSetOptions,
+  OutboundMessage,
+  ResponseMessage,
+} from './container.js';
 export { ConfigError, StartError } from './core/errors.js';
-export type { Listening, Log } from './core/index.js';
+export type { Credentials, Listening, Log } from './core/index.js';
 export type { GatewayHttp, HttpHandler } from './http/custom-routes.js';
 
 export interface EmbedOptions {
   /** Where the log goes; as configured, on stderr, when absent. */
   readonly log?: Log;
+  /** What the messages of happn websocket clients pass through. */
+  readonly happn?: HappnLayers;
 }
 
 export interface EmbeddedGateway {
@@ -23,6 +42,11 @@ export interface EmbeddedGateway {
   readonly http: GatewayHttp;
   /** All listeners accept when this resolves. Rejects with StartError and leaves nothing open. Once per gateway. */
   start(): Promise<ReadonlyMap<string, Listening>>;
+  /**
+   * A happn client in this process: no socket, no text. Rejects unless the gateway runs. It ends with the gateway: what it then
+   * has in flight is answered first, as far as time allows.
+   */
+  localClient(credentials?: Credentials): Promise<LocalClient>;
   /** Stops accepting, settles what is in flight, closes; within 5 s. Never rejects; harmless before `start` and again. */
   stop(): Promise<void>;
 }
@@ -33,25 +57,29 @@ const NOT_LISTENING: ReadonlyMap<string, Listening> = new Map();
 export function createGateway(input: ConfigInput = {}, options: EmbedOptions = {}): EmbeddedGateway {
   const { config } = loadConfig({ given: input });
   const http = new CustomRoutes();
-  let building: Promise<Gateway> | null = null;
-  let built: Gateway | null = null;
-  const build = async (): Promise<Gateway> => {
+  let building: Promise<Built> | null = null;
+  let built: Built | null = null;
+  const build = async (): Promise<Built> => {
     const { buildGateway, buildLog } = await import('./container.js');
-    built = buildGateway(config, options.log ?? buildLog(config).log, http).gateway;
+    built = buildGateway(config, options.log ?? buildLog(config).log, http, options.happn);
     return built;
   };
   return {
     config,
     get listeners() {
-      return built?.listeners ?? NOT_LISTENING;
+      return built?.gateway.listeners ?? NOT_LISTENING;
     },
     http,
     async start() {
       building ??= build();
-      return await (await building).start();
+      return await (await building).gateway.start();
     },
     async stop() {
-      if (building !== null) await (await building).stop();
+      if (building !== null) await (await building).gateway.stop();
+    },
+    async localClient(credentials) {
+      if (built === null) throw new Error('the gateway is not running');
+      return await built.localClient(credentials);
     },
   };
 }

@@ -5,11 +5,14 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
-import { type Adapter, type AdapterContext, ConnectionError, type Listening, type Session } from '../../core/index.js';
+import { type Adapter, type AdapterContext, ConnectionError, type Credentials, type Listening, type Session } from '../../core/index.js';
 import { Acknowledgements } from './acknowledgements.js';
 import { serveBrowserFiles } from './browser-files.js';
 import { jsonText } from './codec.js';
 import { FrameWriter } from './frames.js';
+import { type HappnLayers, hasLayers } from './layers.js';
+import { LocalClient } from './local-client.js';
+import { clientError, type LocalHost, LocalSession } from './local-session.js';
 import { HappnSession, type Host, type Peer } from './session.js';
 import { FIRST_FRAME_LIMITS, type FrameLimits, frameLimits } from './wire.js';
 
@@ -59,14 +62,16 @@ const SHOWN_HEADERS = [
   'sec-websocket-version',
 ] as const;
 
-export class HappnAdapter implements Adapter, Host {
+export class HappnAdapter implements Adapter, Host, LocalHost {
   readonly name = 'happn';
   readonly writer = new FrameWriter();
   readonly limits: FrameLimits;
+  readonly layers: HappnLayers | null;
   readonly clusterMembers = new Set<Session>();
   readonly acknowledgements: Acknowledgements;
   readonly #config: HappnConfig;
   readonly #sessions = new Set<HappnSession>();
+  readonly #locals = new Set<LocalSession>();
   readonly #server: WebSocketServer;
   #context: AdapterContext | null = null;
   #touched: HappnSession[] = [];
@@ -78,7 +83,8 @@ export class HappnAdapter implements Adapter, Host {
   #beat: NodeJS.Timeout | null = null;
   #emptied: (() => void) | null = null;
 
-  constructor(config: Partial<HappnConfig> = {}) {
+  constructor(config: Partial<HappnConfig> = {}, layers: HappnLayers = {}) {
+    this.layers = hasLayers(layers) ? layers : null;
     this.#config = { ...HAPPN_DEFAULTS, ...config };
     this.acknowledgements = new Acknowledgements(this.#config.ackTimeoutMs);
     this.limits = frameLimits(this.#config.maxFrameBytes);
@@ -118,16 +124,40 @@ export class HappnAdapter implements Adapter, Host {
     if (this.#sweep !== null) clearInterval(this.#sweep);
     if (this.#beat !== null) clearInterval(this.#beat);
     const open = [...this.#sessions];
+    const all = [...open, ...this.#locals];
     for (const session of open) session.stopReading();
-    await this.#untilSent(open, deadlineMs / 2);
+    await this.#untilSent(all, deadlineMs / 2);
     const goodbye = new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping');
-    for (const session of open) session.close(goodbye);
+    for (const session of all) session.close(goodbye);
     await this.#untilEmpty(deadlineMs / 2);
     for (const session of this.#sessions) session.destroy();
   }
 
+  // -------------------------------------------------------------- in-process clients
+
+  /** A client inside this process. Rejects when the adapter does not run, and as a login is refused. */
+  async localClient(credentials: Credentials = {}): Promise<LocalClient> {
+    if (!this.#accepting) throw new Error('the gateway is not running');
+    const session = new LocalSession(this);
+    this.#locals.add(session);
+    this.context.openSession(session);
+    try {
+      session.identity = await this.context.authenticate(credentials, session);
+    } catch (error) {
+      session.close(null);
+      throw clientError(error);
+    }
+    return new LocalClient(session);
+  }
+
+  localEnded(session: LocalSession): void {
+    this.#locals.delete(session);
+  }
+
+  // -------------------------------------------------------------- the stop
+
   /** Resolves when everything that was asked is answered and has left, or at the deadline. */
-  async #untilSent(sessions: readonly HappnSession[], deadlineMs: number): Promise<void> {
+  async #untilSent(sessions: readonly (HappnSession | LocalSession)[], deadlineMs: number): Promise<void> {
     const deadline = performance.now() + deadlineMs;
     while (performance.now() < deadline && sessions.some((session) => !session.closed && session.hasUnsent)) await delay(SENT_POLL_MS);
   }

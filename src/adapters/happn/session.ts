@@ -29,6 +29,8 @@ import { type FrameWriter, textFrame } from './frames.js';
 import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, queryPattern, segmentsBelow } from './paths.js';
 import { ACKNOWLEDGED, type Note, noteOf, type Results, resultsOf, TRANSACTIONAL } from './publishing.js';
 import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag, snapshot, TagStep } from './requests.js';
+import type { HappnLayers } from './layers.js';
+import { type Owner, SessionLayers, type Sink } from './session-layers.js';
 import { mergeHearsRequest, UNCONFIGURED, type Version, versionNamed } from './versions.js';
 import { CONTROL, FIRST_FRAME_LIMITS, type Fields, type Frame, type FrameLimits, MESSAGES, SERVER_CLOSE_FRAME } from './wire.js';
 
@@ -51,6 +53,8 @@ export interface Host {
   /** Sessions that called themselves members of a cluster. */
   readonly clusterMembers: Set<Session>;
   readonly acknowledgements: Acknowledgements;
+  /** Absent: none, and messages take the short way. */
+  readonly layers?: HappnLayers | null;
 }
 
 /** What the upgrade said about the peer, as it appears in the answer to a login. */
@@ -64,6 +68,9 @@ export interface Peer {
 const PAUSED_BY_ENGINE = 1;
 const PAUSED_BY_ANSWERS = 2;
 const PAUSED_BY_STOP = 4;
+const PAUSED_BY_LAYERS = 8;
+/** Reading stops while more requests than this wait for layers. */
+const LAYERS_HIGH_WATER = 64;
 
 /** Ends that are not announced: the peer is gone, deaf or hostile. */
 const ABRUPT: ReadonlySet<ConnectionErrorCode> = new Set([
@@ -95,7 +102,7 @@ interface OffTag {
   remaining: number;
 }
 
-export class HappnSession extends Session {
+export class HappnSession extends Session implements Owner {
   version: Version = UNCONFIGURED;
   /** Something came since the last sweep. */
   heard = true;
@@ -114,6 +121,7 @@ export class HappnSession extends Session {
   readonly #socket: Duplex;
   readonly #peer: Peer;
   readonly #channels: Channels;
+  readonly #layers: SessionLayers | null;
   /** Finished frame texts that came from no queue of the core. */
   #answers: string[] = [];
   #answerBytes = 0;
@@ -139,6 +147,7 @@ export class HappnSession extends Session {
     this.#socket = socket;
     this.#peer = peer;
     this.#channels = new Channels(this);
+    this.#layers = host.layers ? new SessionLayers(this, host.context, host.limits, host.layers) : null;
     this.openedAt = host.context.clock.monotonic();
     this.lastHeardAt = this.openedAt;
   }
@@ -189,11 +198,34 @@ export class HappnSession extends Session {
         return;
       }
       if (frame.action === 'set') codec.checkNumbers(text);
-      this.#handle(frame);
-      if (this.fresh) this.#settle();
+      if (this.#layers === null) this.passed(frame);
+      else this.#takeLayers(this.#layers, frame);
     } catch (error) {
       this.#fail(frame ?? codec.peekFrame(text), error);
     }
+  }
+
+  /** What is asked for, once it has passed the layers, if there are any. Throws RequestError. */
+  passed(frame: Frame): void {
+    if (this.#ending) return;
+    this.#handle(frame);
+    if (this.fresh) this.#settle();
+    if (this.#layers !== null && this.#layers.waiting <= LAYERS_HIGH_WATER) this.#resume(PAUSED_BY_LAYERS);
+  }
+
+  refuse(frame: Frame, error: unknown): void {
+    if (this.#ending) return;
+    this.#fail(frame, error);
+    if (this.#layers !== null && this.#layers.waiting <= LAYERS_HIGH_WATER) this.#resume(PAUSED_BY_LAYERS);
+  }
+
+  finished(): void {
+    if (!this.#ending) this.#host.touch(this);
+  }
+
+  #takeLayers(layers: SessionLayers, frame: Frame): void {
+    layers.take(frame);
+    if (layers.waiting > LAYERS_HIGH_WATER) this.#pause(PAUSED_BY_LAYERS);
   }
 
   #settle(): void {
@@ -433,7 +465,7 @@ export class HappnSession extends Session {
   #answer(text: string): void {
     this.#answers.push(text);
     this.#answerBytes += text.length;
-    if (this.#answerBytes + this.#socket.writableLength > HIGH_WATER_BYTES) this.#pause(PAUSED_BY_ANSWERS);
+    if (this.#answerBytes + this.#unwritten > HIGH_WATER_BYTES) this.#pause(PAUSED_BY_ANSWERS);
     this.#host.touch(this);
   }
 
@@ -441,19 +473,25 @@ export class HappnSession extends Session {
     if (this.#websocket.readyState !== this.#websocket.OPEN) return;
     const { writer } = this.#host;
     try {
-      this.#drainAnswers(writer);
-      this.#drainOutbound(writer);
+      this.#drainAnswers(this.#layers ?? writer);
+      this.#drainOutbound(this.#layers ?? writer);
+      if (this.#layers !== null) this.#layers.writeTo(writer);
       writer.writeTo(this.#socket);
     } finally {
       // Only after a fault is anything left: it must not go to the next session.
       writer.clear();
     }
-    if (this.#paused !== 0 && this.#answers.length === 0 && this.#socket.writableLength < HIGH_WATER_BYTES) {
+    if (this.#paused !== 0 && this.#answers.length === 0 && this.#unwritten < HIGH_WATER_BYTES) {
       this.#resume(PAUSED_BY_ANSWERS);
     }
   }
 
-  #drainAnswers(writer: FrameWriter): void {
+  /** Bytes in the socket, and what layers have not let pass yet. */
+  get #unwritten(): number {
+    return this.#socket.writableLength + (this.#layers === null ? 0 : this.#layers.length);
+  }
+
+  #drainAnswers(writer: Sink): void {
     const answers = this.#answers;
     if (answers.length === 0) return;
     this.#answers = [];
@@ -461,7 +499,7 @@ export class HappnSession extends Session {
     for (const text of answers) writer.text(text);
   }
 
-  #drainOutbound(writer: FrameWriter): void {
+  #drainOutbound(writer: Sink): void {
     const { outbound } = this;
     const room = HIGH_WATER_BYTES - this.#socket.writableLength;
     while (writer.length < room) {
@@ -474,7 +512,7 @@ export class HappnSession extends Session {
     }
   }
 
-  #writePublication(writer: FrameWriter, publication: Publication, subscription: Subscription): void {
+  #writePublication(writer: Sink, publication: Publication, subscription: Subscription): void {
     const channel = subscription.tag as ChannelState;
     const note = noteOf(publication.options);
     if (note?.noCluster === true && this.#host.clusterMembers.has(this)) return;
@@ -502,7 +540,7 @@ export class HappnSession extends Session {
     writer.frame(frame);
   }
 
-  #writeReply(writer: FrameWriter, reply: Reply): void {
+  #writeReply(writer: Sink, reply: Reply): void {
     const { request } = reply;
     switch (request.op) {
       case 'set':
@@ -531,7 +569,7 @@ export class HappnSession extends Session {
   }
 
   /** The answer to a set or remove, and what else its publisher is told. */
-  #writeChange(writer: FrameWriter, request: DataRequest, reply: Reply): void {
+  #writeChange(writer: Sink, request: DataRequest, reply: Reply): void {
     const note = noteOf(request.options);
     if (note === null || reply.error !== null) {
       if (note?.consistency === ACKNOWLEDGED) this.#host.acknowledgements.drop(this, request.id);
@@ -577,7 +615,7 @@ export class HappnSession extends Session {
     }
   }
 
-  #writeOn(writer: FrameWriter, subscription: Subscription, tag: OnTag | WidenTag, reply: Reply): void {
+  #writeOn(writer: Sink, subscription: Subscription, tag: OnTag | WidenTag, reply: Reply): void {
     if ('replaced' in tag) {
       this.#widened(subscription, tag, reply.error);
       return;
@@ -633,7 +671,7 @@ export class HappnSession extends Session {
     return shown.map((entry) => codec.encodeItem(entry, this.#formats));
   }
 
-  #writeOff(writer: FrameWriter, tag: OffTag | ChannelState | null, reply: Reply): void {
+  #writeOff(writer: Sink, tag: OffTag | ChannelState | null, reply: Reply): void {
     if (tag === null) return;
     if ('answer' in tag) {
       tag.remaining -= 1;
@@ -677,7 +715,7 @@ export class HappnSession extends Session {
 
   /** Answers or events are still on their way to the socket. */
   get hasUnsent(): boolean {
-    return this.inFlight > 0 || this.outbound.length > 0 || this.#answers.length > 0;
+    return this.inFlight > 0 || this.outbound.length > 0 || this.#answers.length > 0 || this.#layers?.busy === true;
   }
 
   #pause(by: number): void {
@@ -729,6 +767,7 @@ export class HappnSession extends Session {
     this.#host.clusterMembers.delete(this);
     this.#host.acknowledgements.forget(this);
     this.#answers = [];
+    this.#layers?.close();
     this.#host.context.closeSession(this, error);
     this.#host.ended(this);
   }

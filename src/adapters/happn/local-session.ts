@@ -1,0 +1,462 @@
+// The session of an in-process client: its requests go the way of frames, but answers and events reach it as values.
+// A happn session of the newest protocol version in all but its transport.
+
+import { randomUUID } from 'node:crypto';
+import {
+  type AdapterContext,
+  type ConnectionError,
+  type DataRequest,
+  type Document,
+  type Entry,
+  type Payload,
+  type Publication,
+  type Reply,
+  type Request,
+  RequestError,
+  Ring,
+  Session,
+  SubscribeRequest,
+  Subscription,
+} from '../../core/index.js';
+import type { Acknowledgements } from './acknowledgements.js';
+import { isPathOnly, publicationId, wireError } from './codec.js';
+import { copyIn, copyOut, documentCopy } from './copies.js';
+import { isFields } from './fields.js';
+import type { LocalDocument, LocalHandler, LocalMeta, LocalOnOptions } from './local-client.js';
+import {
+  type Channel,
+  checkRequestPath,
+  declaredDepth,
+  effectiveDepth,
+  hasDepth,
+  parseChannel,
+  queryPattern,
+  segmentsBelow,
+  subscriptionPattern,
+} from './paths.js';
+import { ACKNOWLEDGED, consistencyOf, noteOf, type Results, resultsOf } from './publishing.js';
+import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag, snapshot, TagStep } from './requests.js';
+import { type Version, versionNamed } from './versions.js';
+import { DEFAULT_DEPTH, type Frame, type FrameLimits, RESERVED_META } from './wire.js';
+
+/** Requests that wait in the client while the gateway has enough of them. */
+const WAITING_MAX = 100_000;
+const DISCONNECTED = 'client is disconnected';
+
+/** What a local session needs of its adapter. */
+export interface LocalHost {
+  readonly context: AdapterContext;
+  readonly limits: FrameLimits;
+  readonly acknowledgements: Acknowledgements;
+  /** Sessions that called themselves members of a cluster. */
+  readonly clusterMembers: ReadonlySet<Session>;
+  localEnded(session: LocalSession): void;
+}
+
+/** One `on`: tag of its subscription. */
+export class LocalListener {
+  subscription: Subscription | null = null;
+  runs = 0;
+  done = false;
+
+  constructor(
+    readonly channel: Channel,
+    readonly options: LocalOnOptions,
+    /** Levels that a trailing `**` covers, as events name it; 0: the path has none. */
+    readonly depth: number,
+    readonly handler: LocalHandler,
+    /** Called when it ends by itself. */
+    readonly ended: () => void,
+  ) {}
+
+  get count(): number {
+    return this.options.count ?? 0;
+  }
+}
+
+class Pending {
+  timer: NodeJS.Timeout | null = null;
+  onPublished: ((error: Error | null, results?: { readonly [name: string]: unknown }) => void) | null = null;
+
+  constructor(
+    readonly resolve: (value: unknown) => void,
+    readonly reject: (error: Error) => void,
+  ) {}
+}
+
+export class LocalSession extends Session {
+  readonly version = versionNamed('happn_4') as Version;
+  readonly #host: LocalHost;
+  readonly #pending = new Map<number, Pending>();
+  readonly #waiting = new Ring<Request>(WAITING_MAX);
+  #held = false;
+  #draining = false;
+  #ended = false;
+  #lastId = 0;
+
+  constructor(host: LocalHost) {
+    super(randomUUID(), 'happn', false);
+    this.#host = host;
+  }
+
+  // -------------------------------------------------------------- in
+
+  /** Does what a client's frame would ask for. Rejects with what a client would be answered. */
+  request(action: string, path: unknown, data: unknown, options: object | undefined): Promise<unknown> {
+    return this.#ask((id, pending) => {
+      const asked = { action, eventId: id, path, data, sessionId: this.id, options };
+      const frame = copyIn(asked, this.#host.limits) as Frame;
+      const request = this.#decode(frame);
+      attach(pending, options ?? {}, () => this.#timedOut(id, frame));
+      this.#submitData(request);
+    });
+  }
+
+  /** Throws RequestError. */
+  #decode(frame: Frame): DataRequest {
+    const { formats } = this.#host.context;
+    switch (frame.action) {
+      case 'set':
+        return isTag(frame) ? decodeTag(frame, this) : decodeSet(frame, this, formats);
+      case 'get':
+        return decodeGet(frame, this);
+      case 'remove':
+        return decodeRemove(frame, this);
+      default:
+        throw new RequestError('UNSUPPORTED', `the action ${String(frame.action)} is not supported`);
+    }
+  }
+
+  /** Throws as a client would be answered. */
+  listener(path: unknown, options: LocalOnOptions, handler: LocalHandler, ended: () => void): LocalListener {
+    try {
+      const event = options.event_type === undefined || options.event_type === '*' ? 'all' : String(options.event_type);
+      const key = checkRequestPath(path);
+      const channel = parseChannel(`/${event.toUpperCase()}@${key}`);
+      const depth = hasDepth(channel.key, this.version) ? declaredDepth(options.depth) || DEFAULT_DEPTH : 0;
+      const listener = new LocalListener(channel, options, depth, handler, ended);
+      if (channel.event === null) return listener;
+      const hears = { sets: channel.event !== 'REMOVE', removes: channel.event !== 'SET' };
+      const pattern = subscriptionPattern(channel.key, this.version, effectiveDepth(depth));
+      const how = { ...hears, removals: 'each-request', qos: 1, noLocal: false } as const;
+      listener.subscription = new Subscription(this, null, pattern, how, listener);
+      return listener;
+    } catch (error) {
+      throw clientError(error);
+    }
+  }
+
+  async listen(listener: LocalListener): Promise<void> {
+    const { subscription, options, channel } = listener;
+    if (subscription === null) return;
+    await this.#ask((id) => {
+      const initial = options.initialCallback || options.initialEmit === true ? queryPattern(channel.key) : null;
+      this.#submit(new SubscribeRequest('subscribe', this, id, subscription, initial, listener));
+    });
+  }
+
+  async unlisten(listener: LocalListener): Promise<void> {
+    const { subscription } = listener;
+    listener.done = true;
+    if (subscription === null) return;
+    await this.#ask((id) => this.#submit(new SubscribeRequest('unsubscribe', this, id, subscription, null, listener)));
+  }
+
+  #ask(send: (id: number, pending: Pending) => void): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const id = ++this.#lastId;
+      const pending = new Pending(resolve, reject);
+      if (this.#ended) {
+        reject(new Error(DISCONNECTED));
+        return;
+      }
+      this.#pending.set(id, pending);
+      try {
+        send(id, pending);
+      } catch (error) {
+        this.#settle(id);
+        reject(clientError(error));
+      }
+    });
+  }
+
+  #submitData(request: DataRequest): void {
+    if (consistencyOf(request.options) === ACKNOWLEDGED) this.#host.acknowledgements.open(this, request.id);
+    this.#submit(request);
+  }
+
+  #submit(request: Request): void {
+    if (!this.#held && this.#waiting.length === 0) this.#host.context.submit(request);
+    else if (!this.#waiting.push(request)) throw new RequestError('OVERLOADED', `more than ${WAITING_MAX} requests wait`);
+  }
+
+  #settle(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return undefined;
+    this.#pending.delete(id);
+    if (pending.timer !== null) clearTimeout(pending.timer);
+    return pending;
+  }
+
+  #timedOut(id: number, { path, action }: Frame): void {
+    this.#settle(id)?.reject(new Error(`api request timed out path: ${String(path)} action: ${String(action)}`));
+  }
+
+  // -------------------------------------------------------------- out
+
+  /** What is heard is handed over after the turn: whatever handlers do, the turn is over by then. */
+  override flush(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    queueMicrotask(this.#drain);
+  }
+
+  readonly #drain = (): void => {
+    this.#draining = false;
+    const { outbound } = this;
+    for (let message = outbound.peek(); message !== undefined && !this.#ended; message = outbound.peek()) {
+      const subscription = outbound.peekSubscription();
+      outbound.shift();
+      try {
+        if (message.kind === 'publication') this.#hear(message, (subscription as Subscription).tag as LocalListener);
+        else this.#answer(message);
+      } catch (error) {
+        this.#host.context.log.error({ err: error, session: this.id }, 'an answer or event could not be handed to a local client');
+      }
+    }
+  };
+
+  #hear(publication: Publication, listener: LocalListener): void {
+    const acknowledged = consistencyOf(publication.options) === ACKNOWLEDGED;
+    if (acknowledged) this.#host.acknowledgements.acknowledge(this, publicationId(publication));
+    if (listener.done) return;
+    listener.runs += 1;
+    if (listener.count > 0 && listener.runs >= listener.count) {
+      listener.ended();
+      this.unlisten(listener).catch((error: unknown) => this.#complain(error, 'a listener could not be ended'));
+    }
+    const data = eventData(publication, listener.options.merge === true);
+    this.#call(() => listener.handler(data as LocalDocument, eventMeta(publication, listener, acknowledged)));
+  }
+
+  /** Calls the program back. What it throws is its own fault, and nobody else's. */
+  #call(handler: () => unknown): void {
+    const complain = (error: unknown): void => this.#complain(error, 'a handler of a local client failed');
+    try {
+      const result = handler();
+      if (result instanceof Promise) result.catch(complain);
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  #complain(error: unknown, text: string): void {
+    if (!this.#ended) this.#host.context.log.error({ err: error, session: this.id }, text);
+  }
+
+  #answer(reply: Reply): void {
+    const { request } = reply;
+    const id = request.id as number;
+    if (request.op === 'durable') return;
+    if (isData(request) && request.op === 'get' && request.tag instanceof TagStep && reply.error === null) {
+      this.#tag(id, request.tag, reply.entry);
+      return;
+    }
+    this.#conclude(reply, this.#pending.get(id)?.onPublished ?? null);
+    const pending = this.#settle(id);
+    if (pending === undefined) return;
+    if (reply.error !== null) pending.reject(clientError(reply.error));
+    else if (isData(request)) pending.resolve(this.#result(request, reply));
+    else if (request.op === 'subscribe') pending.resolve(this.#begun(request.tag as LocalListener, reply.entries));
+    else pending.resolve(undefined);
+  }
+
+  #tag(id: number, step: TagStep, entry: Entry | null): void {
+    try {
+      this.#submitData(snapshot(step, entry, this, this.#host.context.formats));
+    } catch (error) {
+      this.#settle(id)?.reject(clientError(error));
+    }
+  }
+
+  /** Who got a publication whose answer does not wait for that. */
+  #conclude(reply: Reply, onPublished: Pending['onPublished']): void {
+    const { request, receipt } = reply;
+    if (!isChange(request)) return;
+    const consistency = consistencyOf(request.options);
+    const { acknowledgements, clusterMembers: members } = this.#host;
+    const results = resultsIn(reply, members);
+    if (consistency === ACKNOWLEDGED) {
+      if (receipt === null || results === null) {
+        acknowledgements.drop(this, request.id);
+        return;
+      }
+      const leftOut = (session: Session): boolean => noteOf(request.options)?.noCluster === true && members.has(session);
+      acknowledgements.begin(this, request.id, receipt, leftOut, (acknowledged, complete) => {
+        const error = complete ? null : new Error('unacknowledged publication');
+        if (onPublished !== null) this.#call(() => onPublished(error, { ...results, acknowledged }));
+      });
+    } else if (consistency === 1 && results !== null && onPublished !== null) {
+      this.#call(() => onPublished(null, { ...results }));
+    }
+  }
+
+  #begun(listener: LocalListener, entries: readonly Entry[] | null): void {
+    if (entries === null) return;
+    const { channel, depth, options } = listener;
+    const shown = entries.filter((entry) => depth === 0 || segmentsBelow(channel.key, entry.path) <= depth);
+    shown.sort((a, b) => a.modified - b.modified || (a.path < b.path ? -1 : 1));
+    const { initialCallback } = options;
+    if (typeof initialCallback === 'function') this.#call(() => initialCallback(shown.map(itemOf)));
+    if (options.initialEmit !== true) return;
+    for (const entry of shown) this.#call(() => listener.handler(itemOf(entry), undefined as unknown as LocalMeta));
+  }
+
+  #result(request: DataRequest, reply: Reply): LocalDocument | LocalDocument[] | null {
+    const { tag } = request;
+    const frame = tag instanceof TagStep ? tag.frame : (tag as Frame);
+    const pathOnly = isPathOnly(frame);
+    if (request.op === 'get' && request.pattern !== null) {
+      return (reply.entries ?? []).map((entry) => (pathOnly ? { _meta: { path: entry.path } } : itemOf(entry)));
+    }
+    const about = { eventId: request.id, sessionId: this.id, action: String(frame.action) };
+    if (request.op === 'get') {
+      if (reply.entry === null) return null;
+      const status = { type: 'response', status: 'ok', published: false, ...about };
+      if (pathOnly) return { _meta: { path: reply.entry.path, ...status } };
+      return { ...documentCopy(reply.entry.payload), _meta: { ...entryMeta(reply.entry), ...status } };
+    }
+    const results = resultsIn(reply, this.#host.clusterMembers);
+    const published = reply.published && consistencyOf(request.options) === 2;
+    const status = { ...shownResults(request, results), published, type: 'response', status: 'ok', ...about };
+    if (request.op === 'remove') return { removed: reply.count, _meta: { timestamp: request.time, path: request.path, ...status } };
+    return setResult(request, reply, frame, status);
+  }
+
+  // -------------------------------------------------------------- life
+
+  override get bufferedBytes(): number {
+    return 0;
+  }
+
+  override pauseReading(): void {
+    this.#held = true;
+  }
+
+  override resumeReading(): void {
+    this.#held = false;
+    while (!this.#held) {
+      const request = this.#waiting.shift();
+      if (request === undefined) return;
+      this.#host.context.submit(request);
+    }
+  }
+
+  /** Requests, answers or events are still on their way. */
+  get hasUnsent(): boolean {
+    return this.inFlight > 0 || this.outbound.length > 0 || this.#waiting.length > 0;
+  }
+
+  override close(error: ConnectionError | null): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#waiting.clear();
+    this.#host.acknowledgements.forget(this);
+    this.#host.context.closeSession(this, error);
+    this.#host.localEnded(this);
+    for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(new Error(DISCONNECTED, { cause: error ?? undefined }));
+  }
+}
+
+/** Throws when the publisher could not be told what it asks to be told. */
+function attach(pending: Pending, options: object, timedOut: () => void): void {
+  const { consistency, onPublished, timeout } = options as { readonly [name: string]: unknown };
+  if (consistency === 1 || consistency === 3) {
+    if (typeof onPublished !== 'function') throw new Error('onPublished handler in options is missing');
+    pending.onPublished = onPublished as Pending['onPublished'];
+  }
+  if (typeof timeout === 'number' && timeout > 0) pending.timer = setTimeout(timedOut, timeout);
+}
+
+function isData(request: Request): request is DataRequest {
+  return request.op === 'set' || request.op === 'remove' || request.op === 'get';
+}
+
+function isChange(request: Request): request is DataRequest {
+  return request.op === 'set' || request.op === 'remove';
+}
+
+/** As the happn client raises it. */
+export function clientError(error: unknown): Error {
+  if (!(error instanceof RequestError)) return error instanceof Error ? error : new Error(String(error));
+  const wire = wireError(error);
+  const made = new Error(wire.message, { cause: error });
+  return Object.assign(made, wire.code === undefined ? { name: wire.name } : { name: wire.name, code: wire.code });
+}
+
+function resultsIn({ request, receipt }: Reply, members: ReadonlySet<Session>): Results | null {
+  if (receipt === null || !isChange(request)) return null;
+  const note = noteOf(request.options);
+  return note === null ? null : resultsOf(receipt, note, members);
+}
+
+function shownResults({ options }: DataRequest, results: Results | null): object {
+  return results !== null && noteOf(options)?.results === true ? { publishResults: results } : {};
+}
+
+function setResult(request: DataRequest, reply: Reply, frame: Frame, status: object): LocalDocument {
+  const { tag, path, payload } = request;
+  const { entry, counter } = reply;
+  const { increment } = request.options;
+  if (isFields(frame.options) && frame.options.noDataResponse === true) {
+    const { eventId } = frame;
+    return { _meta: { path, eventId, type: 'response', status: 'ok', published: (status as { published: boolean }).published } };
+  }
+  if (increment !== null) return { value: counter, gauge: increment.name, _meta: { ...status } };
+  if (tag instanceof TagStep && entry !== null) {
+    return { ...documentCopy(entry.payload), _meta: { ...entryMeta(entry), tag: tag.name, ...status } };
+  }
+  if (entry === null) return { ...documentCopy(payload as Payload), _meta: { path, ...status } };
+  return { ...documentCopy(entry.payload), _meta: { ...entryMeta(entry), ...status } };
+}
+
+function itemOf(entry: Entry): LocalDocument {
+  return { ...documentCopy(entry.payload), _meta: entryMeta(entry) };
+}
+
+function entryMeta(entry: Entry): LocalMeta {
+  return { path: entry.path, ...entryTimes(entry) };
+}
+
+function entryTimes({ created, modified, author }: Entry): object {
+  return author === '' ? { created, modified } : { created, modified, modifiedBy: author };
+}
+
+function eventMeta(publication: Publication, { channel, depth }: LocalListener, acknowledged: boolean): LocalMeta {
+  const { action, path, entry, meta, origin, options } = publication;
+  return {
+    action: action === 'set' ? `/SET@${path}` : `/REMOVE@${path}`,
+    type: 'data',
+    sessionId: origin,
+    consistency: consistencyOf(options),
+    publicationId: publicationId(publication),
+    path,
+    ...(entry === null || options.increment !== null ? {} : entryTimes(entry)),
+    ...(meta === null ? {} : customMeta(meta as Document)),
+    channel: channel.text,
+    ...(depth > 0 ? { depth } : {}),
+    ...(acknowledged ? { acknowledged } : {}),
+  };
+}
+
+function customMeta(meta: Document): object {
+  const kept = Object.entries(meta).filter(([key]) => !RESERVED_META.has(key));
+  return Object.fromEntries(kept.map(([key, value]) => [key, copyOut(value)]));
+}
+
+function eventData({ action, payload, given, removed, options }: Publication, raw: boolean): unknown {
+  if (action === 'remove') return raw ? null : { removed };
+  if (options.increment !== null && given !== null) return documentCopy(given);
+  if (raw && given !== null) return copyOut(given.value());
+  return documentCopy(payload as Payload);
+}
