@@ -39,7 +39,7 @@ export interface Channel {
   readonly text: string;
   /** `ALL`, `SET`, `REMOVE` in upper case; null: a channel on which nothing is ever heard. */
   readonly event: 'ALL' | 'SET' | 'REMOVE' | null;
-  /** The part behind the first `@`. */
+  /** The part behind the first `@`, as it is subscribed. */
   readonly key: string;
 }
 
@@ -50,7 +50,22 @@ export function parseChannel(path: string): Channel {
   if (at === -1 || at > EVENT_MAX) return { text: path, event: null, key: path };
   const event = path.slice(path.startsWith('/') ? 1 : 0, at).toUpperCase();
   const known = event === 'ALL' || event === 'SET' || event === 'REMOVE';
-  return { text: path, event: known ? event : null, key: path.slice(at + 1) };
+  return { text: path, event: known ? event : null, key: path.slice(at + 1) + levelsOfResponses(path) };
+}
+
+/** Below it happner components answer: `<session>/<domain>/<component>/<method>/<number>`. */
+const RESPONSES = '/_exchange/responses';
+/** Parts of `/SET@/_exchange/responses/<session>/*`. */
+const SHORT_RESPONSES = 6;
+
+/** What clients of happner leave out when they listen to all of their responses: a mesh node puts it in, too. */
+function levelsOfResponses(path: string): string {
+  return path.includes(RESPONSES) && path.split('/').length === SHORT_RESPONSES ? '/*/*/*' : '';
+}
+
+/** Whether a session asks to hear the responses to another. */
+export function isForeignResponse(path: string, sessionId: string): boolean {
+  return path.includes(RESPONSES) && !path.includes(sessionId);
 }
 
 /** True for keys whose trailing `**` has a depth. */

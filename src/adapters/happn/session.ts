@@ -26,7 +26,7 @@ import { type Added, Channels, type ChannelState } from './channels.js';
 import * as codec from './codec.js';
 import { fieldsOf, isFields } from './fields.js';
 import { type FrameWriter, textFrame } from './frames.js';
-import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, queryPattern, segmentsBelow } from './paths.js';
+import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, isForeignResponse, queryPattern, segmentsBelow } from './paths.js';
 import { ACKNOWLEDGED, type Note, noteOf, type Results, resultsOf, TRANSACTIONAL } from './publishing.js';
 import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag, snapshot, TagStep } from './requests.js';
 import type { HappnLayers } from './layers.js';
@@ -378,6 +378,8 @@ export class HappnSession extends Session implements Owner {
   #on(frame: Frame): void {
     const path = checkRequestPath(frame.path);
     const options = fieldsOf(frame.options, 'options');
+    // As a mesh node does it: whoever asks does not learn that there is nothing to be heard.
+    if (isForeignResponse(path, this.id)) return this.#answer(codec.encodeOk(frame, this, `{"id":${this.#host.context.clock.now()}}`));
     const added = this.#channels.add(path, options, this.version, this.#hearsRequest);
     const { channel, made, replaced, reference } = added;
     if (channel.subscription === null) {
