@@ -17,6 +17,7 @@ import { Records } from './records.js';
 import { Ring } from './ring.js';
 import { Router } from './router.js';
 import { answerByPattern, Lanes, removalByPattern, removeByPattern, type ScanHost, type ScanLimits } from './scans.js';
+import { Shifts } from './searches.js';
 import { Session } from './session.js';
 import { Sessions } from './sessions.js';
 import { type Durability, type Store, StoreDamage, StoreFailure, type StoreState } from './store/store.js';
@@ -28,6 +29,8 @@ export const TURN_REQUESTS = 256;
 const TURN_BYTES = 4 * 1024 * 1024;
 /** or what it took makes so many copies for receivers, */
 const TURN_COPIES = 65_536;
+/** or so many steps of queries on single records, */
+const TURN_STEPS = 1_000_000;
 /** and nothing that stores once its batch holds so many changes (messages queued for durable sessions, that is). */
 const TURN_CHANGES = 16_384;
 const REOPEN_FIRST_MS = 250;
@@ -123,6 +126,7 @@ export class Engine {
       revision: 0,
       applied: 0,
       copies: 0,
+      steps: 0,
     };
     this.#load = new LoadMeter(clock, this.#executed);
     this.#scanHost = this.#makeScanHost(counters);
@@ -245,6 +249,7 @@ export class Engine {
     this.#takenBytes = 0;
     this.#records.bytesRead = 0;
     this.#state.copies = 0;
+    this.#state.steps = 0;
     const turn = this.#writable ? new Turn(this.#parts.store) : null;
     if (turn !== null) this.#takeWaiting(turn);
     while (this.#hasRoom) {
@@ -262,7 +267,7 @@ export class Engine {
   /** Whether the pump may take one more before it lets others have the event loop. */
   get #hasRoom(): boolean {
     const bytes = this.#takenBytes + this.#records.bytesRead;
-    return this.#taken < TURN_REQUESTS && bytes < TURN_BYTES && this.#state.copies < TURN_COPIES;
+    return this.#taken < TURN_REQUESTS && bytes < TURN_BYTES && this.#state.copies < TURN_COPIES && this.#state.steps < TURN_STEPS;
   }
 
   #noteTaken(request: Request | RemovalSlice): void {
@@ -525,11 +530,13 @@ export class Engine {
   }
 
   #makeScanHost(counters: Counters): ScanHost {
+    const { clock, formats, limits } = this.#parts;
     return {
       state: this.#state,
-      limits: this.#parts.limits.scan,
+      limits: limits.scan,
       scanned: counters.counter('rows_scanned_total', 'Rows read to answer wildcard requests'),
       lanes: new Lanes(),
+      search: { formats, limits: limits.scan, shifts: new Shifts(), now: () => clock.monotonic() },
       submitSlice: (slice) => {
         if (this.#phase !== 'running') {
           slice.done(0, new RequestError('STORE_FAILED', 'the store is being reopened after a failure'));

@@ -6,6 +6,7 @@ import type { Entry } from './entry.js';
 import type { RequestError } from './errors.js';
 import type { Pattern } from './pattern.js';
 import type { Payload, Value } from './payload.js';
+import type { Query } from './query.js';
 import type { Match } from './router.js';
 import type { Session } from './session.js';
 import type { Subscription } from './subscription.js';
@@ -60,10 +61,15 @@ export interface DataOptions {
   readonly receipt: boolean;
   /** The adapter's own, for its sessions that hear of it; the core never looks at it. */
   readonly note: unknown;
-  /** get by wildcard: at most this many entries, in path order. */
+  /** get by wildcard: at most this many entries, in path order unless the query has another. */
   readonly limit: number;
   /** get by wildcard: only paths behind this one. */
   readonly after: string | null;
+  /**
+   * get: which records are answered, in what order, or only their number (`Reply.count`); what of them is shown is for who
+   * writes the answer. remove: only what meets the criteria is removed, the rest of the query means nothing. null: all.
+   */
+  readonly query: Query | null;
 }
 
 export const STORED: DataOptions = Object.freeze({
@@ -81,6 +87,7 @@ export const STORED: DataOptions = Object.freeze({
   note: null,
   limit: Number.POSITIVE_INFINITY,
   after: null,
+  query: null,
 });
 
 export const UNSTORED: DataOptions = Object.freeze({ ...STORED, store: false, qos: 0 });
@@ -191,9 +198,9 @@ export class Reply {
   error: RequestError | null = null;
   /** set: the entry as stored; get of a path: the entry or null. */
   entry: Entry | null = null;
-  /** get by wildcard, subscribe with initial: entries in path order; else null. */
+  /** get by wildcard, subscribe with initial: entries in path order, or that of the query; else null. */
   entries: readonly Entry[] | null = null;
-  /** remove: records removed; unsubscribe: subscriptions ended. */
+  /** remove: records removed; unsubscribe: subscriptions ended; get that only counts: records found. */
   count = 0;
   /** set: a subscriber could hear of it (options.publish). */
   published = false;

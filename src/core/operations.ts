@@ -22,6 +22,7 @@ import {
   type Will,
 } from './message.js';
 import { Payload } from './payload.js';
+import type { Query } from './query.js';
 import type { Records } from './records.js';
 import { OutboundQueue } from './outbound-queue.js';
 import type { Match, Router } from './router.js';
@@ -70,6 +71,8 @@ export interface State {
   applied: number;
   /** Copies that publications make for their receivers, counted up as they are executed. */
   copies: number;
+  /** Steps that queries took, counted up as they are executed. */
+  steps: number;
 }
 
 /** What one execution may change and say. `turn` null: nothing is stored, outcomes take effect at once. */
@@ -321,7 +324,7 @@ function remove(request: DataRequest, run: Run): void {
   if (receivedBefore(request, run)) return;
   const before = run.state.records.read(path);
   checkCondition(path, before, options);
-  const removed = before === null ? 0 : 1;
+  const removed = meets(before, options.query, run.state) ? 1 : 0;
   if (removed === 1) {
     run.state.revision += 1;
     (run.turn as Turn).remove(path);
@@ -386,11 +389,31 @@ function get(request: DataRequest, run: Run): void {
     run.scan(request);
     return;
   }
-  const entry = run.state.records.read(pattern?.exact ?? request.path);
+  const entry = find(pattern?.exact ?? request.path, request.options.query, run.state);
   const reply = new Reply(request);
-  if (pattern === null) reply.entry = entry;
-  else reply.entries = entry === null ? [] : [entry];
+  if (request.options.query?.count === true) reply.count = entry === null ? 0 : 1;
+  else if (pattern === null) reply.entry = entry;
+  if (pattern !== null) reply.entries = entry === null || reply.count > 0 ? [] : [entry];
   run.say(reply);
+}
+
+/** The record, if the query wants it. */
+function find(path: string, query: Query | null, state: State): Entry | null {
+  const entry = state.records.read(path);
+  return meets(entry, query, state) && (query === null || query.skip === 0) ? entry : null;
+}
+
+/** Throws RequestError LIMIT_EXCEEDED when that is too much work, INVALID_REQUEST when an expression is none. */
+function meets(entry: Entry | null, query: Query | null, state: State): boolean {
+  if (query === null) return entry !== null;
+  state.steps += query.beginSteps;
+  const search = query.begin();
+  if (entry === null) return false;
+  try {
+    return search.matches(entry);
+  } finally {
+    state.steps += search.steps;
+  }
 }
 
 function subscribe(request: SubscribeRequest, run: Run): void {

@@ -110,6 +110,13 @@ export class Query {
     return this.#projection !== null;
   }
 
+  /** Steps that `begin` will take: many the first time when there are expressions. */
+  get beginSteps(): number {
+    let steps = 0;
+    for (const regex of this.#regexes) steps += regex.compileSteps;
+    return steps;
+  }
+
   /** Begins to look at records. Throws RequestError INVALID_REQUEST when an expression is not one. */
   begin(stepsMax = RECORD_STEPS_MAX): Search {
     for (const regex of this.#regexes) regex.compile();
@@ -127,9 +134,9 @@ export class Query {
     return compareSorted(this.#sort, search.sortValues(a), search.sortValues(b)) || compareTexts(a.path, b.path);
   }
 
-  /** Keeps the first `skip + limit` of the records that are added. */
-  selection(): Selection {
-    return new Selection(this.#sort, this.skip + this.limit);
+  /** Keeps the first `size` of the records that are added, in the order of this query. */
+  selection(size = this.skip + this.limit): Selection {
+    return new Selection(this.#sort, size);
   }
 
   /** What is shown of a found record. */

@@ -6,7 +6,9 @@ import { RequestError } from './errors.js';
 import { type DataRequest, Receipt, Reply, type SubscribeRequest } from './message.js';
 import { RemovalSlice, type State, removal } from './operations.js';
 import type { Pattern } from './pattern.js';
+import type { Query } from './query.js';
 import { Ring } from './ring.js';
+import { gathererFor, RowSearch, type SearchHost, type SearchLimits } from './searches.js';
 import type { Session } from './session.js';
 import { type Range, SECTION, type StoreRow, type StoreScan } from './store/store.js';
 
@@ -19,12 +21,10 @@ const REMOVAL_SLICE_COPIES = 16_384;
 /** Slices that are read at a time, so that threads are left for what is being written. */
 const SLICES_AT_A_TIME = 2;
 
-export interface ScanLimits {
-  /** An answer of more bytes is LIMIT_EXCEEDED. */
-  readonly answerBytes: number;
-}
+/** What one answer or removal may cost. */
+export type ScanLimits = SearchLimits;
 
-export const SCAN_LIMITS: ScanLimits = Object.freeze({ answerBytes: 64 * 1024 * 1024 });
+export const SCAN_LIMITS: ScanLimits = Object.freeze({ answerBytes: 64 * 1024 * 1024, queryRows: 1_000_000, queryMs: 10_000 });
 
 /** What scans need of the engine. */
 export interface ScanHost {
@@ -32,6 +32,7 @@ export interface ScanHost {
   readonly limits: ScanLimits;
   readonly scanned: Counter;
   readonly lanes: Lanes;
+  readonly search: SearchHost;
   /** Puts a slice of a removal into the next turn. */
   submitSlice(slice: RemovalSlice): void;
   /** The answer is complete. */
@@ -106,16 +107,55 @@ function compareCodePoints(a: string, b: string): number {
 export async function answerByPattern(request: DataRequest | SubscribeRequest, host: ScanHost): Promise<void> {
   const reply = new Reply(request);
   try {
-    const isGet = request.op === 'get';
-    const pattern = (isGet ? request.pattern : (request as SubscribeRequest).initial) as Pattern;
-    const scan = host.state.store.scan(rangeOf(pattern, isGet ? request.options.after : null), SLICE_ROWS);
-    const limit = isGet ? request.options.limit : Number.POSITIVE_INFINITY;
-    reply.entries = await host.lanes.after(request.session, () => collect(scan, request.session, pattern, limit, host));
+    if (request.op === 'get') await answerGet(request as DataRequest, reply, host);
+    else await answerInitial(request as SubscribeRequest, reply, host);
   } catch (error) {
     host.fail(request, error);
     return;
   }
   host.finish(request, reply);
+}
+
+async function answerGet(request: DataRequest, reply: Reply, host: ScanHost): Promise<void> {
+  const { session, options } = request;
+  const { after, limit, query } = options;
+  const pattern = request.pattern as Pattern;
+  const scan = host.state.store.scan(rangeOf(pattern, after), SLICE_ROWS);
+  reply.entries = await host.lanes.after(session, () =>
+    query === null ? collect(scan, session, pattern, limit, host) : find(scan, request, pattern, query, reply, host),
+  );
+}
+
+async function answerInitial({ session, initial }: SubscribeRequest, reply: Reply, host: ScanHost): Promise<void> {
+  const pattern = initial as Pattern;
+  const scan = host.state.store.scan(rangeOf(pattern, null), SLICE_ROWS);
+  reply.entries = await host.lanes.after(session, () => collect(scan, session, pattern, Number.POSITIVE_INFINITY, host));
+}
+
+/** What the query wants; the number of that goes into the reply when it only counts. */
+async function find(
+  scan: StoreScan,
+  { session, options }: DataRequest,
+  pattern: Pattern,
+  query: Query,
+  reply: Reply,
+  host: ScanHost,
+): Promise<Entry[]> {
+  const search = new RowSearch(query, pattern, session, host.search);
+  const gathered = gathererFor(query, options.limit, host.limits.answerBytes);
+  try {
+    await search.begin();
+    for (let more = true; more; ) {
+      const rows = await host.lanes.next(scan);
+      if (rows.length === 0) break;
+      host.scanned.add(rows.length);
+      more = await search.look(rows, (entry, by) => gathered.take(entry, by));
+    }
+  } finally {
+    await scan.close();
+  }
+  if (query.count) reply.count = gathered.count;
+  return session.closed ? [] : gathered.entries(search);
 }
 
 /** Ends early when nobody is there any more to be answered. */
@@ -148,44 +188,74 @@ export async function removeByPattern(request: DataRequest, host: ScanHost): Pro
   const pattern = request.pattern as Pattern;
   const asOf = host.state.revision;
   const reply = new Reply(request);
+  let failure: unknown = null;
   try {
     const scan = host.state.store.scan(rangeOf(pattern, null), SLICE_ROWS);
-    reply.count = await host.lanes.after(request.session, () => removeScanned(scan, request, pattern, asOf, host));
+    await host.lanes.after(request.session, () => removeScanned(scan, request, pattern, asOf, reply, host));
   } catch (error) {
-    host.fail(request, error);
+    failure = reply.count > 0 && error instanceof RequestError ? broughtTo(error, reply.count) : error;
+  }
+  // What was removed before a failure is removed: it is news all the same.
+  const isNews = request.options.publish && (failure === null || reply.count > 0);
+  const receipt = isNews ? host.announce(request, pattern, reply.count) : null;
+  if (failure !== null) {
+    host.fail(request, failure);
     return;
   }
-  if (request.options.publish) reply.receipt = host.announce(request, pattern, reply.count);
-  if (request.options.receipt) reply.receipt ??= new Receipt();
+  reply.receipt = request.options.receipt ? (receipt ?? new Receipt()) : receipt;
   reply.published = request.options.publish;
   host.finish(request, reply);
 }
 
-async function removeScanned(scan: StoreScan, request: DataRequest, pattern: Pattern, asOf: number, host: ScanHost): Promise<number> {
-  let removed = 0;
+function broughtTo(error: RequestError, removed: number): RequestError {
+  return new RequestError(error.code, `${error.message} (${removed} records were removed before)`, { cause: error });
+}
+
+/** Counts in the reply what is removed. */
+async function removeScanned(
+  scan: StoreScan,
+  request: DataRequest,
+  pattern: Pattern,
+  asOf: number,
+  reply: Reply,
+  host: ScanHost,
+): Promise<void> {
   let paths: string[] = [];
   let bytes = 0;
   let copies = 0;
   try {
+    const removable = await rowFilter(request, pattern, host);
     for (let rows = await host.lanes.next(scan); rows.length > 0; rows = await host.lanes.next(scan)) {
       host.scanned.add(rows.length);
-      for (const { key, value } of rows) {
-        if (!pattern.matches(key)) continue;
+      for (const { key, value } of await removable(rows)) {
         paths.push(key);
         bytes += value.length;
         copies += host.state.router.match(key).all.length;
         if (paths.length < REMOVAL_SLICE && bytes < REMOVAL_SLICE_BYTES && copies < REMOVAL_SLICE_COPIES) continue;
-        removed += await removeSlice(request, paths, asOf, host);
+        reply.count += await removeSlice(request, paths, asOf, host);
         paths = [];
         bytes = 0;
         copies = 0;
       }
     }
-    if (paths.length > 0) removed += await removeSlice(request, paths, asOf, host);
-    return removed;
+    if (paths.length > 0) reply.count += await removeSlice(request, paths, asOf, host);
   } finally {
     await scan.close();
   }
+}
+
+type RowFilter = (rows: readonly StoreRow[]) => readonly StoreRow[] | Promise<readonly StoreRow[]>;
+
+/** Of rows, those that a removal takes away. */
+async function rowFilter({ options }: DataRequest, pattern: Pattern, host: ScanHost): Promise<RowFilter> {
+  if (options.query === null) return (rows) => rows.filter(({ key }) => pattern.matches(key));
+  const search = new RowSearch(options.query, pattern, null, host.search);
+  await search.begin();
+  return async (rows) => {
+    const found: StoreRow[] = [];
+    await search.look(rows, (_entry, _search, row) => found.push(row) > 0);
+    return found;
+  };
 }
 
 function removeSlice(request: DataRequest, paths: readonly string[], asOf: number, host: ScanHost): Promise<number> {

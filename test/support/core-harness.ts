@@ -25,7 +25,7 @@ import {
 import { OUTBOUND_LIMITS, type OutboundLimits } from '../../src/core/outbound-queue.js';
 import { type Dialect, parsePattern } from '../../src/core/pattern.js';
 import { Payload, type Value } from '../../src/core/payload.js';
-import { SCAN_LIMITS } from '../../src/core/scans.js';
+import { SCAN_LIMITS, type ScanLimits } from '../../src/core/scans.js';
 import { Session } from '../../src/core/session.js';
 import { type Durability, type Range, StoreFailure, type StoreScan, type StoreState, type WriteBatch } from '../../src/core/store/store.js';
 import { Subscription, type SubscriptionOptions } from '../../src/core/subscription.js';
@@ -202,19 +202,20 @@ export class TestSession extends Session {
   emit(path: string, value: Value, options: Partial<DataOptions> = {}, id: string | number = ++this.#nextId): Promise<Reply> {
     return this.set(path, value, { ...UNSTORED, ...options }, id);
   }
-  get(path: string, id: string | number = ++this.#nextId): Promise<Reply> {
-    return this.submit(new DataRequest('get', this, id, path, null, null, STORED, true, 0, null));
+  get(path: string, id: string | number = ++this.#nextId, options: Partial<DataOptions> = {}): Promise<Reply> {
+    return this.submit(new DataRequest('get', this, id, path, null, null, { ...STORED, ...options }, true, 0, null));
   }
   find(pattern: string, options: Partial<DataOptions> = {}, id: string | number = ++this.#nextId): Promise<Reply> {
-    return this.submit(new DataRequest('get', this, id, '', parsePattern(pattern, 'glob'), null, { ...STORED, ...options }, true, 0, null));
+    return this.submit(this.patternRequest('get', pattern, options, id));
   }
-  remove(path: string, id: string | number = ++this.#nextId): Promise<Reply> {
-    return this.submit(new DataRequest('remove', this, id, path, null, null, STORED, true, 0, null));
+  patternRequest(op: 'get' | 'remove', pattern: string, options: Partial<DataOptions>, id: string | number = ++this.#nextId): DataRequest {
+    return new DataRequest(op, this, id, '', parsePattern(pattern, 'glob'), null, { ...STORED, ...options }, true, 0, null);
+  }
+  remove(path: string, id: string | number = ++this.#nextId, options: Partial<DataOptions> = {}): Promise<Reply> {
+    return this.submit(new DataRequest('remove', this, id, path, null, null, { ...STORED, ...options }, true, 0, null));
   }
   removeAll(pattern: string, id: string | number = ++this.#nextId, options: Partial<DataOptions> = {}): Promise<Reply> {
-    return this.submit(
-      new DataRequest('remove', this, id, '', parsePattern(pattern, 'glob'), null, { ...STORED, ...options }, true, 0, null),
-    );
+    return this.submit(this.patternRequest('remove', pattern, options, id));
   }
   subscription(pattern: string, dialect: Dialect = 'glob', options: Partial<SubscriptionOptions> = {}): Subscription {
     const full: SubscriptionOptions = { sets: true, removes: true, removals: 'each-record', qos: 1, noLocal: false, ...options };
@@ -272,6 +273,7 @@ export interface HarnessOptions {
   readonly durability?: Durability;
   readonly queue?: QueueLimits;
   readonly inbound?: InboundLimits;
+  readonly scan?: Partial<ScanLimits>;
   readonly log?: Log;
 }
 
@@ -290,7 +292,7 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
     limits: {
       inbound: options.inbound ?? INBOUND_LIMITS,
       queue: options.queue ?? QUEUE_LIMITS,
-      scan: SCAN_LIMITS,
+      scan: { ...SCAN_LIMITS, ...options.scan },
       cacheBytes: 1024 * 1024,
     },
   });

@@ -83,7 +83,7 @@ describe('criteria', () => {
       }),
       { numRuns: RUNS * 5 },
     );
-    expect(matched).toBeGreaterThan(RUNS / 2);
+    expect(matched).toBeGreaterThan(RUNS / 4);
   });
 
   test('see a record the same whether it comes as bytes or as a value', () => {
@@ -255,7 +255,7 @@ describe('whatever stands in a query', () => {
       { numRuns: RUNS * 2 },
     );
     expect(shapeOf()).toBe(before);
-    expect(taken).toBeGreaterThan(RUNS);
+    expect(taken).toBeGreaterThan(RUNS / 4);
   });
 
   test('matches any record, as any value, with or without success', () => {

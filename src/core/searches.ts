@@ -1,0 +1,249 @@
+// Searches: a query's way through the rows of a scan. What it does at a time is bounded, so that it never holds the event loop,
+// and what it does in all is bounded, too.
+
+import type { Formats } from './adapter.js';
+import { decodeEntry, type Entry } from './entry.js';
+import { RequestError } from './errors.js';
+import type { Pattern } from './pattern.js';
+import type { Query, Search } from './query.js';
+import type { Selection } from './query/order.js';
+import { Ring } from './ring.js';
+import type { Session } from './session.js';
+import type { StoreRow } from './store/store.js';
+
+/** One shift ends when it has taken so long; one record more may be looked at. */
+const SHIFT_MS = 8;
+
+export interface SearchLimits {
+  /** Rows that one query may read. */
+  readonly queryRows: number;
+  /** Milliseconds from its first row to its last. */
+  readonly queryMs: number;
+  /** An answer of more bytes is LIMIT_EXCEEDED. */
+  readonly answerBytes: number;
+}
+
+/** Gives out the event loop: to one search at a time, once in each of its turns, to whoever has waited longest. */
+export class Shifts {
+  readonly #waiting = new Ring<() => void>();
+  #given = false;
+
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#give();
+    });
+  }
+
+  #give(): void {
+    if (this.#given) return;
+    this.#given = true;
+    setImmediate(() => {
+      this.#given = false;
+      this.#waiting.shift()?.();
+      if (this.#waiting.length > 0) this.#give();
+    });
+  }
+}
+
+/** What searches need of whoever runs them. */
+export interface SearchHost {
+  readonly formats: Formats;
+  readonly limits: SearchLimits;
+  readonly shifts: Shifts;
+  /** Milliseconds of a clock that never goes back. */
+  now(): number;
+}
+
+/** One query on its way through the rows of one scan. */
+export class RowSearch {
+  readonly #query: Query;
+  readonly #pattern: Pattern;
+  readonly #session: Session | null;
+  readonly #host: SearchHost;
+  #search: Search | null = null;
+  #begun = -1;
+  #rows = 0;
+  #shiftEnds = 0;
+
+  /** Ends early when the session is closed; null: whoever is there. */
+  constructor(query: Query, pattern: Pattern, session: Session | null, host: SearchHost) {
+    this.#query = query;
+    this.#pattern = pattern;
+    this.#session = session;
+    this.#host = host;
+  }
+
+  /** Rejects with RequestError INVALID_REQUEST when an expression of the query is none. */
+  async begin(): Promise<void> {
+    await this.shift();
+    this.#search ??= this.#query.begin();
+  }
+
+  /**
+   * To be called after `begin`: calls `found` for each of the rows that is wanted, until it says false. Resolves to whether more
+   * rows are wanted. Rejects with RequestError LIMIT_EXCEEDED.
+   */
+  async look(rows: readonly StoreRow[], found: (entry: Entry, search: Search, row: StoreRow) => boolean): Promise<boolean> {
+    await this.shift();
+    const search = this.#search as Search;
+    this.#spend(rows.length);
+    for (const row of rows) {
+      if (this.isShiftOver) await this.shift();
+      if (this.#session?.closed === true) return false;
+      if (!this.#pattern.matches(row.key)) continue;
+      const entry = decodeEntry(row.key, row.value, this.#host.formats.byId);
+      if (search.matches(entry) && !found(entry, search, row)) return false;
+    }
+    return true;
+  }
+
+  /** Waits for the next shift. */
+  async shift(): Promise<void> {
+    await this.#host.shifts.next();
+    const now = this.#host.now();
+    if (this.#begun < 0) this.#begun = now;
+    const { queryMs } = this.#host.limits;
+    if (now - this.#begun > queryMs) throw this.#tooMuch(`takes longer than ${queryMs} ms`);
+    this.#shiftEnds = now + SHIFT_MS;
+  }
+
+  get isShiftOver(): boolean {
+    return this.#host.now() >= this.#shiftEnds;
+  }
+
+  #spend(rows: number): void {
+    this.#rows += rows;
+    const { queryRows } = this.#host.limits;
+    if (this.#rows > queryRows) throw this.#tooMuch(`looks at more than ${queryRows} records`);
+  }
+
+  #tooMuch(what: string): RequestError {
+    return new RequestError('LIMIT_EXCEEDED', `the query ${what} (${this.#rows} until now): ask for a narrower path or a smaller limit`);
+  }
+}
+
+/** Gathers what was found: in the order in which it is read, sorted, or only counted. */
+export interface Gatherer {
+  /** false: nothing more is wanted. Throws RequestError LIMIT_EXCEEDED. */
+  take(entry: Entry, search: Search): boolean;
+  /** How many there are between skip and limit. */
+  readonly count: number;
+  /** What is answered. To be asked once. */
+  entries(search: RowSearch): Promise<Entry[]>;
+}
+
+/** `limit` is that of the request, the query may have a smaller one of its own. */
+export function gathererFor(query: Query, limit: number, answerBytes: number): Gatherer {
+  const end = query.skip + Math.min(query.limit, limit);
+  if (query.count) return new Count(query.skip, end);
+  return query.isSorted ? new Sorted(query, end, answerBytes) : new InOrder(query.skip, end, answerBytes);
+}
+
+class Count implements Gatherer {
+  #found = 0;
+
+  constructor(
+    private readonly skip: number,
+    private readonly end: number,
+  ) {}
+
+  take(): boolean {
+    if (this.#found < this.end) this.#found += 1;
+    return this.#found < this.end;
+  }
+
+  get count(): number {
+    return Math.max(0, this.#found - this.skip);
+  }
+
+  async entries(): Promise<Entry[]> {
+    return [];
+  }
+}
+
+class InOrder implements Gatherer {
+  readonly #entries: Entry[] = [];
+  readonly #bytes: ByteCount;
+  #found = 0;
+
+  constructor(
+    private readonly skip: number,
+    private readonly end: number,
+    answerBytes: number,
+  ) {
+    this.#bytes = new ByteCount(answerBytes);
+  }
+
+  take(entry: Entry): boolean {
+    this.#found += 1;
+    if (this.#found > this.end) return false;
+    if (this.#found <= this.skip) return true;
+    this.#bytes.add(entry);
+    this.#entries.push(entry);
+    return this.#found < this.end;
+  }
+
+  get count(): number {
+    return this.#entries.length;
+  }
+
+  async entries(): Promise<Entry[]> {
+    return this.#entries;
+  }
+}
+
+class Sorted implements Gatherer {
+  readonly #selection: Selection;
+  readonly #skip: number;
+  readonly #bytes: ByteCount;
+
+  constructor(query: Query, end: number, answerBytes: number) {
+    this.#selection = query.selection(end);
+    this.#skip = query.skip;
+    this.#bytes = new ByteCount(answerBytes);
+  }
+
+  take(entry: Entry, search: Search): boolean {
+    const left = this.#selection.add(entry, search.sortValues(entry));
+    if (left === entry) return true;
+    this.#bytes.add(entry);
+    if (left !== null) this.#bytes.remove(left);
+    return true;
+  }
+
+  get count(): number {
+    return Math.max(0, this.#selection.length - this.#skip);
+  }
+
+  async entries(search: RowSearch): Promise<Entry[]> {
+    const entries = new Array<Entry>(this.count);
+    await search.shift();
+    for (let at = entries.length - 1; at >= 0; at--) {
+      if (search.isShiftOver) await search.shift();
+      entries[at] = this.#selection.takeLast() as Entry;
+    }
+    return entries;
+  }
+}
+
+/** Bytes of an answer that is being put together. */
+class ByteCount {
+  #bytes = 0;
+
+  constructor(private readonly max: number) {}
+
+  add(entry: Entry): void {
+    this.#bytes += bytesOf(entry);
+    if (this.#bytes <= this.max) return;
+    throw new RequestError('LIMIT_EXCEEDED', `the answer is larger than ${this.max} bytes: ask for less`);
+  }
+
+  remove(entry: Entry): void {
+    this.#bytes -= bytesOf(entry);
+  }
+}
+
+function bytesOf({ path, payload }: Entry): number {
+  return path.length + payload.size;
+}
