@@ -12,7 +12,6 @@ export * from './outbound-queue.js';
 export * from './path.js';
 export * from './pattern.js';
 export * from './payload.js';
-export { parseQuery, type Query, type QueryInput } from './query.js';
 export { parseQuery, type Projected, Query, type QueryInput } from './query.js';
 export * from './ring.js';
 export * from './session.js';
