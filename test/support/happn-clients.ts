@@ -28,17 +28,21 @@ export interface HappnClient {
   disconnect(): Promise<void>;
   /** Counts how often the client says that it came back. */
   readonly reconnects: () => number;
+  /** The client itself, for what the face does not have. */
+  readonly raw: RawClient;
 }
 
 export interface Generation {
   readonly name: string;
   /** Wildcards of subscriptions: `*` as any characters, or as one whole segment. */
   readonly wildcards: 'glob' | 'segments';
-  readonly connect: (port: number) => Promise<HappnClient>;
+  /** `info` is what the client tells about itself when it logs in. */
+  readonly connect: (port: number, info?: object) => Promise<HappnClient>;
 }
 
 type Callback = (error: unknown, result?: unknown) => void;
 type Raw = Record<string, (...args: unknown[]) => unknown>;
+export type RawClient = Raw;
 
 const clients = createRequire(fileURLToPath(new URL('../clients/', import.meta.url)));
 
@@ -48,7 +52,7 @@ function load(folder: string, name: string): { client: { create: (options: objec
 }
 
 /** One promise around one call with a callback at its end. */
-function call<T>(client: Raw, method: string, ...args: unknown[]): Promise<T> {
+export function call<T>(client: Raw, method: string, ...args: unknown[]): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const done: Callback = (error, result) => (error ? reject(error) : resolve(result as T));
     (client[method] as (...all: unknown[]) => unknown).call(client, ...args, done);
@@ -72,6 +76,7 @@ function face(client: Raw, reconnected: string): HappnClient {
     offPath: (path) => call(client, 'offPath', path),
     disconnect: () => call(client, 'disconnect', {}),
     reconnects: () => count,
+    raw: client,
   };
 }
 
@@ -79,11 +84,11 @@ function happn3(name: string, wildcards: Generation['wildcards']): Generation {
   return {
     name,
     wildcards,
-    connect: async (port) => {
+    connect: async (port, info = {}) => {
       const library = load('happn3', name);
       const client = await new Promise<Raw>((resolve, reject) => {
         const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
-        const made = library.client.create({ host: '127.0.0.1', port, config: { host: '127.0.0.1', port } }, done) as unknown;
+        const made = library.client.create({ host: '127.0.0.1', port, info, config: { host: '127.0.0.1', port, info } }, done) as unknown;
         if (made instanceof Promise) made.catch(reject);
       });
       return face(client, 'reconnect-successful');
@@ -95,11 +100,11 @@ function happn2(): Generation {
   return {
     name: 'happn 2.21.4',
     wildcards: 'glob',
-    connect: async (port) => {
+    connect: async (port, info = {}) => {
       const library = load('happn2', 'happn');
       const client = await new Promise<Raw>((resolve, reject) => {
         const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
-        void library.client.create({ config: { host: '127.0.0.1', port } }, done);
+        void library.client.create({ info, config: { host: '127.0.0.1', port, info } }, done);
       });
       return face(client, 'reconnect-successful');
     },

@@ -21,6 +21,8 @@ export interface Version {
   readonly heartbeat: 'server' | 'client';
   /** The notice before an intended end carries `{reason}`; else only its own name. */
   readonly disconnectReason: boolean;
+  /** The publisher is told what became of a publication that was not awaited. A client that knows no such notice fails on it. */
+  readonly publicationNotices: boolean;
 }
 
 const VERSION_1: Version = Object.freeze({
@@ -32,6 +34,7 @@ const VERSION_1: Version = Object.freeze({
   countsListeners: true,
   heartbeat: 'client',
   disconnectReason: false,
+  publicationNotices: true,
 });
 
 const VERSION_2: Version = Object.freeze({
@@ -53,7 +56,7 @@ const VERSION_4: Version = Object.freeze({
 });
 
 /** A session that never sent `configure-session`: a happn 1 or 2 client, or no client library at all. */
-export const UNCONFIGURED: Version = Object.freeze({ ...VERSION_1, protocol: 'happn' });
+export const UNCONFIGURED: Version = Object.freeze({ ...VERSION_1, protocol: 'happn', publicationNotices: false });
 
 const BY_NAME: ReadonlyMap<string, Version> = new Map(
   [UNCONFIGURED, VERSION_1, VERSION_2, VERSION_3, VERSION_4].map((version) => [version.protocol, version]),
