@@ -584,6 +584,10 @@ export class HappnSession extends Session implements Owner {
       return;
     }
     writer.text(this.#changeText(request, reply, false, null));
+    if (!this.version.publicationNotices) {
+      if (note.consistency === ACKNOWLEDGED) this.#host.acknowledgements.drop(this, request.id);
+      return;
+    }
     const frame = frameOf(request);
     if (note.consistency !== ACKNOWLEDGED) writer.text(codec.encodePublicationAck(frame, this, results as Results, null, true));
     else this.#awaitAcknowledgements(frame, request.id, reply.receipt as Receipt, note);
