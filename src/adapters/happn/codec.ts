@@ -10,10 +10,12 @@ import {
   type Meta,
   type Payload,
   type Publication,
+  type Query,
   type Reply,
   RequestError,
   type RequestErrorCode,
   type RequestId,
+  type Value,
 } from '../../core/index.js';
 import { isFields } from './fields.js';
 import { consistencyOf, type Results } from './publishing.js';
@@ -174,7 +176,11 @@ function ownText(payload: Payload): string {
 }
 
 function convertedText(payload: Payload, formats: Formats): string {
-  const document = documentOf(payload.value());
+  return shownText(documentOf(payload.value()), formats);
+}
+
+/** Without a key that answers need for themselves. */
+function shownText(document: { readonly [key: string]: Value }, formats: Formats): string {
   if (!Object.hasOwn(document, '_meta')) return escapeSeparators(utf8(formats.json.fromValue(document)));
   const { _meta, ...rest } = document;
   return escapeSeparators(utf8(formats.json.fromValue(rest)));
@@ -293,9 +299,14 @@ export function encodeRemove(frame: Frame, asker: Asker, reply: Reply, published
   return `{"data":{"removed":${reply.count}},"_meta":{${meta}${tail(frame, asker)}${protocolText(asker)}`;
 }
 
-/** The answer to a get of one path. */
-export function encodeGet(frame: Frame, asker: Asker, entry: Entry | null, formats: Formats): string {
+/** The answer to a get of one path. `query`: what of the record is shown; null: all. */
+export function encodeGet(frame: Frame, asker: Asker, entry: Entry | null, query: Query | null, formats: Formats): string {
   if (entry === null) return encodeOk(frame, asker, 'null');
+  if (query?.hasFields === true && !isPathOnly(frame)) {
+    const { data, meta: shown } = projectedTexts(entry, query, formats);
+    const rest = shown === '{}' ? OK : `${shown.slice(1, -1)},${OK}`;
+    return `{"data":${data},"_meta":{${rest}${tail(frame, asker)}${protocolText(asker)}`;
+  }
   const path = `"path":${jsonText(entry.path)}`;
   if (isPathOnly(frame)) return `{"_meta":{${path},${OK}${tail(frame, asker)}${protocolText(asker)}`;
   const meta = `${path}${entryTimes(entry)},${OK}`;
@@ -303,13 +314,32 @@ export function encodeGet(frame: Frame, asker: Asker, entry: Entry | null, forma
 }
 
 /** The answer to a get by wildcard: a list whose last element is the meta of the answer. */
-export function encodeGetMany(frame: Frame, asker: Asker, entries: readonly Entry[], formats: Formats): string {
-  const pathOnly = isPathOnly(frame);
+export function encodeGetMany(frame: Frame, asker: Asker, entries: readonly Entry[], query: Query | null, formats: Formats): string {
+  const item = itemEncoder(frame, query, formats);
   let text = '[';
-  for (const entry of entries) {
-    text += pathOnly ? `{"_meta":{"path":${jsonText(entry.path)}}},` : `${encodeItem(entry, formats)},`;
-  }
-  return `${text}{${OK}${tail(frame, asker)}]`;
+  for (const entry of entries) text += `${item(entry)},`;
+  return text + listEnd(frame, asker);
+}
+
+/** What a list of records ends with. */
+export function listEnd(frame: Frame, asker: Asker): string {
+  return `{${OK}${tail(frame, asker)}]`;
+}
+
+/** How each record of the answer to this get is shown. */
+export function itemEncoder(frame: Frame, query: Query | null, formats: Formats): (entry: Entry) => string {
+  if (isPathOnly(frame)) return (entry) => `{"_meta":{"path":${jsonText(entry.path)}}}`;
+  if (query?.hasFields !== true) return (entry) => encodeItem(entry, formats);
+  return (entry) => {
+    const { data, meta } = projectedTexts(entry, query, formats);
+    return extended(data, `"_meta":${meta}`);
+  };
+}
+
+/** The part of a record that was asked for, and the part of its meta. */
+function projectedTexts(entry: Entry, query: Query, formats: Formats): { readonly data: string; readonly meta: string } {
+  const { document, meta } = query.project(entry);
+  return { data: shownText(document ?? {}, formats), meta: shownText(meta, formats) };
 }
 
 /** A record as an element of a list: its body with its meta inside. */

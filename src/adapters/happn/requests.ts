@@ -18,6 +18,7 @@ import { requestId } from './codec.js';
 import { fieldsOf, isFields } from './fields.js';
 import { checkRequestPath, checkTextPath, hasWildcard, queryPattern } from './paths.js';
 import { routed } from './publishing.js';
+import { decodeCriteria, decodeQuery } from './queries.js';
 import { type Fields, type Frame, MESSAGES } from './wire.js';
 
 /** Where the snapshots of tagged records are. */
@@ -72,20 +73,21 @@ function newId(): string {
 export function decodeRemove(frame: Frame, session: Session): DataRequest {
   const path = checkRequestPath(frame.path);
   const options = fieldsOf(frame.options, 'options');
-  refuseMissing(options, REMOVE_MISSING);
-  const chosen = routed(OPTIONS[options.noPublish === true ? 4 : 6] as DataOptions, options);
+  const routing = routed(OPTIONS[options.noPublish === true ? 4 : 6] as DataOptions, options);
+  const query = decodeCriteria(options);
+  const chosen = query === null ? routing : { ...routing, query };
   const pattern = hasWildcard(path) ? queryPattern(path) : null;
   return new DataRequest('remove', session, requestId(frame), path, pattern, null, chosen, true, 0, frame);
 }
 
-/** Throws RequestError. */
+/** Also a count. Throws RequestError. */
 export function decodeGet(frame: Frame, session: Session): DataRequest {
   const path = checkTextPath(frame.path);
   const options = fieldsOf(frame.options, 'options');
-  refuseMissing(options, GET_MISSING);
-  refuseMissing(fieldsOf(options.options, 'options.options'), GET_MISSING_INNER);
+  const query = decodeQuery(path, options, frame.action === 'count');
+  const chosen = query === null ? STORED : { ...STORED, query };
   const pattern = hasWildcard(path) ? queryPattern(path) : null;
-  return new DataRequest('get', session, requestId(frame), path, pattern, null, STORED, true, 0, frame);
+  return new DataRequest('get', session, requestId(frame), path, pattern, null, chosen, true, 0, frame);
 }
 
 /** The body of a set. Top-level `_meta` belongs to answers and is not kept; an absent body is an empty object. */
@@ -138,32 +140,4 @@ export function snapshot(step: TagStep, entry: Entry | null, session: Session, f
   const payload = Payload.fromValue(value, entry.payload.format === formats.json ? formats.json : formats.msgpack);
   const at = `${TAGS}${path}/${newId()}`;
   return new DataRequest('set', session, requestId(step.frame), at, null, payload, step.options, true, 0, step);
-}
-
-// ---------------------------------------------------------------- what is not offered
-
-type Missing = readonly (readonly [option: string, asksFor: (value: unknown) => boolean])[];
-
-const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
-const isTrue = (value: unknown): boolean => Boolean(value);
-
-const REMOVE_MISSING: Missing = [['criteria', isGiven]];
-const QUERY_MISSING: Missing = [
-  ['criteria', isGiven],
-  ['fields', isGiven],
-  ['sort', isGiven],
-  ['aggregate', isGiven],
-  ['collation', isGiven],
-];
-const GET_MISSING: Missing = QUERY_MISSING;
-const GET_MISSING_INNER: Missing = [...QUERY_MISSING, ['limit', isGiven], ['skip', isGiven], ['count', isTrue]];
-
-/** An option that changes what a request means, and that this gateway does not offer, is refused: never passed over. */
-function refuseMissing(options: Fields, missing: Missing): void {
-  for (const [option, asksFor] of missing) {
-    const value = options[option];
-    if (value !== undefined && asksFor(value)) {
-      throw new RequestError('UNSUPPORTED', `the option ${option} is not supported with this value`);
-    }
-  }
 }

@@ -268,6 +268,7 @@ export class HappnSession extends Session implements Owner {
       case 'set':
         return this.#submitData(isTag(frame) ? decodeTag(frame, this) : decodeSet(frame, this, this.#formats));
       case 'get':
+      case 'count':
         return this.#submitData(decodeGet(frame, this));
       case 'remove':
         return this.#submitData(decodeRemove(frame, this));
@@ -293,8 +294,6 @@ export class HappnSession extends Session implements Owner {
       case 'change-password':
       case 'revoke-token':
         throw new RequestError('INVALID_REQUEST', `Cannot ${frame.action} Not Secure`);
-      case 'count':
-        throw new RequestError('UNSUPPORTED', 'the action count is not supported');
       default:
         throw new RequestError('UNKNOWN_OPERATION', `unknown action: ${String(frame.action).slice(0, 100)}`);
     }
@@ -566,8 +565,10 @@ export class HappnSession extends Session implements Owner {
 
   #readText(request: DataRequest, frame: Frame, reply: Reply): string {
     if (reply.error !== null) return codec.encodeError(frame, this, reply.error);
-    if (request.pattern === null) return codec.encodeGet(frame, this, reply.entry, this.#formats);
-    return codec.encodeGetMany(frame, this, reply.entries ?? [], this.#formats);
+    const { query } = request.options;
+    if (query?.count === true) return codec.encodeOk(frame, this, `{"value":${reply.count}}`);
+    if (request.pattern === null) return codec.encodeGet(frame, this, reply.entry, query, this.#formats);
+    return codec.encodeGetMany(frame, this, reply.entries ?? [], query, this.#formats);
   }
 
   /** The answer to a set or remove, and what else its publisher is told. */

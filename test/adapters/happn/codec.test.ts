@@ -226,15 +226,26 @@ describe('a get', () => {
     expect(() => get('bad/path/^$!')).not.toThrow();
   });
 
-  test.each([
-    { criteria: {} },
-    { fields: { a: 1 } },
-    { sort: { a: 1 } },
-    { options: { limit: 1 } },
-    { options: { skip: 0 } },
-    { aggregate: [] },
-  ])('with %j is refused, not answered with everything', (options) => {
-    expect(() => get('/a/*', options)).toThrow(/not supported/);
+  test('has a query when it asks for some of the records, or for a part of them', () => {
+    expect(get('/a/*', {}).options.query).toBeNull();
+    expect(get('/a/*', { criteria: null, options: {}, path_only: true }).options.query).toBeNull();
+    expect(get('/a/*', { criteria: { n: 1 } }).options.query?.hasCriteria).toBe(true);
+    expect(get('/a/*', { fields: { n: 1 } }).options.query?.hasFields).toBe(true);
+    expect(get('/a/*', { options: { fields: { n: 1 } } }).options.query?.hasFields).toBe(true);
+    expect(get('/a/*', { sort: { n: -1 } }).options.query?.isSorted).toBe(true);
+    expect(get('/a/*', { options: { sort: { n: -1 }, limit: 5, skip: 2 } }).options.query).toMatchObject({
+      limit: 5,
+      skip: 2,
+      isSorted: true,
+    });
+    expect(get('/a/*', { limit: 5 }).options.query).toBeNull();
+    expect(decodeGet({ action: 'count', path: '/a' }, session).options.query?.count).toBe(true);
+  });
+
+  test.each(['aggregate', 'collation'])('with %s is refused with the text that clients know', (name) => {
+    for (const options of [{ [name]: [] }, { options: { [name]: {} } }]) {
+      expect(() => get('/a/*', options)).toThrow(`${name} feature not available for provider on path: /a/*`);
+    }
   });
 
   test('takes options of the wrong shape as an error', () => {
@@ -284,13 +295,13 @@ describe('answers', () => {
 
   test('to a get by wildcard are lists that end with their meta', () => {
     const empty = Payload.fromValue({}, formats.json);
-    const list = JSON.parse(codec.encodeGetMany(frame, asker, [entry('/a/1', payload), entry('/a/2', empty)], formats)) as unknown[];
+    const list = JSON.parse(codec.encodeGetMany(frame, asker, [entry('/a/1', payload), entry('/a/2', empty)], null, formats)) as unknown[];
     expect(list).toEqual([
       { a: 1, _meta: { path: '/a/1', created: 1_700_000_000_000, modified: 1_700_000_000_001 } },
       { _meta: { path: '/a/2', created: 1_700_000_000_000, modified: 1_700_000_000_001 } },
       { type: 'response', status: 'ok', published: false, eventId: 3, sessionId: session.id, action: 'get' },
     ]);
-    expect(codec.encodeGetMany(frame, asker, [], formats)).toBe(`[${JSON.stringify(list[2])}]`);
+    expect(codec.encodeGetMany(frame, asker, [], null, formats)).toBe(`[${JSON.stringify(list[2])}]`);
   });
 
   test('name the record that a set stored', () => {

@@ -1,0 +1,33 @@
+// What a get, a count or a remove asks of many records, as happn says it: some of it in `options`, some in `options.options`.
+
+import { parseQuery, type Query, RequestError } from '../../core/index.js';
+import { fieldsOf } from './fields.js';
+import type { Fields } from './wire.js';
+
+/** What only stores of other servers can do. */
+const OF_OTHER_STORES = ['aggregate', 'collation'] as const;
+
+/** null: all of the records as they are. Throws INVALID_REQUEST, and UNSUPPORTED with the text that clients know. */
+export function decodeQuery(path: string, options: Fields, counts: boolean): Query | null {
+  const inner = fieldsOf(options.options, 'options.options');
+  for (const name of OF_OTHER_STORES) {
+    if (!isGiven(options[name]) && !isGiven(inner[name])) continue;
+    throw new RequestError('UNSUPPORTED', `${name} feature not available for provider on path: ${path}`);
+  }
+  const { criteria } = options;
+  const { limit, skip } = inner;
+  const fields = options.fields ?? inner.fields;
+  const sort = options.sort ?? inner.sort;
+  const count = counts || Boolean(inner.count);
+  if (!count && ![criteria, fields, sort, limit, skip].some(isGiven)) return null;
+  return parseQuery({ criteria, fields, sort, limit, skip, count });
+}
+
+/** Which records a removal is about; null: all. Throws INVALID_REQUEST. */
+export function decodeCriteria({ criteria }: Fields): Query | null {
+  return isGiven(criteria) ? parseQuery({ criteria }) : null;
+}
+
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
