@@ -87,6 +87,21 @@ describe('requests', () => {
     expect(await client.increment('/i', 'counter', 4)).toMatchObject({ value: 5 });
   });
 
+  it('search and count records', async () => {
+    for (const n of [1, 2, 3]) await client.set(`/search/${n}`, { n, odd: n % 2 === 1, deep: { n } });
+    const found = await client.get('/search/*', { criteria: { odd: true }, options: { sort: { n: -1 }, fields: { n: 1 } } });
+    expect((found as LocalDocument[]).map((item) => item['n'])).toEqual([3, 1]);
+    expect((found as LocalDocument[])[0]).not.toHaveProperty('odd');
+    expect(await client.get('/search/1', { criteria: { odd: false } })).toBeNull();
+    expect(await client.count('/search/*', { criteria: { n: { $gt: 1 } } })).toMatchObject({ value: 2 });
+    expect(await client.count('/search/*')).toMatchObject({ value: 3 });
+    const [whole] = (await client.get('/search/*', { fields: { deep: 1 } })) as [{ deep: { n: unknown } }];
+    whole.deep.n = 'spoilt';
+    expect(await client.get('/search/1')).toMatchObject({ deep: { n: 1 } });
+    expect(await client.remove('/search/*', { criteria: { odd: true } })).toMatchObject({ removed: 2 });
+    await expect(client.get('/search/*', { criteria: { n: { $where: '1' } } })).rejects.toThrow('$where');
+  });
+
   it('are all answered when more are made at once than the gateway takes from one session', async () => {
     const answers = await Promise.all(Array.from({ length: 5_000 }, (_, i) => client.set(`/many/${i % 50}`, { i }, { noStore: true })));
     expect(answers).toHaveLength(5_000);

@@ -11,7 +11,7 @@ import { keptLog } from '../support/silent-log.js';
 const require = createRequire(new URL('../clients/happn3/package.json', import.meta.url));
 type Client = Pick<
   LocalClient,
-  'set' | 'get' | 'getPaths' | 'remove' | 'increment' | 'publish' | 'on' | 'off' | 'offPath' | 'offAll' | 'onAll'
+  'set' | 'get' | 'getPaths' | 'count' | 'remove' | 'increment' | 'publish' | 'on' | 'off' | 'offPath' | 'offAll' | 'onAll'
 > & {
   readonly session: { readonly id: string };
 };
@@ -94,6 +94,11 @@ async function story(client: Client, root: string): Promise<unknown[]> {
   await ask(client.getPaths(`${root}/a/*`, {}));
   await ask(client.getPaths(`${root}/a/1`, {}));
   await ask(client.get(`${root}/none`));
+  await ask(client.get(`${root}/a/*`, { criteria: { two: { $gte: 3 } }, options: { fields: { two: 1, '_meta.path': 1 }, limit: 1 } }));
+  await ask(client.get(`${root}/a/2`, { fields: { one: 1 } }));
+  await ask(client.get(`${root}/a/*`, { criteria: { two: { $no: 3 } } }));
+  await ask(client.get(`${root}/a/*`, { aggregate: [] }));
+  await ask(client.count(`${root}/a/*`, {}));
   await ask(client.set(`${root}/bad*`, {}, {}));
   await ask(client.set(`${root}/bad#`, {}, {}));
   await ask(client.remove(`${root}/bad?`, {}));

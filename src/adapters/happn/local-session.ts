@@ -10,6 +10,7 @@ import {
   type Entry,
   type Payload,
   type Publication,
+  type Query,
   type Reply,
   type Request,
   RequestError,
@@ -29,6 +30,7 @@ import {
   declaredDepth,
   effectiveDepth,
   hasDepth,
+  isForeignResponse,
   parseChannel,
   queryPattern,
   segmentsBelow,
@@ -119,6 +121,7 @@ export class LocalSession extends Session {
       case 'set':
         return isTag(frame) ? decodeTag(frame, this) : decodeSet(frame, this, formats);
       case 'get':
+      case 'count':
         return decodeGet(frame, this);
       case 'remove':
         return decodeRemove(frame, this);
@@ -135,7 +138,7 @@ export class LocalSession extends Session {
       const channel = parseChannel(`/${event.toUpperCase()}@${key}`);
       const depth = hasDepth(channel.key, this.version) ? declaredDepth(options.depth) || DEFAULT_DEPTH : 0;
       const listener = new LocalListener(channel, options, depth, handler, ended);
-      if (channel.event === null) return listener;
+      if (channel.event === null || isForeignResponse(channel.text, this.id)) return listener;
       const hears = { sets: channel.event !== 'REMOVE', removes: channel.event !== 'SET' };
       const pattern = subscriptionPattern(channel.key, this.version, effectiveDepth(depth));
       const how = { ...hears, removals: 'each-request', qos: 1, noLocal: false } as const;
@@ -315,17 +318,8 @@ export class LocalSession extends Session {
   #result(request: DataRequest, reply: Reply): LocalDocument | LocalDocument[] | null {
     const { tag } = request;
     const frame = tag instanceof TagStep ? tag.frame : (tag as Frame);
-    const pathOnly = isPathOnly(frame);
-    if (request.op === 'get' && request.pattern !== null) {
-      return (reply.entries ?? []).map((entry) => (pathOnly ? { _meta: { path: entry.path } } : itemOf(entry)));
-    }
     const about = { eventId: request.id, sessionId: this.id, action: String(frame.action) };
-    if (request.op === 'get') {
-      if (reply.entry === null) return null;
-      const status = { type: 'response', status: 'ok', published: false, ...about };
-      if (pathOnly) return { _meta: { path: reply.entry.path, ...status } };
-      return { ...documentCopy(reply.entry.payload), _meta: { ...entryMeta(reply.entry), ...status } };
-    }
+    if (request.op === 'get') return readResult(request, reply, frame, { type: 'response', status: 'ok', published: false, ...about });
     const results = resultsIn(reply, this.#host.clusterMembers);
     const published = reply.published && consistencyOf(request.options) === 2;
     const status = { ...shownResults(request, results), published, type: 'response', status: 'ok', ...about };
@@ -402,6 +396,28 @@ function resultsIn({ request, receipt }: Reply, members: ReadonlySet<Session>): 
 
 function shownResults({ options }: DataRequest, results: Results | null): object {
   return results !== null && noteOf(options)?.results === true ? { publishResults: results } : {};
+}
+
+function readResult(request: DataRequest, reply: Reply, frame: Frame, status: object): LocalDocument | LocalDocument[] | null {
+  const { query } = request.options;
+  const pathOnly = isPathOnly(frame);
+  if (query?.count === true) return { value: reply.count, _meta: { ...status } };
+  if (request.pattern !== null) {
+    return (reply.entries ?? []).map((entry) => (pathOnly ? { _meta: { path: entry.path } } : shownItem(entry, query)));
+  }
+  if (reply.entry === null) return null;
+  if (pathOnly) return { _meta: { path: reply.entry.path, ...status } };
+  const item = shownItem(reply.entry, query);
+  return { ...item, _meta: { ...item._meta, ...status } };
+}
+
+/** The part of a record that was asked for. */
+function shownItem(entry: Entry, query: Query | null): LocalDocument {
+  if (query === null || !query.hasFields) return itemOf(entry);
+  const { document, meta } = query.project(entry);
+  const data = copyOut(document ?? {}) as Document;
+  delete data['_meta'];
+  return { ...data, _meta: copyOut(meta) as LocalMeta };
 }
 
 function setResult(request: DataRequest, reply: Reply, frame: Frame, status: object): LocalDocument {
