@@ -3,7 +3,9 @@
 
 import type { Duplex } from 'node:stream';
 
-const FIN_TEXT = 0x81;
+const FIN = 0x80;
+const TEXT = 0x01;
+const CONTINUATION = 0x00;
 const SHORT_MAX = 125;
 const MEDIUM_MAX = 65_535;
 const SCRATCH_BYTES = 256 * 1024;
@@ -17,8 +19,8 @@ function headBytes(length: number): number {
 }
 
 /** Writes the head of a frame that ends `head` bytes after `at`. */
-function writeHead(buffer: Buffer, at: number, head: number, length: number): void {
-  buffer[at] = FIN_TEXT;
+function writeHead(buffer: Buffer, at: number, head: number, length: number, kind = FIN | TEXT): void {
+  buffer[at] = kind;
   if (head === 2) {
     buffer[at + 1] = length;
   } else if (head === 4) {
@@ -32,11 +34,11 @@ function writeHead(buffer: Buffer, at: number, head: number, length: number): vo
 }
 
 /** One finished frame, to be kept and written to many. */
-export function textFrame(text: string): Buffer {
+export function textFrame(text: string, kind = FIN | TEXT): Buffer {
   const length = Buffer.byteLength(text);
   const head = headBytes(length);
   const frame = Buffer.allocUnsafe(head + length);
-  writeHead(frame, 0, head, length);
+  writeHead(frame, 0, head, length, kind);
   frame.write(text, head);
   return frame;
 }
@@ -70,6 +72,12 @@ export class FrameWriter {
     const length = scratch.write(text, this.#used + head);
     writeHead(scratch, this.#used, head, length);
     this.#used += head + length;
+  }
+
+  /** A piece of a message. Nothing else may be written between the pieces of one. */
+  fragment(text: string, first: boolean, last: boolean): void {
+    this.#keepOnly();
+    this.#piece(textFrame(text, (first ? TEXT : CONTINUATION) | (last ? FIN : 0)));
   }
 
   /** A frame that others get too. */

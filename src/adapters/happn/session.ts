@@ -31,6 +31,7 @@ import { ACKNOWLEDGED, type Note, noteOf, type Results, resultsOf, TRANSACTIONAL
 import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag, snapshot, TagStep } from './requests.js';
 import type { HappnLayers } from './layers.js';
 import { type Owner, SessionLayers, type Sink } from './session-layers.js';
+import { ListStream, WHOLE_BYTES } from './list-stream.js';
 import { mergeHearsRequest, UNCONFIGURED, type Version, versionNamed } from './versions.js';
 import { CONTROL, FIRST_FRAME_LIMITS, type Fields, type Frame, type FrameLimits, MESSAGES, SERVER_CLOSE_FRAME } from './wire.js';
 
@@ -125,6 +126,9 @@ export class HappnSession extends Session implements Owner {
   /** Finished frame texts that came from no queue of the core. */
   #answers: string[] = [];
   #answerBytes = 0;
+  /** The answer that is under way; everything else waits until it is complete. */
+  #list: ListStream | null = null;
+  #isListScheduled = false;
   #paused = 0;
   #ending = false;
   #messages = 0;
@@ -474,13 +478,18 @@ export class HappnSession extends Session implements Owner {
     if (this.#websocket.readyState !== this.#websocket.OPEN) return;
     const { writer } = this.#host;
     try {
-      this.#drainAnswers(this.#layers ?? writer);
+      if (!this.#isListScheduled) this.#writeListPiece(writer);
+      if (this.#list === null) this.#drainAnswers(this.#layers ?? writer);
       this.#drainOutbound(this.#layers ?? writer);
       if (this.#layers !== null) this.#layers.writeTo(writer);
       writer.writeTo(this.#socket);
     } finally {
       // Only after a fault is anything left: it must not go to the next session.
       writer.clear();
+    }
+    if (this.#list !== null && !this.#isListScheduled && this.#unwritten < HIGH_WATER_BYTES) {
+      this.#isListScheduled = true;
+      setImmediate(this.#continueList);
     }
     if (this.#paused !== 0 && this.#answers.length === 0 && this.#unwritten < HIGH_WATER_BYTES) {
       this.#resume(PAUSED_BY_ANSWERS);
@@ -503,7 +512,7 @@ export class HappnSession extends Session implements Owner {
   #drainOutbound(writer: Sink): void {
     const { outbound } = this;
     const room = HIGH_WATER_BYTES - this.#socket.writableLength;
-    while (writer.length < room) {
+    while (this.#list === null && writer.length < room) {
       const message = outbound.peek();
       if (message === undefined) return;
       const subscription = outbound.peekSubscription();
@@ -550,7 +559,7 @@ export class HappnSession extends Session implements Owner {
         return;
       case 'get':
         if (request.tag instanceof TagStep) this.#storeSnapshot(request.tag, reply);
-        else writer.text(this.#readText(request, request.tag as Frame, reply));
+        else this.#writeRead(writer, request, request.tag as Frame, reply);
         return;
       case 'subscribe':
         this.#writeOn(writer, request.subscription, request.tag as OnTag | WidenTag, reply);
@@ -562,6 +571,31 @@ export class HappnSession extends Session implements Owner {
         return;
     }
   }
+
+  /** Few records are answered whole, many in pieces. */
+  #writeRead(writer: Sink, request: DataRequest, frame: Frame, reply: Reply): void {
+    const { entries, error } = reply;
+    const { query } = request.options;
+    if (this.#layers !== null || error !== null || entries === null || query?.count === true || reply.size <= WHOLE_BYTES) {
+      writer.text(this.#readText(request, frame, reply));
+      return;
+    }
+    this.#list = new ListStream(entries, codec.itemEncoder(frame, query, this.#formats), codec.listEnd(frame, this));
+    this.#writeListPiece(this.#host.writer);
+  }
+
+  #writeListPiece(writer: FrameWriter): void {
+    const list = this.#list;
+    if (list === null) return;
+    const { text, first, last } = list.next();
+    writer.fragment(text, first, last);
+    if (last) this.#list = null;
+  }
+
+  readonly #continueList = (): void => {
+    this.#isListScheduled = false;
+    if (!this.#ending) this.flush();
+  };
 
   #readText(request: DataRequest, frame: Frame, reply: Reply): string {
     if (reply.error !== null) return codec.encodeError(frame, this, reply.error);
@@ -700,6 +734,8 @@ export class HappnSession extends Session implements Owner {
 
   /** The socket took what was written: goes on draining. */
   onDrain(): void {
+    // Whoever reads a long answer lives, although no heartbeat can come between its pieces.
+    if (this.#list !== null) this.heard = true;
     this.#host.context.flush(this);
   }
 
@@ -722,7 +758,7 @@ export class HappnSession extends Session implements Owner {
 
   /** Answers or events are still on their way to the socket. */
   get hasUnsent(): boolean {
-    return this.inFlight > 0 || this.outbound.length > 0 || this.#answers.length > 0 || this.#layers?.busy === true;
+    return this.inFlight > 0 || this.outbound.length > 0 || this.#answers.length > 0 || this.#list !== null || this.#layers?.busy === true;
   }
 
   #pause(by: number): void {
@@ -771,6 +807,7 @@ export class HappnSession extends Session implements Owner {
 
   #end(error: ConnectionError | null): void {
     this.#ending = true;
+    this.#list = null;
     this.#host.clusterMembers.delete(this);
     this.#host.acknowledgements.forget(this);
     this.#answers = [];
