@@ -8,6 +8,7 @@ import type { DurableSession, QueueLimits } from './durable-session.js';
 import { DurableTable } from './durable-table.js';
 import { ConnectionError, RequestError } from './errors.js';
 import { InboundQueue, type InboundLimits } from './inbound-queue.js';
+import { Lanes } from './lanes.js';
 import { LoadMeter } from './load-meter.js';
 import { type DataRequest, DurableRequest, type Publication, Reply, type Request, SubscribeRequest } from './message.js';
 import { actionOf, execute, pathOf, publish, type RemovalSlice, type Run, type State, stores, undoSubscribe } from './operations.js';
@@ -16,7 +17,7 @@ import { Pending } from './pending.js';
 import { Records } from './records.js';
 import { Ring } from './ring.js';
 import { Router } from './router.js';
-import { answerByPattern, Lanes, removalByPattern, removeByPattern, type ScanHost, type ScanLimits } from './scans.js';
+import { answerByPattern, removalByPattern, removeByPattern, type ScanHost, type ScanLimits } from './scans.js';
 import { Shifts } from './searches.js';
 import { Session } from './session.js';
 import { Sessions } from './sessions.js';
@@ -536,7 +537,7 @@ export class Engine {
       limits: limits.scan,
       scanned: counters.counter('rows_scanned_total', 'Rows read to answer wildcard requests'),
       lanes: new Lanes(),
-      search: { formats, limits: limits.scan, shifts: new Shifts(), now: () => clock.monotonic() },
+      search: { formats, limits: limits.scan, lanes: new Lanes(), shifts: new Shifts(), now: () => clock.monotonic() },
       submitSlice: (slice) => {
         if (this.#phase !== 'running') {
           slice.done(0, new RequestError('STORE_FAILED', 'the store is being reopened after a failure'));

@@ -3,11 +3,11 @@
 import type { Counter } from './counters.js';
 import { decodeEntry, type Entry } from './entry.js';
 import { RequestError } from './errors.js';
+import type { Lanes } from './lanes.js';
 import { type DataRequest, Receipt, Reply, type SubscribeRequest } from './message.js';
 import { RemovalSlice, type State, removal } from './operations.js';
 import type { Pattern } from './pattern.js';
 import type { Query } from './query.js';
-import { Ring } from './ring.js';
 import { gathererFor, RowSearch, type SearchHost, type SearchLimits } from './searches.js';
 import type { Session } from './session.js';
 import { type Range, SECTION, type StoreRow, type StoreScan } from './store/store.js';
@@ -18,13 +18,16 @@ export const REMOVAL_SLICE = 1_000;
 /** A slice of a removal ends sooner when its records have so many bytes, or so many copies of its news are to be made. */
 const REMOVAL_SLICE_BYTES = 2 * 1024 * 1024;
 const REMOVAL_SLICE_COPIES = 16_384;
-/** Slices that are read at a time, so that threads are left for what is being written. */
-const SLICES_AT_A_TIME = 2;
 
 /** What one answer or removal may cost. */
 export type ScanLimits = SearchLimits;
 
-export const SCAN_LIMITS: ScanLimits = Object.freeze({ answerBytes: 64 * 1024 * 1024, queryRows: 1_000_000, queryMs: 10_000 });
+export const SCAN_LIMITS: ScanLimits = Object.freeze({
+  answerBytes: 64 * 1024 * 1024,
+  queryRows: 1_000_000,
+  queryWorkMs: 10_000,
+  queryMs: 60_000,
+});
 
 /** What scans need of the engine. */
 export interface ScanHost {
@@ -41,38 +44,6 @@ export interface ScanHost {
   fail(request: DataRequest | SubscribeRequest, error: unknown): void;
   /** Publishes beside the turns (the one news of a wildcard removal). */
   announce(request: DataRequest, pattern: Pattern, removed: number): Receipt | null;
-}
-
-/** Who reads when: for each session one scan after the other, and of all scans a few slices at a time, in turn. */
-export class Lanes {
-  readonly #last = new WeakMap<Session, Promise<void>>();
-  readonly #waiting = new Ring<() => void>();
-  #free = SLICES_AT_A_TIME;
-
-  /** Runs `read` when the scans that `session` began before are done. */
-  async after<T>(session: Session, read: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(session);
-    let done = (): void => {};
-    this.#last.set(session, new Promise((resolve) => (done = resolve)));
-    try {
-      await before;
-      return await read();
-    } finally {
-      done();
-    }
-  }
-
-  async next(scan: StoreScan): Promise<StoreRow[]> {
-    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#free -= 1;
-    try {
-      return await scan.next();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
-  }
 }
 
 /** Keys that can match; `after` leaves out everything up to and including that path. */
@@ -145,12 +116,12 @@ async function find(
   const gathered = gathererFor(query, options.limit, host.limits.answerBytes);
   try {
     await search.begin();
-    for (let more = true; more; ) {
+    const look = async (): Promise<boolean> => {
       const rows = await host.lanes.next(scan);
-      if (rows.length === 0) break;
       host.scanned.add(rows.length);
-      more = await search.look(rows, (entry, by) => gathered.take(entry, by));
-    }
+      return rows.length > 0 && search.look(rows, (entry, by) => gathered.take(entry, by));
+    };
+    while (await host.search.lanes.hold(look));
   } finally {
     await scan.close();
   }
@@ -224,10 +195,9 @@ async function removeScanned(
   let bytes = 0;
   let copies = 0;
   try {
-    const removable = await rowFilter(request, pattern, host);
-    for (let rows = await host.lanes.next(scan); rows.length > 0; rows = await host.lanes.next(scan)) {
-      host.scanned.add(rows.length);
-      for (const { key, value } of await removable(rows)) {
+    const next = await removableRows(scan, request, pattern, host);
+    for (let rows = await next(); rows !== null; rows = await next()) {
+      for (const { key, value } of rows) {
         paths.push(key);
         bytes += value.length;
         copies += host.state.router.match(key).all.length;
@@ -244,18 +214,26 @@ async function removeScanned(
   }
 }
 
-type RowFilter = (rows: readonly StoreRow[]) => readonly StoreRow[] | Promise<readonly StoreRow[]>;
-
-/** Of rows, those that a removal takes away. */
-async function rowFilter({ options }: DataRequest, pattern: Pattern, host: ScanHost): Promise<RowFilter> {
-  if (options.query === null) return (rows) => rows.filter(({ key }) => pattern.matches(key));
+/** Reads on: the next rows that a removal takes away, of those of a slice; null: there are no more slices. */
+async function removableRows(
+  scan: StoreScan,
+  { options }: DataRequest,
+  pattern: Pattern,
+  host: ScanHost,
+): Promise<() => Promise<readonly StoreRow[] | null>> {
+  const read = async (): Promise<readonly StoreRow[] | null> => {
+    const rows = await host.lanes.next(scan);
+    host.scanned.add(rows.length);
+    return rows.length === 0 ? null : rows;
+  };
+  if (options.query === null) return async () => (await read())?.filter(({ key }) => pattern.matches(key)) ?? null;
   const search = new RowSearch(options.query, pattern, null, host.search);
   await search.begin();
-  return async (rows) => {
-    const found: StoreRow[] = [];
-    await search.look(rows, (_entry, _search, row) => found.push(row) > 0);
-    return found;
+  const readWanted = async (): Promise<readonly StoreRow[] | null> => {
+    const rows = await read();
+    return rows === null ? null : search.wanted(rows);
   };
+  return () => host.search.lanes.hold(readWanted);
 }
 
 function removeSlice(request: DataRequest, paths: readonly string[], asOf: number, host: ScanHost): Promise<number> {

@@ -4,6 +4,7 @@
 import type { Formats } from './adapter.js';
 import { decodeEntry, type Entry } from './entry.js';
 import { RequestError } from './errors.js';
+import type { Lanes } from './lanes.js';
 import type { Pattern } from './pattern.js';
 import type { Query, Search } from './query.js';
 import type { Selection } from './query/order.js';
@@ -17,7 +18,9 @@ const SHIFT_MS = 8;
 export interface SearchLimits {
   /** Rows that one query may read. */
   readonly queryRows: number;
-  /** Milliseconds from its first row to its last. */
+  /** Milliseconds that it may work. */
+  readonly queryWorkMs: number;
+  /** Milliseconds from its beginning to its end, most of which it may wait for others. */
   readonly queryMs: number;
   /** An answer of more bytes is LIMIT_EXCEEDED. */
   readonly answerBytes: number;
@@ -50,10 +53,15 @@ export class Shifts {
 export interface SearchHost {
   readonly formats: Formats;
   readonly limits: SearchLimits;
+  /** Held while rows are read and looked at, so that those of few searches are in memory at a time. */
+  readonly lanes: Lanes;
   readonly shifts: Shifts;
   /** Milliseconds of a clock that never goes back. */
   now(): number;
 }
+
+/** Is given what is wanted; says whether more is. */
+type Found = (entry: Entry, search: Search, row: StoreRow) => boolean;
 
 /** One query on its way through the rows of one scan. */
 export class RowSearch {
@@ -62,9 +70,11 @@ export class RowSearch {
   readonly #session: Session | null;
   readonly #host: SearchHost;
   #search: Search | null = null;
-  #begun = -1;
   #rows = 0;
-  #shiftEnds = 0;
+  /** On the host's clock; below 0: not yet. */
+  #begunAt = -1;
+  #shiftFrom = -1;
+  #workedMs = 0;
 
   /** Ends early when the session is closed; null: whoever is there. */
   constructor(query: Query, pattern: Pattern, session: Session | null, host: SearchHost) {
@@ -84,32 +94,54 @@ export class RowSearch {
    * To be called after `begin`: calls `found` for each of the rows that is wanted, until it says false. Resolves to whether more
    * rows are wanted. Rejects with RequestError LIMIT_EXCEEDED.
    */
-  async look(rows: readonly StoreRow[], found: (entry: Entry, search: Search, row: StoreRow) => boolean): Promise<boolean> {
+  async look(rows: readonly StoreRow[], found: Found): Promise<boolean> {
     await this.shift();
-    const search = this.#search as Search;
     this.#spend(rows.length);
-    for (const row of rows) {
-      if (this.isShiftOver) await this.shift();
-      if (this.#session?.closed === true) return false;
-      if (!this.#pattern.matches(row.key)) continue;
-      const entry = decodeEntry(row.key, row.value, this.#host.formats.byId);
-      if (search.matches(entry) && !found(entry, search, row)) return false;
+    try {
+      for (const row of rows) {
+        if (this.isShiftOver) await this.shift();
+        if (this.#session?.closed === true) return false;
+        if (!this.#isFound(row, found)) return false;
+      }
+      return true;
+    } finally {
+      this.#rest();
     }
-    return true;
   }
 
-  /** Waits for the next shift. */
+  #isFound(row: StoreRow, found: Found): boolean {
+    if (!this.#pattern.matches(row.key)) return true;
+    const search = this.#search as Search;
+    const entry = decodeEntry(row.key, row.value, this.#host.formats.byId);
+    return !search.matches(entry) || found(entry, search, row);
+  }
+
+  /** To be called after `begin`: those of the rows that are wanted. Rejects as `look` does. */
+  async wanted(rows: readonly StoreRow[]): Promise<readonly StoreRow[]> {
+    const wanted: StoreRow[] = [];
+    await this.look(rows, (_entry, _search, row) => wanted.push(row) > 0);
+    return wanted;
+  }
+
+  /** Waits for the next shift. Rejects with RequestError LIMIT_EXCEEDED. */
   async shift(): Promise<void> {
+    this.#rest();
     await this.#host.shifts.next();
     const now = this.#host.now();
-    if (this.#begun < 0) this.#begun = now;
-    const { queryMs } = this.#host.limits;
-    if (now - this.#begun > queryMs) throw this.#tooMuch(`takes longer than ${queryMs} ms`);
-    this.#shiftEnds = now + SHIFT_MS;
+    if (this.#begunAt < 0) this.#begunAt = now;
+    const { queryMs, queryWorkMs } = this.#host.limits;
+    if (this.#workedMs > queryWorkMs) throw this.#tooMuch(`works longer than ${queryWorkMs} ms`);
+    if (now - this.#begunAt > queryMs) throw this.#tooMuch(`takes longer than ${queryMs} ms`);
+    this.#shiftFrom = now;
+  }
+
+  #rest(): void {
+    if (this.#shiftFrom >= 0) this.#workedMs += this.#host.now() - this.#shiftFrom;
+    this.#shiftFrom = -1;
   }
 
   get isShiftOver(): boolean {
-    return this.#host.now() >= this.#shiftEnds;
+    return this.#host.now() >= this.#shiftFrom + SHIFT_MS;
   }
 
   #spend(rows: number): void {

@@ -2,6 +2,7 @@
 
 import { afterEach, describe, expect, test } from 'vitest';
 import { Entry, encodeEntry } from '../../src/core/entry.js';
+import { Lanes } from '../../src/core/lanes.js';
 import type { Reply } from '../../src/core/message.js';
 import { parsePattern } from '../../src/core/pattern.js';
 import { Payload, type Value } from '../../src/core/payload.js';
@@ -277,7 +278,8 @@ describe('shifts', () => {
     const shifts = new Shifts();
     const host = {
       formats,
-      limits: { queryRows: 1e9, queryMs: 1e9, answerBytes: 1e9 },
+      limits: { queryRows: 1e9, queryWorkMs: 1e9, queryMs: 1e9, answerBytes: 1e9 },
+      lanes: new Lanes(),
       now: () => ++now,
       shiftsGiven: 0,
       shifts: {
@@ -289,6 +291,22 @@ describe('shifts', () => {
     };
     return host;
   }
+
+  test('are counted as work, and only they', async () => {
+    harness = await startEngine();
+    const query = parseQuery({ criteria: { n: -1 } });
+    const row = { key: pathOf(0), value: encodeEntry(new Entry(pathOf(0), Payload.fromValue({ n: 1 }, formats.json), 1, 1, 1, '')) };
+    let idle = 0;
+    const busy = ticking();
+    const host: SearchHost = { ...busy, limits: { ...busy.limits, queryWorkMs: 100 }, now: () => busy.now() + idle };
+    const search = new RowSearch(query, parsePattern('/r/*', 'glob'), null, host);
+    await search.begin();
+    for (let i = 0; i < 5; i++) {
+      expect(await search.look([row, row], () => true)).toBe(true);
+      idle += 1_000;
+    }
+    await expect(search.look(new Array(200).fill(row), () => true)).rejects.toThrow(/works longer than 100 ms \(210 until now\)/);
+  });
 
   test('end while rows are looked at, and while what was found is sorted', async () => {
     harness = await startEngine();

@@ -122,7 +122,7 @@ function exists(operand: unknown): Condition {
 function ofType(names: readonly unknown[]): Test {
   const tests = names.map((name) => {
     const test = typeTest(name as Value);
-    if (test === undefined) throw invalid(`$type knows no type ${JSON.stringify(name)?.slice(0, 60)}`);
+    if (test === undefined) throw invalid(`$type knows no such type: ${typeof name === 'string' ? name.slice(0, 60) : typeof name}`);
     return test;
   });
   return (value) => tests.some((test) => test(value));

@@ -36,6 +36,9 @@ function order(a: Seen, b: Seen): number | null {
   return a === b ? 0 : (a as number) < (b as number) ? -1 : 1;
 }
 
+/** Inside $elemMatch, a list is a map from its numbers to its items. */
+const isItem = (value: Seen): value is Map => isMap(value) || Array.isArray(value);
+
 function passes(places: readonly Seen[], operator: string, operand: Value): boolean {
   const each = candidates(places);
   const compared = (accept: (by: number) => boolean): boolean =>
@@ -69,7 +72,7 @@ function passes(places: readonly Seen[], operator: string, operand: Value): bool
     case '$not':
       return !operatorsPass(places, operand as Map);
     case '$elemMatch':
-      return places.some((place) => Array.isArray(place) && place.some((item) => isMap(item) && matchesPlainly(operand, item)));
+      return places.some((place) => Array.isArray(place) && place.some((item) => isItem(item) && matchesPlainly(operand, { ...item })));
     default:
       throw new Error(`the reference has no ${operator}`);
   }
