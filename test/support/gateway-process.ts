@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -56,6 +57,36 @@ export function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): 
   return { ...Object.fromEntries(kept), NODE_ENV: 'production', ...extra };
 }
 
+/** Each test worker has a block of ports to itself, below those that the system gives to outgoing connections. */
+const FIRST_PORT = 12_000;
+const PORTS_PER_WORKER = 1_000;
+const WORKERS = 20;
+const block = FIRST_PORT + (Number(process.env.VITEST_POOL_ID ?? 1) % WORKERS) * PORTS_PER_WORKER;
+let nextPort = process.pid % PORTS_PER_WORKER;
+
+/** A port that stays free over a restart: nobody else is given it meanwhile, as could happen to one that the system chose. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = block + nextPort;
+    nextPort = (nextPort + 1) % PORTS_PER_WORKER;
+    if (await isFree(port)) return port;
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return false;
+    throw error;
+  } finally {
+    server.close();
+  }
+}
+
 /** Any command of the built program, with its output collected. */
 export class CliProcess {
   readonly child: ChildProcess;
@@ -104,7 +135,8 @@ export class GatewayProcess {
 
   static async start(options: StartOptions = {}): Promise<GatewayProcess> {
     const dataDir = options.dataDir ?? temporaryDirectory();
-    const { process, ports } = await launch(dataDir, options, { happn: 0, mqtt: 0, haven: 0, admin: 0 });
+    const wanted = { happn: await freePort(), mqtt: await freePort(), haven: await freePort(), admin: await freePort() };
+    const { process, ports } = await launch(dataDir, options, wanted);
     return new GatewayProcess(process, ports, dataDir, options);
   }
 
