@@ -12,6 +12,8 @@ import { until } from '../../support/gateway-process.js';
 import { type HappnGateway, startHappn } from '../../support/happn-wire.js';
 
 const RECORDS = 100_000;
+/** What the session promises, and room for the record that goes beyond it. */
+const PIECE_CHARACTERS = 64 * 1024 + 1024;
 
 let gateway: HappnGateway;
 let socket: WebSocket;
@@ -49,26 +51,24 @@ test(`a list of ${RECORDS} records is one message, complete, and what was asked 
   expect(list.slice(0, -1).every((item, n) => item.n === n && item.text === 'what is kept \u00e4 here')).toBe(true);
 });
 
-test('no piece of a list takes long to make, however long the list is', () => {
+test('no piece of a list is large, however long the list is', () => {
   const entries = Array.from({ length: RECORDS }, (_, n) => {
     const payload = Payload.fromBytes(Buffer.from(`{"n":${n},"text":"what is kept"}`), formats.json);
     return new Entry(`long/${n}`, payload, 1, 2, n + 1, '');
   });
   const list = new ListStream(entries, (entry) => encodeItem(entry, formats), '{}]');
-  const took: number[] = [];
+  let pieces = 0;
   let text = '';
   for (let last = false; !last; ) {
-    const begun = performance.now();
     const piece = list.next();
-    took.push(performance.now() - begun);
+    pieces += 1;
+    expect(piece.text.length).toBeLessThan(PIECE_CHARACTERS);
     expect(piece.first).toBe(text === '');
     text += piece.text;
     last = piece.last;
   }
   expect(JSON.parse(text)).toHaveLength(RECORDS + 1);
-  expect(took.length).toBeGreaterThan(100);
-  // One of them may have met a collection of garbage.
-  expect(took.toSorted((a, b) => b - a)[1]).toBeLessThan(50);
+  expect(pieces).toBeGreaterThan(100);
 });
 
 test('a client that reads slowly gets all of it, with the events of the time behind it', async () => {
