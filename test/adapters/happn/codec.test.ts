@@ -10,6 +10,7 @@ import { DataRequest, Publication, Reply, STORED } from '../../../src/core/messa
 import { Payload, type Value } from '../../../src/core/payload.js';
 import { Session } from '../../../src/core/session.js';
 import { formats } from '../../support/core-harness.js';
+import { fastestMs } from '../../support/fastest.js';
 
 class NoSession extends Session {
   constructor() {
@@ -61,9 +62,8 @@ describe('limits before parsing', () => {
 
   test('refuse an element bomb within 20 ms', () => {
     const bomb = Buffer.from(`[${'{},'.repeat(3_000_000)}{}]`).toString();
-    const begun = performance.now();
-    expect(() => codec.checkFrameText(bomb, limits)).toThrow(/elements/);
-    expect(performance.now() - begun).toBeLessThan(20);
+    const refused = (): void => expect(() => codec.checkFrameText(bomb, limits)).toThrow(/elements/);
+    expect(fastestMs(refused)).toBeLessThan(20);
   });
 
   test('end a text at its own quote, whatever is escaped in it', () => {
@@ -202,9 +202,8 @@ describe('a set', () => {
 
   test('on a long wrong path is refused at once', () => {
     const path = `${'a'.repeat(60_000)}^`;
-    const begun = performance.now();
-    expect(() => decodeSet({ action: 'set', path, data: 1 }, session, formats)).toThrow(/Bad path/);
-    expect(performance.now() - begun).toBeLessThan(50);
+    const refused = (): void => expect(() => decodeSet({ action: 'set', path, data: 1 }, session, formats)).toThrow(/Bad path/);
+    expect(fastestMs(refused)).toBeLessThan(50);
   });
 
   test('answers its event id as it came', () => {
