@@ -11,6 +11,7 @@ import { HappnSession, type Host } from '../../src/adapters/happn/session.js';
 import { frameLimits } from '../../src/adapters/happn/wire.js';
 import { type AdapterContext, RequestError } from '../../src/core/index.js';
 import { startEngine } from '../support/core-harness.js';
+import { pick, type Random, randomOf } from '../support/random.js';
 
 const LONG = process.env.TRIVIUM_TEST_LONG === '1';
 const CASES = Number(process.env.TRIVIUM_FUZZ_CASES ?? (LONG ? 10_000_000 : 100_000));
@@ -24,21 +25,6 @@ const prototypeKeys = Reflect.ownKeys(Object.prototype).length;
 afterEach(() => {
   expect(Reflect.ownKeys(Object.prototype)).toHaveLength(prototypeKeys);
 });
-
-/** mulberry32: small, fast, the same everywhere. */
-function chance(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
-type Chance = (below: number) => number;
-const pick = <T>(list: readonly T[], next: Chance): T => list[next(list.length)] as T;
 
 const ACTIONS = [
   'configure-session',
@@ -156,20 +142,20 @@ const OPTIONS = [
   'timeout',
 ];
 
-function value(next: Chance, depth = 0): unknown {
+function value(next: Random, depth = 0): unknown {
   const kind = next(depth > 3 ? 3 : 6);
   if (kind < 3) return pick(LEAVES, next);
   if (kind === 3) return Array.from({ length: next(4) }, () => value(next, depth + 1));
   return Object.fromEntries(Array.from({ length: next(4) }, () => [pick(KEYS, next), value(next, depth + 1)]));
 }
 
-function options(next: Chance): unknown {
+function options(next: Random): unknown {
   if (next(8) === 0) return value(next);
   const one = (): unknown => (next(3) === 0 ? value(next, 2) : pick([true, true, 1, 2, 3, 5, 'x', {}], next));
   return Object.fromEntries(Array.from({ length: next(4) }, () => [pick(OPTIONS, next), one()]));
 }
 
-function frame(next: Chance): Record<string, unknown> {
+function frame(next: Random): Record<string, unknown> {
   const action = pick(ACTIONS, next);
   const made: Record<string, unknown> = { action, eventId: next(10) === 0 ? value(next) : next(1_000) };
   if (next(10) > 0) made.path = pick(PATHS, next);
@@ -181,7 +167,7 @@ function frame(next: Chance): Record<string, unknown> {
 }
 
 /** JSON text of a frame, and then, often, no longer. */
-function text(next: Chance): string {
+function text(next: Random): string {
   if (next(50) === 0) return pick(['null', '1', '[]', '"x"', '"primus::ping::5"', '"primus::id::"', '"primus::', '{', '[[[[[[', ''], next);
   const whole = JSON.stringify(frame(next));
   if (next(3) > 0) return whole;
@@ -256,7 +242,7 @@ function startSession(context: AdapterContext): { session: HappnSession; reader:
 test(`${CASES} frames into sessions hurt nothing`, { timeout: 3_600_000 }, async () => {
   const harness = await startEngine({ durability: 'none' });
   const context = harness.session().context;
-  const next = chance(SEED);
+  const next = randomOf(SEED);
   let { session, reader } = startSession(context);
   let answered = 0;
   let errors = 0;
@@ -282,7 +268,7 @@ test(`${CASES} frames into sessions hurt nothing`, { timeout: 3_600_000 }, async
 });
 
 test(`${CASES} texts into the codec throw nothing but refusals`, { timeout: 3_600_000 }, () => {
-  const next = chance(SEED + 1);
+  const next = randomOf(SEED + 1);
   const limits = frameLimits(1_000_000);
   for (let done = 0; done < CASES; done++) {
     const given = text(next);

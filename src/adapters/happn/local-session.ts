@@ -308,7 +308,7 @@ export class LocalSession extends Session {
     if (entries === null) return;
     const { channel, depth, options } = listener;
     const shown = entries.filter((entry) => depth === 0 || segmentsBelow(channel.key, entry.path) <= depth);
-    shown.sort((a, b) => a.modified - b.modified || (a.path < b.path ? -1 : 1));
+    shown.sort((a, b) => a.revision - b.revision);
     const { initialCallback } = options;
     if (typeof initialCallback === 'function') this.#call(() => initialCallback(shown.map(itemOf)));
     if (options.initialEmit !== true) return;

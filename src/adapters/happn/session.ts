@@ -708,7 +708,7 @@ export class HappnSession extends Session implements Owner {
       ? effectiveDepth(declaredDepth(fieldsOf(frame.options, 'options').depth))
       : Number.POSITIVE_INFINITY;
     const shown = entries.filter((entry) => deepest === Number.POSITIVE_INFINITY || segmentsBelow(channel.key, entry.path) <= deepest);
-    shown.sort((a, b) => a.modified - b.modified || (a.path < b.path ? -1 : 1));
+    shown.sort((a, b) => a.revision - b.revision);
     return shown.map((entry) => codec.encodeItem(entry, this.#formats));
   }
 
