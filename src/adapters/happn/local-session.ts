@@ -30,10 +30,10 @@ import {
   declaredDepth,
   effectiveDepth,
   hasDepth,
+  initialEntries,
   isForeignResponse,
   parseChannel,
   queryPattern,
-  segmentsBelow,
   subscriptionPattern,
 } from './paths.js';
 import { ACKNOWLEDGED, consistencyOf, noteOf, type Results, resultsOf } from './publishing.js';
@@ -307,8 +307,7 @@ export class LocalSession extends Session {
   #begun(listener: LocalListener, entries: readonly Entry[] | null): void {
     if (entries === null) return;
     const { channel, depth, options } = listener;
-    const shown = entries.filter((entry) => depth === 0 || segmentsBelow(channel.key, entry.path) <= depth);
-    shown.sort((a, b) => a.revision - b.revision);
+    const shown = initialEntries(channel.key, entries, depth === 0 ? Number.POSITIVE_INFINITY : depth);
     const { initialCallback } = options;
     if (typeof initialCallback === 'function') this.#call(() => initialCallback(shown.map(itemOf)));
     if (options.initialEmit !== true) return;

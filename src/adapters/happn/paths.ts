@@ -1,6 +1,6 @@
 // happn's paths: which characters they may hold, how a channel is taken apart, and what its wildcards mean.
 
-import { checkPath, type Pattern, parsePattern, RequestError } from '../../core/index.js';
+import { checkPath, type Entry, type Pattern, parsePattern, RequestError } from '../../core/index.js';
 import { DEFAULT_DEPTH, MESSAGES } from './wire.js';
 import type { Version } from './versions.js';
 
@@ -100,6 +100,12 @@ export function queryPattern(text: string): Pattern {
 /** Segments of `path` below the prefix of a key that ends in `**`; a leading slash on either side counts for nothing. */
 export function segmentsBelow(key: string, path: string): number {
   return segmentCount(path) - (segmentCount(key) - 1);
+}
+
+/** The entries that a new listener of `key` is shown: as deep as it asked for (Infinity: all), oldest change first. */
+export function initialEntries(key: string, entries: readonly Entry[], depth: number): Entry[] {
+  const shown = entries.filter((entry) => depth === Number.POSITIVE_INFINITY || segmentsBelow(key, entry.path) <= depth);
+  return shown.sort((a, b) => a.revision - b.revision);
 }
 
 function segmentCount(text: string): number {

@@ -26,7 +26,7 @@ import { type Added, Channels, type ChannelState } from './channels.js';
 import * as codec from './codec.js';
 import { fieldsOf, isFields } from './fields.js';
 import { type FrameWriter, textFrame } from './frames.js';
-import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, isForeignResponse, queryPattern, segmentsBelow } from './paths.js';
+import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, initialEntries, isForeignResponse, queryPattern } from './paths.js';
 import { ACKNOWLEDGED, type Note, noteOf, type Results, resultsOf, TRANSACTIONAL } from './publishing.js';
 import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag, snapshot, TagStep } from './requests.js';
 import type { HappnLayers } from './layers.js';
@@ -707,9 +707,7 @@ export class HappnSession extends Session implements Owner {
     const deepest = hasDepth(channel.key, this.version)
       ? effectiveDepth(declaredDepth(fieldsOf(frame.options, 'options').depth))
       : Number.POSITIVE_INFINITY;
-    const shown = entries.filter((entry) => deepest === Number.POSITIVE_INFINITY || segmentsBelow(channel.key, entry.path) <= deepest);
-    shown.sort((a, b) => a.revision - b.revision);
-    return shown.map((entry) => codec.encodeItem(entry, this.#formats));
+    return initialEntries(channel.key, entries, deepest).map((entry) => codec.encodeItem(entry, this.#formats));
   }
 
   #writeOff(writer: Sink, tag: OffTag | ChannelState | null, reply: Reply): void {
