@@ -5,7 +5,7 @@ import { type Duplex, Writable } from 'node:stream';
 import { afterEach, expect, test } from 'vitest';
 import type { WebSocket } from 'ws';
 import { Acknowledgements } from '../../src/adapters/happn/acknowledgements.js';
-import * as codec from '../../src/adapters/happn/codec.js';
+import { checkFrameText, checkNumbers, parseFrame, peekFrame } from '../../src/adapters/happn/frame-text.js';
 import { FrameWriter } from '../../src/adapters/happn/frames.js';
 import { HappnSession, type Host } from '../../src/adapters/happn/session.js';
 import { frameLimits } from '../../src/adapters/happn/wire.js';
@@ -273,13 +273,13 @@ test(`${CASES} texts into the codec throw nothing but refusals`, { timeout: 3_60
   for (let done = 0; done < CASES; done++) {
     const given = text(next);
     try {
-      codec.checkFrameText(given, limits);
-      const parsed = codec.parseFrame(given);
+      checkFrameText(given, limits);
+      const parsed = parseFrame(given);
       if (parsed === null) continue;
-      codec.checkNumbers(given);
+      checkNumbers(given);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
-      codec.peekFrame(given);
+      peekFrame(given);
     }
   }
 });

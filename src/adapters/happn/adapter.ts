@@ -12,7 +12,8 @@ import { jsonText } from './codec.js';
 import { FrameWriter } from './frames.js';
 import { type HappnLayers, hasLayers } from './layers.js';
 import { LocalClient } from './local-client.js';
-import { clientError, type LocalHost, LocalSession } from './local-session.js';
+import { type LocalHost, LocalSession } from './local-session.js';
+import { clientError } from './local-values.js';
 import { HappnSession, type Host, type Peer } from './session.js';
 import { FIRST_FRAME_LIMITS, type FrameLimits, frameLimits } from './wire.js';
 

@@ -6,11 +6,8 @@ import {
   type AdapterContext,
   type ConnectionError,
   type DataRequest,
-  type Document,
   type Entry,
-  type Payload,
   type Publication,
-  type Query,
   type Reply,
   type Request,
   RequestError,
@@ -20,10 +17,10 @@ import {
   Subscription,
 } from '../../core/index.js';
 import type { Acknowledgements } from './acknowledgements.js';
-import { isPathOnly, publicationId, wireError } from './codec.js';
-import { copyIn, copyOut, documentCopy } from './copies.js';
-import { isFields } from './fields.js';
+import { publicationId } from './codec.js';
+import { copyIn } from './copies.js';
 import type { LocalDocument, LocalHandler, LocalMeta, LocalOnOptions } from './local-client.js';
+import { answerValue, clientError, eventData, eventMeta, isChange, itemOf, resultsIn } from './local-values.js';
 import {
   type Channel,
   checkRequestPath,
@@ -36,10 +33,10 @@ import {
   queryPattern,
   subscriptionPattern,
 } from './paths.js';
-import { ACKNOWLEDGED, consistencyOf, noteOf, type Results, resultsOf } from './publishing.js';
+import { ACKNOWLEDGED, consistencyOf, noteOf } from './publishing.js';
 import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag, snapshot, TagStep } from './requests.js';
 import { type Version, versionNamed } from './versions.js';
-import { DEFAULT_DEPTH, type Frame, type FrameLimits, RESERVED_META } from './wire.js';
+import { DEFAULT_DEPTH, type Frame, type FrameLimits } from './wire.js';
 
 /** Requests that wait in the client while the gateway has enough of them. */
 const WAITING_MAX = 100_000;
@@ -269,7 +266,7 @@ export class LocalSession extends Session {
     const pending = this.#settle(id);
     if (pending === undefined) return;
     if (reply.error !== null) pending.reject(clientError(reply.error));
-    else if (isData(request)) pending.resolve(this.#result(request, reply));
+    else if (isData(request)) pending.resolve(answerValue(request, reply, this.#host.clusterMembers));
     else if (request.op === 'subscribe') pending.resolve(this.#begun(request.tag as LocalListener, reply.entries));
     else pending.resolve(undefined);
   }
@@ -312,18 +309,6 @@ export class LocalSession extends Session {
     if (typeof initialCallback === 'function') this.#call(() => initialCallback(shown.map(itemOf)));
     if (options.initialEmit !== true) return;
     for (const entry of shown) this.#call(() => listener.handler(itemOf(entry), undefined as unknown as LocalMeta));
-  }
-
-  #result(request: DataRequest, reply: Reply): LocalDocument | LocalDocument[] | null {
-    const { tag } = request;
-    const frame = tag instanceof TagStep ? tag.frame : (tag as Frame);
-    const about = { eventId: request.id, sessionId: this.id, action: String(frame.action) };
-    if (request.op === 'get') return readResult(request, reply, frame, { type: 'response', status: 'ok', published: false, ...about });
-    const results = resultsIn(reply, this.#host.clusterMembers);
-    const published = reply.published && consistencyOf(request.options) === 2;
-    const status = { ...shownResults(request, results), published, type: 'response', status: 'ok', ...about };
-    if (request.op === 'remove') return { removed: reply.count, _meta: { timestamp: request.time, path: request.path, ...status } };
-    return setResult(request, reply, frame, status);
   }
 
   // -------------------------------------------------------------- life
@@ -373,105 +358,4 @@ function attach(pending: Pending, options: object, timedOut: () => void): void {
 
 function isData(request: Request): request is DataRequest {
   return request.op === 'set' || request.op === 'remove' || request.op === 'get';
-}
-
-function isChange(request: Request): request is DataRequest {
-  return request.op === 'set' || request.op === 'remove';
-}
-
-/** As the happn client raises it. */
-export function clientError(error: unknown): Error {
-  if (!(error instanceof RequestError)) return error instanceof Error ? error : new Error(String(error));
-  const wire = wireError(error);
-  const made = new Error(wire.message, { cause: error });
-  return Object.assign(made, wire.code === undefined ? { name: wire.name } : { name: wire.name, code: wire.code });
-}
-
-function resultsIn({ request, receipt }: Reply, members: ReadonlySet<Session>): Results | null {
-  if (receipt === null || !isChange(request)) return null;
-  const note = noteOf(request.options);
-  return note === null ? null : resultsOf(receipt, note, members);
-}
-
-function shownResults({ options }: DataRequest, results: Results | null): object {
-  return results !== null && noteOf(options)?.results === true ? { publishResults: results } : {};
-}
-
-function readResult(request: DataRequest, reply: Reply, frame: Frame, status: object): LocalDocument | LocalDocument[] | null {
-  const { query } = request.options;
-  const pathOnly = isPathOnly(frame);
-  if (query?.count === true) return { value: reply.count, _meta: { ...status } };
-  if (request.pattern !== null) {
-    return (reply.entries ?? []).map((entry) => (pathOnly ? { _meta: { path: entry.path } } : shownItem(entry, query)));
-  }
-  if (reply.entry === null) return null;
-  if (pathOnly) return { _meta: { path: reply.entry.path, ...status } };
-  const item = shownItem(reply.entry, query);
-  return { ...item, _meta: { ...item._meta, ...status } };
-}
-
-/** The part of a record that was asked for. */
-function shownItem(entry: Entry, query: Query | null): LocalDocument {
-  if (query === null || !query.hasFields) return itemOf(entry);
-  const { document, meta } = query.project(entry);
-  const data = copyOut(document ?? {}) as Document;
-  delete data['_meta'];
-  return { ...data, _meta: copyOut(meta) as LocalMeta };
-}
-
-function setResult(request: DataRequest, reply: Reply, frame: Frame, status: object): LocalDocument {
-  const { tag, path, payload } = request;
-  const { entry, counter } = reply;
-  const { increment } = request.options;
-  if (isFields(frame.options) && frame.options.noDataResponse === true) {
-    const { eventId } = frame;
-    return { _meta: { path, eventId, type: 'response', status: 'ok', published: (status as { published: boolean }).published } };
-  }
-  if (increment !== null) return { value: counter, gauge: increment.name, _meta: { ...status } };
-  if (tag instanceof TagStep && entry !== null) {
-    return { ...documentCopy(entry.payload), _meta: { ...entryMeta(entry), tag: tag.name, ...status } };
-  }
-  if (entry === null) return { ...documentCopy(payload as Payload), _meta: { path, ...status } };
-  return { ...documentCopy(entry.payload), _meta: { ...entryMeta(entry), ...status } };
-}
-
-function itemOf(entry: Entry): LocalDocument {
-  return { ...documentCopy(entry.payload), _meta: entryMeta(entry) };
-}
-
-function entryMeta(entry: Entry): LocalMeta {
-  return { path: entry.path, ...entryTimes(entry) };
-}
-
-function entryTimes({ created, modified, author }: Entry): object {
-  return author === '' ? { created, modified } : { created, modified, modifiedBy: author };
-}
-
-function eventMeta(publication: Publication, { channel, depth }: LocalListener, acknowledged: boolean): LocalMeta {
-  const { action, path, entry, meta, origin, options } = publication;
-  return {
-    action: action === 'set' ? `/SET@${path}` : `/REMOVE@${path}`,
-    type: 'data',
-    sessionId: origin,
-    consistency: consistencyOf(options),
-    publicationId: publicationId(publication),
-    path,
-    ...(entry === null || options.increment !== null ? {} : entryTimes(entry)),
-    ...(meta === null ? {} : customMeta(meta as Document)),
-    channel: channel.text,
-    ...(depth > 0 ? { depth } : {}),
-    ...(acknowledged ? { acknowledged } : {}),
-  };
-}
-
-function customMeta(meta: Document): object {
-  const kept = Object.entries(meta).filter(([key]) => !RESERVED_META.has(key));
-  return Object.fromEntries(kept.map(([key, value]) => [key, copyOut(value)]));
-}
-
-function eventData({ action, payload, given, removed, options }: Publication, raw: boolean): unknown {
-  if (action === 'remove') return raw ? null : { removed };
-  if (options.increment !== null && given !== null) return documentCopy(given);
-  if (raw && given !== null) return copyOut(given.value());
-  return documentCopy(payload as Payload);
 }

@@ -25,6 +25,7 @@ import type { Acknowledgements } from './acknowledgements.js';
 import { type Added, Channels, type ChannelState } from './channels.js';
 import * as codec from './codec.js';
 import { fieldsOf, isFields } from './fields.js';
+import { checkFrameText, checkNumbers, parseFrame, peekFrame } from './frame-text.js';
 import { type FrameWriter, textFrame } from './frames.js';
 import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, initialEntries, isForeignResponse, queryPattern } from './paths.js';
 import { ACKNOWLEDGED, type Note, noteOf, type Results, resultsOf, TRANSACTIONAL } from './publishing.js';
@@ -195,17 +196,17 @@ export class HappnSession extends Session implements Owner {
   #onFrame(text: string): void {
     let frame: Frame | null = null;
     try {
-      codec.checkFrameText(text, this.fresh ? FIRST_FRAME_LIMITS : this.#host.limits);
-      frame = codec.parseFrame(text);
+      checkFrameText(text, this.fresh ? FIRST_FRAME_LIMITS : this.#host.limits);
+      frame = parseFrame(text);
       if (frame === null) {
         this.#ignore('a frame that is no JSON object');
         return;
       }
-      if (frame.action === 'set') codec.checkNumbers(text);
+      if (frame.action === 'set') checkNumbers(text);
       if (this.#layers === null) this.passed(frame);
       else this.#takeLayers(this.#layers, frame);
     } catch (error) {
-      this.#fail(frame ?? codec.peekFrame(text), error);
+      this.#fail(frame ?? peekFrame(text), error);
     }
   }
 
