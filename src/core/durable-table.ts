@@ -76,7 +76,7 @@ export class DurableTable {
   drop(durable: DurableSession, batch: WriteBatch): void {
     for (const subscription of [...durable.subscriptions.values()]) {
       this.unsubscribe(durable, subscription, batch);
-      subscription.closed = true;
+      subscription.close();
     }
     for (const message of [...durable.queue.values()]) this.dequeue(durable, message.number, batch);
     for (const onceId of durable.received) this.forgetOnce(durable, onceId, batch);
@@ -184,7 +184,7 @@ export class DurableTable {
   }
 
   #endSubscription(subscription: Subscription): void {
-    subscription.closed = true;
+    subscription.close();
     this.router.unsubscribe(subscription);
   }
 

@@ -11,7 +11,10 @@ import { InboundQueue, type InboundLimits } from './inbound-queue.js';
 import { Lanes } from './lanes.js';
 import { LoadMeter } from './load-meter.js';
 import { type DataRequest, DurableRequest, type Publication, Reply, type Request, SubscribeRequest } from './message.js';
-import { actionOf, execute, pathOf, publish, type RemovalSlice, type Run, type State, stores, undoSubscribe } from './operations.js';
+import { actionOf, execute, pathOf, stores } from './operations.js';
+import { publish } from './operations/publish.js';
+import type { RemovalSlice, Run, State } from './operations/run.js';
+import { undoSubscribe } from './operations/subscriptions.js';
 import type { OutboundQueue } from './outbound-queue.js';
 import { Pending } from './pending.js';
 import { Records } from './records.js';
@@ -597,8 +600,7 @@ export class Engine {
     if (!this.#sessions.close(session)) return;
     for (const subscription of session.subscriptions) {
       if (subscription.durable !== null) continue;
-      subscription.closed = true;
-      subscription.held = null;
+      subscription.close();
       this.#state.router.unsubscribe(subscription);
     }
     session.subscriptions.clear();

@@ -2,7 +2,8 @@
 // overtake them does not.
 
 import type { Request } from './message.js';
-import { changedPath, type RemovalSlice } from './operations.js';
+import { changedPath } from './operations/data.js';
+import type { RemovalSlice } from './operations/run.js';
 import type { Pattern } from './pattern.js';
 
 /** Wildcard requests are compared with at most this many pending paths; with more they wait without looking. */

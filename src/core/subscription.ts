@@ -39,4 +39,10 @@ export class Subscription {
   ) {
     this.session = session;
   }
+
+  /** It hears nothing any more; what waited behind its initial values is dropped. */
+  close(): void {
+    this.closed = true;
+    this.held = null;
+  }
 }

@@ -2,7 +2,7 @@
 
 import { type Entry, encodeEntry } from './entry.js';
 import type { Outbound, Request } from './message.js';
-import type { RemovalSlice } from './operations.js';
+import type { RemovalSlice } from './operations/run.js';
 import type { View } from './records.js';
 import { SECTION, type Store, type WriteBatch } from './store/store.js';
 

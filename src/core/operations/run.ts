@@ -1,0 +1,64 @@
+// Run: what operations work on, what one execution may change and say, and the slice of a removal that the core itself asks for.
+
+import type { Access } from '../access.js';
+import type { Formats } from '../adapter.js';
+import type { DurableSession, QueueLimits } from '../durable-session.js';
+import type { DurableTable } from '../durable-table.js';
+import type { ConnectionError, RequestError } from '../errors.js';
+import type { DataRequest, Request, SubscribeRequest } from '../message.js';
+import type { Records } from '../records.js';
+import type { Router } from '../router.js';
+import type { Session } from '../session.js';
+import type { Store } from '../store/store.js';
+import type { Outcome, Turn } from '../turn.js';
+
+/** One slice of a wildcard removal: at most REMOVAL_SLICE paths, removed atomically. Made by the core alone. */
+export class RemovalSlice {
+  readonly kind = 'request';
+  readonly op = 'removeSlice';
+  time = 0;
+  sequence = 0;
+  size = 0;
+
+  constructor(
+    readonly session: Request['session'],
+    readonly request: DataRequest,
+    readonly paths: readonly string[],
+    /** Records of a later revision were made after the removal began: they stay. */
+    readonly asOf: number,
+    readonly done: (removed: number, error: RequestError | null) => void,
+  ) {}
+}
+
+/** What operations work on; the engine's single instance. */
+export interface State {
+  readonly store: Store;
+  readonly records: Records;
+  readonly router: Router;
+  readonly durables: DurableTable;
+  readonly formats: Formats;
+  readonly access: Access;
+  readonly queueLimits: QueueLimits;
+  /** A full queue refused a message. */
+  onQueueFull(durable: DurableSession): void;
+  /** Revision of the last executed change. */
+  revision: number;
+  /** Number of the last executed operation that stores. */
+  applied: number;
+  /** Copies that publications make for their receivers, counted up as they are executed. */
+  copies: number;
+  /** Steps that queries took, counted up as they are executed. */
+  steps: number;
+}
+
+/** What one execution may change and say. `turn` null: nothing is stored, outcomes take effect at once. */
+export interface Run {
+  readonly state: State;
+  readonly turn: Turn | null;
+  say(outcome: Outcome): void;
+  /** Reads the store in slices and answers `request`; see scans.ts. */
+  scan(request: DataRequest | SubscribeRequest): void;
+  removeByPattern(request: DataRequest): void;
+  /** Ends a connection; nothing that its adapter does comes back here. */
+  end(session: Session, error: ConnectionError): void;
+}
