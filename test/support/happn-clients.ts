@@ -46,7 +46,12 @@ export type RawClient = Raw;
 
 const clients = createRequire(fileURLToPath(new URL('../clients/', import.meta.url)));
 
-function load(folder: string, name: string): { client: { create: (options: object, callback?: Callback) => Promise<Raw> } } {
+interface Library {
+  readonly client: { create: (options: object, callback?: Callback) => Promise<Raw> };
+}
+
+/** A package of one of the folders below test/clients. */
+export function load(folder: string, name: string): unknown {
   const require = createRequire(clients.resolve(`./${folder}/package.json`));
   return require(name);
 }
@@ -85,7 +90,7 @@ function happn3(name: string, wildcards: Generation['wildcards']): Generation {
     name,
     wildcards,
     connect: async (port, info = {}) => {
-      const library = load('happn3', name);
+      const library = load('happn3', name) as Library;
       const client = await new Promise<Raw>((resolve, reject) => {
         const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
         const made = library.client.create({ host: '127.0.0.1', port, info, config: { host: '127.0.0.1', port, info } }, done) as unknown;
@@ -101,7 +106,7 @@ function happn2(): Generation {
     name: 'happn 2.21.4',
     wildcards: 'glob',
     connect: async (port, info = {}) => {
-      const library = load('happn2', 'happn');
+      const library = load('happn2', 'happn') as Library;
       const client = await new Promise<Raw>((resolve, reject) => {
         const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
         void library.client.create({ info, config: { host: '127.0.0.1', port, info } }, done);
