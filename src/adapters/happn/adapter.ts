@@ -10,11 +10,13 @@ import { Acknowledgements } from './acknowledgements.js';
 import { serveBrowserFiles } from './browser-files.js';
 import { jsonText } from './codec.js';
 import { FrameWriter } from './frames.js';
+import type { Peer } from './handshake.js';
+import type { Host } from './host.js';
 import { type HappnLayers, hasLayers } from './layers.js';
 import { LocalClient } from './local-client.js';
 import { type LocalHost, LocalSession } from './local-session.js';
 import { clientError } from './local-values.js';
-import { HappnSession, type Host, type Peer } from './session.js';
+import { HappnSession } from './session.js';
 import { FIRST_FRAME_LIMITS, type FrameLimits, frameLimits } from './wire.js';
 
 export interface HappnConfig {

@@ -1,0 +1,76 @@
+// What a client says of itself, and what it is told of the gateway and of its session.
+
+import { randomBytes } from 'node:crypto';
+import { type Credentials, RequestError } from '../../core/index.js';
+import { jsonText } from './codec.js';
+import { mergeHearsRequest, UNCONFIGURED, type Version, versionNamed } from './versions.js';
+import { type Fields, MESSAGES } from './wire.js';
+
+const COOKIE_NAME = 'happn_token';
+const NONCE_BYTES = 32;
+
+/** What the upgrade said about the peer, as it appears in the answer to a login. */
+export interface Peer {
+  /** JSON text of the properties `headers`, `encrypted`, `address` and `url`. */
+  readonly described: string;
+  /** Address and port, for the log. */
+  readonly address: string;
+}
+
+export class Handshake {
+  version: Version = UNCONFIGURED;
+  /** What the client calls its protocol; version 1 has many names. */
+  #protocolName: string = UNCONFIGURED.protocol;
+  /** As the client told it; null: it told nothing. */
+  #clientVersion: string | null = null;
+  #browser = false;
+
+  /** Takes what a `configure-session` says. Throws INVALID_REQUEST, and UNSUPPORTED for a protocol that is not spoken here. */
+  configure(data: Fields): void {
+    if (typeof data.protocol !== 'string') throw new RequestError('INVALID_REQUEST', 'data.protocol must be a string');
+    const version = versionNamed(data.protocol);
+    if (version === null) throw new RequestError('UNSUPPORTED', `the protocol ${data.protocol.slice(0, 40)} is not spoken here`);
+    this.version = version;
+    this.#protocolName = data.protocol.slice(0, 64);
+    this.#clientVersion = typeof data.version === 'string' ? data.version.slice(0, 64) : 'unknown';
+    this.#browser = data.browser === true;
+  }
+
+  /** See Connection.hearsRequest. */
+  get hearsRequest(): boolean {
+    return this.#clientVersion !== null && mergeHearsRequest(this.#clientVersion);
+  }
+
+  /** The gateway as a `describe` is answered, as JSON text. */
+  gatewayText(name: string): string {
+    const about = { name, secure: false };
+    // Browsers keep their token in a cookie of this name.
+    return jsonText(this.#browser ? { cookieName: COOKIE_NAME, ...about } : about);
+  }
+
+  /** The session as a login is answered, as JSON text. `messages`: how many came of it; `info`: what the client said of itself. */
+  sessionText(id: string, peer: Peer, gateway: string, messages: number, info: unknown): string {
+    const happn = jsonText({ name: gateway, secure: false });
+    const version = this.#clientVersion === null ? '' : `,"version":${jsonText(this.#clientVersion)}`;
+    const shown = info === undefined ? '' : `,"info":${jsonText(info)}`;
+    return (
+      `{"msgCount":${messages},"id":"${id}","protocol":${jsonText(this.#protocolName)},"happn":${happn},` +
+      `${peer.described}${version}${shown}}`
+    );
+  }
+}
+
+/** Throws INVALID_REQUEST without the key that it would be used with. */
+export function newNonce({ publicKey }: Fields): string {
+  if (typeof publicKey !== 'string' || publicKey === '') throw new RequestError('INVALID_REQUEST', MESSAGES.noPublicKey);
+  return randomBytes(NONCE_BYTES).toString('base64');
+}
+
+/** Only texts are credentials. */
+export function credentialsIn(data: Fields): Credentials {
+  const credentials: { username?: string; password?: string; token?: string } = {};
+  if (typeof data.username === 'string') credentials.username = data.username;
+  if (typeof data.password === 'string') credentials.password = data.password;
+  if (typeof data.token === 'string') credentials.token = data.token;
+  return credentials;
+}

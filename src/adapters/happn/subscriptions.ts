@@ -1,0 +1,270 @@
+// What the `on` and `off` of one session lead to: requests to the core, what their replies mean to the client, and its events.
+
+import {
+  type Entry,
+  type Pattern,
+  type Publication,
+  type Reply,
+  type RequestError,
+  SubscribeRequest,
+  Subscription,
+} from '../../core/index.js';
+import { type Added, Channels, type ChannelState } from './channels.js';
+import * as codec from './codec.js';
+import { fieldsOf } from './fields.js';
+import { textFrame } from './frames.js';
+import type { Connection, Host } from './host.js';
+import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, initialEntries, isForeignResponse, queryPattern } from './paths.js';
+import { ACKNOWLEDGED, noteOf } from './publishing.js';
+import type { Sink } from './session-layers.js';
+import type { Fields, Frame } from './wire.js';
+
+/** Tag of the request that answers an `on`. */
+interface OnTag {
+  readonly frame: Frame;
+  readonly added: Added;
+  /** Registered only to read initial values, or only to ask: it hears nothing, and goes when it is answered. */
+  readonly probe: Subscription | null;
+}
+
+/** Tag of the request that makes the wider subscription of a channel. */
+interface WidenTag {
+  readonly channel: ChannelState;
+  readonly replaced: Subscription;
+}
+
+/** Shared tag of all the requests that an `off` leads to. */
+interface OffTag {
+  readonly frame: Frame;
+  readonly answer: string;
+  remaining: number;
+}
+
+const PROBE_OPTIONS = Object.freeze({ sets: false, removes: false, removals: 'each-request', qos: 0, noLocal: false } as const);
+
+export class Subscriptions {
+  readonly #connection: Connection;
+  readonly #host: Host;
+  readonly #channels: Channels;
+
+  constructor(connection: Connection, host: Host) {
+    this.#connection = connection;
+    this.#host = host;
+    this.#channels = new Channels(connection);
+  }
+
+  /** To be called when the connection's version changed. */
+  refresh(): void {
+    const { version, hearsRequest } = this.#connection;
+    this.#channels.refresh(version.protocol, hearsRequest);
+  }
+
+  // -------------------------------------------------------------- on
+
+  /** Throws RequestError. */
+  on(frame: Frame): void {
+    const connection = this.#connection;
+    const path = checkRequestPath(frame.path);
+    const options = fieldsOf(frame.options, 'options');
+    // As a mesh node does it: whoever asks does not learn that there is nothing to be heard.
+    if (isForeignResponse(path, connection.id)) {
+      return connection.answer(codec.encodeOk(frame, connection, `{"id":${this.#host.context.clock.now()}}`));
+    }
+    const added = this.#channels.add(path, options, connection.version, connection.hearsRequest);
+    const { channel, made, replaced, reference } = added;
+    if (channel.subscription === null) {
+      connection.answer(wantsInitial(options) ? codec.encodeOnInitial(frame, connection, reference, []) : this.#onText(frame, reference));
+      return;
+    }
+    // A key that could be subscribed can be read: the grammar of queries is the wider one.
+    const initial = wantsInitial(options) ? queryPattern(channel.key) : null;
+    if (made !== null && replaced === null) {
+      this.#subscribe(made, initial, { frame, added, probe: null });
+      return;
+    }
+    if (made !== null && replaced !== null) {
+      channel.replacing += 1;
+      this.#subscribe(made, null, { channel, replaced });
+    }
+    const probe = new Subscription(connection, null, channel.subscription.pattern, PROBE_OPTIONS, channel);
+    this.#subscribe(probe, initial, { frame, added, probe });
+  }
+
+  #subscribe(subscription: Subscription, initial: Pattern | null, tag: OnTag | WidenTag): void {
+    this.#host.context.submit(new SubscribeRequest('subscribe', this.#connection, null, subscription, initial, tag));
+  }
+
+  #unsubscribe(subscription: Subscription, tag: OffTag | ChannelState | null): void {
+    this.#host.context.submit(new SubscribeRequest('unsubscribe', this.#connection, null, subscription, null, tag));
+  }
+
+  #onText(frame: Frame, reference: string): string {
+    return codec.encodeOk(frame, this.#connection, `{"id":"${reference}"}`);
+  }
+
+  // -------------------------------------------------------------- off
+
+  /** Throws RequestError. */
+  off(frame: Frame): void {
+    const connection = this.#connection;
+    const path = checkRequestPath(frame.path);
+    const options = fieldsOf(frame.options, 'options');
+    const { referenceId } = options;
+    const named = typeof referenceId === 'string' && referenceId !== '';
+    const channels = this.#channelsOf(path);
+    const ended: Subscription[] = [];
+    for (const channel of named ? this.#released(channels, referenceId) : this.#counted(channels, path, options)) {
+      const subscription = this.#channels.drop(channel);
+      if (subscription !== null) ended.push(subscription);
+    }
+    const removed = channels.length === 0 && path !== '*' ? '0' : '[]';
+    const data = `{"id":${named ? codec.jsonText(referenceId) : 'false'},"removed":${removed}}`;
+    const answer = codec.encodeOk(frame, connection, data);
+    if (ended.length === 0) {
+      connection.answer(answer);
+      return;
+    }
+    const tag: OffTag = { frame, answer, remaining: ended.length };
+    for (const subscription of ended) this.#unsubscribe(subscription, tag);
+  }
+
+  /** The channels that an `off` may end. */
+  #channelsOf(path: string): ChannelState[] {
+    const { countsListeners } = this.#connection.version;
+    const everything = path === '*' || (!countsListeners && path.endsWith('@*') && path.indexOf('@') === path.length - 2);
+    if (everything) return this.#channels.all();
+    const channel = this.#channels.find(path);
+    return channel === undefined ? [] : [channel];
+  }
+
+  /** The channel whose last reference goes with this one. */
+  #released(channels: ChannelState[], reference: string): ChannelState[] {
+    const { version, hearsRequest } = this.#connection;
+    const channel = this.#channels.dropReference(channels, reference, version.protocol, hearsRequest);
+    return channel === null || channel.references.size > 0 ? [] : [channel];
+  }
+
+  /** All of them; for a client that counts listeners, the channel of which it drops the last. */
+  #counted(channels: ChannelState[], path: string, options: Fields): ChannelState[] {
+    const { refCount } = options;
+    const { countsListeners } = this.#connection.version;
+    if (!countsListeners || path === '*' || typeof refCount !== 'number' || refCount < 1) return channels;
+    return channels.filter((channel) => {
+      channel.listeners -= refCount;
+      return channel.listeners <= 0;
+    });
+  }
+
+  // -------------------------------------------------------------- replies
+
+  /** The reply to one of the requests that `on` and `off` made. */
+  writeReply(writer: Sink, request: SubscribeRequest, reply: Reply): void {
+    if (request.op === 'subscribe') this.#writeOn(writer, request.subscription, request.tag as OnTag | WidenTag, reply);
+    else this.#writeOff(writer, request.tag as OffTag | ChannelState | null, reply);
+  }
+
+  #writeOn(writer: Sink, subscription: Subscription, tag: OnTag | WidenTag, reply: Reply): void {
+    const connection = this.#connection;
+    if ('replaced' in tag) {
+      this.#widened(subscription, tag, reply.error);
+      return;
+    }
+    const { frame, added, probe } = tag;
+    if (probe !== null && reply.error === null) this.#unsubscribe(probe, null);
+    if (reply.error !== null) {
+      this.#undoOn(added, probe === null);
+      writer.text(codec.encodeError(frame, connection, reply.error));
+      return;
+    }
+    if (reply.entries === null) {
+      writer.text(this.#onText(frame, added.reference));
+      return;
+    }
+    const items = this.#initialItems(added.channel, frame, reply.entries);
+    writer.text(codec.encodeOnInitial(frame, connection, added.reference, items));
+    if (!connection.version.emitsInitialValues || fieldsOf(frame.options, 'options').initialEmit !== true) return;
+    for (const item of items) writer.text(codec.encodeInitialEvent(frame, connection, added.channel.text, item));
+  }
+
+  /** The wider subscription stands: the one that it replaces can go. */
+  #widened(made: Subscription, tag: WidenTag, error: RequestError | null): void {
+    const { channel, replaced } = tag;
+    if (error === null) {
+      this.#unsubscribe(replaced, channel);
+      return;
+    }
+    channel.replacing -= 1;
+    if (channel.subscription !== made) return;
+    channel.subscription = replaced;
+    channel.depth = replaced.pattern.depth;
+  }
+
+  /** Nothing stays of an `on` that was refused. */
+  #undoOn(added: Added, wasOnly: boolean): void {
+    const { channel, reference } = added;
+    const { version, hearsRequest } = this.#connection;
+    this.#channels.dropReference([channel], reference, version.protocol, hearsRequest);
+    channel.listeners -= 1;
+    if (wasOnly) channel.subscription = null;
+    if (channel.references.size > 0) return;
+    const subscription = this.#channels.drop(channel);
+    if (subscription !== null) this.#unsubscribe(subscription, null);
+  }
+
+  /** Oldest change first; below a trailing `**` only as deep as was asked for. */
+  #initialItems(channel: ChannelState, frame: Frame, entries: readonly Entry[]): string[] {
+    const deepest = hasDepth(channel.key, this.#connection.version)
+      ? effectiveDepth(declaredDepth(fieldsOf(frame.options, 'options').depth))
+      : Number.POSITIVE_INFINITY;
+    return initialEntries(channel.key, entries, deepest).map((entry) => codec.encodeItem(entry, this.#host.context.formats));
+  }
+
+  #writeOff(writer: Sink, tag: OffTag | ChannelState | null, reply: Reply): void {
+    if (tag === null) return;
+    if ('answer' in tag) {
+      tag.remaining -= 1;
+      if (tag.remaining > 0) return;
+      writer.text(reply.error === null ? tag.answer : codec.encodeError(tag.frame, this.#connection, reply.error));
+      return;
+    }
+    tag.replacing -= 1;
+    if (tag.replacing === 0) tag.last = null;
+  }
+
+  // -------------------------------------------------------------- events
+
+  /** A publication that one of the session's subscriptions matched. */
+  writeEvent(writer: Sink, publication: Publication, subscription: Subscription): void {
+    const { clusterMembers, acknowledgements, context } = this.#host;
+    const { formats } = context;
+    const channel = subscription.tag as ChannelState;
+    const note = noteOf(publication.options);
+    if (note?.noCluster === true && clusterMembers.has(this.#connection)) return;
+    if (channel.replacing > 0) {
+      if (channel.last === publication) {
+        // Handed to this session twice, shown once.
+        if (note?.consistency === ACKNOWLEDGED) acknowledgements.acknowledge(this.#connection, codec.publicationId(publication));
+        return;
+      }
+      channel.last = publication;
+    }
+    const depth = channel.depthFor(publication.path);
+    if (depth === -1) return;
+    const { protocol } = this.#connection.version;
+    if (publication.match !== null && publication.match.all.length === 1) {
+      writer.text(codec.encodeEvent(publication, protocol, channel.text, depth, channel.raw, formats));
+      return;
+    }
+    const key = depth === channel.eventDepth ? channel.frameKey : channel.keyFor(depth, protocol);
+    let frame = publication.frame(key) as Buffer | undefined;
+    if (frame === undefined) {
+      frame = textFrame(codec.encodeEvent(publication, protocol, channel.text, depth, channel.raw, formats));
+      publication.keepFrame(key, frame);
+    }
+    writer.frame(frame);
+  }
+}
+
+function wantsInitial(options: Fields): boolean {
+  return options.initialCallback === true || options.initialEmit === true;
+}
