@@ -1,6 +1,7 @@
 // The face of the core: adapters import this and nothing else of it.
 
 export * from './adapter.js';
+export * from './connections.js';
 export * from './counters.js';
 export * from './durable-session.js';
 export * from './entry.js';

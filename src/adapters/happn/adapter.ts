@@ -3,9 +3,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
-import { type Adapter, type AdapterContext, ConnectionError, type Credentials, type Listening, type Session } from '../../core/index.js';
+import {
+  type Adapter,
+  type AdapterContext,
+  ConnectionError,
+  Connections,
+  type Credentials,
+  type Listening,
+  type Session,
+  untilNone,
+} from '../../core/index.js';
 import { Acknowledgements } from './acknowledgements.js';
 import { serveBrowserFiles } from './browser-files.js';
 import { jsonText } from './codec.js';
@@ -48,8 +56,6 @@ export const HAPPN_DEFAULTS: HappnConfig = Object.freeze({
 
 const PATH = '/primus';
 const SWEEP_MS = 1_000;
-/** At the stop: how often it is looked whether all is answered. */
-const SENT_POLL_MS = 5;
 /** Options that the type declarations of the library do not know yet. */
 const NEWER_OPTIONS = Object.freeze({ maxFragments: 4_096, closeTimeout: 5_000 });
 /** A heartbeat and one extra beat may stay without an answer. */
@@ -73,7 +79,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
   readonly clusterMembers = new Set<Session>();
   readonly acknowledgements: Acknowledgements;
   readonly #config: HappnConfig;
-  readonly #sessions = new Set<HappnSession>();
+  readonly #sessions = new Connections<HappnSession>();
   readonly #locals = new Set<LocalSession>();
   readonly #server: WebSocketServer;
   #context: AdapterContext | null = null;
@@ -84,7 +90,6 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
   #accepting = false;
   #sweep: NodeJS.Timeout | null = null;
   #beat: NodeJS.Timeout | null = null;
-  #emptied: (() => void) | null = null;
 
   constructor(config: Partial<HappnConfig> = {}, layers: HappnLayers = {}) {
     this.layers = hasLayers(layers) ? layers : null;
@@ -129,10 +134,10 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
     const open = [...this.#sessions];
     const all = [...open, ...this.#locals];
     for (const session of open) session.stopReading();
-    await this.#untilSent(all, deadlineMs / 2);
+    await untilNone<HappnSession | LocalSession>(all, (session) => !session.closed && session.hasUnsent, deadlineMs / 2);
     const goodbye = new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping');
     for (const session of all) session.close(goodbye);
-    await this.#untilEmpty(deadlineMs / 2);
+    await this.#sessions.untilEmpty(deadlineMs / 2);
     for (const session of this.#sessions) session.destroy();
   }
 
@@ -155,26 +160,6 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
 
   localEnded(session: LocalSession): void {
     this.#locals.delete(session);
-  }
-
-  // -------------------------------------------------------------- the stop
-
-  /** Resolves when everything that was asked is answered and has left, or at the deadline. */
-  async #untilSent(sessions: readonly (HappnSession | LocalSession)[], deadlineMs: number): Promise<void> {
-    const deadline = performance.now() + deadlineMs;
-    while (performance.now() < deadline && sessions.some((session) => !session.closed && session.hasUnsent)) await delay(SENT_POLL_MS);
-  }
-
-  /** Resolves when all sockets are closed, or at the deadline. */
-  async #untilEmpty(deadlineMs: number): Promise<void> {
-    if (this.#sessions.size === 0) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, deadlineMs);
-      this.#emptied = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   // -------------------------------------------------------------- connections
@@ -206,7 +191,6 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
   #onClose(session: HappnSession): void {
     session.onClosed();
     this.#sessions.delete(session);
-    if (this.#sessions.size === 0 && this.#emptied !== null) this.#emptied();
   }
 
   touch(session: HappnSession): void {

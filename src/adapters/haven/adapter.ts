@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
-import { type Adapter, type AdapterContext, ConnectionError, type Counter, type Listening, listen } from '../../core/index.js';
+import { type Adapter, type AdapterContext, ConnectionError, Connections, type Counter, type Listening, listen } from '../../core/index.js';
 import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
 import { type Link, TcpLink, WebsocketLink } from './link.js';
 import { pack } from './msgpack.js';
@@ -28,7 +28,7 @@ export class HavenAdapter implements Adapter, Host {
   readonly writer = new Writer();
   readonly early: ScanLimits;
   readonly full: ScanLimits;
-  readonly #sessions = new Set<HavenSession>();
+  readonly #sessions = new Connections<HavenSession>();
   /** Sessions from elsewhere that have not connected yet. */
   readonly #fresh = new Set<HavenSession>();
   /** Sockets that wait, unread, for room among the fresh. */
@@ -39,7 +39,6 @@ export class HavenAdapter implements Adapter, Host {
   #server: Server | null = null;
   #sweep: NodeJS.Timeout | null = null;
   #accepting = false;
-  #emptied: (() => void) | null = null;
   #state: Uint8Array = new Uint8Array();
   #stateAt = Number.NEGATIVE_INFINITY;
 
@@ -109,22 +108,10 @@ export class HavenAdapter implements Adapter, Host {
     for (const socket of this.#waitingRoom) socket.destroy();
     this.#waitingRoom.clear();
     for (const session of [...this.#sessions]) session.finish();
-    await this.#untilEmpty(deadlineMs);
+    await this.#sessions.untilEmpty(deadlineMs);
     if (this.#sweep !== null) clearInterval(this.#sweep);
     for (const session of [...this.#sessions]) session.destroy();
     await closed;
-  }
-
-  /** Resolves when all connections are closed, or at the deadline. */
-  async #untilEmpty(deadlineMs: number): Promise<void> {
-    if (this.#sessions.size === 0) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, deadlineMs);
-      this.#emptied = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   // ---------------------------------------------------------------- connections
@@ -203,7 +190,6 @@ export class HavenAdapter implements Adapter, Host {
     session.onClosed();
     this.#sessions.delete(session);
     this.#leaveFresh(session);
-    if (this.#sessions.size === 0 && this.#emptied !== null) this.#emptied();
   }
 
   #leaveFresh(session: HavenSession): void {

@@ -5,17 +5,18 @@ import { Aedes, type AuthenticateError, type Client } from 'aedes';
 import type { IncomingMessage } from 'node:http';
 import { type Server, type Socket, createServer } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type WebSocket, WebSocketServer } from 'ws';
 import {
   type Adapter,
   type AdapterContext,
   ConnectionError,
+  Connections,
   type Counter,
   type Listening,
   listen,
   type Qos,
   RequestError,
+  untilNone,
 } from '../../core/index.js';
 import { BUS } from './bus.js';
 import { Topics } from './paths.js';
@@ -29,7 +30,6 @@ const TICK_MS = 500;
 const WEBSOCKET_PATH = '/mqtt';
 /** aedes needs some interval; nothing of ours depends on it. */
 const NEVER_MS = 2 ** 31 - 1;
-const ANSWERED_POLL_MS = 5;
 /** Drops further apart than this belong to another episode. */
 const EPISODE_MS = 60_000;
 
@@ -56,7 +56,7 @@ export class MqttAdapter implements Adapter, SessionHost {
   #websockets: WebSocketServer | null = null;
   #broker: Aedes | null = null;
   #timer: NodeJS.Timeout | null = null;
-  readonly #sessions = new Set<MqttSession>();
+  readonly #sessions = new Connections<MqttSession>();
   readonly #byKey = new Map<string, MqttSession>();
   /** Connections without an accepted CONNECT. */
   #arriving = 0;
@@ -69,7 +69,6 @@ export class MqttAdapter implements Adapter, SessionHost {
   #slowClosed: Counter | null = null;
   #unforwardableAt = Number.NEGATIVE_INFINITY;
   #stopping = false;
-  #onAllEnded: (() => void) | null = null;
 
   constructor(config: MqttConfig) {
     this.#config = config;
@@ -119,27 +118,14 @@ export class MqttAdapter implements Adapter, SessionHost {
     this.#server?.close();
     for (const socket of this.#outside.splice(0)) socket.destroy();
     for (const session of this.#sessions) session.stopReading();
-    await this.#allAnswered(deadlineMs / 2);
+    await untilNone([...this.#sessions], (session) => session.inFlight > 0, deadlineMs / 2);
     for (const session of this.#sessions) session.close(new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping'));
-    await this.#allEnded(deadlineMs / 4);
+    await this.#sessions.untilEmpty(deadlineMs / 4);
+    // Peers that do not close their side in time are cut off.
+    for (const session of this.#sessions) session.destroyTransport();
+    await this.#sessions.untilEmpty(deadlineMs / 4);
     this.#websockets?.close();
     this.#broker?.close();
-  }
-
-  async #allAnswered(withinMs: number): Promise<void> {
-    const until = performance.now() + withinMs;
-    const sessions = [...this.#sessions];
-    while (performance.now() < until && sessions.some((session) => session.inFlight > 0)) await delay(ANSWERED_POLL_MS);
-  }
-
-  /** Peers that do not close their side in time are cut off. */
-  async #allEnded(withinMs: number): Promise<void> {
-    if (this.#sessions.size === 0) return;
-    const cutOff = setTimeout(() => {
-      for (const session of this.#sessions) session.destroyTransport();
-    }, withinMs);
-    await new Promise<void>((resolve) => (this.#onAllEnded = resolve));
-    clearTimeout(cutOff);
   }
 
   // What sessions ask for.
@@ -197,7 +183,6 @@ export class MqttAdapter implements Adapter, SessionHost {
   onEnded(session: MqttSession): void {
     this.#sessions.delete(session);
     if (this.#byKey.get(session.key) === session) this.#byKey.delete(session.key);
-    if (this.#sessions.size === 0) this.#onAllEnded?.();
   }
 
   // Connections.
