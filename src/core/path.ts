@@ -24,13 +24,6 @@ export function checkPath(text: unknown): string {
   return text as string;
 }
 
-/** Throws RequestError INVALID_REQUEST unless `text` obeys the rules of names (client ids, user names); returns it. */
-export function checkText(text: unknown, what: string, maxBytes: number): string {
-  const fault = textFault(text, what, maxBytes);
-  if (fault !== null) throw new RequestError('INVALID_REQUEST', fault);
-  return text as string;
-}
-
 /**
  * Why `text` is refused, as a sentence about `what`; null when it is not: text, not empty, at most `maxBytes` of UTF-8,
  * without lone surrogates (they fold into one key on disk) and without control characters (MQTT 3.1.1 section 1.5.3).

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { RequestError } from '../../src/core/errors.js';
-import { checkPath, checkText, PATH_MAX_BYTES, reservedArea, textFault } from '../../src/core/path.js';
+import { checkPath, PATH_MAX_BYTES, reservedArea, textFault } from '../../src/core/path.js';
 
 function codeOf(action: () => unknown): string {
   try {
@@ -69,17 +69,13 @@ describe('checkPath', () => {
   });
 });
 
-describe('checkText', () => {
-  it('names what it refuses, with the code for requests', () => {
-    expect(() => checkText('', 'client id', 100)).toThrow('client id must not be empty');
-    expect(codeOf(() => checkText('a\u0000', 'user name', 100))).toBe('INVALID_REQUEST');
-    expect(codeOf(() => checkText('\u00e9'.repeat(51), 'user name', 100))).toBe('INVALID_REQUEST');
-    expect(checkText('\u00e9'.repeat(50), 'user name', 100)).toBe('\u00e9'.repeat(50));
-  });
-
-  it('has a form that does not throw', () => {
+describe('textFault', () => {
+  it('says what is wrong, or nothing', () => {
     expect(textFault('fine', 'filter', 10)).toBeNull();
     expect(textFault(12, 'filter', 10)).toBe('filter must be text');
+    expect(textFault('', 'filter', 10)).toBe('filter must not be empty');
+    expect(textFault('\u00e9'.repeat(5), 'filter', 10)).toBeNull();
+    expect(textFault('\u00e9'.repeat(6), 'filter', 10)).toBe('filter must be at most 10 bytes');
   });
 });
 
