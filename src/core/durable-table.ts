@@ -12,13 +12,12 @@ import { type Pattern, parsePattern } from './pattern.js';
 import { Payload } from './payload.js';
 import type { Router } from './router.js';
 import type { Session } from './session.js';
-import { SEAL_BYTES, seal, sealed, unsealed } from './store/seal.js';
+import { SEAL_BYTES, SEALED_NOTHING, seal, sealed, unsealed } from './store/seal.js';
 import { SECTION, type Section, type Store, StoreDamage, type WriteBatch } from './store/store.js';
 import { Subscription, type SubscriptionOptions } from './subscription.js';
 
 const SCAN_ROWS = 1_000;
 const EMPTY = new Uint8Array(0);
-const SEALED_NOTHING = sealed(EMPTY);
 const PACKET_IDS = 65_535;
 
 export class DurableTable {

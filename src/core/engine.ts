@@ -7,13 +7,14 @@ import type { Counter, Counters } from './counters.js';
 import type { DurableSession, QueueLimits } from './durable-session.js';
 import { DurableTable } from './durable-table.js';
 import { ConnectionError, RequestError } from './errors.js';
+import { ExpirySweep } from './expiry.js';
 import { InboundQueue, type InboundLimits } from './inbound-queue.js';
 import { Lanes } from './lanes.js';
 import { LoadMeter } from './load-meter.js';
-import { type DataRequest, DurableRequest, type Publication, Reply, type Request, SubscribeRequest } from './message.js';
+import { DataRequest, DurableRequest, type Publication, Reply, type Request, STORED, SubscribeRequest } from './message.js';
 import { actionOf, execute, pathOf, stores } from './operations.js';
 import { publish } from './operations/publish.js';
-import type { RemovalSlice, Run, State } from './operations/run.js';
+import { RemovalSlice, type Run, type State } from './operations/run.js';
 import { undoSubscribe } from './operations/subscriptions.js';
 import type { OutboundQueue } from './outbound-queue.js';
 import { Pending } from './pending.js';
@@ -26,6 +27,7 @@ import { Session } from './session.js';
 import { Sessions } from './sessions.js';
 import { type Durability, type Store, StoreDamage, StoreFailure, type StoreState } from './store/store.js';
 import type { Subscription } from './subscription.js';
+import { Sweeper } from './sweeper.js';
 import { type Job, type Outcome, Turn } from './turn.js';
 
 /** A turn takes no more once it has taken so many requests, or so many bytes of them and of what they read, */
@@ -70,6 +72,7 @@ export class Engine {
   readonly #state: State;
   readonly #records: Records;
   readonly #durables: DurableTable;
+  readonly #expiry: ExpirySweep;
   readonly #inbound: InboundQueue;
   readonly #sessions: Sessions;
   readonly #pending = new Pending();
@@ -97,12 +100,14 @@ export class Engine {
   #idle: (() => void) | null = null;
   #stopping: Promise<void> | null = null;
   #recovering: Promise<void> | null = null;
+  readonly #sweeper: Sweeper;
   /** Ends the pause before the next attempt to reopen the store. */
   #retry: (() => void) | null = null;
   readonly #executed: Counter;
   readonly #turns: Counter;
   readonly #storeFailures: Counter;
   readonly #queueDropped: Counter;
+  readonly #expired: Counter;
   readonly #queueDamaged: Counter;
 
   constructor(parts: EngineParts) {
@@ -110,6 +115,7 @@ export class Engine {
     const { store, formats, access, counters, limits, clock, log } = parts;
     const router = new Router();
     this.#records = new Records(store, formats, limits.cacheBytes);
+    this.#expiry = new ExpirySweep(store);
     this.#durables = new DurableTable(store, formats, router);
     this.#sessions = new Sessions(clock, log, counters, (session, error) => this.#abandon(session, error));
     this.#inbound = new InboundQueue(limits.inbound, this.#sessions);
@@ -117,12 +123,14 @@ export class Engine {
     this.#turns = counters.counter('batches_total', 'Batches written to the store');
     this.#queueDamaged = counters.counter('queue_damaged_total', 'Queued messages that were damaged on disk and not delivered');
     this.#storeFailures = counters.counter('store_failures_total', 'Batches that the store refused');
+    this.#expired = counters.counter('records_expired_total', 'Records removed because their time was over');
     this.#queueDropped = counters.counter('queue_dropped_total', 'Messages that a full queue of a durable session refused');
     this.#state = {
       store,
       records: this.#records,
       router,
       durables: this.#durables,
+      expiry: this.#expiry,
       formats,
       access,
       queueLimits: limits.queue,
@@ -132,6 +140,13 @@ export class Engine {
       copies: 0,
       steps: 0,
     };
+    this.#sweeper = new Sweeper({
+      clock,
+      log,
+      expiry: this.#expiry,
+      removeExpired: (paths) => this.#removeExpired(paths),
+      endOverdue: (now) => this.#endOverdue(now),
+    });
     this.#load = new LoadMeter(clock, this.#executed);
     this.#scanHost = this.#makeScanHost(counters);
     this.#immediate = this.#run(null);
@@ -149,6 +164,7 @@ export class Engine {
     this.#phase = 'running';
     this.#sessions.start();
     this.#load.start();
+    this.#sweeper.start();
     for (const key of this.#durables.wills.keys()) {
       this.submit(new DurableRequest(this.#system, null, { type: 'fireWill', key }, null));
     }
@@ -161,6 +177,7 @@ export class Engine {
   }
 
   async #stop(): Promise<void> {
+    await this.#sweeper.stop();
     if (this.#busy) await new Promise<void>((resolve) => (this.#idle = resolve));
     this.#phase = 'stopped';
     this.#sessions.stop();
@@ -533,6 +550,31 @@ export class Engine {
     );
   }
 
+  #removeExpired(paths: readonly string[]): Promise<number> {
+    const request = new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
+    return new Promise((resolve, reject) => {
+      this.#submitSlice(
+        new RemovalSlice(this.#system, request, paths, Number.POSITIVE_INFINITY, true, (removed, error) => {
+          if (error !== null) return reject(error);
+          this.#expired.add(removed);
+          resolve(removed);
+        }),
+      );
+    });
+  }
+
+  #endOverdue(_now: number): void {}
+
+  #submitSlice(slice: RemovalSlice): void {
+    if (this.#phase !== 'running') {
+      slice.done(0, new RequestError('STORE_FAILED', 'the store is being reopened after a failure'));
+      return;
+    }
+    this.#pending.add(slice);
+    this.#waiting.push(slice);
+    this.#schedule();
+  }
+
   #makeScanHost(counters: Counters): ScanHost {
     const { clock, formats, limits } = this.#parts;
     return {
@@ -541,15 +583,7 @@ export class Engine {
       scanned: counters.counter('rows_scanned_total', 'Rows read to answer wildcard requests'),
       lanes: new Lanes(),
       search: { formats, limits: limits.scan, lanes: new Lanes(), shifts: new Shifts(), now: () => clock.monotonic() },
-      submitSlice: (slice) => {
-        if (this.#phase !== 'running') {
-          slice.done(0, new RequestError('STORE_FAILED', 'the store is being reopened after a failure'));
-          return;
-        }
-        this.#pending.add(slice);
-        this.#waiting.push(slice);
-        this.#schedule();
-      },
+      submitSlice: (slice) => this.#submitSlice(slice),
       finish: (request, reply) => this.#finishReading(request, reply),
       fail: (request, error) => {
         const reply = new Reply(request);
@@ -724,6 +758,7 @@ export class Engine {
 
   #restore(state: StoreState): void {
     this.#stored = state;
+    this.#expiry.reset();
     this.#state.revision = state.revision;
     this.#state.applied = state.applied;
   }

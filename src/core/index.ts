@@ -9,6 +9,7 @@ export * from './errors.js';
 export * from './listen.js';
 export { isExactNumber } from './formats.js';
 export * from './message.js';
+export * from './meta.js';
 export * from './outbound-queue.js';
 export * from './path.js';
 export * from './pattern.js';

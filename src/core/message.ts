@@ -5,7 +5,8 @@ import type { DurableSession } from './durable-session.js';
 import type { Entry } from './entry.js';
 import type { RequestError } from './errors.js';
 import type { Pattern } from './pattern.js';
-import type { Payload, Value } from './payload.js';
+import type { Meta } from './meta.js';
+import type { Payload } from './payload.js';
 import type { Query } from './query.js';
 import type { Match } from './router.js';
 import type { Session } from './session.js';
@@ -13,9 +14,6 @@ import type { Subscription } from './subscription.js';
 
 /** Delivery level of a publication: 0 at most once, 1 at least once, 2 exactly once. */
 export type Qos = 0 | 1 | 2;
-
-/** Custom meta of an event: shown beside it, never stored. Keys that the gateway writes itself are reserved. */
-export type Meta = { readonly [key: string]: Value };
 
 /**
  * `<record>.<name>.value` becomes greater by `by`, from 0 when the record or the counter is missing. INVALID_REQUEST when
@@ -52,7 +50,13 @@ export interface DataOptions {
   readonly qos: Qos;
   /** A removal of nothing is still news to everybody (else only to subscriptions that ask for requests). */
   readonly publishMissing: boolean;
+  /** Shown beside the event; a set that stores keeps it with the record, a merge without it keeps what the record has. */
   readonly meta: Meta | null;
+  /**
+   * set: so many milliseconds after it the record is removed, or the event no longer handed out; 0: never. Each set decides
+   * anew; a merge or an increment with 0 leaves the record's deadline as it is.
+   */
+  readonly lifetimeMs: number;
   /** set: adds to a counter of the record instead of taking the payload's value; see Increment. */
   readonly increment: Increment | null;
   /** Only these sessions hear of it, by id; null: whoever subscribed. */
@@ -81,6 +85,7 @@ export const STORED: DataOptions = Object.freeze({
   qos: 1,
   publishMissing: false,
   meta: null,
+  lifetimeMs: 0,
   increment: null,
   targets: null,
   receipt: false,
@@ -204,6 +209,8 @@ export class Reply {
   count = 0;
   /** set: a subscriber could hear of it (options.publish). */
   published = false;
+  /** set, remove: its path matched somebody's subscription. */
+  heard = false;
   /** increment: the counter's new value. */
   counter = 0;
   /** Who got the publication, when the request asked for a receipt. */
@@ -275,9 +282,16 @@ export class Publication {
     return this.options.meta;
   }
 
+  /** Milliseconds since 1970 from which on nobody is to be given it; 0: none. */
+  get expires(): number {
+    if (this.entry !== null) return this.entry.expires;
+    const { lifetimeMs } = this.options;
+    return lifetimeMs > 0 ? this.time + lifetimeMs : 0;
+  }
+
   /** Bytes for queue accounting. */
   get size(): number {
-    return 64 + this.path.length + (this.payload === null ? 0 : this.payload.size);
+    return 64 + this.path.length + (this.payload === null ? 0 : this.payload.size) + (this.meta === null ? 0 : this.meta.size);
   }
 
   /** The frame that was kept under `key` by the same adapter; keys begin with the adapter's name. */

@@ -27,12 +27,19 @@ export class Records {
   ) {
     this.#cache = new LRUCache({
       maxSize: cacheMaxBytes,
-      sizeCalculation: (entry) => ENTRY_OVERHEAD_BYTES + entry.path.length * 2 + entry.payload.size,
+      sizeCalculation: (entry) =>
+        ENTRY_OVERHEAD_BYTES + entry.path.length * 2 + entry.payload.size + (entry.meta === null ? 0 : entry.meta.size),
     });
   }
 
-  /** Throws StoreDamage or StoreFailure. */
-  read(path: string): Entry | null {
+  /** What there is to see at that time. Throws StoreDamage or StoreFailure. */
+  read(path: string, time: number): Entry | null {
+    const entry = this.stored(path);
+    return entry === null || entry.isExpired(time) ? null : entry;
+  }
+
+  /** Also what has expired and is still to be removed. Throws StoreDamage or StoreFailure. */
+  stored(path: string): Entry | null {
     const executing = this.executing?.get(path);
     if (executing !== undefined) return executing;
     const committing = this.committing?.get(path);

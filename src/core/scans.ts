@@ -10,7 +10,6 @@ import { RemovalSlice, type State } from './operations/run.js';
 import type { Pattern } from './pattern.js';
 import type { Query } from './query.js';
 import { gathererFor, RowSearch, type SearchHost, type SearchLimits } from './searches.js';
-import type { Session } from './session.js';
 import { type Range, SECTION, type StoreRow, type StoreScan } from './store/store.js';
 
 const SLICE_ROWS = 512;
@@ -94,26 +93,26 @@ async function answerGet(request: DataRequest, reply: Reply, host: ScanHost): Pr
   const pattern = request.pattern as Pattern;
   const scan = host.state.store.scan(rangeOf(pattern, after), SLICE_ROWS);
   reply.entries = await host.lanes.after(session, () =>
-    query === null ? collect(scan, session, pattern, limit, host) : find(scan, request, pattern, query, reply, host),
+    query === null ? collect(scan, request, pattern, limit, host) : find(scan, request, pattern, query, reply, host),
   );
 }
 
-async function answerInitial({ session, initial }: SubscribeRequest, reply: Reply, host: ScanHost): Promise<void> {
-  const pattern = initial as Pattern;
+async function answerInitial(request: SubscribeRequest, reply: Reply, host: ScanHost): Promise<void> {
+  const pattern = request.initial as Pattern;
   const scan = host.state.store.scan(rangeOf(pattern, null), SLICE_ROWS);
-  reply.entries = await host.lanes.after(session, () => collect(scan, session, pattern, Number.POSITIVE_INFINITY, host));
+  reply.entries = await host.lanes.after(request.session, () => collect(scan, request, pattern, Number.POSITIVE_INFINITY, host));
 }
 
 /** What the query wants; the number of that goes into the reply when it only counts. */
 async function find(
   scan: StoreScan,
-  { session, options }: DataRequest,
+  { session, options, time }: DataRequest,
   pattern: Pattern,
   query: Query,
   reply: Reply,
   host: ScanHost,
 ): Promise<Entry[]> {
-  const search = new RowSearch(query, pattern, session, host.search);
+  const search = new RowSearch(query, pattern, session, time, host.search);
   const gathered = gathererFor(query, options.limit, host.limits.answerBytes);
   try {
     await search.begin();
@@ -131,7 +130,13 @@ async function find(
 }
 
 /** Ends early when nobody is there any more to be answered. */
-async function collect(scan: StoreScan, session: Session, pattern: Pattern, limit: number, host: ScanHost): Promise<Entry[]> {
+async function collect(
+  scan: StoreScan,
+  { session, time }: DataRequest | SubscribeRequest,
+  pattern: Pattern,
+  limit: number,
+  host: ScanHost,
+): Promise<Entry[]> {
   const entries: Entry[] = [];
   let bytes = 0;
   try {
@@ -146,7 +151,8 @@ async function collect(scan: StoreScan, session: Session, pattern: Pattern, limi
         if (bytes > host.limits.answerBytes) {
           throw new RequestError('LIMIT_EXCEEDED', `the answer is larger than ${host.limits.answerBytes} bytes: ask for less`);
         }
-        entries.push(decodeEntry(key, value, host.state.formats.byId));
+        const entry = decodeEntry(key, value, host.state.formats.byId);
+        if (!entry.isExpired(time)) entries.push(entry);
       }
     }
     return [];
@@ -218,7 +224,7 @@ async function removeScanned(
 /** Reads on: the next rows that a removal takes away, of those of a slice; null: there are no more slices. */
 async function removableRows(
   scan: StoreScan,
-  { options }: DataRequest,
+  { options, time }: DataRequest,
   pattern: Pattern,
   host: ScanHost,
 ): Promise<() => Promise<readonly StoreRow[] | null>> {
@@ -228,7 +234,7 @@ async function removableRows(
     return rows.length === 0 ? null : rows;
   };
   if (options.query === null) return async () => (await read())?.filter(({ key }) => pattern.matches(key)) ?? null;
-  const search = new RowSearch(options.query, pattern, null, host.search);
+  const search = new RowSearch(options.query, pattern, null, time, host.search);
   await search.begin();
   const readWanted = async (): Promise<readonly StoreRow[] | null> => {
     const rows = await read();
@@ -240,7 +246,7 @@ async function removableRows(
 function removeSlice(request: DataRequest, paths: readonly string[], asOf: number, host: ScanHost): Promise<number> {
   return new Promise((resolve, reject) => {
     host.submitSlice(
-      new RemovalSlice(request.session, request, paths, asOf, (removed, error) => {
+      new RemovalSlice(request.session, request, paths, asOf, false, (removed, error) => {
         if (error === null) resolve(removed);
         else reject(error);
       }),

@@ -68,6 +68,7 @@ export class RowSearch {
   readonly #query: Query;
   readonly #pattern: Pattern;
   readonly #session: Session | null;
+  readonly #time: number;
   readonly #host: SearchHost;
   #search: Search | null = null;
   #rows = 0;
@@ -76,11 +77,12 @@ export class RowSearch {
   #shiftFrom = -1;
   #workedMs = 0;
 
-  /** Ends early when the session is closed; null: whoever is there. */
-  constructor(query: Query, pattern: Pattern, session: Session | null, host: SearchHost) {
+  /** Ends early when the session is closed; null: whoever is there. Sees what there is to see at `time`. */
+  constructor(query: Query, pattern: Pattern, session: Session | null, time: number, host: SearchHost) {
     this.#query = query;
     this.#pattern = pattern;
     this.#session = session;
+    this.#time = time;
     this.#host = host;
   }
 
@@ -113,7 +115,7 @@ export class RowSearch {
     if (!this.#pattern.matches(row.key)) return true;
     const search = this.#search as Search;
     const entry = decodeEntry(row.key, row.value, this.#host.formats.byId);
-    return !search.matches(entry) || found(entry, search, row);
+    return entry.isExpired(this.#time) || !search.matches(entry) || found(entry, search, row);
   }
 
   /** To be called after `begin`: those of the rows that are wanted. Rejects as `look` does. */

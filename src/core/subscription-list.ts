@@ -5,18 +5,20 @@ import type { Subscription } from './subscription.js';
 
 /** Immutable result, shared between publications while subscriptions do not change. */
 export interface Match {
+  /** Somebody may hear of it. */
+  readonly any: boolean;
   /** Every matching subscription, in the order in which they were made. */
   readonly all: readonly Subscription[];
   /** Of these, the ones that outlive their connection and take QoS 1 or 2. */
   readonly durable: readonly Subscription[];
 }
 
-export const NO_MATCH: Match = { all: [], durable: [] };
+export const NO_MATCH: Match = { any: false, all: [], durable: [] };
 
 export function matchOf(all: readonly Subscription[]): Match {
   if (all.length === 0) return NO_MATCH;
   const durable = all.filter((subscription) => subscription.durable !== null && subscription.options.qos > 0);
-  return { all, durable: durable.length === 0 ? NO_MATCH.durable : durable };
+  return { any: true, all, durable: durable.length === 0 ? NO_MATCH.durable : durable };
 }
 
 export class SubscriptionList {

@@ -1,9 +1,11 @@
 // Turn: one slice of engine work: what it changes, what it says, and which requests wait for its commit.
 
 import { type Entry, encodeEntry } from './entry.js';
+import { expiryKey } from './expiry.js';
 import type { Outbound, Request } from './message.js';
 import type { RemovalSlice } from './operations/run.js';
 import type { View } from './records.js';
+import { SEALED_NOTHING } from './store/seal.js';
 import { SECTION, type Store, type WriteBatch } from './store/store.js';
 
 /** Work that begins when the turn is committed: an answer or a removal that reads the store in slices. */
@@ -41,14 +43,22 @@ export class Turn {
     return this.#batch === null ? 0 : this.#batch.length;
   }
 
-  put(entry: Entry): void {
+  /** `before`: what the entry takes the place of. */
+  put(entry: Entry, before: Entry | null): void {
     this.batch.put(SECTION.record, entry.path, encodeEntry(entry));
     this.view.set(entry.path, entry);
+    if (before !== null && before.expires !== entry.expires) this.#forgetDeadline(before);
+    if (entry.expires !== 0) this.batch.put(SECTION.expiry, expiryKey(entry.expires, entry.path), SEALED_NOTHING);
   }
 
-  remove(path: string): void {
-    this.view.set(path, null);
-    this.batch.delete(SECTION.record, path);
+  remove(before: Entry): void {
+    this.view.set(before.path, null);
+    this.batch.delete(SECTION.record, before.path);
+    this.#forgetDeadline(before);
+  }
+
+  #forgetDeadline({ expires, path }: Entry): void {
+    if (expires !== 0) this.batch.delete(SECTION.expiry, expiryKey(expires, path));
   }
 
   /** `undo` takes back a change that memory alone knows, should the store refuse the turn. */

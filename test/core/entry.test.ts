@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Qos } from '../../src/core/message.js';
+import { Meta } from '../../src/core/meta.js';
 import { decodeEntry, Entry, encodeEntry } from '../../src/core/entry.js';
 import { binary, json, raw } from '../../src/core/formats.js';
 import { Payload } from '../../src/core/payload.js';
@@ -14,21 +16,24 @@ const arbitraryEntry = fc
     modified: fc.maxSafeNat(),
     revision: fc.maxSafeNat(),
     author: fc.string({ unit: 'grapheme', maxLength: 20 }),
+    qos: fc.constantFrom<Qos>(0, 1, 2),
+    expires: fc.oneof(fc.constant(0), fc.maxSafeNat()),
+    meta: fc.option(fc.dictionary(fc.string(), fc.string(), { minKeys: 1 })),
   })
-  .map((it) => new Entry('/a/b', Payload.fromBytes(it.payload, it.format), it.created, it.modified, it.revision, it.author));
+  .map(({ created, modified, revision, author, qos, expires, meta, ...it }) => {
+    const payload = Payload.fromBytes(it.payload, it.format);
+    return new Entry('/a/b', payload, created, modified, revision, author, qos, expires, meta === null ? null : Meta.fromValues(meta));
+  });
 
 describe('an entry on disk', () => {
   test('is read back as it was written', () => {
     fc.assert(
       fc.property(arbitraryEntry, (entry) => {
         const back = decodeEntry(entry.path, encodeEntry(entry), formats);
-        expect([back.path, back.created, back.modified, back.revision, back.author]).toEqual([
-          entry.path,
-          entry.created,
-          entry.modified,
-          entry.revision,
-          entry.author,
-        ]);
+        const facts = ({ path, created, modified, revision, author, qos, expires, meta }: Entry) => {
+          return [path, created, modified, revision, author, qos, expires, meta?.pairs];
+        };
+        expect(facts(back)).toEqual(facts(entry));
         expect(back.payload.format).toBe(entry.payload.format);
         expect(Buffer.from(back.payload.ownBytes())).toEqual(Buffer.from(entry.payload.ownBytes()));
       }),

@@ -15,6 +15,7 @@ import type { Qos } from '../../src/core/message.js';
 import { type Dialect, parsePattern } from '../../src/core/pattern.js';
 import { PrefixTree } from '../../src/core/prefix-tree.js';
 import { Router } from '../../src/core/router.js';
+import { NO_MATCH } from '../../src/core/subscription-list.js';
 import type { SubscriptionList } from '../../src/core/subscription-list.js';
 import { Subscription } from '../../src/core/subscription.js';
 import { anyPath, anyPattern, type PatternText } from '../support/path-arbitraries.js';
@@ -303,7 +304,7 @@ describe('the indexes', () => {
 });
 
 describe('MatchCache', () => {
-  const match = { all: [], durable: [] };
+  const match = { ...NO_MATCH };
 
   it('drops the paths that were not asked for lately, at its bound', () => {
     const cache = new MatchCache();

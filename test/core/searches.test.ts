@@ -299,7 +299,7 @@ describe('shifts', () => {
     let idle = 0;
     const busy = ticking();
     const host: SearchHost = { ...busy, limits: { ...busy.limits, queryWorkMs: 100 }, now: () => busy.now() + idle };
-    const search = new RowSearch(query, parsePattern('/r/*', 'glob'), null, host);
+    const search = new RowSearch(query, parsePattern('/r/*', 'glob'), null, 0, host);
     await search.begin();
     for (let i = 0; i < 5; i++) {
       expect(await search.look([row, row], () => true)).toBe(true);
@@ -312,7 +312,7 @@ describe('shifts', () => {
     harness = await startEngine();
     const query = parseQuery({ criteria: { n: { $gte: 0 } }, sort: { n: -1 } });
     const host = ticking();
-    const search = new RowSearch(query, parsePattern('/r/*', 'glob'), null, host);
+    const search = new RowSearch(query, parsePattern('/r/*', 'glob'), null, 0, host);
     const gathered = gathererFor(query, Number.POSITIVE_INFINITY, 1e9);
     const rows = range(400).map((i) => {
       const value: Value = { n: (i * 7) % 400 };

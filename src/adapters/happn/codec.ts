@@ -353,8 +353,9 @@ function rawText(given: Payload, formats: Formats): string {
 
 function customMeta(meta: Meta): string {
   let text = '';
-  for (const key of Object.keys(meta)) {
-    if (!RESERVED_META.has(key)) text += `,${jsonText(key)}:${jsonText(meta[key])}`;
+  const values = meta.values();
+  for (const key of Object.keys(values)) {
+    if (!RESERVED_META.has(key)) text += `,${jsonText(key)}:${jsonText(values[key])}`;
   }
   return text;
 }

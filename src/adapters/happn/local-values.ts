@@ -5,6 +5,7 @@ import {
   type DataRequest,
   type Document,
   type Entry,
+  type Meta,
   type Payload,
   type Publication,
   type Query,
@@ -114,15 +115,15 @@ export function eventMeta(publication: Publication, { channel, depth }: LocalLis
     publicationId: publicationId(publication),
     path,
     ...(entry === null || options.increment !== null ? {} : entryTimes(entry)),
-    ...(meta === null ? {} : customMeta(meta as Document)),
+    ...(meta === null ? {} : customMeta(meta)),
     channel: channel.text,
     ...(depth > 0 ? { depth } : {}),
     ...(acknowledged ? { acknowledged } : {}),
   };
 }
 
-function customMeta(meta: Document): object {
-  const kept = Object.entries(meta).filter(([key]) => !RESERVED_META.has(key));
+function customMeta(meta: Meta): object {
+  const kept = Object.entries(meta.values()).filter(([key]) => !RESERVED_META.has(key));
   return Object.fromEntries(kept.map(([key, value]) => [key, copyOut(value)]));
 }
 

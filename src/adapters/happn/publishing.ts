@@ -1,6 +1,6 @@
 // Who hears of a set or a remove, and when its publisher learns of it: consistency, target clients, clusters, custom meta.
 
-import { type DataOptions, type Meta, type Receipt, RequestError, type Session } from '../../core/index.js';
+import { type DataOptions, type Document, Meta, type Receipt, RequestError, type Session } from '../../core/index.js';
 import { fieldsOf } from './fields.js';
 import { type Fields, RESERVED_META } from './wire.js';
 
@@ -51,7 +51,7 @@ export function routed(base: DataOptions, options: Fields): DataOptions {
 function customMeta(meta: unknown): Meta | null {
   if (meta === undefined || meta === null) return null;
   const kept = Object.entries(fieldsOf(meta, 'options.meta')).filter(([key]) => !RESERVED_META.has(key));
-  return kept.length === 0 ? null : (Object.fromEntries(kept) as Meta);
+  return Meta.fromValues(Object.fromEntries(kept) as Document);
 }
 
 function targetsIn(ids: unknown): ReadonlySet<string> | null {

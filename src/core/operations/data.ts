@@ -20,39 +20,67 @@ export function changedPath(request: DataRequest): string {
 }
 
 export function set(request: DataRequest, run: Run): void {
-  const { options, session, path } = request;
-  let given = request.payload as Payload;
   if (receivedBefore(request, run)) return;
-  let payload = given;
-  let counter = 0;
-  let entry: Entry | null = null;
-  if (options.store) {
-    const before = run.state.records.read(path);
-    checkCondition(path, before, options);
-    if (options.increment !== null) {
-      counter = counted(before, options.increment) + options.increment.by;
-      given = Payload.fromValue({ value: counter, gauge: options.increment.name }, run.state.formats.json);
-      const change = Payload.fromValue({ [options.increment.name]: { value: counter } }, run.state.formats.json);
-      payload = merged(before, change, run.state.formats);
-    } else if (options.merge) {
-      payload = merged(before, given, run.state.formats);
-    }
-    const revision = run.state.revision + 1;
-    entry = new Entry(path, payload, before?.created ?? request.time, request.time, revision, session.identity.name, options.qos);
-    (run.turn as Turn).put(entry);
-    run.state.revision = revision;
-  }
+  const change = request.options.store ? store(request, run) : eventOf(request);
   rememberReceived(request, run);
-  const match = options.publish ? run.state.router.match(path) : NO_MATCH;
-  const publication = match.all.length > 0 ? change(request, payload, given, entry) : null;
+  const { options } = request;
+  const match = options.publish ? run.state.router.match(request.path) : NO_MATCH;
+  const publication = match.any ? publicationOf(request, change) : null;
   if (publication !== null) publish(run, publication, match, request.sequence, 0);
   if (!request.answered) return;
   const reply = new Reply(request);
-  reply.entry = entry;
+  reply.entry = change.entry;
   reply.published = options.publish;
-  reply.counter = counter;
+  reply.heard = match.any;
+  reply.counter = change.counter;
   reply.receipt = receiptOf(publication, options);
   run.say(reply);
+}
+
+/** What a set or event makes of a path. */
+interface Change {
+  /** What subscribers see. */
+  readonly payload: Payload;
+  /** The payload as the request gave it, before a merge. */
+  readonly given: Payload;
+  /** The record; null: nothing was stored. */
+  readonly entry: Entry | null;
+  /** increment: the counter's new value. */
+  readonly counter: number;
+}
+
+function eventOf(request: DataRequest): Change {
+  const payload = request.payload as Payload;
+  return { payload, given: payload, entry: null, counter: 0 };
+}
+
+function store(request: DataRequest, run: Run): Change {
+  const { options, session, path, time } = request;
+  const { records, formats } = run.state;
+  const stored = records.stored(path);
+  const before = stored?.isExpired(time) === true ? null : stored;
+  checkCondition(path, before, options);
+  let given = request.payload as Payload;
+  let payload = given;
+  let counter = 0;
+  if (options.increment !== null) {
+    const { name, by } = options.increment;
+    counter = counted(before, options.increment) + by;
+    given = Payload.fromValue({ value: counter, gauge: name }, formats.json);
+    payload = merged(before, Payload.fromValue({ [name]: { value: counter } }, formats.json), formats);
+  } else if (options.merge) {
+    payload = merged(before, given, formats);
+  }
+  const kept = options.merge || options.increment !== null ? before : null;
+  const expires = options.lifetimeMs > 0 ? time + options.lifetimeMs : (kept?.expires ?? 0);
+  const meta = options.meta ?? kept?.meta ?? null;
+  const revision = run.state.revision + 1;
+  const author = session.identity.name;
+  const entry = new Entry(path, payload, before?.created ?? time, time, revision, author, options.qos, expires, meta);
+  (run.turn as Turn).put(entry, stored);
+  run.state.expiry.note(expires);
+  run.state.revision = revision;
+  return { payload, given, entry, counter };
 }
 
 /** A receipt that was asked for says nobody when nobody could hear of it. */
@@ -70,7 +98,7 @@ function counted(before: Entry | null, { name }: Increment): number {
 }
 
 /** Publication of a set or event. */
-function change(request: DataRequest, payload: Payload, given: Payload, entry: Entry | null): Publication {
+function publicationOf(request: DataRequest, { payload, given, entry }: Change): Publication {
   const { options, session } = request;
   return new Publication(
     'set',
@@ -115,23 +143,24 @@ export function remove(request: DataRequest, run: Run): void {
   const { options } = request;
   const path = changedPath(request);
   if (receivedBefore(request, run)) return;
-  const before = run.state.records.read(path);
+  const before = run.state.records.read(path, request.time);
   checkCondition(path, before, options);
-  const removed = meets(before, options.query, run.state) ? 1 : 0;
+  const removed = before !== null && meets(before, options.query, run.state) ? 1 : 0;
   if (removed === 1) {
     run.state.revision += 1;
-    (run.turn as Turn).remove(path);
+    (run.turn as Turn).remove(before as Entry);
   }
   rememberReceived(request, run);
   const match = options.publish ? run.state.router.match(path) : NO_MATCH;
   const audience = removed === 1 || options.publishMissing ? 'all' : 'each-request';
   const revision = removed === 1 ? run.state.revision : 0;
-  const publication = match.all.length > 0 ? removal(request, path, removed, revision, audience) : null;
+  const publication = match.any ? removal(request, path, removed, revision, audience) : null;
   if (publication !== null) publish(run, publication, match, request.sequence, 0);
   if (!request.answered) return;
   const reply = new Reply(request);
   reply.count = removed;
   reply.published = options.publish;
+  reply.heard = match.any;
   reply.receipt = receiptOf(publication, options);
   run.say(reply);
 }
@@ -157,20 +186,18 @@ export function removal(request: DataRequest, path: string, removed: number, rev
 }
 
 export function removeSlice(slice: RemovalSlice, run: Run): void {
-  const { request, asOf } = slice;
-  const { records } = run.state;
-  const present = slice.paths.filter((path) => {
-    const before = records.read(path);
-    return before !== null && before.revision <= asOf;
-  });
+  const { request, paths, time } = slice;
+  const { state } = run;
+  // Nobody asks for the removal of what has expired: everybody hears of each.
+  const audience = slice.expired ? 'all' : 'each-record';
   let removed = 0;
-  for (const path of present) {
-    run.state.revision += 1;
-    (run.turn as Turn).remove(path);
-    const match = request.options.publish ? run.state.router.match(path) : NO_MATCH;
-    if (match.all.length > 0) {
-      publish(run, removal(request, path, 1, run.state.revision, 'each-record'), match, slice.sequence, removed);
-    }
+  for (const path of paths) {
+    const before = state.records.stored(path);
+    if (before === null || before.isExpired(time) !== slice.expired || before.revision > slice.asOf) continue;
+    state.revision += 1;
+    (run.turn as Turn).remove(before);
+    const match = request.options.publish ? state.router.match(path) : NO_MATCH;
+    if (match.any) publish(run, removal(request, path, 1, state.revision, audience), match, slice.sequence, removed);
     removed += 1;
   }
   run.say(() => slice.done(removed, null));
@@ -182,7 +209,7 @@ export function get(request: DataRequest, run: Run): void {
     run.scan(request);
     return;
   }
-  const entry = find(pattern?.exact ?? request.path, request.options.query, run.state);
+  const entry = find(pattern?.exact ?? request.path, request, run.state);
   const reply = new Reply(request);
   if (request.options.query?.count === true) reply.count = entry === null ? 0 : 1;
   else if (pattern === null) reply.entry = entry;
@@ -191,8 +218,8 @@ export function get(request: DataRequest, run: Run): void {
 }
 
 /** The record, if the query wants it. */
-function find(path: string, query: Query | null, state: State): Entry | null {
-  const entry = state.records.read(path);
+function find(path: string, { options: { query }, time }: DataRequest, state: State): Entry | null {
+  const entry = state.records.read(path, time);
   return meets(entry, query, state) && (query === null || query.skip === 0) ? entry : null;
 }
 

@@ -5,6 +5,7 @@ import type { Formats } from '../adapter.js';
 import type { DurableSession, QueueLimits } from '../durable-session.js';
 import type { DurableTable } from '../durable-table.js';
 import type { ConnectionError, RequestError } from '../errors.js';
+import type { ExpirySweep } from '../expiry.js';
 import type { DataRequest, Request, SubscribeRequest } from '../message.js';
 import type { Records } from '../records.js';
 import type { Router } from '../router.js';
@@ -12,7 +13,7 @@ import type { Session } from '../session.js';
 import type { Store } from '../store/store.js';
 import type { Outcome, Turn } from '../turn.js';
 
-/** One slice of a wildcard removal: at most REMOVAL_SLICE paths, removed atomically. Made by the core alone. */
+/** One slice of a wildcard removal, or of what expired: at most REMOVAL_SLICE paths, removed atomically. Made by the core alone. */
 export class RemovalSlice {
   readonly kind = 'request';
   readonly op = 'removeSlice';
@@ -26,6 +27,8 @@ export class RemovalSlice {
     readonly paths: readonly string[],
     /** Records of a later revision were made after the removal began: they stay. */
     readonly asOf: number,
+    /** true: only what has expired; false: only what has not. */
+    readonly expired: boolean,
     readonly done: (removed: number, error: RequestError | null) => void,
   ) {}
 }
@@ -36,6 +39,7 @@ export interface State {
   readonly records: Records;
   readonly router: Router;
   readonly durables: DurableTable;
+  readonly expiry: ExpirySweep;
   readonly formats: Formats;
   readonly access: Access;
   readonly queueLimits: QueueLimits;

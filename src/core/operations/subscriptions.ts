@@ -27,7 +27,7 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   }
   const reply = new Reply(request);
   if (initial !== null) {
-    const entry = state.records.read(initial.exact as string);
+    const entry = state.records.read(initial.exact as string, request.time);
     reply.entries = entry === null ? [] : [entry];
   }
   run.say(reply);

@@ -23,6 +23,9 @@ export function sealed(content: Uint8Array): Buffer {
   return seal(row);
 }
 
+/** A row whose key says everything. */
+export const SEALED_NOTHING = sealed(new Uint8Array(0));
+
 /** What the row at `key` holds before its seal, sharing its memory. Throws StoreDamage when it is not what was written. */
 export function unsealed(section: Section, key: string, row: Uint8Array): Buffer {
   const bytes = Buffer.from(row.buffer, row.byteOffset, row.byteLength);

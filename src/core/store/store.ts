@@ -5,6 +5,8 @@
 export const SECTION = {
   /** r<path> → Entry */
   record: 'r',
+  /** x<deadline>/<path> → nothing; in the order in which records expire */
+  expiry: 'x',
   /** s<durable session key> → state and subscriptions of a durable session */
   durableSession: 's',
   /** q<durable session number>/<message number> → QoS, packet id and state of one queued message */

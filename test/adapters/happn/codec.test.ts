@@ -7,6 +7,7 @@ import { UNCONFIGURED, versionNamed } from '../../../src/adapters/happn/versions
 import type { Frame } from '../../../src/adapters/happn/wire.js';
 import { Entry } from '../../../src/core/entry.js';
 import { DataRequest, Publication, Reply, STORED } from '../../../src/core/message.js';
+import { Meta } from '../../../src/core/meta.js';
 import { Payload, type Value } from '../../../src/core/payload.js';
 import { Session } from '../../../src/core/session.js';
 import { formats } from '../../support/core-harness.js';
@@ -90,7 +91,7 @@ describe('a set', () => {
 
   test('keeps custom meta but for the reserved keys', () => {
     const meta = JSON.parse('{"custom":1,"path":"x","channel":"y","publicationId":"z","__proto__":{"a":1},"eventOrigin":1}') as object;
-    expect(set(1, { meta }).options.meta).toEqual({ custom: 1 });
+    expect(set(1, { meta }).options.meta?.values()).toEqual({ custom: 1 });
     expect(set(1, { meta: { path: 'x' } }).options.meta).toBeNull();
   });
 
@@ -353,7 +354,8 @@ describe('events', () => {
   });
 
   test('cannot be forged by custom meta', () => {
-    const forged = { custom: 'x', channel: '/other', eventOrigin: { username: 'root' }, consistency: 3, depth: 1, path: '/b' };
+    const values = { custom: 'x', channel: '/other', eventOrigin: { username: 'root' }, consistency: 3, depth: 1, path: '/b' };
+    const forged = Meta.fromValues(values);
     expect(event(publication(forged))._meta).toMatchObject({ custom: 'x', channel: '/ALL@/a', consistency: 2, path: '/a' });
     expect(event(publication(forged))._meta).not.toHaveProperty('eventOrigin');
   });

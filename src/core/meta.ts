@@ -1,0 +1,100 @@
+// Meta: what a message says of itself beside its body, and how that is kept. Protocols with headers (MQTT 5) and protocols
+// with a map of custom meta (happn, Haven) see the same.
+
+import { json, jsonText } from './formats.js';
+import type { Value } from './payload.js';
+
+/** One custom property. Names may repeat. */
+export type MetaPair = readonly [name: string, value: Value];
+
+/** Name under which a map shows `isText`; its value there is 1, as MQTT 5 counts it (3.3.2.3.2). */
+const PAYLOAD_FORMAT = 'payloadFormat';
+
+/** Immutable. Custom properties keep their order and their repetitions. */
+export class Meta {
+  #values: { readonly [name: string]: Value } | null = null;
+  #bytes: Uint8Array | null = null;
+
+  constructor(
+    /** What the body is, for example a MIME type. */
+    readonly contentType: string | null,
+    /** The path on which an answer is expected. */
+    readonly responseTopic: string | null,
+    /** What the answer has to carry. */
+    readonly correlationData: Uint8Array | null,
+    /** The publisher says that the body is UTF-8 text; nobody checks it. */
+    readonly isText: boolean,
+    readonly pairs: readonly MetaPair[],
+  ) {}
+
+  /**
+   * From a map, as `values` gives it: a text `contentType`, a text `responseTopic`, bytes or a text as `correlationData` and
+   * `payloadFormat` 1 are what they say, everything else is custom. null: the map is empty.
+   */
+  static fromValues(values: { readonly [name: string]: Value }): Meta | null {
+    const names = Object.keys(values);
+    if (names.length === 0) return null;
+    const { contentType, responseTopic, correlationData, payloadFormat } = values;
+    const correlation = typeof correlationData === 'string' ? Buffer.from(correlationData) : correlationData;
+    const known = {
+      contentType: typeof contentType === 'string' ? contentType : null,
+      responseTopic: typeof responseTopic === 'string' ? responseTopic : null,
+      correlationData: correlation instanceof Uint8Array ? correlation : null,
+      [PAYLOAD_FORMAT]: payloadFormat === 1 ? payloadFormat : null,
+    };
+    const pairs: MetaPair[] = [];
+    for (const name of names) {
+      if (!Object.hasOwn(known, name) || known[name as keyof typeof known] === null) pairs.push([name, values[name] as Value]);
+    }
+    return new Meta(known.contentType, known.responseTopic, known.correlationData, known[PAYLOAD_FORMAT] !== null, pairs);
+  }
+
+  /** As a map: a property that repeats is a list of its values. Nobody may change it. */
+  values(): { readonly [name: string]: Value } {
+    this.#values ??= this.#makeValues();
+    return this.#values;
+  }
+
+  #makeValues(): { readonly [name: string]: Value } {
+    const values = new Map<string, Value>();
+    const repeated = new Set<string>();
+    for (const [name, value] of this.pairs) {
+      const known = values.get(name);
+      if (known === undefined) values.set(name, value);
+      else if (repeated.has(name)) (known as Value[]).push(value);
+      else {
+        values.set(name, [known, value]);
+        repeated.add(name);
+      }
+    }
+    if (this.contentType !== null) values.set('contentType', this.contentType);
+    if (this.responseTopic !== null) values.set('responseTopic', this.responseTopic);
+    if (this.correlationData !== null) values.set('correlationData', this.correlationData);
+    if (this.isText) values.set(PAYLOAD_FORMAT, 1);
+    return Object.fromEntries(values);
+  }
+
+  /** As it is stored: a JSON list. Custom values are kept as JSON keeps them. */
+  bytes(): Uint8Array {
+    if (this.#bytes === null) {
+      const correlation = this.correlationData === null ? null : Buffer.from(this.correlationData).toString('base64');
+      const pairs = this.pairs.map(([name, value]): Value => [name, value]);
+      this.#bytes = Buffer.from(jsonText([this.contentType, this.responseTopic, correlation, this.isText, pairs]));
+    }
+    return this.#bytes;
+  }
+
+  /** What `bytes` wrote. */
+  static fromBytes(bytes: Uint8Array): Meta {
+    type Kept = [string | null, string | null, string | null, boolean, MetaPair[]];
+    const [contentType, responseTopic, correlation, isText, pairs] = json.toValue(bytes) as unknown as Kept;
+    return new Meta(contentType, responseTopic, correlation === null ? null : Buffer.from(correlation, 'base64'), isText, pairs);
+  }
+
+  /** Bytes for queue accounting. */
+  get size(): number {
+    let size = (this.contentType?.length ?? 0) + (this.responseTopic?.length ?? 0) + (this.correlationData?.length ?? 0);
+    for (const [name, value] of this.pairs) size += name.length + (typeof value === 'string' ? value.length : 16);
+    return size;
+  }
+}

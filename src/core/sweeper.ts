@@ -1,0 +1,58 @@
+// Sweeper: once a second has removed what time has ended. It only asks; operations do it.
+
+import type { Clock, Log } from './adapter.js';
+import type { ExpirySweep } from './expiry.js';
+import { REMOVAL_SLICE } from './scans.js';
+
+const SWEEP_MS = 1_000;
+
+export interface SweepHost {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly expiry: ExpirySweep;
+  /** Resolves to how many records were removed, once that is committed. */
+  removeExpired(paths: readonly string[]): Promise<number>;
+  /** Submits what ends durable sessions and fires wills whose time has come. */
+  endOverdue(now: number): void;
+}
+
+export class Sweeper {
+  #timer: NodeJS.Timeout | null = null;
+  #sweeping: Promise<void> | null = null;
+
+  constructor(private readonly host: SweepHost) {}
+
+  start(): void {
+    this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#timer.unref();
+  }
+
+  /** Resolves when no sweep is at work any more. */
+  async stop(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    await this.#sweeping;
+  }
+
+  #sweep(): void {
+    this.host.endOverdue(this.host.clock.now());
+    this.#sweeping ??= this.#removeExpired().finally(() => {
+      this.#sweeping = null;
+    });
+  }
+
+  /** What a failing store leaves is removed by a later sweep. */
+  async #removeExpired(): Promise<void> {
+    const { clock, expiry, log } = this.host;
+    try {
+      while (this.#timer !== null) {
+        const paths = await expiry.due(clock.now(), REMOVAL_SLICE);
+        if (paths.length === 0) return;
+        await this.host.removeExpired(paths);
+      }
+    } catch (error) {
+      expiry.reset();
+      log.warn({ err: error }, 'expired records could not be removed yet');
+    }
+  }
+}
