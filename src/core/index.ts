@@ -7,7 +7,7 @@ export * from './durable-session.js';
 export * from './entry.js';
 export * from './errors.js';
 export * from './listen.js';
-export { isExactNumber } from './formats.js';
+export { isExactNumber, jsonText } from './formats.js';
 export * from './message.js';
 export * from './meta.js';
 export * from './outbound-queue.js';

@@ -42,11 +42,11 @@ export interface ConnectRefusal {
 }
 
 /** Reads fields in order; every read checks that the bytes are there. */
-class Fields {
+export class Fields {
   constructor(
-    private readonly bytes: Buffer,
+    protected readonly bytes: Buffer,
     public at: number,
-    private readonly end: number,
+    protected readonly end: number,
   ) {}
 
   get done(): boolean {
@@ -54,7 +54,7 @@ class Fields {
   }
 
   byte(what: string): number {
-    if (this.at + 1 > this.end) throw malformed(`${what} is missing`);
+    if (this.at + 1 > this.end) throw this.fault(`${what} is missing`);
     return this.bytes[this.at++] as number;
   }
 
@@ -65,13 +65,13 @@ class Fields {
   /** Never 0 (2.3.1). */
   packetId(): number {
     const id = this.number('packet id');
-    if (id === 0) throw malformed('packet id 0');
+    if (id === 0) throw this.fault('packet id 0');
     return id;
   }
 
   binary(what: string): Buffer {
     const length = this.number(what);
-    if (this.at + length > this.end) throw malformed(`${what} is cut off`);
+    if (this.at + length > this.end) throw this.fault(`${what} is cut off`);
     this.at += length;
     return this.bytes.subarray(this.at - length, this.at);
   }
@@ -79,8 +79,13 @@ class Fields {
   text(what: string): string {
     const field = this.binary(what);
     const text = readText(field, 0, field.length);
-    if (text === null) throw malformed(`${what} is not UTF-8 text without control characters`);
+    if (text === null) throw this.fault(`${what} is not UTF-8 text without control characters`);
     return text;
+  }
+
+  /** What is thrown for bytes that break the standard. */
+  protected fault(text: string): ConnectionError {
+    return malformed(text);
   }
 }
 
@@ -285,11 +290,13 @@ export function encodeSuback(packetId: number, codes: readonly number[]): Buffer
   return frame;
 }
 
-function lengthBytes(length: number): number {
+/** Bytes of a variable byte integer. */
+export function lengthBytes(length: number): number {
   return length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x20_0000 ? 3 : 4;
 }
 
-function writeLength(frame: Buffer, start: number, length: number): number {
+/** A variable byte integer in its shortest form; says where it ends. */
+export function writeLength(frame: Buffer, start: number, length: number): number {
   let at = start;
   let rest = length;
   while (rest > 0x7f) {

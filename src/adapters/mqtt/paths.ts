@@ -39,6 +39,13 @@ export function filterFault(filter: string): string | null {
   return levels > TOPIC_LEVELS_MAX ? `has more than ${TOPIC_LEVELS_MAX} levels` : null;
 }
 
+/** Whether a topic or filter has more levels than the gateway's limit; such a one does not break the standard. */
+export function isTooDeep(text: string): boolean {
+  let levels = 1;
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) === SLASH) levels += 1;
+  return levels > TOPIC_LEVELS_MAX;
+}
+
 /** Whether a filter that obeys the standard is within the gateway's limit too. */
 export function isFilterServed(filter: string): boolean {
   return Buffer.byteLength(filter) <= FILTER_BYTES_MAX;

@@ -86,7 +86,8 @@ export class Publishing {
   }
 }
 
-function isSame(known: Buffer, bytes: Buffer, start: number, end: number): boolean {
+/** Whether `bytes` from `start` to `end` are those of `known`. */
+export function isSame(known: Buffer, bytes: Buffer, start: number, end: number): boolean {
   if (known.length !== end - start) return false;
   for (let i = 0; i < known.length; i++) if (known[i] !== bytes[start + i]) return false;
   return true;

@@ -1,4 +1,4 @@
-// The wire of MQTT 3.1 and 3.1.1: packet types, flags, return codes and limits, named as the standard names them.
+// The wire of MQTT 3.1, 3.1.1 and 5: packet types, flags, return codes and limits, named as the standard names them.
 
 /** Control packet types (3.1.1 section 2.2.1): the high half of a packet's first byte. */
 export const PACKET = {
@@ -16,6 +16,8 @@ export const PACKET = {
   PINGREQ: 12,
   PINGRESP: 13,
   DISCONNECT: 14,
+  /** Version 5 alone. */
+  AUTH: 15,
 } as const;
 
 /** Flags in the first byte of PUBLISH. */
@@ -30,7 +32,12 @@ export const FIRST_BYTE = {
   PUBACK: 0x40,
   PUBREC: 0x50,
   PUBREL: 0x62,
+  PUBCOMP: 0x70,
   SUBACK: 0x90,
+  UNSUBACK: 0xb0,
+  PINGRESP: 0xd0,
+  DISCONNECT: 0xe0,
+  AUTH: 0xf0,
 } as const;
 
 /** Connect flags (3.1.1 section 3.1.2.3). */
@@ -56,6 +63,7 @@ export const RETURN_CODE = {
 
 export const MQTT_3_1 = 3;
 export const MQTT_3_1_1 = 4;
+export const MQTT_5 = 5;
 
 /** SUBACK return code of a refused filter (3.1.1 section 3.9.3). */
 export const SUBSCRIPTION_REFUSED = 0x80;

@@ -1,0 +1,55 @@
+// The data representations of MQTT 5 (section 1.5) that older versions do not have. What is wrong throws ProtocolFault.
+
+import { isUtf8 } from 'node:buffer';
+import { Fields as SharedFields } from '../codec.js';
+import { LENGTH_BYTES_MAX } from '../wire.js';
+import { type ProtocolFault, malformed } from './reason-codes.js';
+
+/** The largest variable byte integer. */
+export const VARIABLE_INTEGER_MAX = 0x0fff_ffff;
+
+export class Fields extends SharedFields {
+  fourBytes(what: string): number {
+    return this.number(what) * 0x1_0000 + this.number(what);
+  }
+
+  /** [MQTT5-1.5.5-1]: in its shortest form. */
+  variableInteger(what: string): number {
+    const first = this.byte(what);
+    if (first < 0x80) return first;
+    let value = first & 0x7f;
+    for (let place = 1; place < LENGTH_BYTES_MAX; place++) {
+      const byte = this.byte(what);
+      value |= (byte & 0x7f) << (7 * place);
+      if (byte === 0) throw malformed(`${what} is longer than it need be`);
+      if (byte < 0x80) return value;
+    }
+    throw malformed(`${what} has more than ${LENGTH_BYTES_MAX} bytes`);
+  }
+
+  /** UTF-8 without U+0000 ([MQTT5-1.5.4-1], [MQTT5-1.5.4-2]); unlike `text` it may have control characters. */
+  anyText(what: string): string {
+    const field = this.binary(what);
+    const text = isUtf8(field) ? field.toString('utf8') : null;
+    if (text === null || text.includes('\0')) throw malformed(`${what} is not UTF-8 text without U+0000`);
+    return text;
+  }
+
+  /** A part whose length stands before it, as a variable byte integer. */
+  section(what: string): Fields {
+    const length = this.variableInteger(`length of ${what}`);
+    const start = this.at;
+    if (start + length > this.end) throw malformed(`${what} are cut off`);
+    this.at += length;
+    return new Fields(this.bytes, start, this.at);
+  }
+
+  /** Everything up to the end. */
+  finish(packet: string): void {
+    if (!this.done) throw malformed(`bytes behind the last field of ${packet}`);
+  }
+
+  protected override fault(text: string): ProtocolFault {
+    return malformed(text);
+  }
+}

@@ -1,0 +1,57 @@
+// Topics and filters as they stand in packets of MQTT 5, shared subscriptions included (section 4.8.2).
+
+import { readText } from '../codec.js';
+import { filterFault, isTooDeep, topicFault } from '../paths.js';
+import { ProtocolFault, REASON, malformed, protocolError } from './reason-codes.js';
+
+const SHARE = '$share/';
+
+/** A topic to publish to. Throws ProtocolFault. */
+export function readTopic(bytes: Buffer, start: number, end: number, what: string): string {
+  const topic = readText(bytes, start, end);
+  if (topic === null) throw malformed(`${what} is not UTF-8 text without control characters`);
+  const fault = topicFault(topic);
+  if (fault === null) return topic;
+  throw new ProtocolFault(isTooDeep(topic) ? REASON.TOPIC_NAME_INVALID : REASON.MALFORMED_PACKET, `${what} ${fault}`);
+}
+
+/** [MQTT5-3.3.2-14]; a topic like any other. Throws ProtocolFault. */
+export function checkResponseTopic(topic: string): string {
+  if (/\p{Cc}/u.test(topic)) throw malformed('response topic has control characters');
+  const fault = topicFault(topic);
+  if (fault === null) return topic;
+  throw new ProtocolFault(isTooDeep(topic) ? REASON.TOPIC_NAME_INVALID : REASON.PROTOCOL_ERROR, `response topic ${fault}`);
+}
+
+/** A topic filter without the words that make it a shared one. */
+export interface SharedFilter {
+  readonly text: string;
+  /** ShareName; null: not shared. */
+  readonly group: string | null;
+}
+
+/** `field` is the filter as it stands in SUBSCRIBE or UNSUBSCRIBE. Throws ProtocolFault. */
+export function readFilter(field: Buffer): SharedFilter {
+  const whole = readText(field, 0, field.length);
+  if (whole === null) throw malformed('topic filter is not UTF-8 text without control characters');
+  if (!whole.startsWith(SHARE)) return { text: checkFilter(whole), group: null };
+  const groupEnd = whole.indexOf('/', SHARE.length);
+  const group = whole.slice(SHARE.length, groupEnd < 0 ? whole.length : groupEnd);
+  // [MQTT5-4.8.2-1], [MQTT5-4.8.2-2]
+  if (group === '' || groupEnd < 0 || groupEnd === whole.length - 1) {
+    throw new ProtocolFault(REASON.TOPIC_FILTER_INVALID, 'a shared subscription needs a name and a filter');
+  }
+  if (/[+#]/.test(group)) throw new ProtocolFault(REASON.TOPIC_FILTER_INVALID, 'the name of a shared subscription has a wildcard');
+  return { text: checkFilter(whole.slice(groupEnd + 1)), group };
+}
+
+function checkFilter(filter: string): string {
+  const fault = filterFault(filter);
+  if (fault === null) return filter;
+  throw new ProtocolFault(isTooDeep(filter) ? REASON.TOPIC_FILTER_INVALID : REASON.MALFORMED_PACKET, `topic filter ${fault}`);
+}
+
+/** [MQTT5-3.8.3-4] */
+export function checkNoLocal(filter: SharedFilter, noLocal: boolean): void {
+  if (noLocal && filter.group !== null) throw protocolError('no local on a shared subscription');
+}

@@ -1,0 +1,71 @@
+// Packets of MQTT 5 out of plain bytes, by the codec alone: cut, judged by their header, and read by type.
+
+import {
+  headerFault,
+  readAuth,
+  readConnect,
+  readDisconnect,
+  readPuback,
+  readPubrel,
+  readSubscribe,
+  readUnsubscribe,
+} from '../../src/adapters/mqtt/v5/codec.js';
+import { Fields } from '../../src/adapters/mqtt/v5/fields.js';
+import { PublishReader } from '../../src/adapters/mqtt/v5/publish.js';
+import { PACKET } from '../../src/adapters/mqtt/wire.js';
+
+export interface ReadPacket {
+  readonly type: number;
+  /** What the codec made of it; for PUBLISH the fields of the reader. */
+  readonly facts: object;
+}
+
+/** All packets in `bytes`, which hold whole ones. Throws as the codec does. */
+export function readPackets(bytes: Buffer): ReadPacket[] {
+  const packets: ReadPacket[] = [];
+  const fields = new Fields(bytes, 0, bytes.length);
+  while (!fields.done) {
+    const first = fields.byte('first byte');
+    const length = fields.variableInteger('remaining length');
+    const fault = headerFault(first, length);
+    if (fault !== null) throw fault;
+    const end = Math.min(fields.at + length, bytes.length);
+    packets.push({ type: first >> 4, facts: readBody(first, bytes, fields.at, end) });
+    fields.at = end;
+  }
+  return packets;
+}
+
+/** The one packet in `bytes`. */
+export function readPacket<Facts extends object>(bytes: Buffer): Facts {
+  return readPackets(bytes)[0]?.facts as Facts;
+}
+
+function readBody(first: number, bytes: Buffer, start: number, end: number): object {
+  const type = first >> 4;
+  switch (type) {
+    case PACKET.CONNECT:
+      return readConnect(bytes, start, end);
+    case PACKET.PUBLISH: {
+      const publish = new PublishReader();
+      publish.read(first, bytes, start, end);
+      return Object.assign(publish, { payload: bytes.subarray(publish.payloadStart, end) });
+    }
+    case PACKET.PUBACK:
+    case PACKET.PUBREC:
+      return readPuback(bytes, start, end, type);
+    case PACKET.PUBREL:
+    case PACKET.PUBCOMP:
+      return readPubrel(bytes, start, end, type);
+    case PACKET.SUBSCRIBE:
+      return readSubscribe(bytes, start, end);
+    case PACKET.UNSUBSCRIBE:
+      return readUnsubscribe(bytes, start, end);
+    case PACKET.DISCONNECT:
+      return readDisconnect(bytes, start, end);
+    case PACKET.AUTH:
+      return readAuth(bytes, start, end);
+    default:
+      return {};
+  }
+}
