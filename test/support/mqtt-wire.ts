@@ -7,7 +7,7 @@ import { type Server, type Socket, connect, createServer } from 'node:net';
 import { Aedes, type AedesOptions } from 'aedes';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import { MqttAdapter, type MqttConfig } from '../../src/adapters/mqtt/index.js';
-import { OPEN_ACCESS } from '../../src/core/access.js';
+import { type Access, OPEN_ACCESS } from '../../src/core/access.js';
 import type { AdapterContext, Log } from '../../src/core/index.js';
 import { Counters } from '../../src/core/counters.js';
 import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.js';
@@ -90,13 +90,20 @@ export class MqttWire {
     return packets;
   }
 
-  /** Everything that the broker had to say before now was said: a PINGRESP comes after it. Returns what came before that. */
+  /**
+   * Everything that the broker had to say before now was said. Returns what it was. A PINGRESP may overtake what was asked for
+   * just before it; a second one does not.
+   */
   async settled(): Promise<MqttPacket[]> {
-    const from = this.#next;
+    await this.#pinged();
+    await this.#pinged();
+    return this.rest().filter(({ cmd }) => cmd !== 'pingresp');
+  }
+
+  async #pinged(): Promise<void> {
+    const from = this.packets.length;
     this.send({ cmd: 'pingreq' });
     await this.until(() => this.packets.findIndex((packet, i) => i >= from && packet.cmd === 'pingresp') >= 0, 'pingresp');
-    const packets = this.rest();
-    return packets.filter(({ cmd }) => cmd !== 'pingresp');
   }
 
   async until(fact: () => boolean, what: string): Promise<void> {
@@ -177,6 +184,7 @@ export interface Broker {
 export interface HouseOptions extends Partial<MqttConfig> {
   readonly store?: GateStore;
   readonly queue?: QueueLimits;
+  readonly access?: Access;
 }
 
 /** The adapter over a real engine on a store in memory. */
@@ -193,7 +201,7 @@ export class MqttHouse implements Broker {
   ) {}
 
   static async start(options: HouseOptions = {}): Promise<MqttHouse> {
-    const { store = new GateStore(), queue = QUEUE_LIMITS, ...config } = options;
+    const { store = new GateStore(), queue = QUEUE_LIMITS, access = OPEN_ACCESS, ...config } = options;
     const counters = new Counters();
     const log = keptLog();
     const clock = { mono: 1 };
@@ -201,7 +209,7 @@ export class MqttHouse implements Broker {
       store,
       durability: 'sync',
       formats,
-      access: OPEN_ACCESS,
+      access,
       clock: { now: () => Date.now(), monotonic: () => clock.mono },
       log,
       counters,

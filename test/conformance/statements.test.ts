@@ -1,0 +1,92 @@
+// Every normative statement is named in the title of a test, or docs/protocols/mqtt.md says why it is not.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { expect, it } from 'vitest';
+import { MQTT_3_1_1 } from './statements.js';
+
+const TESTS = fileURLToPath(new URL('..', import.meta.url));
+const PAGE = readFileSync(new URL('../../docs/protocols/mqtt.md', import.meta.url), 'utf8');
+const NUMBER = /\[(MQTT5?-[\d.-]+)\]/g;
+
+/** Numbers in the titles of the tests in one source, rows of `it.each` included; a skipped test does not count. */
+function namedIn(source: string): string[] {
+  const named: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node)) named.push(...numbersOf(titleOf(node)));
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile('test.ts', source, ts.ScriptTarget.ESNext));
+  return named;
+}
+
+/** What stands in the title of `it(title, …)` and in the rows of `it.each(rows)(title, …)`; nothing for other calls. */
+function titleOf(call: ts.CallExpression): string {
+  const { expression, arguments: given } = call;
+  const [title] = given;
+  if (title === undefined) return '';
+  if (isTest(expression)) return textsOf(title);
+  const isEach = ts.isCallExpression(expression) && ts.isPropertyAccessExpression(expression.expression);
+  if (!isEach || !isTest(expression.expression.expression)) return '';
+  const [rows] = expression.arguments;
+  return textsOf(title) + (rows === undefined ? '' : textsOf(rows));
+}
+
+function isTest(node: ts.Node): boolean {
+  return ts.isIdentifier(node) && (node.text === 'it' || node.text === 'test');
+}
+
+function textsOf(node: ts.Node): string {
+  if (ts.isStringLiteralLike(node)) return node.text;
+  let texts = '';
+  ts.forEachChild(node, (child) => {
+    texts += textsOf(child);
+  });
+  return texts;
+}
+
+function numbersOf(text: string): string[] {
+  return [...text.matchAll(NUMBER)].map(([, number]) => number as string);
+}
+
+/** Sources of all tests that mention a statement. */
+function sources(): string[] {
+  const files = readdirSync(TESTS, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.test.ts'));
+  const own = files.filter((name) => !name.includes('node_modules'));
+  return own.map((name) => readFileSync(`${TESTS}/${name}`, 'utf8')).filter((source) => source.includes('[MQTT'));
+}
+
+/** Numbers in the first column of the table. */
+function excused(): string[] {
+  const table = PAGE.split('## Normative statements')[1]?.split('\n## ')[0] ?? '';
+  return [...table.matchAll(/^\|(.*?)\|/gm)].flatMap(([, first]) => numbersOf(first as string));
+}
+
+const named = new Set(sources().flatMap(namedIn));
+const pardoned = excused();
+
+it('reads titles as they are written', () => {
+  const source = `
+    it('[MQTT-1-1] a', () => {});
+    it.each([['[MQTT-1-2] b', 1]])('%s', async () => { expect('[MQTT-1-9]'); });
+    test.each(ROWS)('[MQTT-1-3] [MQTT5-1-4] c %s', () => {});
+    it.skip('[MQTT-1-9] d', () => {});
+    it.todo('[MQTT-1-9] d');
+    describe('[MQTT-1-9] e', () => {}); // [MQTT-1-9]
+  `;
+  expect(namedIn(source)).toEqual(['MQTT-1-1', 'MQTT-1-2', 'MQTT-1-3', 'MQTT5-1-4']);
+});
+
+it('names every statement of 3.1.1 in a test or in the table', () => {
+  expect(MQTT_3_1_1.filter((number) => !named.has(number) && !pardoned.includes(number))).toEqual([]);
+});
+
+it('names no statement that does not exist', () => {
+  const all = new Set(MQTT_3_1_1);
+  expect([...named, ...pardoned].filter((number) => !all.has(number))).toEqual([]);
+});
+
+it('excuses each statement once, and none that has a test', () => {
+  expect(pardoned.filter((number, i) => named.has(number) || pardoned.indexOf(number) !== i)).toEqual([]);
+});

@@ -1,0 +1,74 @@
+// Packets of MQTT 3.1.1 field by field, so that tests can send what no library would write.
+
+/** Two bytes, the high one first. */
+export const u16 = (number: number): Buffer => Buffer.of(number >> 8, number & 0xff);
+
+/** Text or bytes behind their length. */
+export function field(content: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(content);
+  return Buffer.concat([u16(bytes.length), bytes]);
+}
+
+/** A packet: its first byte, the remaining length, and the rest. */
+export function packet(first: number, ...rest: readonly Uint8Array[]): Buffer {
+  const body = Buffer.concat(rest);
+  return Buffer.concat([Buffer.of(first), remainingLength(body.length), body]);
+}
+
+function remainingLength(length: number): Buffer {
+  const bytes: number[] = [];
+  let rest = length;
+  do {
+    bytes.push((rest % 128) | (rest >= 128 ? 0x80 : 0));
+    rest = Math.floor(rest / 128);
+  } while (rest > 0);
+  return Buffer.from(bytes);
+}
+
+export interface ConnectBytes {
+  readonly first?: number;
+  readonly name?: string;
+  readonly level?: number;
+  readonly flags?: number;
+  readonly keepAlive?: number;
+  /** The fields behind the variable header, in this order. */
+  readonly payload: readonly Uint8Array[];
+}
+
+/** CONNECT; by default of 3.1.1, with a clean session and without keep alive. */
+export function connectBytes({ first = 0x10, name = 'MQTT', level = 4, flags = 0x02, keepAlive = 0, payload }: ConnectBytes): Buffer {
+  return packet(first, field(name), Buffer.of(level, flags), u16(keepAlive), ...payload);
+}
+
+/** PUBLISH; the packet id belongs to QoS 1 and 2 alone. */
+export function publishBytes(first: number, topic: string | Uint8Array, packetId: number | null, payload = 'x'): Buffer {
+  return packet(first, field(topic), packetId === null ? Buffer.alloc(0) : u16(packetId), Buffer.from(payload));
+}
+
+/** SUBSCRIBE to one filter. */
+export function subscribeBytes(first: number, packetId: number, filter: string | Uint8Array, qos = 0): Buffer {
+  return packet(first, u16(packetId), field(filter), Buffer.of(qos));
+}
+
+/** UNSUBSCRIBE from one filter. */
+export function unsubscribeBytes(first: number, packetId: number, filter: string | Uint8Array): Buffer {
+  return packet(first, u16(packetId), field(filter));
+}
+
+/** Whole packets in these bytes, each as hexadecimal text. */
+export function packetsIn(bytes: Buffer): string[] {
+  const packets: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    let length = 0;
+    let end = at + 1;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[end++] as number;
+      length += (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    end += length;
+    packets.push(bytes.toString('hex', at, end));
+    at = end;
+  }
+  return packets;
+}
