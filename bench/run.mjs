@@ -4,8 +4,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { IDLE, START, STEADY } from './lib/loads.mjs';
-import { measureIdle, measureStart, measureSteady } from './lib/measure.mjs';
+import { CROWD, IDLE, START, STEADY } from './lib/loads.mjs';
+import { measureCrowd, measureIdle, measureStart, measureSteady } from './lib/measure.mjs';
 import { hottest } from './lib/profile.mjs';
 import { loadText, markdown, surroundings, targetText } from './lib/report.mjs';
 import { addBaseline, missing, useGateway } from './lib/servers.mjs';
@@ -26,6 +26,7 @@ const HELP = `npm run bench -- [options]
 const KINDS = [
   ...STEADY.map((load) => ({ ...load, kind: 'steady', measure: measureSteady })),
   ...IDLE.map((load) => ({ ...load, kind: 'idle', measure: measureIdle })),
+  ...CROWD.map((load) => ({ ...load, kind: 'crowd', measure: measureCrowd })),
   ...START.map((load) => ({ ...load, kind: 'start', measure: measureStart })),
 ];
 
@@ -82,16 +83,18 @@ async function main() {
   if (chosen.main !== undefined) useGateway(resolve(chosen.main));
   if (chosen.baseline !== undefined) addBaseline(resolve(chosen.baseline));
 
+  const chosenLoads = KINDS.filter(({ name }) => chosen.only === null || chosen.only.some((begin) => name.startsWith(begin)));
+  if (chosenLoads.length === 0) throw new Error(`no load has a name like ${chosen.only.join(' or ')}: see --list`);
   const run = { ...surroundings(), rounds: chosen.rounds, seconds: chosen.seconds, loads: [], targets: [] };
   const serversOf = chooser(chosen);
-  for (const { measure, ...load } of KINDS) {
-    if (chosen.only !== null && !chosen.only.some((name) => load.name.startsWith(name))) continue;
+  for (const { measure, ...load } of chosenLoads) {
     const kinds = serversOf(load);
     if (kinds.length === 0) continue;
     const profileDir = chosen.profile && load.kind === 'steady' ? join(HERE, 'profiles', `${load.name}-${Date.now()}`) : undefined;
     if (profileDir !== undefined) mkdirSync(profileDir, { recursive: true });
     const servers = await measure(load, kinds, { ...chosen, profileDir });
-    const result = { name: load.name, title: load.title, kind: load.kind, unit: load.unit, options: load.options, servers };
+    const { name, title, kind, unit, options, columns } = load;
+    const result = { name, title, kind, unit, options, columns, servers };
     run.loads.push(result);
     console.log(loadText(result));
     if (profileDir !== undefined) showProfile(profileDir);

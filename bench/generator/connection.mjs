@@ -40,7 +40,7 @@ export class Connection {
       this.onFault(error);
     };
     this.#socket.on('error', fault);
-    this.#socket.on('close', () => fault(new Error('the server closed the connection')));
+    this.#socket.on('close', () => fault(Object.assign(new Error('the server closed the connection'), { code: 'ECONNRESET' })));
   }
 
   #read(buffer, size) {
@@ -83,9 +83,21 @@ export class Connection {
     });
   }
 
+  /** Whatever comes stays with the system from now on; that the server ends the connection is no fault any more. */
+  stopReading() {
+    this.#closing = true;
+    this.#socket.pause();
+  }
+
   close() {
     this.#closing = true;
     this.#socket.destroy();
+  }
+
+  /** Ends without the handshake of TCP, as when the network is lost and the server hears of it by a reset. */
+  cut() {
+    this.#closing = true;
+    this.#socket.resetAndDestroy();
   }
 }
 

@@ -1,7 +1,8 @@
 // happn requests as the current client generation sends them, and the happn loads.
 
 import { FrameRing } from './connection.mjs';
-import { slowest } from './mqtt.mjs';
+import { slowest, watchFaults } from './meter.mjs';
+import { groupPattern, MATCHING, namePattern, storeAll, storedPath } from './stored.mjs';
 import { clientFrame, FrameCounter, openWebSocket, receiveText } from './websocket.mjs';
 
 const KEYS = 1024;
@@ -28,11 +29,21 @@ export async function openHappn(port) {
   return { connection, id: login.data.id ?? '00000000-0000-4000-8000-000000000000' };
 }
 
+const headOf = (session, number) => ({ eventId: FIRST_EVENT + number, sessionId: session.id });
+
+const listen = (session, channel, eventType) =>
+  ask(session.connection, {
+    action: 'on',
+    eventId: 4,
+    path: channel,
+    data: null,
+    sessionId: session.id,
+    options: { event_type: eventType, count: 0, timeout: 60000 },
+  });
+
 /** A request ring: one frame a key, all of one size. */
 function ringOf(session, make) {
-  const frames = Array.from({ length: KEYS }, (_, index) =>
-    clientFrame(JSON.stringify({ eventId: FIRST_EVENT + index, sessionId: session.id, ...make(index) })),
-  );
+  const frames = Array.from({ length: KEYS }, (_, index) => clientFrame(JSON.stringify({ ...headOf(session, index), ...make(index) })));
   return { ring: new FrameRing(frames), first: frames[0] };
 }
 
@@ -42,14 +53,16 @@ const documentOf = (payload) => ({ v: payload.toString('latin1').slice('{"v":""}
 const OK = '"status":"ok"';
 const allOk = () => OK;
 
-const setOf = (prefix, payloadOf, options) => (index) => ({
+const setRequest = (path, payload, options = {}) => ({
   action: 'set',
-  path: `${prefix}/${1000 + index}`,
-  data: documentOf(payloadOf()),
+  path,
+  data: documentOf(payload),
   options: { ...options, timeout: 60000 },
 });
+const setOf = (prefix, payloadOf, options) => (index) => setRequest(`${prefix}/${1000 + index}`, payloadOf(), options);
 
-const getOf = (prefix) => (index) => ({ action: 'get', path: `${prefix}/${1000 + index}`, data: null, options: { timeout: 60000 } });
+const getRequest = (path) => ({ action: 'get', path, data: null, options: { timeout: 60000 } });
+const getOf = (prefix) => (index) => getRequest(`${prefix}/${1000 + index}`);
 
 /** Sends the ring once around and waits for all answers, the first of which is checked. */
 async function once(session, { ring, first }) {
@@ -88,13 +101,30 @@ async function requests(meter, { port, window, connections = 1 }, prepare) {
   return sessions.map((session) => session.connection);
 }
 
-export function sets(meter, options) {
-  const setOptions = options.store ? {} : { noStore: true };
-  return requests(meter, options, async (session, index) => {
-    const made = ringOf(session, setOf(`/bench/set/${index}`, options.payloadOf, setOptions));
+/** Subscriptions with wildcards of three shapes, none of which matches what `sets` sets. */
+const NOT_MATCHING = [(number) => `/bench/set/*/x${number}`, (number) => `/bench/set/x${number}/**`, (number) => `/*/x${number}/*`];
+
+async function subscribeBeside(port, count) {
+  const session = await openHappn(port);
+  for (let number = 0; number < count; number += 1) {
+    await listen(session, `/ALL@${NOT_MATCHING[number % NOT_MATCHING.length](number)}`, 'all');
+  }
+  session.connection.handle(() => {});
+  return session.connection;
+}
+
+/** `wildcards`: subscriptions of another session meanwhile. */
+export async function sets(meter, options) {
+  const { port, payloadOf, store, wildcards = 0 } = options;
+  const beside = wildcards > 0 ? [await subscribeBeside(port, wildcards)] : [];
+  watchFaults(meter, beside);
+  const setOptions = store ? {} : { noStore: true };
+  const connections = await requests(meter, options, async (session, index) => {
+    const made = ringOf(session, setOf(`/bench/set/${index}`, payloadOf, setOptions));
     await once(session, made);
     return made;
   });
+  return [...connections, ...beside];
 }
 
 export function gets(meter, options) {
@@ -106,20 +136,35 @@ export function gets(meter, options) {
   });
 }
 
+/** Answers of `MATCHING` records each, by the patterns of `patternOf(index)`. */
+const wildcardGets = (patternOf) => (meter, options) =>
+  requests(meter, options, async (session) => {
+    const made = ringOf(session, (index) => getRequest(patternOf(index, options.records)));
+    session.connection.write(made.first);
+    const answer = JSON.parse(await receiveText(session.connection));
+    // Behind the records an item of the answer's own.
+    if (answer.length !== MATCHING + 1) throw new Error(`${answer.length - 1} records instead of ${MATCHING}`);
+    return made;
+  });
+
+export const groupGets = wildcardGets(groupPattern);
+export const nameGets = wildcardGets(namePattern);
+
+export async function fill({ port, records, payloadOf }) {
+  const session = await openHappn(port);
+  const counterOf = (onOdd) => new FrameCounter(allOk, onOdd);
+  const frameOf = (number) => clientFrame(JSON.stringify({ ...headOf(session, number), ...setRequest(storedPath(number), payloadOf()) }));
+  await storeAll(session.connection, records, counterOf, frameOf);
+  session.connection.close();
+}
+
 /** One publisher; a message is done when the slowest subscriber has the event and the publisher its answer. */
 export async function fanOut(meter, { port, window, payloadOf, subscribers }) {
   const publisher = await openHappn(port);
   const receivers = [];
   for (let index = 0; index < subscribers; index += 1) {
     const receiver = await openHappn(port);
-    await ask(receiver.connection, {
-      action: 'on',
-      eventId: 4,
-      path: '/SET@/bench/fan-out',
-      data: null,
-      sessionId: receiver.id,
-      options: { event_type: 'set', count: 0, timeout: 60000 },
-    });
+    await listen(receiver, '/SET@/bench/fan-out', 'set');
     receivers.push(receiver);
   }
   const documents = Array.from({ length: KEYS }, () => documentOf(payloadOf()));

@@ -2,6 +2,7 @@
 
 import { Packr } from 'msgpackr';
 import { Connection, FrameRing } from './connection.mjs';
+import { storeAll, storedPath } from './stored.mjs';
 
 const packr = new Packr({ useRecords: false });
 const CONNECT = 0x01;
@@ -34,8 +35,8 @@ export async function openHaven(port) {
   return connection;
 }
 
-const writeOf = (prefix, payloadOf) => (index) =>
-  frame([DATA, WRITE, READ_WRITE, null, `${prefix}/${1000 + index}`, payloadOf().toString('latin1')]);
+const writeFrame = (path, payload) => frame([DATA, WRITE, READ_WRITE, null, path, payload.toString('latin1')]);
+const writeOf = (prefix, payloadOf) => (index) => writeFrame(`${prefix}/${1000 + index}`, payloadOf());
 const readOf = (prefix) => (index) => frame([DATA, READ, READ_WRITE, null, `${prefix}/${1000 + index}`, null]);
 
 const HEAD_BYTES = 4;
@@ -133,26 +134,9 @@ export function reads(meter, options) {
   });
 }
 
-/** Writes `records` records of 64 bytes to distinct paths, at most 1,000 in flight. */
 export async function fill({ port, records, payloadOf }) {
   const connection = await openHaven(port);
-  await new Promise((resolve, reject) => {
-    const counter = new AnswerCounter(reject);
-    let sent = 0;
-    let answered = 0;
-    const send = (n) => {
-      const frames = [];
-      for (; n > 0 && sent < records; n -= 1, sent += 1) frames.push(writeOf(`/bench/fill/${sent % 100}`, payloadOf)(sent));
-      if (frames.length > 0) connection.write(Buffer.concat(frames));
-    };
-    connection.onFault = reject;
-    connection.handle((buffer, size) => {
-      const n = counter.push(buffer, size);
-      answered += n;
-      if (answered === records) resolve();
-      else send(n);
-    });
-    send(1000);
-  });
+  const frameOf = (number) => writeFrame(storedPath(number), payloadOf());
+  await storeAll(connection, records, (onOdd) => new AnswerCounter(onOdd), frameOf);
   connection.close();
 }

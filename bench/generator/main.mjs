@@ -1,15 +1,19 @@
-// The load generator's process: does one command of the runner at a time and answers with its result.
+// The load generator's process: does the runner's commands and answers each with its result.
 
 import { randomBytes } from 'node:crypto';
 import * as happn from './happn.mjs';
 import * as haven from './haven.mjs';
 import { Meter } from './meter.mjs';
 import * as mqtt from './mqtt.mjs';
+import { Bystanders, Crowd } from './mqtt-crowd.mjs';
+import { openMqtt, VERSION_5 } from './mqtt-wire.mjs';
 import * as redis from './redis.mjs';
 
 const LOADS = {
   'happn-set': happn.sets,
   'happn-get': happn.gets,
+  'happn-get-group': happn.groupGets,
+  'happn-get-name': happn.nameGets,
   'happn-fan-out': happn.fanOut,
   'mqtt-fan-out': mqtt.fanOut,
   'mqtt-fan-in': mqtt.fanIn,
@@ -22,10 +26,13 @@ const LOADS = {
 };
 
 const IDLE = {
-  mqtt: (port) => mqtt.openMqtt(port, { keepAlive: 600 }),
+  mqtt: (port) => openMqtt(port, { keepAlive: 600 }),
+  mqtt5: (port) => openMqtt(port, { keepAlive: 600, version: VERSION_5 }),
   happn: async (port) => (await happn.openHappn(port)).connection,
   haven: haven.openHaven,
 };
+
+const FILL = { happn: happn.fill, haven: haven.fill };
 
 /** Connections opened at the same time. */
 const OPENING = 64;
@@ -73,12 +80,32 @@ function closeIdle() {
   lost = 0;
 }
 
+/** @type {Crowd | null} */
+let crowd = null;
+/** @type {Bystanders | null} */
+let bystanders = null;
+
+async function gather(options) {
+  crowd = new Crowd(options);
+  await crowd.gather();
+}
+
+async function beginBeside({ port, pairs, everyMs, payloadBytes }) {
+  bystanders = new Bystanders({ everyMs, payloadOf: payloadsOf(payloadBytes) });
+  await bystanders.begin({ port, pairs });
+}
+
 const COMMANDS = {
   drive,
   openIdle,
   countIdle,
   closeIdle,
-  fill: (options) => haven.fill({ ...options, payloadOf: payloadsOf(options.payloadBytes) }),
+  fill: (options) => FILL[options.protocol]({ ...options, payloadOf: payloadsOf(options.payloadBytes) }),
+  gather,
+  scatter: () => crowd.scatter(),
+  comeBack: () => crowd.comeBack(),
+  beginBeside,
+  endBeside: () => bystanders.end(),
 };
 
 process.on('message', async ({ id, command, argument }) => {

@@ -23,6 +23,8 @@ export class Meter {
   #serverCpu = 0;
   #ownCpu = 0;
   #latencies = new Uint32Array(STEPS + 1);
+  #lastAt = 0;
+  #longestGapMs = 0;
   #lanes = [];
   #result = null;
   #watchdog = null;
@@ -90,6 +92,12 @@ export class Meter {
     if (this.#phase === MEASURING) this.#latencies[Math.min(STEPS, Math.floor(ms / STEP_MS))] += n;
   }
 
+  /** Something was done; the longest time without that counts from the first message, also while warming. */
+  completed(now) {
+    if (this.#lastAt > 0) this.#longestGapMs = Math.max(this.#longestGapMs, now - this.#lastAt);
+    this.#lastAt = now;
+  }
+
   drained() {
     if (this.#phase !== DRAINING || this.#outstanding !== 0) return;
     clearInterval(this.#watchdog);
@@ -108,6 +116,7 @@ export class Meter {
       generatorCpu: (cpuSeconds(process.pid) - this.#ownCpu) / seconds,
       p50Ms: this.#percentile(0.5),
       p99Ms: this.#percentile(0.99),
+      longestGapMs: this.#longestGapMs,
     };
     this.#phase = DRAINING;
   }
@@ -150,6 +159,7 @@ class Lane {
       this.#meter.fail(new Error(`${-this.outstanding} messages more came than were sent`));
       return;
     }
+    this.#meter.completed(now);
     this.#time(n, now);
     if (this.#meter.sending) this.#send(n, now);
     else this.#meter.drained();
@@ -175,4 +185,32 @@ class Lane {
       this.#oldest = 0;
     }
   }
+}
+
+/**
+ * Tells how many messages became complete when receiver `index` got `n` more: a message is complete when all have it.
+ * `waiting[slot]` counts the receivers that still miss the message of that slot.
+ */
+export function slowest(receivers, window) {
+  const slots = window * 2;
+  const waiting = new Uint32Array(slots).fill(receivers);
+  const positions = new Uint32Array(receivers);
+  return (index, n) => {
+    let complete = 0;
+    for (let i = 0; i < n; i += 1) {
+      const slot = positions[index];
+      positions[index] = (slot + 1) % slots;
+      waiting[slot] -= 1;
+      if (waiting[slot] === 0) {
+        waiting[slot] = receivers;
+        complete += 1;
+      }
+    }
+    return complete;
+  };
+}
+
+/** A connection that ends while the load runs fails it. */
+export function watchFaults(meter, connections) {
+  for (const connection of connections) connection.onFault = (error) => meter.fail(error);
 }

@@ -5,7 +5,20 @@ const PAYLOAD_BYTES = 64;
 
 const common = { window: WINDOW, payloadBytes: PAYLOAD_BYTES };
 
-/** Loads that are driven for some seconds, in rounds. `unit` is what a message is here. */
+const VERSIONS = [
+  { name: '3.1.1', options: { version: 4 } },
+  { name: '5', options: { version: 5 } },
+];
+
+/**
+ * Loads that are driven for some seconds, in rounds.
+ *
+ * - `unit`: what a message is here
+ * - `records`: stored before the first round
+ * - `variants`: each server is driven in all of them, in turn; they add to the options, and compare with the first one
+ * - `seconds`: measured seconds of a round where the usual ones would not show it
+ * - `columns`: further figures of the table
+ */
 export const STEADY = [
   {
     name: 'happn-set-nostore',
@@ -42,6 +55,39 @@ export const STEADY = [
     driver: { default: 'happn-get' },
     servers: ['trivium', 'happn-3', 'ws-echo'],
     options: common,
+  },
+  {
+    name: 'happn-wildcard-get',
+    title: 'happn get of 100 of 100,000 records by a pattern',
+    unit: 'answers',
+    protocol: 'happn',
+    driver: { default: 'happn-get-group' },
+    servers: ['trivium', 'happn-3'],
+    records: 100_000,
+    options: { ...common, window: 4, records: 100_000 },
+  },
+  {
+    name: 'happn-wildcard-scan',
+    title: 'happn get of 100 of 100,000 records by a pattern that begins with a wildcard in its third level',
+    unit: 'answers',
+    protocol: 'happn',
+    driver: { default: 'happn-get-name' },
+    servers: ['trivium', 'happn-3'],
+    records: 100_000,
+    options: { ...common, window: 4, records: 100_000 },
+  },
+  {
+    name: 'happn-subscriptions',
+    title: 'happn set with noStore beside subscriptions with wildcards that do not match',
+    unit: 'answers',
+    protocol: 'happn',
+    driver: { default: 'happn-set' },
+    servers: ['trivium', 'happn-3'],
+    options: { ...common, store: false },
+    variants: [
+      { name: 'none', options: { wildcards: 0 } },
+      { name: '1,000', options: { wildcards: 1000 } },
+    ],
   },
   {
     name: 'happn-fan-out',
@@ -107,6 +153,41 @@ export const STEADY = [
     options: common,
   },
   {
+    name: 'mqtt-version-qos0',
+    title: 'MQTT QoS 0, 1 to 1, by protocol version',
+    unit: 'deliveries',
+    protocol: 'mqtt',
+    driver: { default: 'mqtt-fan-out' },
+    servers: ['trivium', 'mosquitto'],
+    options: { ...common, subscribers: 1 },
+    variants: VERSIONS,
+  },
+  {
+    name: 'mqtt-version-qos1',
+    title: 'MQTT QoS 1, 1 to 1, by protocol version',
+    unit: 'deliveries',
+    protocol: 'mqtt',
+    driver: { default: 'mqtt-at-least-once' },
+    servers: ['trivium', 'mosquitto'],
+    options: common,
+    variants: VERSIONS,
+  },
+  {
+    name: 'mqtt-stopped-reader',
+    title: 'MQTT QoS 0, 1 KiB, 1 to 10, beside a subscriber that reads no more',
+    unit: 'deliveries',
+    protocol: 'mqtt',
+    driver: { default: 'mqtt-fan-out' },
+    servers: ['trivium', 'aedes', 'mosquitto'],
+    options: { ...common, payloadBytes: 1024, subscribers: 10 },
+    variants: [
+      { name: 'all read', options: { stopped: 0 } },
+      { name: 'one stops', options: { stopped: 1 } },
+    ],
+    seconds: 3,
+    columns: ['longestGapMs', 'peakBytes'],
+  },
+  {
     name: 'haven-write',
     title: 'Haven write (gateway and redis: durable)',
     unit: 'answers',
@@ -147,8 +228,28 @@ export const STEADY = [
 /** Connections that say nothing: what one costs in resident memory. */
 export const IDLE = [
   { name: 'idle-mqtt', title: '10,000 idle MQTT connections', protocol: 'mqtt', count: 10_000, servers: ['trivium', 'aedes', 'mosquitto'] },
+  {
+    name: 'idle-mqtt5',
+    title: '10,000 idle MQTT 5 connections',
+    protocol: 'mqtt',
+    connect: 'mqtt5',
+    count: 10_000,
+    servers: ['trivium', 'mosquitto'],
+  },
   { name: 'idle-happn', title: '2,000 idle happn connections', protocol: 'happn', count: 2_000, servers: ['trivium', 'happn-3'] },
   { name: 'idle-haven', title: '2,000 idle Haven connections', protocol: 'haven', count: 2_000, servers: ['trivium'] },
+];
+
+/** Clients that come back all at once, while the messages of others go on. */
+export const CROWD = [
+  {
+    name: 'mqtt-reconnect',
+    title: '10,000 MQTT clients with durable sessions reconnect at once, beside 10 pairs that exchange 1,000 messages a second',
+    protocol: 'mqtt',
+    count: 10_000,
+    beside: { pairs: 10, everyMs: 1, payloadBytes: PAYLOAD_BYTES },
+    servers: ['trivium', 'aedes', 'mosquitto'],
+  },
 ];
 
 /** From the start of the process until it is ready. */

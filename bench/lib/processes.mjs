@@ -1,7 +1,7 @@
 // Child processes of a benchmark: starting, watching what they cost in /proc, and making sure that none outlives the run.
 
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -91,8 +91,16 @@ export function cpuSeconds(pid) {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** Resident memory of the process in bytes. */
-export function rssBytes(pid) {
-  const match = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
+function statusBytes(pid, field) {
+  const match = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
   return match === null ? 0 : Number(match[1]) * 1024;
 }
+
+/** Resident memory of the process in bytes. */
+export const rssBytes = (pid) => statusBytes(pid, 'VmRSS');
+
+/** The most resident memory since `clearPeak`. */
+export const peakBytes = (pid) => statusBytes(pid, 'VmHWM');
+
+/** See proc(5), /proc/pid/clear_refs. */
+export const clearPeak = (pid) => writeFileSync(`/proc/${pid}/clear_refs`, '5');

@@ -1,9 +1,10 @@
 // What a run leaves behind: figures as JSON for programs, and as Markdown for people. No measuring here.
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, fsyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder, removeFolder } from './folders.mjs';
 import { ROOT } from './servers.mjs';
 import { median } from './measure.mjs';
 
@@ -25,7 +26,7 @@ const packageVersion = (folder) => {
 
 /** Median milliseconds of appending 4 KiB to a file in the data directories' file system and syncing it. */
 function syncMs() {
-  const dir = mkdtempSync(join(tmpdir(), 'trivium-bench-'));
+  const dir = makeFolder();
   const file = openSync(join(dir, 'sync'), 'w');
   const block = Buffer.alloc(4096);
   const times = [];
@@ -36,7 +37,7 @@ function syncMs() {
     times.push(performance.now() - begun);
   }
   closeSync(file);
-  rmSync(dir, { recursive: true });
+  removeFolder(dir);
   return median(times);
 }
 
@@ -73,8 +74,19 @@ const ratio = (own, other) => (other > 0 ? `${(own / other).toFixed(2)} x` : '')
 const row = (cells) => `| ${cells.join(' | ')} |`;
 const table = (head, rows) => [row(head), row(head.map((_, index) => (index === 0 ? '---' : '--:'))), ...rows.map(row)].join('\n');
 
+/** Figures that only some loads show, by the name of their field. */
+const COLUMNS = {
+  longestGapMs: { head: 'longest gap ms', cell: (each) => rounded(each.longestGapMs) },
+  peakBytes: { head: 'peak MB', cell: (each) => rounded(each.peakBytes / 2 ** 20) },
+};
+
+const labelOf = ({ server, variant }) => (variant === null ? server : `${server}, ${variant}`);
+const failed = (each, cells) => [labelOf(each), `failed: ${each.error.split('\n')[0]}`, ...Array(cells - 2).fill('')];
+
 function steadyTable(load) {
-  const own = load.servers.find((each) => each.server === 'trivium' && each.error === null);
+  const { servers, columns = [] } = load;
+  const find = (server, variant) => servers.find((each) => each.server === server && each.variant === variant && each.error === null);
+  const base = servers[0].variant;
   const head = [
     'server',
     `${load.unit}/s`,
@@ -82,61 +94,77 @@ function steadyTable(load) {
     'p50 ms',
     'p99 ms',
     'RSS MB',
+    ...columns.map((name) => COLUMNS[name].head),
     'server CPU',
     'generator CPU',
     'gateway is',
     'per CPU',
+    ...(base === null ? [] : [`per CPU, of "${base}"`]),
   ];
-  const rows = load.servers.map((each) => {
-    if (each.error !== null) return [each.server, `failed: ${each.error.split('\n')[0]}`, '', '', '', '', '', '', '', ''];
-    const compared = own !== undefined && each !== own;
+  const rows = servers.map((each) => {
+    if (each.error !== null) return failed(each, head.length);
+    const own = each.server === 'trivium' ? undefined : find('trivium', each.variant);
+    const first = each.variant === base ? undefined : find(each.server, base);
     return [
-      each.server,
+      labelOf(each),
       rounded(each.perSecond),
       rounded(each.perCpuSecond),
       each.p50Ms.toFixed(2),
       each.p99Ms.toFixed(2),
       rounded(each.rssBytes / 2 ** 20),
+      ...columns.map((name) => COLUMNS[name].cell(each)),
       `${rounded(each.serverCpu * 100)} %`,
       `${rounded(each.generatorCpu * 100)} %`,
-      compared ? ratio(own.perSecond, each.perSecond) : '',
-      compared ? ratio(own.perCpuSecond, each.perCpuSecond) : '',
+      own === undefined ? '' : ratio(own.perSecond, each.perSecond),
+      own === undefined ? '' : ratio(own.perCpuSecond, each.perCpuSecond),
+      ...(base === null ? [] : [first === undefined ? '' : ratio(each.perCpuSecond, first.perCpuSecond)]),
     ];
   });
   return table(head, rows);
 }
 
-const failed = (each, cells) => [each.server, `failed: ${each.error.split('\n')[0]}`, ...Array(cells - 2).fill('')];
-
-const idleTable = (load) =>
+/** A table of one row a server; `cells` makes what stands behind its name. */
+const plainTable = (load, heads, cells) =>
   table(
-    ['server', 'KB a connection', 'RSS MB'],
+    ['server', ...heads],
     load.servers.map((each) =>
-      each.error === null ? [each.server, (each.bytesPerConnection / 1024).toFixed(1), rounded(each.rssBytes / 2 ** 20)] : failed(each, 3),
+      each.error === null ? [each.server, ...cells(each)] : failed({ variant: null, ...each }, heads.length + 1),
     ),
   );
 
-const startTable = (load) =>
-  table(
-    ['server', 'ms'],
-    load.servers.map((each) => (each.error === null ? [each.server, rounded(each.readyMs)] : failed(each, 2))),
-  );
+const idleTable = (load) =>
+  plainTable(load, ['KB a connection', 'RSS MB'], (each) => [
+    (each.bytesPerConnection / 1024).toFixed(1),
+    rounded(each.rssBytes / 2 ** 20),
+  ]);
 
-const TABLES = { steady: steadyTable, idle: idleTable, start: startTable };
+const crowdTable = (load) =>
+  plainTable(load, ['all served ms', 'tried again', "others' p50 ms", 'p99 ms', 'longest ms', 'RSS MB'], (each) => [
+    rounded(each.servedMs),
+    rounded(each.retries),
+    each.p50Ms.toFixed(2),
+    each.p99Ms.toFixed(2),
+    rounded(each.longestMs),
+    rounded(each.rssBytes / 2 ** 20),
+  ]);
+
+const startTable = (load) => plainTable(load, ['ms'], (each) => [rounded(each.readyMs)]);
+
+const TABLES = { steady: steadyTable, idle: idleTable, crowd: crowdTable, start: startTable };
 
 export const loadText = (load) => `### ${load.title}\n\n\`${load.name}\`\n\n${TABLES[load.kind](load)}\n`;
 
 export function targetText(targets) {
   const measured = targets.filter((target) => target.actual !== null);
   if (measured.length === 0) return '';
-  const figure = (target, number) => (target.peer === null ? rounded(number) : `${number.toFixed(2)} x`);
+  const figure = (target, number) => (target.isRatio ? `${number.toFixed(2)} x` : rounded(number));
   return `## Targets\n\n${table(
     ['load', 'against', 'measure', 'target', 'actual', 'met'],
     measured.map((target) => [
-      target.load,
-      target.peer ?? '',
+      target.case === null ? target.load : `${target.load}, ${target.case}`,
+      target.against ?? '',
       target.measure,
-      `${target.bound} ${target.peer === null ? rounded(target.wanted) : `${target.wanted} x`}`,
+      `${target.bound} ${target.isRatio ? `${target.wanted} x` : rounded(target.wanted)}`,
       figure(target, target.actual),
       target.met ? 'yes' : '**no**',
     ]),

@@ -1,9 +1,10 @@
 // How each compared server is started: as a process of its own, on free loopback ports, with a temporary data directory.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir, userInfo } from 'node:os';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeFolder, removeFolder } from './folders.mjs';
 import { accepts, freePort, start, stop, until } from './processes.mjs';
 
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -60,7 +61,6 @@ async function mosquitto(dir) {
     'persistence false',
     'set_tcp_nodelay true',
     'max_inflight_messages 0',
-    'max_queued_messages 0',
     'log_type error',
     `user ${userInfo().username}`,
   ];
@@ -114,7 +114,7 @@ export function missing(kind) {
 
 /** @returns {Promise<Server>} */
 export async function startServer(kind, /** @type {StartOptions} */ options = {}) {
-  const dir = mkdtempSync(join(tmpdir(), 'trivium-bench-'));
+  const dir = makeFolder();
   const begun = performance.now();
   const { child, ports } = await KINDS[kind](dir, options);
   const readyMs = performance.now() - begun;
@@ -125,7 +125,7 @@ export async function startServer(kind, /** @type {StartOptions} */ options = {}
     readyMs,
     stop: async () => {
       await stop(child);
-      rmSync(dir, { recursive: true, force: true });
+      removeFolder(dir);
     },
   };
 }
