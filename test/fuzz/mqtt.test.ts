@@ -4,9 +4,9 @@
 
 import mqttPacket from 'mqtt-packet';
 import { afterEach, expect, test } from 'vitest';
+import { headerFault } from '../../src/adapters/mqtt/codec.js';
 import { Guard } from '../../src/adapters/mqtt/guard.js';
-import { MqttSession } from '../../src/adapters/mqtt/session.js';
-import type { Transport } from '../../src/adapters/mqtt/transport.js';
+import type { Transport, TransportOwner } from '../../src/adapters/mqtt/transport.js';
 import { MqttHouse, encode } from '../support/mqtt-wire.js';
 import { pick, type Random, randomOf } from '../support/random.js';
 
@@ -131,6 +131,7 @@ function verdict(list: readonly Buffer[]): string {
         said += `${code} ${message}`;
       },
     },
+    headerFault,
     MAX_BYTES,
   );
   for (const piece of list) {
@@ -159,7 +160,8 @@ class Peer implements Transport {
   readonly answers: string[] = [];
   bufferedBytes = 0;
   fault: Error | null = null;
-  constructor(readonly session: MqttSession) {
+  owner!: TransportOwner;
+  constructor() {
     this.parser.on('packet', ({ cmd }) => this.answers.push(cmd));
     this.parser.on('error', (error) => {
       this.fault = error;
@@ -183,15 +185,17 @@ test(
     const seen = new Set<string>();
     let peers: Peer[] = [];
     const open = (): Peer => {
-      const session = new MqttSession(house.adapter);
-      const peer = new Peer(session);
-      session.attach(peer);
+      const peer = new Peer();
+      house.adapter.open((owner) => {
+        peer.owner = owner;
+        return peer;
+      });
       return peer;
     };
     const finish = async (): Promise<void> => {
       for (let i = 0; i < 12; i++) await turn();
       for (const peer of peers) {
-        peer.session.onTransportClosed();
+        peer.owner.onTransportClosed();
         expect(peer.fault).toBeNull();
         for (const cmd of peer.answers) seen.add(cmd);
       }
@@ -205,7 +209,7 @@ test(
         const peer = open();
         peers.push(peer);
         const begun = performance.now();
-        for (const piece of list) peer.session.onData(Buffer.from(piece));
+        for (const piece of list) peer.owner.onData(Buffer.from(piece));
         return performance.now() - begun > CASE_MAX_MS;
       };
       if (isSlow() && isSlow() && isSlow()) throw new Error(`case ${i} takes too long: ${bytes.toString('hex')}`);
@@ -218,12 +222,12 @@ test(
     expect([...seen].sort()).toEqual(['connack', 'pingresp', 'puback', 'pubcomp', 'publish', 'pubrec', 'pubrel', 'suback', 'unsuback']);
 
     const last = open();
-    last.session.onData(encode({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'last', keepalive: 0 }));
+    last.owner.onData(encode({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'last', keepalive: 0 }));
     while (last.answers.length === 0) await turn();
-    last.session.onData(encode({ cmd: 'publish', topic: 'end', payload: 'x', qos: 1, messageId: 1, retain: true, dup: false }));
+    last.owner.onData(encode({ cmd: 'publish', topic: 'end', payload: 'x', qos: 1, messageId: 1, retain: true, dup: false }));
     while (last.answers.length === 1) await turn();
     expect(last.answers).toEqual(['connack', 'puback']);
-    last.session.onTransportClosed();
+    last.owner.onTransportClosed();
     expect(house.counters.gauges.get('sessions')?.read()).toBe(0);
     await house.stop();
   },

@@ -1,7 +1,6 @@
-// MqttAdapter: listens on TCP and takes websockets at /mqtt, gives every connection a session, keeps aedes, and looks at the
+// MqttAdapter: listens on TCP and takes websockets at /mqtt, gives connections the session of their version, and looks at the
 // clock for all of them.
 
-import { Aedes, type AuthenticateError, type Client } from 'aedes';
 import type { IncomingMessage } from 'node:http';
 import { type Server, type Socket, createServer } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -14,26 +13,22 @@ import {
   type Counter,
   type Listening,
   listen,
-  type Qos,
-  RequestError,
   untilNone,
 } from '../../core/index.js';
-import { BUS } from './bus.js';
+import type { Arrival, BaseSession } from './base-session.js';
+import { Broker } from './broker.js';
+import { type ConnectionHost, MqttConnection } from './connection.js';
+import { type Encoder, PlainEncoder } from './encoder.js';
 import { Topics } from './paths.js';
-import { makePersistence } from './persistence.js';
 import type { Port } from './port.js';
-import { MqttSession, type SessionHost } from './session.js';
-import { SocketTransport, type Transport, WebsocketTransport } from './transport.js';
-import { MQTT_LIMITS, type MqttLimits, RETURN_CODE, SUBPROTOCOLS } from './wire.js';
+import { MqttSession, type MqttSessionHost } from './session.js';
+import { SocketTransport, type Transport, type TransportOwner, WebsocketTransport } from './transport.js';
+import { MQTT_LIMITS, type MqttLimits, SUBPROTOCOLS, type Version } from './wire.js';
 
 const TICK_MS = 500;
 const WEBSOCKET_PATH = '/mqtt';
-/** aedes needs some interval; nothing of ours depends on it. */
-const NEVER_MS = 2 ** 31 - 1;
 /** Drops further apart than this belong to another episode. */
 const EPISODE_MS = 60_000;
-
-const GONE = new RequestError('TIMEOUT', 'the connection is gone');
 
 export interface MqttConfig {
   readonly host: string;
@@ -46,7 +41,7 @@ export interface MqttConfig {
   readonly limits?: Partial<MqttLimits>;
 }
 
-export class MqttAdapter implements Adapter, SessionHost {
+export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
   readonly name = 'mqtt';
   readonly limits: MqttLimits;
   readonly topics: Topics;
@@ -54,15 +49,16 @@ export class MqttAdapter implements Adapter, SessionHost {
   #context: AdapterContext | null = null;
   #server: Server | null = null;
   #websockets: WebSocketServer | null = null;
-  #broker: Aedes | null = null;
+  #broker: Broker | null = null;
+  #encoder: Encoder | null = null;
   #timer: NodeJS.Timeout | null = null;
-  readonly #sessions = new Connections<MqttSession>();
-  readonly #byKey = new Map<string, MqttSession>();
+  readonly #connections = new Connections<MqttConnection | BaseSession>();
+  readonly #byKey = new Map<string, BaseSession>();
   /** Connections without an accepted CONNECT. */
   #arriving = 0;
   /** Accepted sockets that are not read yet. */
   #outside: Socket[] = [];
-  #toFlush: MqttSession[] = [];
+  #toFlush: BaseSession[] = [];
   #joinedFrames: readonly Uint8Array[] = [];
   #joined: Uint8Array = new Uint8Array(0);
   #unforwardable: Counter | null = null;
@@ -81,6 +77,10 @@ export class MqttAdapter implements Adapter, SessionHost {
     return this.#context as AdapterContext;
   }
 
+  get encoder(): Encoder {
+    return this.#encoder as Encoder;
+  }
+
   async start(context: AdapterContext): Promise<Listening> {
     this.#context = context;
     this.#unforwardable = context.counters.counter(
@@ -88,8 +88,9 @@ export class MqttAdapter implements Adapter, SessionHost {
       'Changes of paths that no MQTT topic can name, not forwarded to MQTT subscribers',
     );
     this.#slowClosed = context.counters.counter('slow_consumers_closed_total', 'Connections ended because they read too slowly');
-    context.counters.gauge('mqtt_connections', 'Open MQTT connections', () => this.#sessions.size);
-    this.#broker = await this.#startBroker();
+    context.counters.gauge('mqtt_connections', 'Open MQTT connections', () => this.#connections.size);
+    this.#encoder = new PlainEncoder(this.topics, context.formats.raw, (path) => this.#onUnforwardable(path));
+    this.#broker = await Broker.start(context);
     this.#websockets = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false,
@@ -117,13 +118,13 @@ export class MqttAdapter implements Adapter, SessionHost {
     this.#timer = null;
     this.#server?.close();
     for (const socket of this.#outside.splice(0)) socket.destroy();
-    for (const session of this.#sessions) session.stopReading();
-    await untilNone([...this.#sessions], (session) => session.inFlight > 0, deadlineMs / 2);
-    for (const session of this.#sessions) session.close(new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping'));
-    await this.#sessions.untilEmpty(deadlineMs / 4);
+    for (const connection of this.#connections) connection.stopReading();
+    await untilNone([...this.#connections], (connection) => connection.inFlight > 0, deadlineMs / 2);
+    for (const connection of this.#connections) connection.close(new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping'));
+    await this.#connections.untilEmpty(deadlineMs / 4);
     // Peers that do not close their side in time are cut off.
-    for (const session of this.#sessions) session.destroyTransport();
-    await this.#sessions.untilEmpty(deadlineMs / 4);
+    for (const connection of this.#connections) connection.destroyTransport();
+    await this.#connections.untilEmpty(deadlineMs / 4);
     this.#websockets?.close();
     this.#broker?.close();
   }
@@ -131,11 +132,10 @@ export class MqttAdapter implements Adapter, SessionHost {
   // What sessions ask for.
 
   handle(session: MqttSession, port: Port): void {
-    const client = (this.#broker as Aedes).handle(port);
-    client.on('connected', () => session.onReady());
+    this.#broker?.handle(session, port);
   }
 
-  flushSoon(session: MqttSession): void {
+  flushSoon(session: BaseSession): void {
     if (session.flushPlanned) return;
     session.flushPlanned = true;
     if (this.#toFlush.length === 0) setImmediate(this.#flushAll);
@@ -158,13 +158,13 @@ export class MqttAdapter implements Adapter, SessionHost {
     return this.#joined;
   }
 
-  takeOver(session: MqttSession): void {
+  takeOver(session: BaseSession): void {
     const other = this.#byKey.get(session.key);
     this.#byKey.set(session.key, session);
     other?.close(new ConnectionError('TAKEN_OVER', 'the same client connected again'));
   }
 
-  onUnforwardable(path: string): void {
+  #onUnforwardable(path: string): void {
     this.#unforwardable?.add();
     const now = this.context.clock.monotonic();
     if (now - this.#unforwardableAt > EPISODE_MS) {
@@ -174,14 +174,14 @@ export class MqttAdapter implements Adapter, SessionHost {
   }
 
   /** Counted and told as the engine does it for receivers whose socket is full. */
-  onStuck(session: MqttSession, waitingBytes: number, waitingMessages: number): void {
+  onStuck(session: BaseSession, waitingBytes: number, waitingMessages: number): void {
     this.#slowClosed?.add();
     const fields = { session: session.id, adapter: this.name, waitingBytes, waitingMessages };
     this.context.log.warn(fields, 'receiver is too slow: ending the connection');
   }
 
-  onEnded(session: MqttSession): void {
-    this.#sessions.delete(session);
+  onEnded(session: BaseSession): void {
+    this.#connections.delete(session);
     if (this.#byKey.get(session.key) === session) this.#byKey.delete(session.key);
   }
 
@@ -190,7 +190,7 @@ export class MqttAdapter implements Adapter, SessionHost {
   /** A crowd that does not log in waits unread, so that it costs little; its turn comes within the connect timeout. */
   #onSocket(socket: Socket): void {
     if (this.#arriving < this.limits.maxConnecting) {
-      this.#open((session) => new SocketTransport(socket, session));
+      this.open((owner) => new SocketTransport(socket, owner));
       return;
     }
     socket.on('error', () => socket.destroy());
@@ -216,92 +216,29 @@ export class MqttAdapter implements Adapter, SessionHost {
       return;
     }
     this.#websockets?.handleUpgrade(request, socket, head, (websocket: WebSocket) => {
-      this.#open((session) => new WebsocketTransport(websocket, session));
+      this.open((owner) => new WebsocketTransport(websocket, owner));
     });
   }
 
-  #open(connect: (session: MqttSession) => Transport): void {
-    const session = new MqttSession(this);
+  /** Takes a connection over; `connect` makes its transport. */
+  open(connect: (owner: TransportOwner) => Transport): void {
     this.#arriving += 1;
-    this.#sessions.add(session);
-    session.attach(connect(session));
+    this.#connections.add(new MqttConnection(this, connect));
+  }
+
+  beginSession(connection: MqttConnection, version: Version, arrival: Arrival): void {
+    this.#connections.add(new MqttSession(this, version, arrival));
+    this.#connections.delete(connection);
+  }
+
+  onConnectionEnded(connection: MqttConnection): void {
+    this.#connections.delete(connection);
   }
 
   #tick(): void {
     const now = this.context.clock.monotonic();
-    for (const session of this.#sessions) session.onTick(now);
+    for (const connection of this.#connections) connection.onTick(now);
   }
-
-  // aedes.
-
-  async #startBroker(): Promise<Aedes> {
-    const broker = await Aedes.createBroker({
-      id: this.context.node.id,
-      mq: BUS,
-      persistence: makePersistence(sessionOf),
-      heartbeatInterval: NEVER_MS / 4,
-      connectTimeout: NEVER_MS,
-      drainTimeout: 0,
-      keepaliveLimit: 0,
-      preConnect: (_client, packet, callback) => {
-        // Silence and wills are watched over by the session, which sees every packet and has the core's word.
-        const connect = packet as { keepalive?: number; will?: unknown };
-        connect.keepalive = 0;
-        delete connect.will;
-        callback(null, true);
-      },
-      authenticate: (client, username, password, callback) => {
-        this.#authenticate(client, username, password).then(
-          () => callback(null, true),
-          (error: unknown) => callback(this.#refusal(error), false),
-        );
-      },
-      authorizeSubscribe: (client, subscription, callback) => {
-        sessionOf(client).subscribe(subscription.topic, subscription.qos as Qos, (error, granted) => {
-          callback(error, granted ? subscription : null);
-        });
-      },
-    });
-    // Every such error ends in a closed connection, which is logged there.
-    for (const event of ['clientError', 'connectionError'] as const) {
-      broker.on(event, (_client, error) => this.context.log.debug({ err: error }, 'aedes ended a connection'));
-    }
-    return broker;
-  }
-
-  /** Who it is, and its session in the core. */
-  async #authenticate(client: Client, username: string | undefined, password: Buffer | undefined): Promise<void> {
-    const session = ownerOf(client);
-    if (session === null) throw GONE;
-    session.identity = await this.context.authenticate(
-      { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) },
-      session,
-    );
-    if (session.isEnded) throw GONE;
-    await new Promise<void>((resolve, reject) => {
-      session.begin((error) => (error === null ? resolve() : reject(error)));
-    });
-    // What aedes knows a client by: one user's id is not another's. "Not clean" makes it ask the persistence about
-    // every step; whether the session is durable is for the core to know.
-    Object.assign(client, { id: session.key, clean: false });
-  }
-
-  #refusal(error: unknown): AuthenticateError {
-    const refused = error instanceof RequestError && error.code === 'NOT_AUTHENTICATED';
-    if (!refused && !(error instanceof RequestError)) this.context.log.error({ err: error }, 'a CONNECT failed');
-    const returnCode = refused ? RETURN_CODE.BAD_USER_NAME_OR_PASSWORD : RETURN_CODE.SERVER_UNAVAILABLE;
-    return Object.assign(new Error(error instanceof Error ? error.message : 'refused'), { returnCode });
-  }
-}
-
-/** The session that aedes calls a client; null when it has ended. */
-function ownerOf(client: unknown): MqttSession | null {
-  return (client as { conn: Port }).conn.owner as MqttSession | null;
-}
-
-/** While a packet is being served its session is there. */
-function sessionOf(client: unknown): MqttSession {
-  return ownerOf(client) as MqttSession;
 }
 
 /** Element by element: frames of QoS 0 are one buffer for all receivers. */

@@ -8,13 +8,14 @@ import {
   CLIENT_ID_BYTES_MAX,
   CLIENT_ID_CHARACTERS_MAX_3_1,
   CONNECT_FLAG,
+  CONNECT_FLAGS_AT,
   DUP,
   FIRST_BYTE,
   MQTT_3_1,
-  MQTT_3_1_1,
   PACKET,
   QOS_SHIFT,
   RETURN_CODE,
+  type Version,
 } from './wire.js';
 
 export interface WillFacts {
@@ -25,7 +26,6 @@ export interface WillFacts {
 }
 
 export interface ConnectFacts {
-  readonly version: typeof MQTT_3_1 | typeof MQTT_3_1_1;
   readonly clean: boolean;
   /** Seconds; 0: the client promises no sign of life. */
   readonly keepAlive: number;
@@ -108,19 +108,11 @@ function readUnicode(bytes: Buffer): string | null {
   return /\p{Cc}/u.test(text) ? null : text;
 }
 
-/** `bytes` from `start` to `end` follow the fixed header of a CONNECT. */
-export function readConnect(bytes: Buffer, start: number, end: number, first: number): ConnectFacts | ConnectRefusal {
-  const fields = new Fields(bytes, start, end);
-  const name = fields.text('protocol name');
-  if (name !== 'MQTT' && name !== 'MQIsdp') throw malformed('unknown protocol name');
-  // [MQTT-2.2.2-2]; in 3.1 the low half of the first byte has no meaning in a CONNECT.
-  if (name === 'MQTT' && (first & 0x0f) !== 0) throw malformed('reserved flags of CONNECT are set');
-  const level = fields.byte('protocol level');
-  if (level !== (name === 'MQTT' ? MQTT_3_1_1 : MQTT_3_1)) {
-    return { returnCode: RETURN_CODE.UNACCEPTABLE_PROTOCOL_VERSION, reason: `protocol level ${level} of ${name}` };
-  }
+/** `bytes` from `start` to `end` follow the fixed header of a CONNECT; its `version` was read by `readOpening`. */
+export function readConnect(bytes: Buffer, start: number, end: number, version: Version): ConnectFacts | ConnectRefusal {
+  const fields = new Fields(bytes, start + CONNECT_FLAGS_AT[version], end);
   const flags = fields.byte('connect flags');
-  checkConnectFlags(flags, level);
+  checkConnectFlags(flags, version);
   const keepAlive = fields.number('keep alive');
   const clientId = fields.text('client id');
   const will = (flags & CONNECT_FLAG.WILL) === 0 ? null : readWill(fields, flags);
@@ -128,15 +120,15 @@ export function readConnect(bytes: Buffer, start: number, end: number, first: nu
   const password = (flags & CONNECT_FLAG.PASSWORD) === 0 ? null : fields.binary('password');
   if (!fields.done) throw malformed('bytes behind the last field of CONNECT');
   const clean = (flags & CONNECT_FLAG.CLEAN_SESSION) !== 0;
-  const fault = clientIdFault(clientId, clean, level);
+  const fault = clientIdFault(clientId, clean, version);
   if (fault !== null) return { returnCode: RETURN_CODE.IDENTIFIER_REJECTED, reason: fault };
-  return { version: level, clean, keepAlive, clientId, will, username, password };
+  return { clean, keepAlive, clientId, will, username, password };
 }
 
-function checkConnectFlags(flags: number, level: number): void {
+function checkConnectFlags(flags: number, version: Version): void {
   const willQos = (flags >> CONNECT_FLAG.WILL_QOS_SHIFT) & 3;
   // [MQTT-3.1.2-3]; in 3.1 the bit is unused.
-  if (level === MQTT_3_1_1 && (flags & CONNECT_FLAG.RESERVED) !== 0) throw malformed('reserved connect flag is set');
+  if (version !== MQTT_3_1 && (flags & CONNECT_FLAG.RESERVED) !== 0) throw malformed('reserved connect flag is set');
   if (willQos === 3) throw malformed('will QoS 3');
   if ((flags & CONNECT_FLAG.WILL) === 0 && (willQos !== 0 || (flags & CONNECT_FLAG.WILL_RETAIN) !== 0)) {
     throw malformed('will QoS or will retain without a will');
@@ -159,9 +151,9 @@ function readWill(fields: Fields, flags: number): WillFacts {
   };
 }
 
-function clientIdFault(clientId: string, clean: boolean, level: number): string | null {
+function clientIdFault(clientId: string, clean: boolean, version: Version): string | null {
   if (Buffer.byteLength(clientId) > CLIENT_ID_BYTES_MAX) return `client id of more than ${CLIENT_ID_BYTES_MAX} bytes`;
-  if (level === MQTT_3_1) {
+  if (version === MQTT_3_1) {
     return clientId.length >= 1 && clientId.length <= CLIENT_ID_CHARACTERS_MAX_3_1 ? null : 'client id must have 1 to 23 characters';
   }
   // [MQTT-3.1.3-8]
@@ -212,11 +204,8 @@ export function readAcknowledge(bytes: Buffer, start: number, end: number): numb
   return id;
 }
 
-/**
- * What the first byte and the length say is wrong; null: nothing. `dupAllowed`: in 3.1 SUBSCRIBE, UNSUBSCRIBE and PUBREL may
- * be repeated with the DUP flag.
- */
-export function headerFault(first: number, length: number, dupAllowed: boolean): string | null {
+/** What the first byte and the length of a packet say is wrong; null: nothing. */
+export function headerFault(first: number, length: number): string | null {
   const type = first >> 4;
   const flags = first & 0x0f;
   switch (type) {
@@ -231,7 +220,7 @@ export function headerFault(first: number, length: number, dupAllowed: boolean):
     case PACKET.PUBREL:
     case PACKET.SUBSCRIBE:
     case PACKET.UNSUBSCRIBE:
-      if (flags !== 2 && !(dupAllowed && flags === (2 | DUP))) return 'flags must be 0010';
+      if (flags !== 2) return 'flags must be 0010';
       return type === PACKET.PUBREL && length !== 2 ? 'an acknowledgement has two bytes' : null;
     case PACKET.PINGREQ:
     case PACKET.DISCONNECT:
@@ -239,6 +228,13 @@ export function headerFault(first: number, length: number, dupAllowed: boolean):
     default:
       return `packet type ${type} does not come from clients`;
   }
+}
+
+/** In 3.1 SUBSCRIBE, UNSUBSCRIBE and PUBREL may be repeated with the DUP flag. */
+export function headerFault31(first: number, length: number): string | null {
+  const type = first >> 4;
+  const isRepeatable = type === PACKET.SUBSCRIBE || type === PACKET.UNSUBSCRIBE || type === PACKET.PUBREL;
+  return headerFault(isRepeatable ? first & ~DUP : first, length);
 }
 
 function publishFlagsFault(flags: number): string | null {

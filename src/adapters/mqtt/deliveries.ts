@@ -1,13 +1,10 @@
 // Deliveries: what one client is sent as PUBLISH: levels, packet ids, the window of unacknowledged messages, what waits
 // behind it, retained messages and the queue of a durable session. Makes frames; knows no socket.
 
-import { type DurableSession, type Entry, type Format, type Publication, type QueuedMessage, Ring } from '../../core/index.js';
-import { encodeAcknowledge, encodePublish } from './codec.js';
-import type { Topics } from './paths.js';
+import { type DurableSession, type Entry, type Publication, type QueuedMessage, Ring } from '../../core/index.js';
+import { encodeAcknowledge } from './codec.js';
+import type { Encoder } from './encoder.js';
 import { DUP, FIRST_BYTE, PACKET_ID_MAX, QOS_SHIFT, RETAIN } from './wire.js';
-
-const FRAME_KEY = 'mqtt:0';
-const EMPTY = new Uint8Array(0);
 
 /** What the peer still has to do about a packet id. */
 const AWAITS = { PUBACK: 1, PUBREC: 2, PUBCOMP: 3 } as const;
@@ -27,8 +24,7 @@ interface Waiting {
 
 /** What deliveries need of their session. */
 export interface DeliveryHost {
-  readonly topics: Topics;
-  readonly raw: Format;
+  readonly encoder: Encoder;
   readonly durable: DurableSession | null;
   write(frame: Uint8Array): void;
   /** The socket takes no more for now. */
@@ -36,8 +32,6 @@ export interface DeliveryHost {
   queuedPublication(number: number): Publication | null;
   /** The queued message was received (or is gone): it leaves the queue. */
   acknowledge(number: number): void;
-  /** No topic can name this path. */
-  onUnforwardable(path: string): void;
 }
 
 export class Deliveries {
@@ -54,7 +48,8 @@ export class Deliveries {
 
   constructor(
     private readonly host: DeliveryHost,
-    private readonly window: number,
+    /** Messages of QoS 1 and 2 that may be unacknowledged. */
+    public window: number,
   ) {}
 
   get waitingCount(): number {
@@ -152,13 +147,8 @@ export class Deliveries {
   /** False: no room in the window. */
   #send(publication: Publication, qos: number): boolean {
     if (qos > 0) return this.#sendCounted(publication, qos);
-    let frame = publication.frame(FRAME_KEY) as Uint8Array | undefined;
-    if (frame === undefined) {
-      frame = this.#encode(publication, 0, 0);
-      publication.keepFrame(FRAME_KEY, frame);
-    }
-    if (frame.length > 0) this.host.write(frame);
-    else this.host.onUnforwardable(publication.path);
+    const frame = this.host.encoder.publication(publication, 0, 0);
+    if (frame !== null) this.host.write(frame);
     return true;
   }
 
@@ -171,11 +161,8 @@ export class Deliveries {
     }
     const packetId = this.#takeId();
     if (packetId === 0) return false;
-    const frame = this.#encode(publication, qos << QOS_SHIFT, packetId);
-    if (frame.length === 0) {
-      this.host.onUnforwardable(publication.path);
-      return true;
-    }
+    const frame = this.host.encoder.publication(publication, qos << QOS_SHIFT, packetId);
+    if (frame === null) return true;
     this.#inFlight.set(packetId, qos === 1 ? AWAITS.PUBACK : AWAITS.PUBREC);
     this.host.write(frame);
     return true;
@@ -200,9 +187,8 @@ export class Deliveries {
   #sendQueuedMessage(queued: QueuedMessage, publication: Publication): boolean {
     const { packetId, qos, number } = queued;
     if (!this.#hasRoom(packetId)) return false;
-    const frame = this.#encode(publication, (qos << QOS_SHIFT) | (queued.sent ? DUP : 0), packetId);
-    if (frame.length === 0) {
-      this.host.onUnforwardable(publication.path);
+    const frame = this.host.encoder.publication(publication, (qos << QOS_SHIFT) | (queued.sent ? DUP : 0), packetId);
+    if (frame === null) {
       this.host.acknowledge(number);
       return true;
     }
@@ -215,24 +201,13 @@ export class Deliveries {
   /** A record remembers the level at which it was published; it is delivered at the lower of the two. */
   #sendRetained(entry: Entry, subscriptionQos: number): boolean {
     const qos = Math.min(subscriptionQos, entry.qos);
-    const head = this.host.topics.headOf(entry.path);
-    if (head === null) {
-      this.host.onUnforwardable(entry.path);
-      return true;
-    }
     const packetId = qos === 0 ? 0 : this.#takeId();
     if (qos > 0 && packetId === 0) return false;
+    const frame = this.host.encoder.entry(entry, (qos << QOS_SHIFT) | RETAIN, packetId);
+    if (frame === null) return true;
     if (qos > 0) this.#inFlight.set(packetId, qos === 1 ? AWAITS.PUBACK : AWAITS.PUBREC);
-    this.host.write(encodePublish(head, entry.payload.bytes(this.host.raw), (qos << QOS_SHIFT) | RETAIN, packetId));
+    this.host.write(frame);
     return true;
-  }
-
-  /** Empty when no topic can name the path. A removal is an empty message (law of the data space, 2). */
-  #encode(publication: Publication, flags: number, packetId: number): Uint8Array {
-    const head = this.host.topics.headOf(publication.path);
-    if (head === null) return EMPTY;
-    const payload = publication.payload === null ? EMPTY : publication.payload.bytes(this.host.raw);
-    return encodePublish(head, payload, flags, packetId);
   }
 
   #hasRoom(packetId: number): boolean {

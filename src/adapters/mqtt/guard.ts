@@ -1,9 +1,9 @@
-// Guard: the first to see a connection's bytes. Cuts them into packets in linear time, however they are split, and lets
+// Guard: the first to see a session's bytes. Cuts them into packets in linear time, however they are split, and lets
 // nothing through that is too large or whose header is wrong. What the packets mean is the session's business.
 
 import { ConnectionError } from '../../core/index.js';
-import { headerFault, malformed } from './codec.js';
-import { LENGTH_BYTES_MAX, PACKET } from './wire.js';
+import { malformed } from './codec.js';
+import { LENGTH_BYTES_MAX } from './wire.js';
 
 const FIRST_CAPACITY = 512;
 
@@ -23,15 +23,14 @@ export class Guard {
   #held = false;
   #ended = false;
   #parsing = false;
-  #connected = false;
   #length = 0;
   /** Largest packet, header included. */
   maxBytes: number;
-  /** See `headerFault`; known when the CONNECT was read. */
-  dupAllowed = false;
 
   constructor(
     private readonly taker: PacketTaker,
+    /** What the first byte and the length of a packet say is wrong with it; null: nothing. */
+    private readonly headerFault: (first: number, length: number) => string | null,
     maxBytes: number,
   ) {
     this.maxBytes = maxBytes;
@@ -96,7 +95,6 @@ export class Guard {
         this.#need = end - at;
         break;
       }
-      this.#connected = true;
       this.taker.onPacket(first, bytes, at, body, end);
       at = end;
     }
@@ -128,10 +126,8 @@ export class Guard {
 
   /** Judged before the body is there, so that a packet that will be refused is never collected. */
   #faultOf(first: number, size: number): ConnectionError | null {
-    // [MQTT-3.1.0-1]
-    if (!this.#connected && first >> 4 !== PACKET.CONNECT) return malformed('the first packet is no CONNECT');
     if (size > this.maxBytes) return new ConnectionError('FRAME_TOO_LARGE', `a packet of ${size} bytes, ${this.maxBytes} are allowed`);
-    const fault = headerFault(first, this.#length, this.dupAllowed);
+    const fault = this.headerFault(first, this.#length);
     return fault === null ? null : malformed(fault);
   }
 

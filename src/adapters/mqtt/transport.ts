@@ -11,6 +11,8 @@ export interface TransportOwner {
 }
 
 export interface Transport {
+  /** Who is told what happens; may be replaced. */
+  owner: TransportOwner;
   write(bytes: Uint8Array): void;
   /** Written and not with the operating system yet. */
   readonly bufferedBytes: number;
@@ -21,20 +23,22 @@ export interface Transport {
   destroy(): void;
 }
 
+/** A closed connection whose peer does not read its last bytes is cut off after this. */
+export const LINGER_MS = 2_000;
 const TCP_KEEP_ALIVE_MS = 60_000;
 
 export class SocketTransport implements Transport {
   constructor(
     private readonly socket: Socket,
-    owner: TransportOwner,
+    public owner: TransportOwner,
   ) {
     socket.setNoDelay(true);
     // Finds out about peers that are gone although they promised no sign of life.
     socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
-    socket.on('data', (chunk: Buffer) => owner.onData(chunk));
-    socket.on('drain', () => owner.onDrain());
+    socket.on('data', (chunk: Buffer) => this.owner.onData(chunk));
+    socket.on('drain', () => this.owner.onDrain());
     socket.on('error', ignore);
-    socket.on('close', () => owner.onTransportClosed());
+    socket.on('close', () => this.owner.onTransportClosed());
   }
 
   get bufferedBytes(): number {
@@ -68,16 +72,16 @@ export class WebsocketTransport implements Transport {
 
   constructor(
     private readonly websocket: WebSocket,
-    private readonly owner: TransportOwner,
+    public owner: TransportOwner,
   ) {
     websocket.binaryType = 'nodebuffer';
     websocket.on('message', (data, isBinary) => {
       // [MQTT-6.0.0-1]
-      if (isBinary) owner.onData(data as Buffer);
+      if (isBinary) this.owner.onData(data as Buffer);
       else websocket.terminate();
     });
     websocket.on('error', ignore);
-    websocket.on('close', () => owner.onTransportClosed());
+    websocket.on('close', () => this.owner.onTransportClosed());
   }
 
   get bufferedBytes(): number {

@@ -61,9 +61,19 @@ export const RETURN_CODE = {
   NOT_AUTHORIZED: 5,
 } as const;
 
+/** Protocol levels. */
 export const MQTT_3_1 = 3;
 export const MQTT_3_1_1 = 4;
 export const MQTT_5 = 5;
+
+/** The versions that are served. */
+export type Version = typeof MQTT_3_1 | typeof MQTT_3_1_1;
+
+/** Protocol names: of 3.1, and of every later version. */
+export const PROTOCOL_NAME = { MQISDP: 'MQIsdp', MQTT: 'MQTT' } as const;
+
+/** Where the connect flags stand in the body of a CONNECT: behind protocol name and level. */
+export const CONNECT_FLAGS_AT: Readonly<Record<Version, number>> = { [MQTT_3_1]: 9, [MQTT_3_1_1]: 7 };
 
 /** SUBACK return code of a refused filter (3.1.1 section 3.9.3). */
 export const SUBSCRIPTION_REFUSED = 0x80;

@@ -45,9 +45,16 @@ describe('protocol name and level', () => {
     await on.expectEndWithoutConnack(connectBytes({ name, payload: [field('c')] }));
   });
 
-  it.each([0, 1, 3, 6, 0x84, 255])('[MQTT-3.1.2-2] level %i is answered with return code 1', async (level) => {
+  it.each([3, 5, 0x83, 0x84])('[MQTT-3.1.2-2] level %i is answered with return code 1', async (level) => {
     await on.expectRefusal(connectBytes({ level, payload: [field('c')] }), 1);
   });
+
+  it.each([0, 1, 2, 6, 255])(
+    '[MQTT-3.1.2-2] level %i, of no version that has return codes, is answered as version 5 does it',
+    async (level) => {
+      await on.expectRefusal(connectBytes({ level, payload: [field('c')] }), 0x84);
+    },
+  );
 });
 
 describe('connect flags', () => {
@@ -192,7 +199,7 @@ describe('the answer', () => {
     const watcher = await on.client();
     await watcher.subscribe('behind', 0);
     const will = publishBytes(0x31, 'behind', null);
-    await on.expectRefusal(Buffer.concat([connectBytes({ level: 9, payload: [field('c')] }), will]), 1);
+    await on.expectRefusal(Buffer.concat([connectBytes({ level: 3, payload: [field('c')] }), will]), 1);
     await on.expectRefusal(Buffer.concat([connectBytes({ flags: 0, payload: [field('')] }), will]), 2);
     const payload = [field('c'), field('alice'), field('wrong')];
     await on.expectRefusal(Buffer.concat([connectBytes({ flags: 0xc2, payload }), will]), 4);

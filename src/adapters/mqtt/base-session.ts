@@ -1,0 +1,416 @@
+// BaseSession: what a client's session does in every version of the protocol: the transport and one write a turn, draining what
+// the core sends, deliveries, wills, silence, the end. A version adds its packets.
+
+import { randomBytes } from 'node:crypto';
+import {
+  type AdapterContext,
+  ConnectionError,
+  type DataRequest,
+  type DurableCommand,
+  DurableRequest,
+  OUTBOUND_LIMITS,
+  type Outbound,
+  type OutboundLimits,
+  type Publication,
+  type Reply,
+  type Request,
+  RequestError,
+  Session,
+  type Subscription,
+  type Will,
+} from '../../core/index.js';
+import { malformed } from './codec.js';
+import { Deliveries, type DeliveryHost } from './deliveries.js';
+import type { Encoder } from './encoder.js';
+import { Filters } from './filters.js';
+import { Guard, type PacketTaker } from './guard.js';
+import type { Topics } from './paths.js';
+import { LINGER_MS, type Transport, type TransportOwner } from './transport.js';
+import type { MqttLimits } from './wire.js';
+
+/** Draining stops while more than this waits in the socket. */
+const HIGH_WATER_BYTES = 1024 * 1024;
+
+const OUTBOUND: OutboundLimits = Object.freeze({ ...OUTBOUND_LIMITS, dropBytes: 2 * 1024 * 1024 });
+
+/** What all sessions of one adapter share. */
+export interface SessionHost {
+  readonly context: AdapterContext;
+  readonly topics: Topics;
+  readonly limits: MqttLimits;
+  /** `session.flush` at the end of this turn of the loop. */
+  flushSoon(session: BaseSession): void;
+  /** One buffer for these frames; sessions that were given the same frames share it. */
+  join(frames: readonly Uint8Array[], bytes: number): Uint8Array;
+  /** A client of this key connects: the one that had it before is closed. */
+  takeOver(session: BaseSession): void;
+  /** A client does not acknowledge: its connection is about to be ended. */
+  onStuck(session: BaseSession, waitingBytes: number, waitingMessages: number): void;
+  /** The CONNECT was accepted, or the connection ended before. */
+  onArrived(): void;
+  onEnded(session: BaseSession): void;
+}
+
+/** What a transport brings along when the version of its client is known. */
+export interface Arrival {
+  readonly transport: Transport;
+  /** Monotonic time at which the connection was accepted. */
+  readonly openedAt: number;
+}
+
+/** Waits for a reply; carried by the request. */
+export type Awaiting = (reply: Reply) => void;
+
+type HeaderFault = (first: number, length: number) => string | null;
+
+/** new: the CONNECT has not come. connecting: it was not accepted yet. leaving: nothing is read any more. */
+type Phase = 'new' | 'connecting' | 'ready' | 'leaving' | 'closed';
+
+export abstract class BaseSession extends Session implements PacketTaker, TransportOwner, DeliveryHost {
+  /** User and client id: what is taken over, and what a durable session is kept under. */
+  key = '';
+  flushPlanned = false;
+  protected readonly guard: Guard;
+  protected readonly deliveries: Deliveries;
+  protected readonly filters: Filters;
+  protected phase: Phase = 'new';
+  /** State of an earlier connection was resumed. */
+  protected present = false;
+  /** Left by the CONNECT. */
+  protected will: Will | null = null;
+  /** The client took its will back, or never had a right to it. */
+  protected goodbye = false;
+  /** Longest silence of this client. */
+  protected silenceMs = Number.POSITIVE_INFINITY;
+  readonly #transport: Transport;
+  readonly #openedAt: number;
+  #willKept = false;
+  #frames: Uint8Array[] = [];
+  #frameBytes = 0;
+  #flushing = false;
+  /** Something came since the last look at the clock. */
+  #heard = true;
+  #heardAt: number;
+  #stuckSince = 0;
+  #closedAt = 0;
+
+  constructor(
+    protected readonly host: SessionHost,
+    readonly encoder: Encoder,
+    headerFault: HeaderFault,
+    { transport, openedAt }: Arrival,
+  ) {
+    super(randomBytes(16).toString('hex'), 'mqtt', true, OUTBOUND);
+    this.guard = new Guard(this, headerFault, host.limits.maxConnectBytes);
+    this.deliveries = new Deliveries(this, host.limits.outgoingWindow);
+    this.filters = new Filters(this, host.topics, host.limits.maxSubscriptions);
+    this.#transport = transport;
+    this.#openedAt = openedAt;
+    this.#heardAt = openedAt;
+    transport.owner = this;
+  }
+
+  // What a version adds.
+
+  /** Serves one packet. Throws ConnectionError or RequestError for what breaks the connection. */
+  protected abstract take(first: number, bytes: Buffer, start: number, body: number, end: number): void;
+  /** A PUBLISH of QoS 1 or 2 was served. */
+  protected abstract onPublished(reply: Reply, request: DataRequest): void;
+  /** The connection is about to end: writes what the version says last. */
+  protected onClosing(_error: ConnectionError | null): void {}
+
+  // From the wire.
+
+  onData(chunk: Buffer): void {
+    this.#heard = true;
+    this.guard.push(chunk);
+  }
+
+  /** The boundary for everything that a peer's packet can break. */
+  onPacket(first: number, bytes: Buffer, start: number, body: number, end: number): void {
+    try {
+      this.take(first, bytes, start, body, end);
+    } catch (error) {
+      this.#onPacketFailed(error);
+    }
+  }
+
+  onViolation(error: ConnectionError): void {
+    this.close(error);
+  }
+
+  #onPacketFailed(error: unknown): void {
+    if (error instanceof ConnectionError) {
+      this.close(error);
+    } else if (error instanceof RequestError) {
+      this.close(malformed(error.message));
+    } else {
+      this.host.context.log.error({ err: error, session: this.id }, 'a packet failed: ending the connection');
+      this.close(malformed('the packet could not be served'));
+    }
+  }
+
+  // The beginning.
+
+  get isConnecting(): boolean {
+    return this.phase === 'new' || this.phase === 'connecting';
+  }
+
+  /** The CONNECT was read: the session is known to the core. What the client sends before it has its CONNACK waits. */
+  protected beginConnecting(): void {
+    this.phase = 'connecting';
+    this.guard.hold();
+    this.host.context.openSession(this);
+  }
+
+  /**
+   * Becomes the session of its user and client id: takes over, opens or drops what was kept, keeps the will. `done` is
+   * called when all this is stored.
+   */
+  protected openDurable(clientId: string, clean: boolean, done: (error: RequestError | null) => void): void {
+    const { will } = this;
+    this.key = JSON.stringify([this.identity.name, clientId === '' ? this.id : clientId]);
+    this.host.takeOver(this);
+    this.deliveries.blocked = true;
+    this.submitDurable({ type: 'open', key: this.key, clean }, (reply) => {
+      this.#onOpened(reply);
+      if (will === null) done(reply.error);
+    });
+    if (will === null) return;
+    this.#willKept = true;
+    this.submitDurable({ type: 'will', will }, ({ error }) => done(error));
+  }
+
+  #onOpened({ error, present, durable }: Reply): void {
+    if (error !== null) return;
+    this.present = present;
+    if (durable !== null) this.deliveries.resume(durable);
+  }
+
+  /** The CONNACK is written: the client is served from here on. */
+  protected becomeReady(): void {
+    if (this.phase !== 'connecting') return;
+    this.phase = 'ready';
+    this.host.onArrived();
+    this.guard.maxBytes = this.host.limits.maxPacketBytes;
+    this.deliveries.blocked = false;
+    this.flushSoon();
+    if (!this.paused) this.guard.release();
+  }
+
+  // To the core.
+
+  submit(request: Request): void {
+    this.host.context.submit(request);
+  }
+
+  protected submitDurable(command: DurableCommand, awaiting: Awaiting | null): void {
+    this.submit(new DurableRequest(this, null, command, awaiting));
+  }
+
+  acknowledge(number: number): void {
+    this.submitDurable({ type: 'acknowledge', number }, null);
+  }
+
+  queuedPublication(number: number): Publication | null {
+    return this.host.context.queuedPublication(number);
+  }
+
+  /** A message of QoS 2 comes in. */
+  protected checkIncomingOnce(packetId: number): void {
+    const received = this.durable?.received ?? this.received;
+    if (received !== null && received.size >= this.host.limits.maxIncomingOnce && !received.has(packetId)) {
+      throw malformed(`more than ${this.host.limits.maxIncomingOnce} messages of QoS 2 are not released`);
+    }
+  }
+
+  // From the core.
+
+  flush(): void {
+    if (this.isEnded) return;
+    this.#flushing = true;
+    try {
+      this.#drain();
+    } catch (error) {
+      this.host.context.log.error({ err: error, session: this.id }, 'writing failed: ending the connection');
+      this.close(malformed('what was to be sent could not be written'));
+    }
+    this.#flushing = false;
+    if (this.isEnded) return;
+    const stalled = this.isFull;
+    this.#send();
+    // What the system took at once is followed by no 'drain'.
+    if (stalled && !this.isFull) this.flushSoon();
+    this.#checkStuck();
+  }
+
+  #drain(): void {
+    this.deliveries.pump();
+    const { outbound } = this;
+    while (!this.isFull) {
+      const message = outbound.peek();
+      if (message === undefined) break;
+      if (message.kind === 'reply') {
+        outbound.shift();
+        this.#onReply(message);
+      } else {
+        this.#onPublication(message);
+      }
+      if (this.isEnded) return;
+    }
+    this.deliveries.pump();
+  }
+
+  get isEnded(): boolean {
+    return this.phase === 'closed';
+  }
+
+  /** Overlapping filters make one delivery, at the highest of their levels. */
+  #onPublication(publication: Publication): void {
+    const { outbound } = this;
+    let qos = -1;
+    for (let next: Outbound | undefined = publication; next === publication; next = outbound.peek()) {
+      const subscription = outbound.peekSubscription() as Subscription;
+      outbound.shift();
+      if (subscription.options.qos > qos && !this.filters.isHidden(subscription, publication.path)) qos = subscription.options.qos;
+    }
+    if (qos >= 0) this.deliveries.deliver(publication, qos);
+  }
+
+  #onReply(reply: Reply): void {
+    const { request } = reply;
+    if (request.op === 'set' || request.op === 'remove') this.onPublished(reply, request);
+    else (request.tag as Awaiting | null)?.(reply);
+  }
+
+  /** What could not be stored is not acknowledged: the client comes back and sends it again. */
+  protected closeFailed(error: RequestError): void {
+    const code = error.code === 'STORE_FAILED' || error.retry ? 'STORE_FAILED' : 'MALFORMED_FRAME';
+    this.close(new ConnectionError(code, error.message, { cause: error }));
+  }
+
+  // To the wire.
+
+  /** Joins what goes out at the end of this turn. */
+  write(frame: Uint8Array): void {
+    if (this.isEnded) return;
+    this.#frames.push(frame);
+    this.#frameBytes += frame.length;
+    if (!this.#flushing) this.flushSoon();
+  }
+
+  protected flushSoon(): void {
+    this.host.flushSoon(this);
+  }
+
+  #send(): void {
+    const frames = this.#frames;
+    if (frames.length === 0) return;
+    this.#transport.write(frames.length === 1 ? (frames[0] as Uint8Array) : this.host.join(frames, this.#frameBytes));
+    this.#frames = [];
+    this.#frameBytes = 0;
+  }
+
+  get bufferedBytes(): number {
+    return this.#frameBytes + this.#transport.bufferedBytes;
+  }
+
+  get isFull(): boolean {
+    return this.#frameBytes > HIGH_WATER_BYTES || this.bufferedBytes > HIGH_WATER_BYTES;
+  }
+
+  onDrain(): void {
+    this.host.context.flush(this);
+  }
+
+  /** Reads no more; what was read is still answered. */
+  stopReading(): void {
+    this.pauseReading();
+    if (this.phase === 'ready') this.phase = 'leaving';
+  }
+
+  pauseReading(): void {
+    this.guard.hold();
+    this.#transport.pause();
+  }
+
+  resumeReading(): void {
+    this.#transport.resume();
+    if (this.phase === 'ready') this.guard.release();
+  }
+
+  // Time.
+
+  /** Called about twice a second with the monotonic time in milliseconds. */
+  onTick(now: number): void {
+    if (this.phase === 'closed') {
+      if (now - this.#closedAt > LINGER_MS) this.#transport.destroy();
+      return;
+    }
+    if (this.#heard) {
+      this.#heard = false;
+      this.#heardAt = now;
+    }
+    if (this.isConnecting) {
+      if (now - this.#openedAt < this.host.limits.connectTimeoutMs) return;
+      this.close(new ConnectionError('CONNECT_TIMEOUT', 'no CONNECT was accepted in time'));
+    } else if (now - this.#heardAt > this.silenceMs && !this.paused) {
+      this.close(new ConnectionError('PEER_SILENT', 'nothing came within one and a half times the keep alive'));
+    } else if (this.#stuckSince > 0 && now - this.#stuckSince > this.outbound.limits.slowMs) {
+      this.#closeStuck();
+    }
+  }
+
+  /** What waits for acknowledgements is bounded as what waits for the socket is. */
+  #checkStuck(): void {
+    const { waitingBytes, waitingCount } = this.deliveries;
+    const { slowBytes, closeBytes, closeItems } = this.outbound.limits;
+    if (waitingBytes <= slowBytes && waitingCount <= closeItems) this.#stuckSince = 0;
+    else if (waitingBytes > closeBytes || waitingCount > closeItems) this.#closeStuck();
+    else if (this.#stuckSince === 0) this.#stuckSince = Math.max(1, this.host.context.clock.monotonic());
+  }
+
+  #closeStuck(): void {
+    const { waitingBytes, waitingCount } = this.deliveries;
+    this.host.onStuck(this, waitingBytes, waitingCount);
+    this.close(new ConnectionError('SLOW_CONSUMER', `${waitingBytes} bytes were waiting for acknowledgements`));
+  }
+
+  // The end.
+
+  /** The peer is gone. */
+  onTransportClosed(): void {
+    this.close(null);
+    this.host.onEnded(this);
+  }
+
+  /** Without waiting for what the peer does not read. */
+  destroyTransport(): void {
+    this.#transport.destroy();
+  }
+
+  close(error: ConnectionError | null): void {
+    if (this.isEnded) return;
+    const known = this.phase !== 'new';
+    if (this.isConnecting) this.host.onArrived();
+    if (known) this.#leaveWill();
+    this.#flushing = true;
+    this.onClosing(error);
+    this.#send();
+    this.phase = 'closed';
+    this.#closedAt = this.host.context.clock.monotonic();
+    this.guard.end();
+    this.deliveries.clear();
+    this.#frames = [];
+    if (known) this.host.context.closeSession(this, error);
+    if (error !== null && error.code === 'SLOW_CONSUMER') this.#transport.destroy();
+    else this.#transport.end();
+  }
+
+  /** [MQTT-3.1.2-8], [MQTT-3.1.2-10]: only a DISCONNECT takes the will back. */
+  #leaveWill(): void {
+    if (!this.#willKept) return;
+    this.#willKept = false;
+    this.submitDurable(this.goodbye ? { type: 'will', will: null } : { type: 'fireWill' }, null);
+  }
+}

@@ -1,0 +1,97 @@
+// MqttConnection: owns a transport from its acceptance until the first bytes say which version of the protocol its client speaks;
+// then a session of that version takes transport and bytes over.
+
+import { type AdapterContext, ConnectionError } from '../../core/index.js';
+import type { Arrival } from './base-session.js';
+import { readOpening } from './opening.js';
+import { LINGER_MS, type Transport, type TransportOwner } from './transport.js';
+import type { MqttLimits, Version } from './wire.js';
+
+export interface ConnectionHost {
+  readonly context: AdapterContext;
+  readonly limits: MqttLimits;
+  /** Makes the session of this version, which takes the transport over. */
+  beginSession(connection: MqttConnection, version: Version, arrival: Arrival): void;
+  /** The connection ends without a session. */
+  onArrived(): void;
+  /** Its transport is closed. */
+  onConnectionEnded(connection: MqttConnection): void;
+}
+
+export class MqttConnection implements TransportOwner {
+  /** Requests that are not answered, as sessions have them. */
+  readonly inFlight = 0;
+  readonly #host: ConnectionHost;
+  readonly #transport: Transport;
+  readonly #openedAt: number;
+  /** The first bytes, as long as they say too little. */
+  #bytes: Buffer | null = null;
+  #ended = false;
+  #endedAt = 0;
+
+  constructor(host: ConnectionHost, connect: (owner: TransportOwner) => Transport) {
+    this.#host = host;
+    this.#openedAt = host.context.clock.monotonic();
+    this.#transport = connect(this);
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.#ended) return;
+    this.#bytes = this.#bytes === null ? chunk : Buffer.concat([this.#bytes, chunk]);
+    try {
+      this.#open(this.#bytes);
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error;
+      this.close(error);
+    }
+  }
+
+  #open(bytes: Buffer): void {
+    const opening = readOpening(bytes, this.#host.limits.maxConnectBytes);
+    if (opening === null) return;
+    const transport = this.#transport;
+    if (opening.version === null) {
+      transport.write(opening.answer);
+      throw new ConnectionError('UNSUPPORTED_VERSION', opening.reason);
+    }
+    this.#bytes = null;
+    this.#host.beginSession(this, opening.version, { transport, openedAt: this.#openedAt });
+    transport.owner.onData(bytes);
+  }
+
+  onDrain(): void {}
+
+  onTransportClosed(): void {
+    this.close(null);
+    this.#host.onConnectionEnded(this);
+  }
+
+  /** Called about twice a second with the monotonic time in milliseconds. */
+  onTick(now: number): void {
+    if (this.#ended) {
+      if (now - this.#endedAt > LINGER_MS) this.#transport.destroy();
+    } else if (now - this.#openedAt >= this.#host.limits.connectTimeoutMs) {
+      this.close(new ConnectionError('CONNECT_TIMEOUT', 'no CONNECT came in time'));
+    }
+  }
+
+  stopReading(): void {
+    this.#transport.pause();
+  }
+
+  /** null: normal end. Idempotent. */
+  close(error: ConnectionError | null): void {
+    if (this.#ended) return;
+    const { log, clock } = this.#host.context;
+    this.#ended = true;
+    this.#endedAt = clock.monotonic();
+    this.#bytes = null;
+    this.#host.onArrived();
+    if (error !== null) log.debug({ err: error }, 'a connection ended before its CONNECT');
+    this.#transport.end();
+  }
+
+  destroyTransport(): void {
+    this.#transport.destroy();
+  }
+}

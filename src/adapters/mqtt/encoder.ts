@@ -1,0 +1,49 @@
+// Encoder: how a version of the protocol writes what deliveries send. PlainEncoder is that of 3.1 and 3.1.1, whose PUBLISH is
+// the same: one for all their sessions.
+
+import type { Entry, Format, Payload, Publication } from '../../core/index.js';
+import { encodePublish } from './codec.js';
+import type { Topics } from './paths.js';
+
+const FRAME_KEY = 'mqtt:0';
+const EMPTY = new Uint8Array(0);
+
+/**
+ * `flags` are those of a PUBLISH: DUP, QoS, retain; `packetId` is 0 at QoS 0. null: there is nothing to send, because no
+ * packet of this receiver can hold it; the encoder has counted that.
+ */
+export interface Encoder {
+  /** A removal is an empty message. What many receivers get alike is encoded once and kept with the publication. */
+  publication(publication: Publication, flags: number, packetId: number): Uint8Array | null;
+  /** A record, for a new subscription. */
+  entry(entry: Entry, flags: number, packetId: number): Uint8Array | null;
+}
+
+export class PlainEncoder implements Encoder {
+  constructor(
+    private readonly topics: Topics,
+    private readonly raw: Format,
+    /** No topic can name the path. */
+    private readonly onUnforwardable: (path: string) => void,
+  ) {}
+
+  publication(publication: Publication, flags: number, packetId: number): Uint8Array | null {
+    if (flags !== 0) return this.#encode(publication.path, publication.payload, flags, packetId);
+    const kept = publication.frame(FRAME_KEY) as Uint8Array | undefined;
+    if (kept !== undefined) return kept;
+    const frame = this.#encode(publication.path, publication.payload, 0, 0);
+    if (frame !== null) publication.keepFrame(FRAME_KEY, frame);
+    return frame;
+  }
+
+  entry({ path, payload }: Entry, flags: number, packetId: number): Uint8Array | null {
+    return this.#encode(path, payload, flags, packetId);
+  }
+
+  #encode(path: string, payload: Payload | null, flags: number, packetId: number): Uint8Array | null {
+    const head = this.topics.headOf(path);
+    if (head !== null) return encodePublish(head, payload === null ? EMPTY : payload.bytes(this.raw), flags, packetId);
+    this.onUnforwardable(path);
+    return null;
+  }
+}
