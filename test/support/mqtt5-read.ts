@@ -12,7 +12,9 @@ import {
 } from '../../src/adapters/mqtt/v5/codec.js';
 import { Fields } from '../../src/adapters/mqtt/v5/fields.js';
 import { PublishReader } from '../../src/adapters/mqtt/v5/publish.js';
+import { ProtocolFault } from '../../src/adapters/mqtt/v5/reason-codes.js';
 import { PACKET } from '../../src/adapters/mqtt/wire.js';
+import { bytesOf } from './mqtt-vectors.js';
 
 export interface ReadPacket {
   readonly type: number;
@@ -68,4 +70,21 @@ function readBody(first: number, bytes: Buffer, start: number, end: number): obj
     default:
       return {};
   }
+}
+
+/** The reason code of the fault in `bytes`; null: there is none. Rethrows what is no fault of the codec. */
+export function faultIn(bytes: Buffer): number | null {
+  try {
+    readPackets(bytes);
+    return null;
+  } catch (error) {
+    if (error instanceof ProtocolFault) return error.reason;
+    throw error;
+  }
+}
+
+/** A packet in words (see mqtt-vectors.ts): its first byte, and its body, whose length is put between. */
+export function packetOf(first: number, body: string): Buffer {
+  const bytes = bytesOf(body);
+  return Buffer.concat([Buffer.of(first), bytesOf(`r${bytes.length}`), bytes]);
 }

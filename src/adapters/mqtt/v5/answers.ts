@@ -3,6 +3,7 @@
 
 import { lengthBytes, writeLength } from '../codec.js';
 import { FIRST_BYTE, PACKET } from '../wire.js';
+import { textBytes } from './fields.js';
 import { PROPERTY, type PropertyId, type PropertyPlace, PropertyWriter } from './properties.js';
 import {
   type ConnackReason,
@@ -35,7 +36,10 @@ export interface ConnackProperties {
   readonly authenticationData?: Uint8Array;
 }
 
-const CONNACK_PROPERTY: Readonly<Record<keyof ConnackProperties, PropertyId>> = {
+/** All but the reason string. */
+type ConnackName = Exclude<keyof ConnackProperties, 'reasonString'>;
+
+const CONNACK_PROPERTY: Readonly<Record<ConnackName, PropertyId>> = {
   sessionExpirySeconds: PROPERTY.SESSION_EXPIRY_INTERVAL,
   receiveMaximum: PROPERTY.RECEIVE_MAXIMUM,
   maximumQos: PROPERTY.MAXIMUM_QOS,
@@ -43,7 +47,6 @@ const CONNACK_PROPERTY: Readonly<Record<keyof ConnackProperties, PropertyId>> = 
   maximumPacketSize: PROPERTY.MAXIMUM_PACKET_SIZE,
   assignedClientId: PROPERTY.ASSIGNED_CLIENT_IDENTIFIER,
   topicAliasMaximum: PROPERTY.TOPIC_ALIAS_MAXIMUM,
-  reasonString: PROPERTY.REASON_STRING,
   wildcardSubscriptionAvailable: PROPERTY.WILDCARD_SUBSCRIPTION_AVAILABLE,
   subscriptionIdentifierAvailable: PROPERTY.SUBSCRIPTION_IDENTIFIER_AVAILABLE,
   sharedSubscriptionAvailable: PROPERTY.SHARED_SUBSCRIPTION_AVAILABLE,
@@ -58,8 +61,8 @@ const NEVER = 0xffff_ffff;
 
 /** [MQTT5-3.2.2-6]: a session is present only where the connection is accepted. */
 export function encodeConnack(sessionPresent: boolean, reason: ConnackReason, given: ConnackProperties = {}): Buffer {
-  const properties = new PropertyWriter(PACKET.CONNACK);
-  for (const name of Object.keys(CONNACK_PROPERTY) as (keyof ConnackProperties)[]) {
+  const properties = reasonOf(PACKET.CONNACK, given.reasonString ?? null);
+  for (const name of Object.keys(CONNACK_PROPERTY) as ConnackName[]) {
     const value = given[name];
     if (value !== undefined) properties.put(CONNACK_PROPERTY[name], wireValue(value));
   }
@@ -131,9 +134,10 @@ export function encodeAuth(reason: ServerAuthReason, method: string, data: Uint8
   return frameOf(FIRST_BYTE.AUTH, Buffer.of(reason), properties);
 }
 
+/** A reason string that cannot be written is left out: it helps a person, and nothing depends on it. */
 function reasonOf(place: PropertyPlace, reasonString: string | null): PropertyWriter {
   const properties = new PropertyWriter(place);
-  return reasonString === null ? properties : properties.put(PROPERTY.REASON_STRING, reasonString);
+  return reasonString === null || textBytes(reasonString) < 0 ? properties : properties.put(PROPERTY.REASON_STRING, reasonString);
 }
 
 function frameOf(firstByte: number, head: Uint8Array, properties: PropertyWriter, tail: readonly number[] = []): Buffer {

@@ -2,11 +2,11 @@
 // code for the wire; where the standard leaves the code open it is the one that Mosquitto 2.1 answers. PUBLISH is read in
 // publish.ts, what servers send is written in answers.ts.
 
-import type { Qos } from '../../../core/index.js';
+import type { Meta, Qos } from '../../../core/index.js';
 import { type ConnectFacts, readText } from '../codec.js';
 import { CLIENT_ID_BYTES_MAX, CONNECT_FLAG, DUP, MQTT_5, PACKET, QOS_SHIFT } from '../wire.js';
 import { Fields } from './fields.js';
-import { type Meta, MessageProperties } from './meta.js';
+import { MessageProperties } from './meta.js';
 import { PROPERTY, type PropertyPlace, PropertyReader, WILL } from './properties.js';
 import {
   CLIENT_AUTH_REASONS,
@@ -280,13 +280,16 @@ export interface Acknowledgement<Reason> {
   readonly reason: Reason;
 }
 
+type PubackType = typeof PACKET.PUBACK | typeof PACKET.PUBREC;
+type PubrelType = typeof PACKET.PUBREL | typeof PACKET.PUBCOMP;
+
 /** PUBACK and PUBREC. */
-export function readPuback(bytes: Buffer, start: number, end: number, type: 4 | 5): Acknowledgement<PubackReason> {
+export function readPuback(bytes: Buffer, start: number, end: number, type: PubackType): Acknowledgement<PubackReason> {
   return readAcknowledgement(bytes, start, end, type, PUBACK_REASONS);
 }
 
 /** PUBREL and PUBCOMP. */
-export function readPubrel(bytes: Buffer, start: number, end: number, type: 6 | 7): Acknowledgement<PubrelReason> {
+export function readPubrel(bytes: Buffer, start: number, end: number, type: PubrelType): Acknowledgement<PubrelReason> {
   return readAcknowledgement(bytes, start, end, type, PUBREL_REASONS);
 }
 

@@ -5,8 +5,8 @@ import { Fields as SharedFields } from '../codec.js';
 import { LENGTH_BYTES_MAX } from '../wire.js';
 import { type ProtocolFault, malformed } from './reason-codes.js';
 
-/** The largest variable byte integer. */
-export const VARIABLE_INTEGER_MAX = 0x0fff_ffff;
+/** Text and binary data have at most so many bytes. */
+export const FIELD_BYTES_MAX = 0xffff;
 
 export class Fields extends SharedFields {
   fourBytes(what: string): number {
@@ -52,4 +52,25 @@ export class Fields extends SharedFields {
   protected override fault(text: string): ProtocolFault {
     return malformed(text);
   }
+}
+
+/** Bytes of `text` on the wire; -1: it cannot stand there ([MQTT5-1.5.4-1], [MQTT5-1.5.4-2]), or is too long. */
+export function textBytes(text: string): number {
+  if (!text.isWellFormed() || text.includes('\0')) return -1;
+  const bytes = Buffer.byteLength(text);
+  return bytes <= FIELD_BYTES_MAX ? bytes : -1;
+}
+
+/** Text that `textBytes` measured, its length before it; says where it ends. */
+export function writeText(frame: Buffer, at: number, text: string): number {
+  const bytes = frame.write(text, at + 2);
+  frame.writeUInt16BE(bytes, at);
+  return at + 2 + bytes;
+}
+
+/** At most `FIELD_BYTES_MAX` bytes, their length before them; says where they end. */
+export function writeBinary(frame: Buffer, at: number, bytes: Uint8Array): number {
+  frame.writeUInt16BE(bytes.length, at);
+  frame.set(bytes, at + 2);
+  return at + 2 + bytes.length;
 }

@@ -1,22 +1,12 @@
 // What a publication says about itself (content type, response topic, correlation data, payload format, user properties),
 // between the properties of MQTT 5 and the data space.
 
-import { type Value, jsonText } from '../../../core/index.js';
+import { Meta, jsonText } from '../../../core/index.js';
 import { topicFault } from '../paths.js';
-import { PROPERTY, type PropertyReader, writeBinary, writeText } from './properties.js';
+import { FIELD_BYTES_MAX, textBytes, writeBinary, writeText } from './fields.js';
+import { PROPERTY, type PropertyReader } from './properties.js';
 import { checkResponseTopic } from './topics.js';
 
-export interface Meta {
-  readonly contentType: string | null;
-  readonly responseTopic: string | null;
-  readonly correlationData: Uint8Array | null;
-  /** The payload is UTF-8 text. */
-  readonly isText: boolean;
-  /** In order; a name may stand more than once. */
-  readonly pairs: readonly (readonly [name: string, value: Value])[];
-}
-
-const FIELD_BYTES_MAX = 0xffff;
 /** Identifier and length. */
 const FIELD_OVERHEAD = 3;
 const FLAG_BYTES = 2;
@@ -61,19 +51,10 @@ export class MessageProperties {
 
   /** null: nothing is said. */
   meta(): Meta | null {
-    const meta = {
-      contentType: this.#contentType,
-      responseTopic: this.#responseTopic,
-      correlationData: this.#correlationData,
-      isText: this.#isText,
-      pairs: this.#pairs,
-    };
-    return isEmpty(meta) ? null : meta;
+    const isSilent = this.#contentType === null && this.#responseTopic === null && this.#correlationData === null && !this.#isText;
+    if (isSilent && this.#pairs.length === 0) return null;
+    return new Meta(this.#contentType, this.#responseTopic, this.#correlationData, this.#isText, this.#pairs);
   }
-}
-
-function isEmpty({ contentType, responseTopic, correlationData, isText, pairs }: Meta): boolean {
-  return contentType === null && responseTopic === null && correlationData === null && !isText && pairs.length === 0;
 }
 
 /**
@@ -96,20 +77,20 @@ export class WireMeta {
   constructor(meta: Meta) {
     const { contentType, responseTopic, correlationData } = meta;
     this.#isText = meta.isText;
-    this.#contentType = contentType !== null && bytesOf(contentType) >= 0 ? contentType : null;
+    this.#contentType = contentType !== null && textBytes(contentType) >= 0 ? contentType : null;
     this.#responseTopic = responseTopic !== null && isWritableTopic(responseTopic) ? responseTopic : null;
     this.#correlationData = correlationData !== null && correlationData.length <= FIELD_BYTES_MAX ? correlationData : null;
     let length = this.#isText ? FLAG_BYTES : 0;
-    if (this.#contentType !== null) length += FIELD_OVERHEAD + bytesOf(this.#contentType);
-    if (this.#responseTopic !== null) length += FIELD_OVERHEAD + bytesOf(this.#responseTopic);
+    if (this.#contentType !== null) length += FIELD_OVERHEAD + textBytes(this.#contentType);
+    if (this.#responseTopic !== null) length += FIELD_OVERHEAD + textBytes(this.#responseTopic);
     if (this.#correlationData !== null) length += FIELD_OVERHEAD + this.#correlationData.length;
     const pairs: string[] = [];
     for (const [name, value] of meta.pairs) {
       const text = typeof value === 'string' ? value : jsonText(value);
-      const [nameBytes, textBytes] = [bytesOf(name), bytesOf(text)];
-      if (nameBytes < 0 || textBytes < 0) continue;
+      const [nameLength, textLength] = [textBytes(name), textBytes(text)];
+      if (nameLength < 0 || textLength < 0) continue;
       pairs.push(name, text);
-      length += PAIR_OVERHEAD + nameBytes + textBytes;
+      length += PAIR_OVERHEAD + nameLength + textLength;
     }
     this.#pairs = pairs;
     this.length = length;
@@ -148,14 +129,7 @@ export class WireMeta {
   }
 }
 
-/** Bytes of `text` on the wire; -1: it cannot stand there. */
-function bytesOf(text: string): number {
-  if (!text.isWellFormed() || text.includes('\0')) return -1;
-  const bytes = Buffer.byteLength(text);
-  return bytes <= FIELD_BYTES_MAX ? bytes : -1;
-}
-
 /** [MQTT5-3.3.2-14] */
 function isWritableTopic(topic: string): boolean {
-  return bytesOf(topic) >= 0 && topicFault(topic) === null;
+  return textBytes(topic) >= 0 && topicFault(topic) === null;
 }

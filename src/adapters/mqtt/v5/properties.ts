@@ -2,7 +2,7 @@
 
 import { lengthBytes, writeLength } from '../codec.js';
 import { PACKET } from '../wire.js';
-import type { Fields } from './fields.js';
+import { FIELD_BYTES_MAX, type Fields, textBytes, writeBinary, writeText } from './fields.js';
 import { type FaultReason, ProtocolFault, REASON, malformed, protocolError } from './reason-codes.js';
 
 export const PROPERTY = {
@@ -261,19 +261,17 @@ export class PropertyWriter {
   }
 }
 
-const FIELD_BYTES_MAX = 0xffff;
 const NUMBER_BYTES: Readonly<Partial<Record<PropertyType, number>>> = { byte: 1, 'two bytes': 2, 'four bytes': 4 };
 
 function lengthOf(row: Row, value: PropertyValue): number {
   if (typeof value === 'number') {
-    const bytes = NUMBER_BYTES[row.type];
-    if (bytes === undefined || value < row.min || value > Math.min(row.max, 256 ** bytes - 1))
-      throw new RangeError(`${row.name} of ${value}`);
-    return bytes;
+    const bytes = NUMBER_BYTES[row.type] ?? 0;
+    if (Number.isInteger(value) && value >= row.min && value <= Math.min(row.max, 256 ** bytes - 1)) return bytes;
+    throw new RangeError(`${row.name} of ${value}`);
   }
   if (row.type !== (typeof value === 'string' ? 'text' : 'binary')) throw new RangeError(`${row.name} is of type ${row.type}`);
-  const bytes = typeof value === 'string' ? Buffer.byteLength(value) : value.length;
-  if (bytes > FIELD_BYTES_MAX) throw new RangeError(`${row.name} of ${bytes} bytes`);
+  const bytes = typeof value === 'string' ? textBytes(value) : value.length;
+  if (bytes < 0 || bytes > FIELD_BYTES_MAX) throw new RangeError(`${row.name} does not fit`);
   return 2 + bytes;
 }
 
@@ -281,18 +279,4 @@ function writeValue(frame: Buffer, at: number, row: Row, value: PropertyValue): 
   if (typeof value === 'string') return writeText(frame, at, value);
   if (typeof value !== 'number') return writeBinary(frame, at, value);
   return frame.writeUIntBE(value, at, NUMBER_BYTES[row.type] as number);
-}
-
-/** Text of at most 65,535 bytes, its length before it; says where it ends. */
-export function writeText(frame: Buffer, at: number, text: string): number {
-  const bytes = frame.write(text, at + 2);
-  frame.writeUInt16BE(bytes, at);
-  return at + 2 + bytes;
-}
-
-/** At most 65,535 bytes, their length before them; says where they end. */
-export function writeBinary(frame: Buffer, at: number, bytes: Uint8Array): number {
-  frame.writeUInt16BE(bytes.length, at);
-  frame.set(bytes, at + 2);
-  return at + 2 + bytes.length;
 }

@@ -1,11 +1,11 @@
 // PUBLISH of MQTT 5 (section 3.3), both ways, without an object for what a packet does not say.
 
-import type { Qos } from '../../../core/index.js';
+import type { Meta, Qos } from '../../../core/index.js';
 import { lengthBytes, writeLength } from '../codec.js';
 import { isSame } from '../publishing.js';
 import { FIRST_BYTE, PACKET, QOS_SHIFT, DUP, RETAIN } from '../wire.js';
 import { Fields } from './fields.js';
-import { type Meta, MessageProperties, type WireMeta } from './meta.js';
+import { MessageProperties, type WireMeta } from './meta.js';
 import { PROPERTY, PropertyReader } from './properties.js';
 import { malformed, protocolError } from './reason-codes.js';
 import { readTopic } from './topics.js';

@@ -2,10 +2,9 @@
 // the rest with the reason code that stands in the answer. What a session decides is played in test/golden.
 
 import { expect, it } from 'vitest';
-import { ProtocolFault } from '../../../../src/adapters/mqtt/v5/reason-codes.js';
 import { PACKET } from '../../../../src/adapters/mqtt/wire.js';
 import { type Vector, bytesOf, vectorFiles, vectorsOf } from '../../../support/mqtt-vectors.js';
-import { readPackets } from '../../../support/mqtt5-read.js';
+import { faultIn, readPackets } from '../../../support/mqtt5-read.js';
 
 /** Well-formed packets that are refused for what the connection, the configuration or another packet says. */
 const OF_THE_SESSION: ReadonlySet<string> = new Set([
@@ -63,10 +62,5 @@ function refusalIn(answer: Buffer): number | null {
 
 /** The reason code of the fault in `bytes`, 0 for a DISCONNECT without fault, null when all is right. */
 function reasonOf(bytes: Buffer): number | null {
-  try {
-    return readPackets(bytes).some(({ type }) => type === PACKET.DISCONNECT) ? 0 : null;
-  } catch (error) {
-    if (error instanceof ProtocolFault) return error.reason;
-    throw error;
-  }
+  return faultIn(bytes) ?? (readPackets(bytes).some(({ type }) => type === PACKET.DISCONNECT) ? 0 : null);
 }
