@@ -3,7 +3,7 @@
 
 import { rm } from 'node:fs/promises';
 import type { Config } from './config.js';
-import { type Adapter, type Clock, type Counters, type Listening, type Log, type NodeInfo, StartError } from './core/index.js';
+import { type Adapter, type Clock, type Counters, goodbye, type Listening, type Log, type NodeInfo, StartError } from './core/index.js';
 import type { Engine } from './core/engine.js';
 import { StoreDamage, StoreFailure, StoreFormat, StoreLocked } from './core/store/store.js';
 import { prepareDataDirectory, readNode, reasonOf } from './data-directory.js';
@@ -54,6 +54,8 @@ export class Gateway {
   readonly #startedAdapters: Adapter[] = [];
   #starting: Promise<void> | null = null;
   #stopping: Promise<void> | null = null;
+  /** Whether clients should come back after the stop. */
+  #reconnect = true;
   #node: NodeInfo | null = null;
 
   constructor(parts: GatewayParts) {
@@ -86,9 +88,12 @@ export class Gateway {
     return this.#listeners;
   }
 
-  /** Stops accepting, settles what is in flight, says goodbye, closes. Idempotent; never rejects; ends within 5 s. */
-  stop(): Promise<void> {
-    this.#stopping ??= this.#stopAll();
+  /**
+   * Stops accepting, settles what is in flight, says goodbye, closes. Idempotent; never rejects; ends within 5 s.
+   * `reconnect` false: clients whose protocol can be told so stay away.
+   */
+  stop(reconnect = true): Promise<void> {
+    this.#stopping ??= this.#stopAll(reconnect);
     return this.#stopping;
   }
 
@@ -107,7 +112,8 @@ export class Gateway {
     }
   }
 
-  async #stopAll(): Promise<void> {
+  async #stopAll(reconnect: boolean): Promise<void> {
+    this.#reconnect = reconnect;
     try {
       await this.#starting;
     } catch {
@@ -200,7 +206,7 @@ export class Gateway {
     const { log } = this.#parts;
     const stops = this.#startedAdapters.map(async (adapter) => {
       try {
-        await adapter.stop(ADAPTERS_STOP_MS);
+        await adapter.stop(ADAPTERS_STOP_MS, goodbye(this.#reconnect));
       } catch (error) {
         log.error({ err: error, adapter: adapter.name }, 'an adapter could not stop properly');
       }

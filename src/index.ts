@@ -47,8 +47,11 @@ export interface EmbeddedGateway {
    * has in flight is answered first, as far as time allows.
    */
   localClient(credentials?: Credentials): Promise<LocalClient>;
-  /** Stops accepting, settles what is in flight, closes; within 5 s. Never rejects; harmless before `start` and again. */
-  stop(): Promise<void>;
+  /**
+   * Stops accepting, settles what is in flight, closes; within 5 s. Never rejects; harmless before `start` and again.
+   * `reconnect: false` tells happn clients not to come back by themselves; the other protocols have no word for it.
+   */
+  stop(options?: { readonly reconnect?: boolean }): Promise<void>;
 }
 
 const NOT_LISTENING: ReadonlyMap<string, Listening> = new Map();
@@ -74,8 +77,8 @@ export function createGateway(input: ConfigInput = {}, options: EmbedOptions = {
       building ??= build();
       return await (await building).gateway.start();
     },
-    async stop() {
-      if (building !== null) await (await building).gateway.stop();
+    async stop({ reconnect = true } = {}) {
+      if (building !== null) await (await building).gateway.stop(reconnect);
     },
     async localClient(credentials) {
       if (built === null) throw new Error('the gateway is not running');

@@ -108,6 +108,9 @@ export interface Adapter {
   readonly name: string;
   /** Accepts connections when this resolves. Rejects with StartError (port in use, …) and leaves nothing open. */
   start(context: AdapterContext): Promise<Listening | null>;
-  /** No new connections from now on. Tells clients as the protocol does, flushes, closes; done within `deadlineMs`. */
-  stop(deadlineMs: number): Promise<void>;
+  /**
+   * No new connections from now on. Flushes, ends the sessions with `reason` and tells clients as the protocol does, also whether
+   * they should come back where the protocol can say so; done within `deadlineMs`.
+   */
+  stop(deadlineMs: number, reason: ConnectionError): Promise<void>;
 }

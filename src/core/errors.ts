@@ -32,6 +32,7 @@ export const CONNECTION_ERRORS = {
   TAKEN_OVER: { reconnect: false, advice: 'another connection uses the same client id' },
   STORE_FAILED: { reconnect: true, advice: 'the store was reopened: resume the session' },
   SHUTTING_DOWN: { reconnect: true, advice: 'the gateway is stopping' },
+  DISMISSED: { reconnect: false, advice: 'the gateway is stopping, and nobody is expected back' },
 } as const;
 
 export type RequestErrorCode = keyof typeof REQUEST_ERRORS;
@@ -67,6 +68,12 @@ export class ConnectionError extends Error {
   get reconnect(): boolean {
     return CONNECTION_ERRORS[this.code].reconnect;
   }
+}
+
+/** What the connections of a gateway that stops end with: `reconnect` says whether its clients should come back by themselves. */
+export function goodbye(reconnect: boolean): ConnectionError {
+  const code = reconnect ? 'SHUTTING_DOWN' : 'DISMISSED';
+  return new ConnectionError(code, CONNECTION_ERRORS[code].advice);
 }
 
 /** The gateway cannot start as configured (exit code 2). `message` is one line for a person. */

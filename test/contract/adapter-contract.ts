@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Adapter } from '../../src/core/index.js';
+import { type Adapter, goodbye } from '../../src/core/index.js';
 import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
 import { type Address, ContractHouse } from '../support/contract-house.js';
 import { PlainAdapter } from '../support/plain-adapter/index.js';
@@ -429,7 +429,7 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
       const writing = clients.map((client, c) => writeUntilEnded(client, `t/${c}`, acknowledged));
       await become(() => acknowledged.size === clients.length && Math.min(...acknowledged.values()) > 20);
       const begun = performance.now();
-      await adapter.stop(STOP_MS);
+      await adapter.stop(STOP_MS, goodbye(true));
       expect(performance.now() - begun).toBeLessThan(STOP_MS + 1_000);
       await Promise.all([...writing, ...clients.map((client) => client.ended)]);
       const plain = await connectPlain();
@@ -444,7 +444,7 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
       const text = 'x'.repeat(64 * 1024);
       for (let n = 0; n < 100; n++) await writer.set('t/a', { n, text });
       const begun = performance.now();
-      await adapter.stop(500);
+      await adapter.stop(500, goodbye(true));
       expect(performance.now() - begun).toBeLessThan(2_500);
       client.resume();
       await Promise.all([client.ended, writer.ended]);
@@ -459,7 +459,7 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
       await become(() => house.store.writes === 1);
       for (let i = 0; i < 10; i++) await fenced(await connectPlain());
       const begun = performance.now();
-      const stopped = adapter.stop(STOP_MS);
+      const stopped = adapter.stop(STOP_MS, goodbye(true));
       house.store.release();
       await stopped;
       expect(performance.now() - begun).toBeLessThan(STOP_MS / 2);
@@ -468,7 +468,7 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
     });
 
     it('takes no connection any more', async () => {
-      await adapter.stop(STOP_MS);
+      await adapter.stop(STOP_MS, goodbye(true));
       await expect(connect()).rejects.toThrow();
     });
   });

@@ -75,14 +75,13 @@ function coverage(): string {
   return [
     '# happn exchanges: how each recorded one comes out',
     '',
-    'Written by `happn-captures.test.ts`, which replays them. _passes_: as recorded. _differs_: on purpose, for good, and as stated.',
-    '_waits_: for a later capability; until then the gateway refuses it with an error, or does what is stated.',
+    'Written by `happn-captures.test.ts`, which replays them. _passes_: as recorded. _differs_: on purpose, and as stated.',
     '',
     'Everywhere, and not counted as a difference: times, generated ids, tokens and what a login shows of the connection are matched by',
     'type; `initialValues`, a second copy of `data`, is not sent; `off` does not list the options of what it released; errors carry no',
     'stack; the order of events among each other and before or after their answer is not compared.',
     '',
-    `${all.length} exchanges: ${count('passes')} pass, ${count('differs')} differ, ${count('waits')} wait. ` +
+    `${all.length} exchanges: ${count('passes')} pass, ${count('differs')} differ. ` +
       `06-subscription-matching-vectors: ${VECTORS.length} patterns, of which /SET@* and /REMOVE@* hear only what they name.`,
     '',
     ...CAPTURES.flatMap(({ name }) => [`## ${name}`, '', ...(verdicts.get(name) ?? []).map(line), '']),

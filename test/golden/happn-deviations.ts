@@ -5,8 +5,7 @@ import { type Capture, type Deviation, type Expected, metaOf } from './happn-rep
 type Fields = Record<string, unknown>;
 type Expect = Deviation['expect'];
 
-const waits = (why: string, expect: Expect = refused): Deviation => ({ verdict: 'waits', why, expect });
-const differs = (why: string, expect: Expect): Deviation => ({ verdict: 'differs', why, expect });
+const differs = (why: string, expect: Expect): Deviation => ({ why, expect });
 
 const nothing: Expect = () => [];
 
@@ -76,11 +75,11 @@ function sequence(name: string, protocol: string, last: number, disconnectAnswer
   };
 }
 
-const RECONNECT_FALSE = waits('a stop that tells clients to stay away; a stop lets them come back', () => [{ conn: 1, frame: '<closed>' }]);
-
 const TIME = 1_700_000_000_000;
 const PARTIAL_WILDCARD = 'sessions of protocol 1 keep the wildcards of their time: /sub/a* matches /sub/a';
 const FAULT = 'a fault that was put into the server of the seed';
+const NOTICE_ALONE = 'the document shows the notice to its last client alone: all get it, the mark, and the end of the connection';
+const NO_USERS = 'a gateway without users refuses nobody';
 const REGEX_TYPE = '$regex parameter value must be an Array or a string';
 const HEX = '0123456789abcdef0123456789abcdef';
 const TAGGED = { data: { now: 'merged' }, an: { additional: 'field' }, value: 'str' };
@@ -155,9 +154,9 @@ export const CAPTURES: readonly Capture[] = [
     },
   },
   { name: '08-target-clients', records: [], deviations: {} },
-  { name: '09-disconnect', records: [], deviations: { 11: { ...RECONNECT_FALSE, expect: () => [{ conn: 3, frame: '<closed>' }] } } },
+  { name: '09-disconnect', records: [], deviations: {} },
   { name: '10-server-stop-reconnect-true', records: [], deviations: {} },
-  { name: '10-server-stop-reconnect-false', records: [], deviations: { 4: RECONNECT_FALSE } },
+  { name: '10-server-stop-reconnect-false', records: [], deviations: {} },
   {
     name: '12-errors-insecure',
     records: [],
@@ -235,10 +234,7 @@ export const CAPTURES: readonly Capture[] = [
     translate: fromSeed001,
     translation: 'as happn-3 answers protocol 1 today: meta stands once, and internal marks are not sent',
     deviations: {
-      19: differs('a stop lets clients come back: it only closes', () => [
-        { conn: 1, frame: '<closed>' },
-        { conn: 2, frame: '<closed>' },
-      ]),
+      19: differs(NOTICE_ALONE, dismissed(1, 2)),
     },
   },
   {
@@ -261,15 +257,21 @@ export const CAPTURES: readonly Capture[] = [
         errorFor(6, 'set', "Attempt to tag something that doesn't exist in the first place", 'happn', true),
       ),
       9: differs(FAULT, stored(8, 'throw/an/error', { error: { was: 'thrown' } })),
-      10: waits('users and rights', stored(9, 'try/and/set/no/permission', { access: { was: 'denied' } })),
+      10: differs(NO_USERS, stored(9, 'try/and/set/no/permission', { access: { was: 'denied' } })),
       14: differs(FAULT, removedNothing(13, 'remove/failed')),
-      15: waits('users and rights', removedNothing(14, 'remove/no/permissions')),
+      15: differs(NO_USERS, removedNothing(14, 'remove/no/permissions')),
       28: differs(FAULT, subscribed(27)),
-      29: waits('users and rights', subscribed(28)),
-      31: differs('a stop lets clients come back: it only closes', () => [{ conn: 1, frame: '<closed>' }]),
+      29: differs(NO_USERS, subscribed(28)),
+      31: differs(NOTICE_ALONE, dismissed(1)),
     },
   },
 ];
+
+/** Each of these clients is told to stay away, in the words of protocol 1. */
+function dismissed(...conns: readonly number[]): Expect {
+  const notice = { _meta: { type: 'system' }, data: 'server-side-disconnect', eventKey: 'server-side-disconnect' };
+  return () => conns.flatMap((conn) => [notice, 'primus::server::close', '<closed>'].map((frame) => ({ conn, frame })));
+}
 
 /** What a request is answered with that was refused in the recording. */
 function stored(eventId: number, path: string, data: Fields): Expect {

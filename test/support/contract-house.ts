@@ -5,7 +5,7 @@ import { msgpack } from '../../src/adapters/haven/msgpack.js';
 import { OPEN_ACCESS } from '../../src/core/access.js';
 import { Engine } from '../../src/core/engine.js';
 import { binary, json, raw } from '../../src/core/formats.js';
-import { type Adapter, Counters, type Formats, type Listening, type Log, QUEUE_LIMITS } from '../../src/core/index.js';
+import { type Adapter, Counters, type Formats, goodbye, type Listening, type Log, QUEUE_LIMITS } from '../../src/core/index.js';
 import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
 import { SCAN_LIMITS } from '../../src/core/scans.js';
 import { HttpListener } from '../../src/http/listener.js';
@@ -82,7 +82,7 @@ export class ContractHouse {
   /** Ends whatever is left, also when a test failed half way. */
   async stop(): Promise<void> {
     this.store.release();
-    await Promise.all(this.#adapters.map((adapter) => adapter.stop(STOP_WITHIN_MS)));
+    await Promise.all(this.#adapters.map((adapter) => adapter.stop(STOP_WITHIN_MS, goodbye(true))));
     await this.#engine.stop();
     await this.#http.close();
   }

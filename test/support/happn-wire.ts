@@ -5,6 +5,7 @@ import { WebSocket } from 'ws';
 import { HappnAdapter, type HappnConfig } from '../../src/adapters/happn/index.js';
 import { OPEN_ACCESS } from '../../src/core/access.js';
 import type { AdapterContext } from '../../src/core/adapter.js';
+import { goodbye } from '../../src/core/errors.js';
 import { Counters } from '../../src/core/counters.js';
 import { QUEUE_LIMITS } from '../../src/core/durable-session.js';
 import { Engine } from '../../src/core/engine.js';
@@ -23,7 +24,8 @@ export interface HappnGateway {
   readonly counters: Counters;
   readonly store: GateStore;
   connect(options?: { perMessageDeflate?: boolean }): Promise<HappnWire>;
-  stop(): Promise<void>;
+  /** `reconnect` false: clients are told to stay away. */
+  stop(reconnect?: boolean): Promise<void>;
 }
 
 export async function startHappn(config: Partial<HappnConfig> = {}): Promise<HappnGateway> {
@@ -55,8 +57,8 @@ export async function startHappn(config: Partial<HappnConfig> = {}): Promise<Hap
     counters,
     store,
     connect: (options) => HappnWire.connect(url, options),
-    stop: async () => {
-      await adapter.stop(1_000);
+    stop: async (reconnect = true) => {
+      await adapter.stop(1_000, goodbye(reconnect));
       http.stopAccepting();
       await http.close();
       await engine.stop();

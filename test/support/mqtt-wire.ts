@@ -8,7 +8,7 @@ import { Aedes, type AedesOptions } from 'aedes';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import { MqttAdapter, type MqttConfig } from '../../src/adapters/mqtt/index.js';
 import { type Access, OPEN_ACCESS } from '../../src/core/access.js';
-import type { AdapterContext, Log } from '../../src/core/index.js';
+import { type AdapterContext, goodbye, type Log } from '../../src/core/index.js';
 import { Counters } from '../../src/core/counters.js';
 import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.js';
 import { Engine } from '../../src/core/engine.js';
@@ -236,7 +236,7 @@ export class MqttHouse implements Broker {
   }
 
   async stop(): Promise<void> {
-    await this.adapter.stop(1_000);
+    await this.adapter.stop(1_000, goodbye(true));
     await this.engine.stop();
   }
 }

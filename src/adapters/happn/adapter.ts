@@ -127,7 +127,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
     return null;
   }
 
-  async stop(deadlineMs: number): Promise<void> {
+  async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
     this.#accepting = false;
     if (this.#sweep !== null) clearInterval(this.#sweep);
     if (this.#beat !== null) clearInterval(this.#beat);
@@ -135,8 +135,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
     const all = [...open, ...this.#locals];
     for (const session of open) session.stopReading();
     await untilNone<HappnSession | LocalSession>(all, (session) => !session.closed && session.hasUnsent, deadlineMs / 2);
-    const goodbye = new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping');
-    for (const session of all) session.close(goodbye);
+    for (const session of all) session.close(reason);
     await this.#sessions.untilEmpty(deadlineMs / 2);
     for (const session of this.#sessions) session.destroy();
   }

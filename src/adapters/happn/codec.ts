@@ -2,6 +2,7 @@
 // a body is turned into JSON once for everybody. How a text becomes a frame: frame-text.ts; what a frame asks for: requests.ts.
 
 import {
+  type ConnectionErrorCode,
   type DataRequest,
   documentOf,
   type Entry,
@@ -363,7 +364,8 @@ function customMeta(meta: Meta): string {
 // ---------------------------------------------------------------- out: system
 
 /** The notice before an intended end. */
-export function encodeDisconnect(version: Version, reason: string): string {
+export function encodeDisconnect(version: Version, code: ConnectionErrorCode): string {
+  const reason = code === 'DISMISSED' ? 'reconnect-false' : code.toLowerCase().replaceAll('_', '-');
   const data = version.disconnectReason ? { reason } : 'server-side-disconnect';
   return jsonText({ _meta: { type: 'system' }, data, eventKey: 'server-side-disconnect' });
 }

@@ -382,8 +382,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
       return;
     }
     if (error !== null && !error.reconnect) {
-      const reason = error.code.toLowerCase().replaceAll('_', '-');
-      this.#output.text(codec.encodeDisconnect(this.version, reason));
+      this.#output.text(codec.encodeDisconnect(this.version, error.code));
       this.#output.text(SERVER_CLOSE_FRAME);
     }
     this.#flushLast();

@@ -102,12 +102,12 @@ export class HavenAdapter implements Adapter, Host {
     return listening;
   }
 
-  async stop(deadlineMs: number): Promise<void> {
+  async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
     this.#accepting = false;
     const closed = this.#server === null ? Promise.resolve() : new Promise<void>((resolve) => this.#server?.close(() => resolve()));
     for (const socket of this.#waitingRoom) socket.destroy();
     this.#waitingRoom.clear();
-    for (const session of [...this.#sessions]) session.finish();
+    for (const session of [...this.#sessions]) session.finish(reason);
     await this.#sessions.untilEmpty(deadlineMs);
     if (this.#sweep !== null) clearInterval(this.#sweep);
     for (const session of [...this.#sessions]) session.destroy();

@@ -70,6 +70,7 @@ const CLOSE_CODES: { readonly [code in ConnectionErrorCode]: number } = {
   TAKEN_OVER: 1008,
   STORE_FAILED: 1011,
   SHUTTING_DOWN: 1001,
+  DISMISSED: 1001,
 };
 const CLOSE_NORMAL = 1000;
 const BINARY = Object.freeze({ binary: true });

@@ -610,8 +610,8 @@ export class HavenSession extends Session {
   }
 
   /** Answers what is in flight, then ends; for a stop. */
-  finish(): void {
-    this.#beginEnd(new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping'));
+  finish(reason: ConnectionError): void {
+    this.#beginEnd(reason);
   }
 
   close(error: ConnectionError | null): void {

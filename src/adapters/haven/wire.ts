@@ -76,6 +76,7 @@ const CONNECTION_ERROR_NAMES: { readonly [code in ConnectionErrorCode]: HavenErr
   TAKEN_OVER: 'CONFLICT',
   STORE_FAILED: 'INTERNAL',
   SHUTTING_DOWN: 'OVERLOADED',
+  DISMISSED: 'OVERLOADED',
 };
 
 export function requestErrorName(code: RequestErrorCode): HavenErrorName {

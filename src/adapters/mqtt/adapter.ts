@@ -112,7 +112,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     return listening;
   }
 
-  async stop(deadlineMs: number): Promise<void> {
+  async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
     this.#stopping = true;
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
@@ -120,7 +120,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     for (const socket of this.#outside.splice(0)) socket.destroy();
     for (const connection of this.#connections) connection.stopReading();
     await untilNone([...this.#connections], (connection) => connection.inFlight > 0, deadlineMs / 2);
-    for (const connection of this.#connections) connection.close(new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping'));
+    for (const connection of this.#connections) connection.close(reason);
     await this.#connections.untilEmpty(deadlineMs / 4);
     // Peers that do not close their side in time are cut off.
     for (const connection of this.#connections) connection.destroyTransport();

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { Duplex } from 'node:stream';
 import { afterEach, expect, test } from 'vitest';
 import { HappnAdapter } from '../../../src/adapters/happn/index.js';
-import type { AdapterContext } from '../../../src/core/index.js';
+import { type AdapterContext, goodbye } from '../../../src/core/index.js';
 import { type Harness, SILENT, startEngine } from '../../support/core-harness.js';
 import { until } from '../../support/gateway-process.js';
 
@@ -14,7 +14,7 @@ let harness: Harness | null = null;
 let adapter: HappnAdapter | null = null;
 
 afterEach(async () => {
-  await adapter?.stop(50);
+  await adapter?.stop(50, goodbye(true));
   await harness?.stop();
 });
 

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { HavenAdapter, type HavenConfig } from '../../../src/adapters/haven/index.js';
 import { MAGIC } from '../../../src/adapters/haven/wire.js';
+import { goodbye } from '../../../src/core/index.js';
 import type { Address } from '../../support/contract-house.js';
 import { ContractHouse } from '../../support/contract-house.js';
 import { type Answer, HavenClient, type HavenClientOptions, type HavenEvent, pack, prefixed } from '../../support/haven-client.js';
@@ -653,7 +654,7 @@ describe('stop', () => {
     house.store.held = true;
     const writes = clients.map((client, n) => client.write(`s/${n}`, n));
     await become(() => house.store.writes === 1);
-    const stopping = adapter.stop(5_000);
+    const stopping = adapter.stop(5_000, goodbye(true));
     house.store.release();
     expect(await Promise.all(writes)).toMatchObject([{ result: true }, { result: true }, { result: true }]);
     await Promise.all([stopping, ...clients.map((client) => client.ended)]);

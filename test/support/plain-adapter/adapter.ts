@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import {
   type Adapter,
   type AdapterContext,
+  type ConnectionError,
   type Listening,
   OUTBOUND_LIMITS,
   type OutboundLimits,
@@ -53,13 +54,13 @@ export class PlainAdapter implements Adapter {
     return { host, port: (server.address() as AddressInfo).port };
   }
 
-  async stop(deadlineMs: number): Promise<void> {
+  async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
     const server = this.#server;
     if (server === null) return;
     this.#server = null;
     const closed = once(server, 'close');
     server.close();
-    for (const session of this.#sessions.values()) session.stop();
+    for (const session of this.#sessions.values()) session.stop(reason);
     const timer = setTimeout(() => {
       for (const socket of this.#sessions.keys()) socket.destroy();
     }, deadlineMs);

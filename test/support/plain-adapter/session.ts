@@ -42,7 +42,8 @@ export class PlainSession extends Session {
   #reading = true;
   /** Answers wait in the socket: nothing more is read before they are gone. */
   #choked = false;
-  #stopping = false;
+  /** What the session ends with once everything is answered; null: it does not stop. */
+  #stopping: ConnectionError | null = null;
   #watches = new Map<number, Subscription>();
   #lastWatch = 0;
 
@@ -88,7 +89,7 @@ export class PlainSession extends Session {
   override flush(): void {
     // Goes on while the system takes everything at once: only a socket that keeps something tells when it is drained.
     while (this.outbound.length > 0 && this.bufferedBytes < HIGH_WATER_BYTES) this.socket.write(this.#drain());
-    if (this.#stopping && this.inFlight === 0 && this.outbound.length === 0) this.close(SHUTTING_DOWN);
+    if (this.#stopping !== null && this.inFlight === 0 && this.outbound.length === 0) this.close(this.#stopping);
   }
 
   override close(error: ConnectionError | null): void {
@@ -107,9 +108,9 @@ export class PlainSession extends Session {
   }
 
   /** Takes nothing more, answers what is in flight, then says goodbye. */
-  stop(): void {
+  stop(reason: ConnectionError): void {
     this.pauseReading();
-    this.#stopping = true;
+    this.#stopping = reason;
     this.flush();
   }
 
@@ -247,5 +248,3 @@ export class PlainSession extends Session {
     return encodeReply(message, `,"watch":${watch}`, formats);
   }
 }
-
-const SHUTTING_DOWN = new ConnectionError('SHUTTING_DOWN', 'the gateway is stopping');

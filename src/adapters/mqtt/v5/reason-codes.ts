@@ -136,6 +136,7 @@ const DISCONNECT_REASON: Readonly<Record<ConnectionErrorCode, ServerDisconnectRe
   TAKEN_OVER: REASON.SESSION_TAKEN_OVER,
   STORE_FAILED: REASON.IMPLEMENTATION_SPECIFIC_ERROR,
   SHUTTING_DOWN: REASON.SERVER_SHUTTING_DOWN,
+  DISMISSED: REASON.SERVER_SHUTTING_DOWN,
 };
 
 /** What a CONNACK says instead, where a DISCONNECT would say what no CONNACK may. */
@@ -149,6 +150,7 @@ const CONNACK_REASON: Readonly<Record<ConnectionErrorCode, ConnackReason>> = {
   TAKEN_OVER: REASON.UNSPECIFIED_ERROR,
   STORE_FAILED: REASON.SERVER_UNAVAILABLE,
   SHUTTING_DOWN: REASON.SERVER_UNAVAILABLE,
+  DISMISSED: REASON.SERVER_UNAVAILABLE,
 };
 
 /** The reason code of the DISCONNECT that tells a client why its connection ends. */
