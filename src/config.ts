@@ -17,6 +17,7 @@ interface About {
 }
 
 const KIB = 1024;
+const DAY_MS = 24 * 3_600_000;
 const MIB = 1024 * KIB;
 
 function port(value: number, description: string) {
@@ -93,6 +94,12 @@ export const schema = z.strictObject({
       .meta(about('text', 'directory of the store', 'a directory name')),
     acceptDamage: flag(false, 'start although stored changes are missing; what is missing stays lost'),
   }),
+  queue: z.strictObject({
+    maxMessages: whole(1_000, 1, 1_000_000, 'messages that wait for one durable session'),
+    maxBytes: whole(16 * MIB, KIB, 1_024 * MIB, 'bytes of such messages'),
+    maxAgeMs: whole(7 * DAY_MS, 1_000, 3_650 * DAY_MS, 'such messages that waited longer are dropped'),
+    overflow: choice('newest', ['newest', 'oldest'], 'which messages a full queue drops'),
+  }),
   happn: z.strictObject({
     port: port(55_000, 'port for happn websockets and HTTP (and MQTT and Haven over websocket)'),
     maxFrameBytes: whole(10 * MIB, 64 * KIB, 256 * MIB, 'largest happn message'),
@@ -114,6 +121,12 @@ export const schema = z.strictObject({
     outgoingWindow: whole(100, 1, 65_535, 'messages of QoS 1 and 2 that an MQTT client may have unacknowledged'),
     maxIncomingOnce: whole(1_000, 1, 65_535, 'messages of QoS 2 that an MQTT client may have unreleased'),
     maxSubscriptions: whole(1_000, 1, 1_000_000, 'filters of one MQTT session'),
+    sessionExpiryMs: whole(
+      7 * DAY_MS,
+      1_000,
+      3_650 * DAY_MS,
+      'how long an MQTT session is kept that nobody resumes; MQTT 5 clients may ask for less',
+    ),
   }),
   haven: z.strictObject({
     port: port(7854, 'port for Haven over TCP'),

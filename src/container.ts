@@ -9,7 +9,6 @@ import { HavenAdapter, msgpack } from './adapters/haven/index.js';
 import { MqttAdapter } from './adapters/mqtt/index.js';
 import type { Config } from './config.js';
 import { type Access, OPEN_ACCESS } from './core/access.js';
-import { QUEUE_LIMITS } from './core/durable-session.js';
 import { Engine } from './core/engine.js';
 import { binary, json, raw } from './core/formats.js';
 import { INBOUND_LIMITS } from './core/inbound-queue.js';
@@ -106,7 +105,7 @@ function registerCore(container: DependencyContainer): void {
           clock: parts.resolve(TOKEN.clock),
           log: parts.resolve(TOKEN.log),
           counters: parts.resolve(TOKEN.counters),
-          limits: { inbound: INBOUND_LIMITS, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: CACHE_BYTES },
+          limits: { inbound: INBOUND_LIMITS, queue: parts.resolve(TOKEN.config).queue, scan: SCAN_LIMITS, cacheBytes: CACHE_BYTES },
         }),
     ),
   });

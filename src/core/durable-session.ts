@@ -14,6 +14,14 @@ export interface QueuedMessage {
   /** 'released': received by the peer (QoS 2), only the confirmation is missing. */
   state: 'queued' | 'released';
   readonly size: number;
+  /** When it was published. */
+  readonly time: number;
+  /** From then on it is not to be handed out any more, unless that has begun; 0: never. */
+  readonly expires: number;
+  /** Numbers that the subscriptions it is for were given; in the order in which these were made. */
+  readonly identifiers: readonly number[];
+  /** One of them wants to know whether what it gets was stored. */
+  readonly asPublished: boolean;
   /** Was handed to a connection, so that another time is a repetition. */
   sent: boolean;
   /** The message itself while it is in memory. */
@@ -23,25 +31,47 @@ export interface QueuedMessage {
 export interface QueueLimits {
   readonly maxMessages: number;
   readonly maxBytes: number;
+  /** Messages that waited longer are dropped. */
+  readonly maxAgeMs: number;
+  /** What a full queue drops: the message that does not fit, or the oldest ones that nobody was handed yet. */
+  readonly overflow: 'newest' | 'oldest';
 }
 
-export const QUEUE_LIMITS: QueueLimits = Object.freeze({ maxMessages: 1_000, maxBytes: 16 * 1024 * 1024 });
+export const QUEUE_LIMITS: QueueLimits = Object.freeze({
+  maxMessages: 1_000,
+  maxBytes: 16 * 1024 * 1024,
+  maxAgeMs: 7 * 24 * 3_600_000,
+  overflow: 'newest',
+});
+
+/** How long a durable session outlives its connection where its protocol does not say. */
+export const SESSION_EXPIRY_MS = 7 * 24 * 3_600_000;
 
 export class DurableSession {
   /** The connection that carries it now; null while it is away. */
   session: Session | null = null;
-  /** By filter text. */
+  /** Id of the connection that opened it last; empty: it has left, or the gateway was cut off. */
+  holder = '';
+  /** By the key that `subscriptionKey` makes. */
   readonly subscriptions = new Map<string, Subscription>();
   /** By message number, oldest first. */
   readonly queue = new Map<number, QueuedMessage>();
   readonly packetIds = new Set<number>();
   queueBytes = 0;
   lastPacketId = 0;
+  /** No message of the queue has to be dropped before this time. */
+  nextOverdue = Number.POSITIVE_INFINITY;
   /** Exactly-once numbers that were received and not released. */
   readonly received = new Set<number>();
+  /** How long it outlives its connection; Infinity: for good. */
+  expiryMs = Number.POSITIVE_INFINITY;
+  /** When its last connection ended; 0: it has one, or had one when the gateway was cut off. */
+  awaySince = 0;
+  /** The kept will that waits for its delay, and until when; null: none. */
+  delayedWill: { readonly key: string; readonly due: number } | null = null;
   /** It is no more: what its last connection still had in flight finds nothing. */
   dropped = false;
-  /** Messages are being refused since the queue was full; until there is room again. */
+  /** Messages are being dropped since the queue was full; until there is room again. */
   refusing = false;
 
   constructor(
@@ -50,4 +80,14 @@ export class DurableSession {
     /** Who and which client: unique in the gateway. */
     readonly key: string,
   ) {}
+
+  /** Nobody may resume it any more. */
+  isOver(time: number): boolean {
+    return this.session === null && this.awaySince > 0 && this.awaySince + this.expiryMs <= time;
+  }
+}
+
+/** Filters of one durable session are told apart by this. Groups hold no slash. */
+export function subscriptionKey({ pattern, options }: Subscription): string {
+  return options.group === null ? `/${pattern.text}` : `&${options.group}/${pattern.text}`;
 }

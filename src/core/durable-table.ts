@@ -1,24 +1,42 @@
-// DurableTable: all durable sessions in memory, as the store has them, and the form of their rows on disk.
-// Every row ends with a seal (store/seal.ts).
-// Section `durableSession`: <number> → {key}; <number>/<filter> → QoS; <number>!<once id> → empty.
-// Section `queue`: <number>/<message number> → QoS, packet id, state. Section `message`: <message number> → the body.
-// Section `will`: <connection's session id> → the will. Numbers are 14 hexadecimal digits, so that keys sort as they count.
+// DurableTable: all durable sessions in memory, as the store has them (durable-rows.ts says in what form).
 
 import type { Formats } from './adapter.js';
-import { DurableSession, type QueuedMessage } from './durable-session.js';
+import {
+  decodeMessage,
+  decodeQueued,
+  decodeSession,
+  decodeSubscription,
+  decodeWill,
+  DIGITS,
+  digits,
+  encodeMessage,
+  encodeQueued,
+  encodeSession,
+  encodeSubscription,
+  encodeWill,
+  type KeptWill,
+  numberIn,
+  queueKey,
+} from './durable-rows.js';
+import { DurableSession, type QueuedMessage, type QueueLimits, subscriptionKey } from './durable-session.js';
 import { RequestError } from './errors.js';
-import { type DataOptions, Publication, type Qos, STORED, UNSTORED, type Will } from './message.js';
+import type { Publication } from './message.js';
 import { type Pattern, parsePattern } from './pattern.js';
-import { Payload } from './payload.js';
 import type { Router } from './router.js';
 import type { Session } from './session.js';
-import { SEAL_BYTES, SEALED_NOTHING, seal, sealed, unsealed } from './store/seal.js';
+import { SEALED_NOTHING, unsealed } from './store/seal.js';
 import { SECTION, type Section, type Store, StoreDamage, type WriteBatch } from './store/store.js';
-import { Subscription, type SubscriptionOptions } from './subscription.js';
+import { Subscription } from './subscription.js';
 
 const SCAN_ROWS = 1_000;
-const EMPTY = new Uint8Array(0);
 const PACKET_IDS = 65_535;
+
+/** What the subscriptions of one session make of a message for it. */
+export interface QueueTerms {
+  readonly qos: 1 | 2;
+  readonly identifiers: readonly number[];
+  readonly asPublished: boolean;
+}
 
 export class DurableTable {
   #tables = new Tables();
@@ -27,6 +45,7 @@ export class DurableTable {
     private readonly store: Store,
     private readonly formats: Formats,
     private readonly router: Router,
+    private readonly maxAgeMs: number,
   ) {}
 
   /** By key. */
@@ -34,28 +53,61 @@ export class DurableTable {
     return this.#tables.sessions;
   }
 
-  /** Kept wills by the session id of their connection, in the form they have on disk. */
-  get wills(): ReadonlyMap<string, Uint8Array> {
+  /** Rows of kept wills without their seal, by the session id of their connection or, while they wait for their delay, by `delayedKey`. */
+  get wills(): ReadonlyMap<string, Buffer> {
     return this.#tables.wills;
   }
 
   /**
    * Replaces everything in memory by what the store holds, at one moment: until then all is as it was. Subscriptions enter
-   * the router.
+   * the router. `now`: since when those are away whose connections were cut off.
    */
-  async load(): Promise<void> {
+  async load(now: number): Promise<void> {
     const tables = new Tables();
     await this.#eachRow(SECTION.durableSession, (key, value) => loadSessionRow(tables, key, value));
-    await this.#eachRow(SECTION.queue, (key, value) => loadQueueRow(tables, key, value));
-    await this.#eachRow(SECTION.will, (key, value) => tables.wills.set(key, value));
+    await this.#eachRow(SECTION.queue, (key, value) => loadQueueRow(tables, key, value, this.maxAgeMs));
+    await this.#eachRow(SECTION.will, (key, value) => loadWillRow(tables, key, value, this.formats));
     for (const durable of this.sessions.values()) {
       durable.dropped = true;
       for (const subscription of durable.subscriptions.values()) this.#endSubscription(subscription);
     }
     this.#tables = tables;
     for (const durable of this.sessions.values()) {
+      durable.awaySince ||= now;
       for (const subscription of durable.subscriptions.values()) this.router.subscribe(subscription);
     }
+  }
+
+  /** Sessions that `sweep` would find something to do for, and keys of wills whose delay is over. */
+  overdue(now: number): { readonly sessions: string[]; readonly wills: string[] } {
+    const sessions: string[] = [];
+    const wills: string[] = [];
+    for (const durable of this.sessions.values()) {
+      if (durable.delayedWill !== null && durable.delayedWill.due <= now) wills.push(durable.delayedWill.key);
+      if (durable.isOver(now) || durable.nextOverdue <= now) sessions.push(durable.key);
+    }
+    return { sessions, wills };
+  }
+
+  /** The session that this connection opened, unless another one has opened it since. */
+  heldBy(connection: Session): DurableSession | null {
+    return this.#tables.holders.get(connection.id) ?? null;
+  }
+
+  /** This connection opened it. */
+  hold(durable: DurableSession, connection: Session): void {
+    this.#tables.letGo(durable);
+    durable.holder = connection.id;
+    this.#tables.holders.set(connection.id, durable);
+  }
+
+  /** Its connection has left. */
+  letGo(durable: DurableSession): void {
+    this.#tables.letGo(durable);
+  }
+
+  byNumber(number: number): DurableSession | null {
+    return this.#tables.byNumber.get(number) ?? null;
   }
 
   get queuedMessages(): number {
@@ -64,11 +116,18 @@ export class DurableTable {
     return count;
   }
 
-  create(number: number, key: string, batch: WriteBatch): DurableSession {
+  create(number: number, key: string, expiryMs: number, batch: WriteBatch): DurableSession {
     const durable = new DurableSession(number, key);
     this.#tables.add(durable);
-    batch.put(SECTION.durableSession, digits(number), sealed(Buffer.from(key)));
+    this.change(durable, expiryMs, 0, batch);
     return durable;
+  }
+
+  /** How long it outlives its connection, and since when it has none (0: it has one). */
+  change(durable: DurableSession, expiryMs: number, awaySince: number, batch: WriteBatch): void {
+    durable.expiryMs = expiryMs;
+    durable.awaySince = awaySince;
+    batch.put(SECTION.durableSession, digits(durable.number), encodeSession(durable));
   }
 
   /** Ends the session for good: its subscriptions, its queue, its row. */
@@ -89,24 +148,23 @@ export class DurableTable {
    */
   subscribe(durable: DurableSession, subscription: Subscription, batch: WriteBatch): Subscription | null {
     if (durable.dropped) throw new RequestError('INVALID_REQUEST', 'the durable session has ended');
-    const { text } = subscription.pattern;
-    const replaced = durable.subscriptions.get(text) ?? null;
+    const key = subscriptionKey(subscription);
+    const replaced = durable.subscriptions.get(key) ?? null;
     if (replaced === subscription) return null;
     if (replaced !== null) this.router.unsubscribe(replaced);
-    durable.subscriptions.set(text, subscription);
+    durable.subscriptions.set(key, subscription);
     this.router.subscribe(subscription);
-    const { qos, noLocal } = subscription.options;
-    batch.put(SECTION.durableSession, `${digits(durable.number)}/${text}`, sealed(Uint8Array.of(qos, noLocal ? 1 : 0)));
+    batch.put(SECTION.durableSession, digits(durable.number) + key, encodeSubscription(subscription.options));
     return replaced;
   }
 
   /** Nothing new reaches it; it is to be closed when what it still has to hear is said. False if it had ended before. */
   unsubscribe(durable: DurableSession, subscription: Subscription, batch: WriteBatch): boolean {
-    const { text } = subscription.pattern;
-    if (durable.subscriptions.get(text) !== subscription) return false;
-    durable.subscriptions.delete(text);
+    const key = subscriptionKey(subscription);
+    if (durable.subscriptions.get(key) !== subscription) return false;
+    durable.subscriptions.delete(key);
     this.router.unsubscribe(subscription);
-    batch.delete(SECTION.durableSession, `${digits(durable.number)}/${text}`);
+    batch.delete(SECTION.durableSession, digits(durable.number) + key);
     return true;
   }
 
@@ -122,18 +180,23 @@ export class DurableTable {
   }
 
   /** Queues a reference; the body is written with the first. Null when no packet id is free. */
-  enqueue(durable: DurableSession, publication: Publication, qos: 1 | 2, batch: WriteBatch): QueuedMessage | null {
+  enqueue(durable: DurableSession, publication: Publication, terms: QueueTerms, batch: WriteBatch): QueuedMessage | null {
     const packetId = freePacketId(durable);
     if (packetId === 0) return null;
     const message: QueuedMessage = {
       number: publication.number,
-      qos,
+      qos: terms.qos,
       packetId,
       state: 'queued',
       size: publication.size,
+      time: publication.time,
+      expires: publication.expires,
+      identifiers: terms.identifiers,
+      asPublished: terms.asPublished,
       sent: false,
       publication: durable.session === null ? null : publication,
     };
+    durable.nextOverdue = Math.min(durable.nextOverdue, overdueOf(message, this.maxAgeMs));
     if (this.#tables.queue(durable, message) === 1) {
       batch.put(SECTION.message, digits(message.number), encodeMessage(publication));
     }
@@ -156,6 +219,34 @@ export class DurableTable {
     return true;
   }
 
+  /**
+   * Drops what has waited too long, unless its delivery has begun. Returns how many messages that were.
+   */
+  trim(durable: DurableSession, now: number, batch: WriteBatch): number {
+    let dropped = 0;
+    let next = Number.POSITIVE_INFINITY;
+    for (const message of durable.queue.values()) {
+      if (message.state === 'released' || (message.sent && durable.session !== null)) continue;
+      const overdue = message.sent ? message.time + this.maxAgeMs : overdueOf(message, this.maxAgeMs);
+      if (overdue > now) next = Math.min(next, overdue);
+      else if (this.dequeue(durable, message.number, batch)) dropped += 1;
+    }
+    durable.nextOverdue = next;
+    return dropped;
+  }
+
+  /** Drops the oldest messages that nobody was handed, until one of `size` bytes has room. Returns how many that were. */
+  makeRoom(durable: DurableSession, size: number, { maxMessages, maxBytes }: QueueLimits, batch: WriteBatch): number {
+    if (size > maxBytes) return 0;
+    let dropped = 0;
+    for (const message of durable.queue.values()) {
+      if (durable.queue.size < maxMessages && durable.queueBytes + size <= maxBytes) break;
+      if (message.state === 'released' || (message.sent && durable.session !== null)) continue;
+      if (this.dequeue(durable, message.number, batch)) dropped += 1;
+    }
+    return dropped;
+  }
+
   rememberOnce(durable: DurableSession, onceId: number, batch: WriteBatch): void {
     durable.received.add(onceId);
     batch.put(SECTION.durableSession, `${digits(durable.number)}!${onceId}`, SEALED_NOTHING);
@@ -166,13 +257,25 @@ export class DurableTable {
     batch.delete(SECTION.durableSession, `${digits(durable.number)}!${onceId}`);
   }
 
-  keepWill(key: string, will: Uint8Array, batch: WriteBatch): void {
-    this.#tables.wills.set(key, unsealed(SECTION.will, key, will));
-    batch.put(SECTION.will, key, will);
+  keepWill(key: string, will: KeptWill, batch: WriteBatch): void {
+    const row = encodeWill(will);
+    this.#tables.wills.set(key, unsealed(SECTION.will, key, row));
+    batch.put(SECTION.will, key, row);
+    const durable = this.byNumber(will.durable);
+    if (durable !== null && will.due > 0) durable.delayedWill = { key, due: will.due };
+  }
+
+  /** null: none is kept under the key. */
+  will(key: string): KeptWill | null {
+    const row = this.wills.get(key);
+    return row === undefined ? null : decodeWill(row, this.formats);
   }
 
   dropWill(key: string, batch: WriteBatch): void {
-    if (this.#tables.wills.delete(key)) batch.delete(SECTION.will, key);
+    if (!this.#tables.wills.delete(key)) return;
+    batch.delete(SECTION.will, key);
+    const durable = isDelayed(key) ? this.byNumber(numberIn(SECTION.will, key, 1)) : null;
+    if (durable !== null) durable.delayedWill = null;
   }
 
   /** The body of a queued message; null if nobody waits for it any more. Throws StoreDamage. */
@@ -203,7 +306,9 @@ export class DurableTable {
 class Tables {
   readonly sessions = new Map<string, DurableSession>();
   readonly byNumber = new Map<number, DurableSession>();
-  readonly wills = new Map<string, Uint8Array>();
+  readonly wills = new Map<string, Buffer>();
+  /** By the id of the connection that opened them last. */
+  readonly holders = new Map<string, DurableSession>();
   /** How many queue rows refer to each message. */
   readonly references = new Map<number, number>();
 
@@ -212,8 +317,14 @@ class Tables {
     this.byNumber.set(durable.number, durable);
   }
 
+  letGo(durable: DurableSession): void {
+    if (durable.holder !== '') this.holders.delete(durable.holder);
+    durable.holder = '';
+  }
+
   drop(durable: DurableSession): void {
     durable.dropped = true;
+    this.letGo(durable);
     this.sessions.delete(durable.key);
     this.byNumber.delete(durable.number);
   }
@@ -244,7 +355,7 @@ class Tables {
 function loadSessionRow(tables: Tables, key: string, value: Buffer): void {
   const number = numberIn(SECTION.durableSession, key, 0);
   if (key.length === DIGITS) {
-    tables.add(new DurableSession(number, value.toString()));
+    tables.add(decodeSession(number, value));
     return;
   }
   const durable = tables.byNumber.get(number);
@@ -254,22 +365,40 @@ function loadSessionRow(tables: Tables, key: string, value: Buffer): void {
     durable.received.add(Number(rest));
     return;
   }
-  const options = durableSubscriptionOptions(value[0] as Qos, value[1] === 1);
-  durable.subscriptions.set(rest, new Subscription(null, durable, filterIn(key, rest), options, null));
+  const group = key[DIGITS] === '&' ? rest.slice(0, rest.indexOf('/')) : null;
+  const filter = filterIn(key, group === null ? rest : rest.slice(group.length + 1));
+  durable.subscriptions.set(key.slice(DIGITS), new Subscription(null, durable, filter, decodeSubscription(value, group), null));
 }
 
-function loadQueueRow(tables: Tables, key: string, value: Buffer): void {
+function loadQueueRow(tables: Tables, key: string, value: Buffer, maxAgeMs: number): void {
   const durable = tables.byNumber.get(numberIn(SECTION.queue, key, 0));
   if (durable === undefined) throw new StoreDamage(`the queued message ${JSON.stringify(key)} has no session`);
-  const message = decodeQueued(numberIn(SECTION.queue, key, DIGITS + 1), value);
+  const message = decodeQueued(numberIn(SECTION.queue, key, DIGITS + 1), value, durable.awaySince);
   tables.queue(durable, message);
   durable.lastPacketId = message.packetId;
+  durable.nextOverdue = Math.min(durable.nextOverdue, overdueOf(message, maxAgeMs));
 }
 
-function numberIn(section: Section, key: string, at: number): number {
-  const number = Number.parseInt(key.slice(at, at + DIGITS), 16);
-  if (Number.isNaN(number)) throw new StoreDamage(`the key ${JSON.stringify(key)} in section ${section} has no number`);
-  return number;
+function loadWillRow(tables: Tables, key: string, value: Buffer, formats: Formats): void {
+  tables.wills.set(key, value);
+  if (!isDelayed(key)) return;
+  const { durable, due } = decodeWill(value, formats);
+  const session = tables.byNumber.get(durable);
+  if (session !== undefined) session.delayedWill = { key, due };
+}
+
+/** The key of a will that waits for its delay: one for each durable session. */
+export function delayedKey(durable: DurableSession): string {
+  return `@${digits(durable.number)}`;
+}
+
+export function isDelayed(key: string): boolean {
+  return key.startsWith('@');
+}
+
+function overdueOf({ time, expires }: QueuedMessage, maxAgeMs: number): number {
+  const tooOld = time + maxAgeMs;
+  return expires > 0 && expires < tooOld ? expires : tooOld;
 }
 
 function filterIn(key: string, text: string): Pattern {
@@ -280,21 +409,6 @@ function filterIn(key: string, text: string): Pattern {
   }
 }
 
-/** The options of a subscription that outlives its connection, but for what its row keeps. */
-export function durableSubscriptionOptions(qos: Qos, noLocal: boolean): SubscriptionOptions {
-  return { sets: true, removes: true, removals: 'each-record', qos, noLocal };
-}
-
-const DIGITS = 14;
-
-export function digits(number: number): string {
-  return number.toString(16).padStart(DIGITS, '0');
-}
-
-function queueKey(durable: DurableSession, number: number): string {
-  return `${digits(durable.number)}/${digits(number)}`;
-}
-
 /** The next packet id that no queued message has; 0 if all are taken. */
 function freePacketId(durable: DurableSession): number {
   if (durable.packetIds.size >= PACKET_IDS) return 0;
@@ -303,110 +417,4 @@ function freePacketId(durable: DurableSession): number {
   while (durable.packetIds.has(id));
   durable.lastPacketId = id;
   return id;
-}
-
-function encodeQueued(message: QueuedMessage): Buffer {
-  const bytes = Buffer.allocUnsafe(8 + SEAL_BYTES);
-  bytes[0] = message.qos;
-  bytes[1] = message.state === 'released' ? 1 : 0;
-  bytes.writeUInt16LE(message.packetId, 2);
-  bytes.writeUInt32LE(message.size, 4);
-  return seal(bytes);
-}
-
-function decodeQueued(number: number, bytes: Buffer): QueuedMessage {
-  return {
-    number,
-    qos: bytes[0] as 1 | 2,
-    packetId: bytes.readUInt16LE(2),
-    state: bytes[1] === 1 ? 'released' : 'queued',
-    size: bytes.readUInt32LE(4),
-    // Nobody knows what the last connection still got: a second copy must be marked as one.
-    sent: true,
-    publication: null,
-  };
-}
-
-/** Head of a stored message: action u8, qos u8, format u8, store u8, time f64, author length u16, path length u32. */
-const MESSAGE_HEAD_BYTES = 18;
-
-function encodeParts(
-  action: number,
-  qos: Qos,
-  stored: boolean,
-  time: number,
-  author: string,
-  path: string,
-  payload: Payload | null,
-): Buffer {
-  const body = payload === null ? EMPTY : payload.ownBytes();
-  const authorBytes = Buffer.byteLength(author);
-  const pathBytes = Buffer.byteLength(path);
-  const bytes = Buffer.allocUnsafe(MESSAGE_HEAD_BYTES + authorBytes + pathBytes + body.length + SEAL_BYTES);
-  bytes[0] = action;
-  bytes[1] = qos;
-  bytes[2] = payload === null ? 0 : payload.format.id;
-  bytes[3] = stored ? 1 : 0;
-  bytes.writeDoubleLE(time, 4);
-  bytes.writeUInt16LE(authorBytes, 12);
-  bytes.writeUInt32LE(pathBytes, 14);
-  bytes.write(author, MESSAGE_HEAD_BYTES);
-  bytes.write(path, MESSAGE_HEAD_BYTES + authorBytes);
-  bytes.set(body, MESSAGE_HEAD_BYTES + authorBytes + pathBytes);
-  return seal(bytes);
-}
-
-interface MessageParts {
-  readonly remove: boolean;
-  readonly qos: Qos;
-  readonly stored: boolean;
-  readonly time: number;
-  readonly author: string;
-  readonly path: string;
-  readonly payload: Payload | null;
-}
-
-function decodeParts(value: Uint8Array, formats: Formats): MessageParts {
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  const format = formats.byId.get(bytes[2] as number);
-  const pathAt = MESSAGE_HEAD_BYTES + bytes.readUInt16LE(12);
-  const bodyAt = pathAt + bytes.readUInt32LE(14);
-  return {
-    remove: bytes[0] === 1,
-    qos: bytes[1] as Qos,
-    stored: bytes[3] === 1,
-    time: bytes.readDoubleLE(4),
-    author: bytes.toString('utf8', MESSAGE_HEAD_BYTES, pathAt),
-    path: bytes.toString('utf8', pathAt, bodyAt),
-    payload: format === undefined ? null : Payload.fromBytes(bytes.subarray(bodyAt), format),
-  };
-}
-
-function encodeMessage(publication: Publication): Buffer {
-  const { action, qos, revision, time, author, path, payload } = publication;
-  return encodeParts(action === 'remove' ? 1 : 0, qos, revision > 0, time, author, path, payload);
-}
-
-function decodeMessage(number: number, value: Buffer, formats: Formats): Publication {
-  const { remove, time, author, path, payload, ...parts } = decodeParts(value, formats);
-  const action = remove ? 'remove' : 'set';
-  const removed = remove ? 1 : 0;
-  const publication = new Publication(action, path, payload, payload, null, removed, 0, time, optionsOf(parts), '', null, author, 'all');
-  publication.number = number;
-  return publication;
-}
-
-function optionsOf({ stored, qos }: Pick<MessageParts, 'stored' | 'qos'>): DataOptions {
-  return { ...(stored ? STORED : UNSTORED), qos };
-}
-
-export function encodeWill(will: Will, time: number, author: string): Buffer {
-  return encodeParts(will.remove ? 1 : 0, will.options.qos, will.options.store, time, author, will.path, will.payload);
-}
-
-export function decodeWill(value: Uint8Array, formats: Formats): { will: Will; author: string } {
-  const parts = decodeParts(value, formats);
-  const options: DataOptions = { ...optionsOf(parts), publishMissing: true };
-  const payload = parts.payload ?? Payload.fromBytes(EMPTY, formats.raw);
-  return { will: { path: parts.path, payload, options, remove: parts.remove }, author: parts.author };
 }

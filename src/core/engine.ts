@@ -5,7 +5,7 @@ import type { Access } from './access.js';
 import type { AdapterContext, Clock, Formats, GatewayLoad, HttpRoutes, Log, NodeInfo } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
 import type { DurableSession, QueueLimits } from './durable-session.js';
-import { DurableTable } from './durable-table.js';
+import { DurableTable, isDelayed } from './durable-table.js';
 import { ConnectionError, RequestError } from './errors.js';
 import { ExpirySweep } from './expiry.js';
 import { InboundQueue, type InboundLimits } from './inbound-queue.js';
@@ -107,6 +107,8 @@ export class Engine {
   readonly #turns: Counter;
   readonly #storeFailures: Counter;
   readonly #queueDropped: Counter;
+  readonly #queueOverdue: Counter;
+  readonly #sessionsOver: Counter;
   readonly #expired: Counter;
   readonly #queueDamaged: Counter;
 
@@ -116,7 +118,7 @@ export class Engine {
     const router = new Router();
     this.#records = new Records(store, formats, limits.cacheBytes);
     this.#expiry = new ExpirySweep(store);
-    this.#durables = new DurableTable(store, formats, router);
+    this.#durables = new DurableTable(store, formats, router, limits.queue.maxAgeMs);
     this.#sessions = new Sessions(clock, log, counters, (session, error) => this.#abandon(session, error));
     this.#inbound = new InboundQueue(limits.inbound, this.#sessions);
     this.#executed = counters.counter('requests_total', 'Requests executed');
@@ -134,7 +136,9 @@ export class Engine {
       formats,
       access,
       queueLimits: limits.queue,
-      onQueueFull: (durable) => this.#onQueueFull(durable),
+      onQueueFull: (durable, dropped) => this.#onQueueFull(durable, dropped),
+      onQueueOverdue: (durable, dropped) => this.#onQueueOverdue(durable, dropped),
+      onSessionOver: (durable) => this.#onSessionOver(durable),
       revision: 0,
       applied: 0,
       copies: 0,
@@ -147,6 +151,8 @@ export class Engine {
       removeExpired: (paths) => this.#removeExpired(paths),
       endOverdue: (now) => this.#endOverdue(now),
     });
+    this.#queueOverdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
+    this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
     this.#load = new LoadMeter(clock, this.#executed);
     this.#scanHost = this.#makeScanHost(counters);
     this.#immediate = this.#run(null);
@@ -160,14 +166,12 @@ export class Engine {
   /** Opens the store, loads what it keeps of sessions, and publishes the wills that a crash left behind. */
   async start(): Promise<void> {
     this.#restore(await this.#parts.store.open());
-    await this.#durables.load();
+    await this.#durables.load(this.#parts.clock.now());
     this.#phase = 'running';
     this.#sessions.start();
     this.#load.start();
     this.#sweeper.start();
-    for (const key of this.#durables.wills.keys()) {
-      this.submit(new DurableRequest(this.#system, null, { type: 'fireWill', key }, null));
-    }
+    for (const key of this.#durables.wills.keys()) if (!isDelayed(key)) this.#fireWill(key);
   }
 
   /** Settles what was taken, then closes the store. What needs a store that cannot be reopened is not waited for. */
@@ -421,6 +425,7 @@ export class Engine {
         this.#holdBack(request);
         begin(() => void removeByPattern(request, this.#scanHost));
       },
+      leave: (session) => this.#leave(session),
       end: (session, error) => this.#sessions.end(session, error),
     };
   }
@@ -517,20 +522,24 @@ export class Engine {
   }
 
   #deliver(publication: Publication): void {
-    const { match, receipt, qos } = publication;
+    const { match, chosen } = publication;
     if (match === null) return;
-    for (const subscription of match.all) {
-      const session = hearerOf(publication, subscription);
-      if (session === null) continue;
-      if (receipt !== null) receipt.matched += 1;
-      if (isLeftOut(publication, session, subscription)) {
-        if (receipt !== null) receipt.skipped += 1;
-        continue;
-      }
-      if (receipt !== null) receipt.sessions.push(session);
-      if (subscription.held !== null) this.#hold(publication, subscription.held, session);
-      else this.#sessions.push(session, publication, subscription, Math.min(subscription.options.qos, qos));
+    for (const subscription of match.all) this.#deliverTo(publication, subscription);
+    if (chosen !== null) for (const subscription of chosen) this.#deliverTo(publication, subscription);
+  }
+
+  #deliverTo(publication: Publication, subscription: Subscription): void {
+    const { receipt, qos } = publication;
+    const session = hearerOf(publication, subscription);
+    if (session === null) return;
+    if (receipt !== null) receipt.matched += 1;
+    if (isLeftOut(publication, session, subscription)) {
+      if (receipt !== null) receipt.skipped += 1;
+      return;
     }
+    if (receipt !== null) receipt.sessions.push(session);
+    if (subscription.held !== null) this.#hold(publication, subscription.held, session);
+    else this.#sessions.push(session, publication, subscription, Math.min(subscription.options.qos, qos));
   }
 
   #hold(publication: Publication, held: OutboundQueue, session: Session): void {
@@ -539,8 +548,8 @@ export class Engine {
     this.#sessions.end(session, new ConnectionError('SLOW_CONSUMER', 'too much happened while initial values were read'));
   }
 
-  #onQueueFull(durable: DurableSession): void {
-    this.#queueDropped.add();
+  #onQueueFull(durable: DurableSession, dropped: number): void {
+    this.#queueDropped.add(dropped);
     if (durable.refusing) return;
     durable.refusing = true;
     const { queue, queueBytes } = durable;
@@ -563,7 +572,17 @@ export class Engine {
     });
   }
 
-  #endOverdue(_now: number): void {}
+  #endOverdue(now: number): void {
+    if (this.#phase !== 'running') return;
+    const { sessions, wills } = this.#durables.overdue(now);
+    for (const key of wills) this.#fireWill(key);
+    for (const key of sessions) this.submit(new DurableRequest(this.#system, null, { type: 'sweep', key }, null));
+  }
+
+  /** Of a connection that is none of this run, or whose delay is over. */
+  #fireWill(key: string): void {
+    this.submit(new DurableRequest(this.#system, null, { type: 'fireWill', key }, null));
+  }
 
   #submitSlice(slice: RemovalSlice): void {
     if (this.#phase !== 'running') {
@@ -573,6 +592,16 @@ export class Engine {
     this.#pending.add(slice);
     this.#waiting.push(slice);
     this.#schedule();
+  }
+
+  #onQueueOverdue({ key }: DurableSession, dropped: number): void {
+    this.#queueOverdue.add(dropped);
+    this.#parts.log.info({ durable: key, messages: dropped }, 'messages waited too long for a durable session: dropped');
+  }
+
+  #onSessionOver({ key, queue }: DurableSession): void {
+    this.#sessionsOver.add();
+    this.#parts.log.info({ durable: key, messages: queue.size }, 'nobody resumed a durable session in time: dropped');
   }
 
   #makeScanHost(counters: Counters): ScanHost {
@@ -593,7 +622,7 @@ export class Engine {
       },
       announce: (request, pattern, removed) => {
         const match = this.#state.router.match(pattern.text);
-        if (match.all.length === 0) return null;
+        if (!match.any) return null;
         const publication = removalByPattern(request, pattern, removed);
         publish(this.#immediate, publication, match, request.sequence, 0);
         return publication.receipt;
@@ -639,11 +668,18 @@ export class Engine {
     }
     session.subscriptions.clear();
     const { durable } = session;
-    if (durable !== null && durable.session === session) this.#durables.attach(durable, null);
+    if (durable !== null && durable.session === session) {
+      this.#durables.attach(durable, null);
+      this.#leave(session);
+    }
     this.#parts.log.debug(
       { session: session.id, adapter: session.adapter, code: reason?.code ?? null },
       reason === null ? 'session closed' : `session closed: ${reason.message}`,
     );
+  }
+
+  #leave(session: Session): void {
+    this.submit(new DurableRequest(session, null, { type: 'leave' }, null));
   }
 
   /** Ends a session whose adapter failed to, as if its connection had been lost. */
@@ -725,7 +761,7 @@ export class Engine {
     for (let delayMs = REOPEN_FIRST_MS; ; delayMs = Math.min(delayMs * 2, REOPEN_MAX_MS)) {
       try {
         const state = await this.#parts.store.reopen();
-        await this.#durables.load();
+        await this.#durables.load(this.#parts.clock.now());
         if (this.#phase === 'recovering') this.#recovered(state);
         return;
       } catch (error) {

@@ -157,15 +157,24 @@ export interface Will {
   readonly options: DataOptions;
   /** true: removes the record instead of setting it. */
   readonly remove: boolean;
+  /** Published so many milliseconds after the connection ended, unless its session is resumed or ends before; 0: at once. */
+  readonly delayMs: number;
 }
 
 /** Changes to what is kept of a session beyond its connection. */
 export type DurableCommand =
   /**
-   * Begins the connection's durable session. `clean`: drops what was kept under the key, keeps nothing new
-   * (reply.durable null); else creates or resumes. Reply.present says whether something was resumed.
+   * Begins the connection's durable session. `clean`: what was kept under the key is dropped; else it is resumed, which
+   * Reply.present tells. `expiryMs`: what is kept outlives its connection by so much (Infinity: for good); with 0 nothing new
+   * is kept (reply.durable null), and what was resumed ends with the connection.
    */
-  | { readonly type: 'open'; readonly key: string; readonly clean: boolean }
+  | { readonly type: 'open'; readonly key: string; readonly clean: boolean; readonly expiryMs: number }
+  /** The durable session outlives its connection by so much from now on. Nothing if nothing is kept. */
+  | { readonly type: 'expiry'; readonly expiryMs: number }
+  /** The connection is gone: what is kept waits, or ends if it does not outlive it. The core's own. */
+  | { readonly type: 'leave' }
+  /** Ends a durable session whose time is over, and drops messages of its queue whose time is. The core's own. */
+  | { readonly type: 'sweep'; readonly key: string }
   /** The queued message was received: it leaves the queue. Unknown numbers are ok. */
   | { readonly type: 'acknowledge'; readonly number: number }
   /** The queued QoS 2 message was received, its release is still to be confirmed. */
@@ -174,7 +183,10 @@ export type DurableCommand =
   | { readonly type: 'forget'; readonly onceId: number }
   /** Keeps (null: drops) the will of this connection. */
   | { readonly type: 'will'; readonly will: Will | null }
-  /** Publishes the kept will and drops it, in one batch; nothing if none is kept. `key`: the id of a session of an earlier run. */
+  /**
+   * Publishes the kept will and drops it, in one batch, or lets it wait for its delay; nothing if none is kept. `key`: that
+   * of a will whose connection is none of this run.
+   */
   | { readonly type: 'fireWill'; readonly key?: string };
 
 /** Needs no right: a session changes only what is its own (the will's right is checked when it fires and is kept). */
@@ -243,6 +255,8 @@ export class Publication {
   number = 0;
   /** The subscriptions that matched when the operation was executed. */
   match: Match | null = null;
+  /** The members of shared subscriptions that get it; null: none. */
+  chosen: readonly Subscription[] | null = null;
   readonly receipt: Receipt | null = null;
   #frameKey: string | null = null;
   #frame: unknown = null;

@@ -57,7 +57,7 @@ export function stores(request: Request, state: State): boolean {
 
 function storesEvent(request: DataRequest, state: State): boolean {
   if (request.onceId > 0 && request.session.durable !== null) return true;
-  return request.options.qos > 0 && state.router.match(request.path).durable.length > 0;
+  return request.options.qos > 0 && state.router.match(request.path).keeps;
 }
 
 export function execute(request: Request | RemovalSlice, run: Run): void {

@@ -7,6 +7,7 @@ import { MatchCache } from './match-cache.js';
 import { reservedArea, withoutLeadingSlash } from './path.js';
 import { ANY_LEVEL, type Pattern } from './pattern.js';
 import { PrefixTree } from './prefix-tree.js';
+import { SharedGroup } from './shared-group.js';
 import type { Subscription } from './subscription.js';
 import { type Match, matchOf, NO_MATCH, SubscriptionList } from './subscription-list.js';
 
@@ -22,6 +23,7 @@ export class Router {
   readonly #filters = new LevelTrie();
   readonly #segments = new LevelTrie();
   readonly #globs = new PrefixTree();
+  readonly #groups = new Map<string, SharedGroup>();
   readonly #cache = new MatchCache();
   /** Lists found for the path in hand; kept to save its making. */
   readonly #found: SubscriptionList[] = [];
@@ -33,6 +35,7 @@ export class Router {
     this.#made += 1;
     subscription.order = this.#made;
     this.#subscriptions.add(subscription);
+    this.#join(subscription);
     switch (pattern.form.type) {
       case 'literal':
         addLiteral(this.#literalsOf(pattern), pattern.form.key, subscription);
@@ -60,8 +63,29 @@ export class Router {
       case 'glob':
         this.#globs.remove(pattern, subscription);
     }
+    this.#leave(subscription);
     this.#forget(pattern);
     return true;
+  }
+
+  #join(subscription: Subscription): void {
+    const key = groupKey(subscription);
+    if (key === null) return;
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      group = new SharedGroup();
+      this.#groups.set(key, group);
+    }
+    group.add(subscription);
+    subscription.shared = group;
+  }
+
+  #leave(subscription: Subscription): void {
+    const { shared } = subscription;
+    if (shared === null) return;
+    shared.remove(subscription);
+    subscription.shared = null;
+    if (shared.size === 0) this.#groups.delete(groupKey(subscription) as string);
   }
 
   match(path: string): Match {
@@ -90,7 +114,7 @@ export class Router {
       isShared = false;
     }
     found.length = 0;
-    this.#cache.set(path, match, isShared ? 0 : match.all.length + match.durable.length);
+    this.#cache.set(path, match, isShared ? 0 : match.all.length + match.durable.length + match.groups.length);
     return match;
   }
 
@@ -127,6 +151,11 @@ export class Router {
   }
 }
 
+/** What all members of a shared subscription have in common; null: it is not shared. Group names hold no control characters. */
+function groupKey({ options, pattern }: Subscription): string | null {
+  return options.group === null ? null : `${options.group}\n${pattern.text}`;
+}
+
 function addLiteral(literals: Map<string, SubscriptionList>, key: string, subscription: Subscription): void {
   let list = literals.get(key);
   if (list === undefined) {
@@ -146,7 +175,7 @@ function removeLiteral(literals: Map<string, SubscriptionList>, key: string, sub
 /** A subscription is in one list only, so nothing comes twice. A path in a reserved area concerns who spelled it out. */
 function merge(found: readonly SubscriptionList[], area: string | null): Match {
   let all: Subscription[] = [];
-  for (const list of found) all = all.concat(list.match.all);
+  for (const list of found) all = all.concat(list.all);
   if (area !== null) all = all.filter((subscription) => subscription.pattern.area === area);
   return matchOf(all.sort((a, b) => a.order - b.order));
 }

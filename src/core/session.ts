@@ -15,6 +15,9 @@ export interface Identity {
 
 export const NOBODY: Identity = Object.freeze({ name: '' });
 
+/** A session with more than this waiting does not keep up. */
+const KEEPS_UP_BYTES = 256 * 1024;
+
 export abstract class Session {
   identity: Identity = NOBODY;
   readonly outbound: OutboundQueue;
@@ -58,6 +61,11 @@ export abstract class Session {
     limits: OutboundLimits = OUTBOUND_LIMITS,
   ) {
     this.outbound = new OutboundQueue(limits);
+  }
+
+  /** Takes what comes without letting it pile up: of several that could get a message, it is one to choose. */
+  get keepsUp(): boolean {
+    return this.outbound.bytes <= KEEPS_UP_BYTES;
   }
 
   /** Drains `outbound` to the socket while it takes more; called at most once a turn. Never throws for the peer's faults. */

@@ -4,6 +4,7 @@ import type { DurableSession } from './durable-session.js';
 import type { Qos } from './message.js';
 import type { OutboundQueue } from './outbound-queue.js';
 import type { Pattern } from './pattern.js';
+import type { SharedGroup } from './shared-group.js';
 import type { Session } from './session.js';
 
 export interface SubscriptionOptions {
@@ -17,7 +18,28 @@ export interface SubscriptionOptions {
   readonly qos: Qos;
   /** Does not hear what its own session publishes. */
   readonly noLocal: boolean;
+  /** The subscriber's own number for it, which comes back with each delivery; 0: none. At most 2^32 - 1. */
+  readonly identifier: number;
+  /** Deliveries say whether what they carry was stored. */
+  readonly asPublished: boolean;
+  /**
+   * Shared: of all subscriptions with the same group and pattern one gets each publication. null: it gets all. Takes no
+   * initial values.
+   */
+  readonly group: string | null;
 }
+
+/** Hears everything, path by path, at level 1, for itself alone. */
+export const SUBSCRIBED: SubscriptionOptions = Object.freeze({
+  sets: true,
+  removes: true,
+  removals: 'each-record',
+  qos: 1,
+  noLocal: false,
+  identifier: 0,
+  asPublished: false,
+  group: null,
+});
 
 export class Subscription {
   /** Receives the deliveries; null while a durable session is away. */
@@ -25,8 +47,9 @@ export class Subscription {
   closed = false;
   /** While initial values are being read: what waits behind them. */
   held: OutboundQueue | null = null;
-  /** The router's: its place among all subscriptions. */
+  /** The router's: its place among all subscriptions, and whom it shares with. */
   order = 0;
+  shared: SharedGroup | null = null;
 
   constructor(
     session: Session | null,

@@ -3,19 +3,19 @@
 
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
 import type { ConnectionError } from '../../src/core/errors.js';
 import { DataRequest, DurableRequest, type Reply, type Request, STORED, SubscribeRequest, UNSTORED } from '../../src/core/message.js';
 import { parsePattern } from '../../src/core/pattern.js';
 import { Payload } from '../../src/core/payload.js';
 import { Session } from '../../src/core/session.js';
-import { Subscription } from '../../src/core/subscription.js';
+import { SUBSCRIBED, Subscription } from '../../src/core/subscription.js';
 import { formats, GateStore, type Harness, startEngine, until } from '../support/core-harness.js';
 import { type Random, randomOf } from '../support/random.js';
 
 const LIVES = process.env.TRIVIUM_TEST_LONG === '1' ? 50_000 : 1_000;
 const STEPS = 60;
 const TOPICS = ['t/1', 't/2'];
-const LEVEL_1 = Object.freeze({ sets: true, removes: true, removals: 'each-record', qos: 1, noLocal: false } as const);
 const EVENT = Object.freeze({ ...UNSTORED, qos: 1 } as const);
 
 interface Delivery {
@@ -98,7 +98,7 @@ class Life {
     await this.#start();
     const keeper = this.#connect();
     await this.#turns(5);
-    const subscription = new Subscription(keeper, keeper.durable, parsePattern('t/#', 'mqtt'), LEVEL_1, null);
+    const subscription = new Subscription(keeper, keeper.durable, parsePattern('t/#', 'mqtt'), SUBSCRIBED, null);
     keeper.submit(new SubscribeRequest('subscribe', keeper, null, subscription, null, null));
     await this.#turns(5);
     for (let i = 0; i < STEPS; i++) await this.#step();
@@ -151,7 +151,7 @@ class Life {
   #connect(): Connection {
     const keeper = new Connection(this.house, this);
     this.#keeper = keeper;
-    keeper.submit(new DurableRequest(keeper, null, { type: 'open', key: 'user/client', clean: false }, null));
+    keeper.submit(new DurableRequest(keeper, null, { type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS }, null));
     return keeper;
   }
 

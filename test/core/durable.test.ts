@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { QUEUE_LIMITS, SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
 import { Payload } from '../../src/core/payload.js';
 import { STORED, UNSTORED } from '../../src/core/message.js';
 import { formats, GateStore, type Harness, startEngine, type TestSession } from '../support/core-harness.js';
@@ -10,7 +11,7 @@ afterEach(async () => {
 
 async function open(key = 'user/client', clean = false): Promise<{ session: TestSession; present: boolean }> {
   const session = house.session(true);
-  const reply = await session.durably({ type: 'open', key, clean });
+  const reply = await session.durably({ type: 'open', key, clean, expiryMs: clean ? 0 : SESSION_EXPIRY_MS });
   return { session, present: reply.present };
 }
 
@@ -76,7 +77,7 @@ describe('a durable session', () => {
   });
 
   it('refuses and counts what a full queue cannot take', async () => {
-    house = await startEngine({ queue: { maxMessages: 3, maxBytes: 1e6 } });
+    house = await startEngine({ queue: { ...QUEUE_LIMITS, maxMessages: 3, maxBytes: 1e6 } });
     const { session } = await open();
     await session.subscribe('t', 'mqtt', { qos: 1 });
     for (let i = 0; i < 5; i++) await house.session().emit('t', i, { qos: 1 });
@@ -123,7 +124,7 @@ describe('a durable session', () => {
 });
 
 describe('a will', () => {
-  const will = { path: 'status', payload: Payload.fromBytes(Buffer.from('gone'), formats.raw), options: STORED, remove: false };
+  const will = { path: 'status', payload: Payload.fromBytes(Buffer.from('gone'), formats.raw), options: STORED, remove: false, delayMs: 0 };
 
   it('is published once when it fires, and not after it was dropped', async () => {
     house = await startEngine();
@@ -163,7 +164,7 @@ describe('a damaged row', () => {
     await session.subscribe('t', 'mqtt', { qos: 1 });
     await session.durably({
       type: 'will',
-      will: { path: 'w', payload: Payload.fromBytes(Buffer.from('x'), formats.raw), options: STORED, remove: false },
+      will: { path: 'w', payload: Payload.fromBytes(Buffer.from('x'), formats.raw), options: STORED, remove: false, delayMs: 0 },
     });
     await house.session().emit('t', 1, { qos: 1 });
     await house.stop();

@@ -1,7 +1,7 @@
 // What goes wrong harms no more than it must: refused batches, broken adapters, damaged rows, floods, a stop in the middle.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { QUEUE_LIMITS } from '../../src/core/durable-session.js';
+import { QUEUE_LIMITS, SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
 import { REQUEST_ERRORS } from '../../src/core/errors.js';
 import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
 import { DataRequest, STORED, SubscribeRequest, UNSTORED } from '../../src/core/message.js';
@@ -26,7 +26,7 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
-const STATUS = { path: 'status', payload: Payload.fromBytes(Buffer.from('gone'), formats.raw), options: STORED, remove: false };
+const STATUS = { path: 'status', payload: Payload.fromBytes(Buffer.from('gone'), formats.raw), options: STORED, remove: false, delayMs: 0 };
 
 const values = (session: TestSession): unknown[] => session.heard.map(({ publication }) => publication.payload?.value());
 const counted = (name: string): number => house.counters.counters.get(name)?.value ?? 0;
@@ -205,7 +205,7 @@ describe('a refused batch', () => {
   it('acknowledges nothing for a durable session while its state is being read again', async () => {
     house = await startEngine();
     const keeper = house.session(true);
-    await keeper.durably({ type: 'open', key: 'user/client', clean: false });
+    await keeper.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     await keeper.subscribe('t', 'mqtt', { qos: 1 });
     keeper.close(null);
     await refusing(house.session());
@@ -217,14 +217,14 @@ describe('a refused batch', () => {
     await until(() => house.engine.writable);
     expect((await house.session().emit('t', 'x', { qos: 1 })).error).toBeNull();
     const back = house.session(true);
-    await back.durably({ type: 'open', key: 'user/client', clean: false });
+    await back.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     expect(back.durable?.queue.size).toBe(1);
   });
 
   it('ends connections of durable sessions; they resume on what was stored', async () => {
     house = await startEngine();
     const keeper = house.session(true);
-    await keeper.durably({ type: 'open', key: 'user/client', clean: false });
+    await keeper.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     await keeper.subscribe('kept', 'mqtt', { qos: 1 });
     await refusing(house.session());
     const lost = keeper.subscription('lost', 'mqtt', { qos: 1 });
@@ -232,8 +232,8 @@ describe('a refused batch', () => {
     await refused();
     expect(keeper.closedWith?.code).toBe('STORE_FAILED');
     const back = house.session(true);
-    expect((await back.durably({ type: 'open', key: 'user/client', clean: false })).present).toBe(true);
-    expect([...(back.durable?.subscriptions.keys() ?? [])]).toEqual(['kept']);
+    expect((await back.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS })).present).toBe(true);
+    expect([...(back.durable?.subscriptions.values() ?? [])].map(({ pattern }) => pattern.text)).toEqual(['kept']);
   });
 });
 
@@ -398,10 +398,10 @@ describe('a broken adapter', () => {
   it('that throws while its session is taken over does not keep the session from its new connection', async () => {
     house = await startEngine();
     const first = house.session(true);
-    await first.durably({ type: 'open', key: 'user/client', clean: false });
+    await first.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     first.broken.add('close');
     const second = house.session(true);
-    const reply = await second.durably({ type: 'open', key: 'user/client', clean: false });
+    const reply = await second.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     expect([reply.error, reply.present, first.closed]).toEqual([null, true, true]);
     expect(second.durable?.session).toBe(second);
   });
@@ -440,7 +440,7 @@ describe('damage on disk', () => {
     const store = new GateStore();
     house = await startEngine({ store });
     const keeper = house.session(true);
-    await keeper.durably({ type: 'open', key: 'user/client', clean: false });
+    await keeper.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     await keeper.subscribe('t', 'mqtt', { qos: 1 });
     await keeper.durably({ type: 'will', will: STATUS });
     keeper.close(null);
@@ -483,7 +483,7 @@ describe('damage on disk', () => {
       return [key, bytes];
     });
     const back = house.session(true);
-    await back.durably({ type: 'open', key: 'user/client', clean: false });
+    await back.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     const [number] = back.durable?.queue.keys() ?? [];
     expect(back.context.queuedPublication(number as number)).toBeNull();
     expect(counted('queue_damaged_total')).toBe(1);
@@ -683,7 +683,7 @@ describe('a full queue of a durable session', () => {
     const log = { ...SILENT, warn: (_fields: object, text: string) => void lines.push(text) };
     house = await startEngine({ log, queue: { ...QUEUE_LIMITS, maxMessages: 2 } });
     const keeper = house.session(true);
-    await keeper.durably({ type: 'open', key: 'user/client', clean: false });
+    await keeper.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     await keeper.subscribe('t', 'mqtt', { qos: 1 });
     const writer = house.session();
     for (let i = 0; i < 5; i++) await writer.emit('t', i, { qos: 1 });
@@ -722,6 +722,6 @@ describe('an overloaded gateway', () => {
 
 /** Requests of a connection that ends: nobody waits for their answers. */
 function durableRequest(session: TestSession, what: 'fireWill' | 'dropWill' | 'open', key = ''): Parameters<TestSession['submit']>[0] {
-  if (what === 'open') return session.durableRequest({ type: 'open', key, clean: false });
+  if (what === 'open') return session.durableRequest({ type: 'open', key, clean: false, expiryMs: SESSION_EXPIRY_MS });
   return session.durableRequest(what === 'fireWill' ? { type: 'fireWill' } : { type: 'will', will: null });
 }

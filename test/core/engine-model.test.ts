@@ -18,7 +18,7 @@ import { type Pattern, parsePattern } from '../../src/core/pattern.js';
 import { Payload } from '../../src/core/payload.js';
 import { Session } from '../../src/core/session.js';
 import type { Durability } from '../../src/core/store/store.js';
-import { Subscription } from '../../src/core/subscription.js';
+import { SUBSCRIBED, Subscription } from '../../src/core/subscription.js';
 import { formats, type Harness, startEngine, until } from '../support/core-harness.js';
 import { type Random, randomOf } from '../support/random.js';
 
@@ -125,7 +125,7 @@ class Program {
   }
 
   async run(): Promise<void> {
-    const everything = new Subscription(this.listener, null, parsePattern('*', 'glob'), HEARS_ALL, null);
+    const everything = new Subscription(this.listener, null, parsePattern('*', 'glob'), SUBSCRIBED, null);
     this.house.context.submit(new SubscribeRequest('subscribe', this.listener, 'listen', everything, null, null));
     await this.#turns(2);
     for (let i = 0; i < STEPS; i++) await this.#step();
@@ -204,7 +204,7 @@ class Program {
   }
 
   #subscribe(session: Actor, pattern: Pattern): void {
-    const subscription = new Subscription(session, null, pattern, HEARS_ALL, null);
+    const subscription = new Subscription(session, null, pattern, SUBSCRIBED, null);
     const initial = this.random(3) > 0 ? pattern : null;
     this.#give(session, new SubscribeRequest('subscribe', session, this.steps.length, subscription, initial, null), pattern);
     this.#subscriptions.push(this.steps[this.steps.length - 1] as Step);
@@ -253,8 +253,6 @@ class Program {
     });
   }
 }
-
-const HEARS_ALL = Object.freeze({ sets: true, removes: true, removals: 'each-record', qos: 1, noLocal: false } as const);
 
 /** The laws, as questions to a finished program. */
 class Judge {

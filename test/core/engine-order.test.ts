@@ -1,6 +1,7 @@
 // Order under every way of waiting: for the disk, for an answer in slices, for a session's earlier requests.
 
 import { afterEach, describe, expect, it } from 'vitest';
+import { SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
 import { DataRequest, STORED, SubscribeRequest, UNSTORED } from '../../src/core/message.js';
 import { parsePattern } from '../../src/core/pattern.js';
 import { Payload } from '../../src/core/payload.js';
@@ -78,7 +79,7 @@ describe('an answer in slices', () => {
 });
 
 describe('a change that is being committed', () => {
-  const will = { path: 'status', payload: Payload.fromBytes(Buffer.from('gone'), formats.raw), options: STORED, remove: false };
+  const will = { path: 'status', payload: Payload.fromBytes(Buffer.from('gone'), formats.raw), options: STORED, remove: false, delayMs: 0 };
 
   it('by a will is not overtaken by an event of its path, nor read before it is stored', async () => {
     house = await startEngine();
@@ -134,7 +135,7 @@ describe('a change that is being committed', () => {
   it('is heard by a durable session that subscribes anew in the same turn', async () => {
     house = await startEngine();
     const session = house.session(true);
-    await session.durably({ type: 'open', key: 'user/client', clean: false });
+    await session.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     await session.subscribe('t', 'mqtt', { qos: 1 });
     const writer = house.session();
     await committing(writer, 'x');
@@ -164,7 +165,7 @@ describe('a change that is being committed', () => {
 describe('a durable session', () => {
   const open = async (key: string, clean = false): Promise<TestSession> => {
     const session = house.session(true);
-    await session.durably({ type: 'open', key, clean });
+    await session.durably({ type: 'open', key, clean, expiryMs: clean ? 0 : SESSION_EXPIRY_MS });
     return session;
   };
 
@@ -194,7 +195,7 @@ describe('a durable session', () => {
     await committing(house.session(), 'x');
     void writer.emit('t', 'same turn, before', { qos: 1 });
     const second = house.session(true);
-    void second.durably({ type: 'open', key: 'user/client', clean: false }, 'open');
+    void second.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS }, 'open');
     const after = writer.emit('t', 'same turn, after', { qos: 1 });
     await settled();
     house.store.release();
@@ -242,10 +243,10 @@ describe('a durable session', () => {
     house = await startEngine();
     await committing(house.session(), 'x');
     const first = house.session(true);
-    void first.durably({ type: 'open', key: 'user/client', clean: false });
+    void first.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     await settled();
     const second = house.session(true);
-    const cleaned = second.durably({ type: 'open', key: 'user/client', clean: true });
+    const cleaned = second.durably({ type: 'open', key: 'user/client', clean: true, expiryMs: 0 });
     await settled();
     house.store.release();
     await cleaned;
@@ -265,7 +266,7 @@ describe('numbers of operations', () => {
       if (reads) void session.get('b');
       if (reads) void session.emit('c', 1);
       const keeper = house.session(true);
-      const opened = keeper.durably({ type: 'open', key: 'user/client', clean: false });
+      const opened = keeper.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
       await settled();
       house.store.release();
       await opened;

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
 import { STORED } from '../../src/core/message.js';
 import { OUTBOUND_LIMITS } from '../../src/core/outbound-queue.js';
 import { REMOVAL_SLICE } from '../../src/core/scans.js';
@@ -282,7 +283,7 @@ describe('operations', () => {
       await session.set('b/2', 1);
       await session.removeAll('b/*');
       const keeper = house.session(true);
-      await keeper.durably({ type: 'open', key: 'user/client', clean: false });
+      await keeper.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
       await keeper.subscribe('t/#', 'mqtt');
       await session.emit('t/1', 'queued', { qos: 1 });
       await house.stop();
@@ -418,7 +419,7 @@ describe('targets and receipts', () => {
     await writer.set('a', 1, { targets: new Set() });
     expect([one.heard.length, two.heard.length]).toEqual([0, 1]);
     const kept = house.session(true);
-    await kept.durably({ type: 'open', key: 'k', clean: false });
+    await kept.durably({ type: 'open', key: 'k', clean: false, expiryMs: SESSION_EXPIRY_MS });
     await kept.subscribe('q', 'mqtt', { qos: 1 });
     await writer.set('q', 1, { targets: new Set([two.id]) });
     expect(kept.durable?.queue.size).toBe(0);

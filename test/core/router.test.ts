@@ -17,13 +17,13 @@ import { PrefixTree } from '../../src/core/prefix-tree.js';
 import { Router } from '../../src/core/router.js';
 import { NO_MATCH } from '../../src/core/subscription-list.js';
 import type { SubscriptionList } from '../../src/core/subscription-list.js';
-import { Subscription } from '../../src/core/subscription.js';
+import { SUBSCRIBED, Subscription } from '../../src/core/subscription.js';
 import { anyPath, anyPattern, type PatternText } from '../support/path-arbitraries.js';
 
 const DURABLE = {} as DurableSession;
 
 function subscription(text: string, dialect: Dialect, depth?: number, qos: Qos = 0, durable = false): Subscription {
-  const options = { sets: true, removes: true, removals: 'each-record', qos, noLocal: false } as const;
+  const options = { ...SUBSCRIBED, qos };
   return new Subscription(null, durable ? DURABLE : null, parsePattern(text, dialect, depth), options, null);
 }
 
@@ -87,7 +87,7 @@ describe('Router', () => {
     expect(router.match('a/b').all).toHaveLength(2);
   });
 
-  it('keeps apart the durable subscriptions that take level 1 or 2', () => {
+  it('keeps apart the durable subscriptions, and says whether one of them takes level 1 or 2', () => {
     const all = [
       subscription('a', 'mqtt', undefined, 1, true),
       subscription('a', 'mqtt', undefined, 0, true),
@@ -96,7 +96,9 @@ describe('Router', () => {
     ];
     const match = routerOf(...all).match('a');
     expect(match.all).toEqual(all);
-    expect(match.durable).toEqual([all[0], all[2]]);
+    expect(match.durable).toEqual([all[0], all[1], all[2]]);
+    expect(match.keeps).toBe(true);
+    expect(routerOf(subscription('a', 'mqtt', undefined, 0, true)).match('a').keeps).toBe(false);
   });
 
   it('lets nobody into a reserved area by a wildcard', () => {

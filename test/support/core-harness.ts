@@ -28,7 +28,7 @@ import { Payload, type Value } from '../../src/core/payload.js';
 import { SCAN_LIMITS, type ScanLimits } from '../../src/core/scans.js';
 import { Session } from '../../src/core/session.js';
 import { type Durability, type Range, StoreFailure, type StoreScan, type StoreState, type WriteBatch } from '../../src/core/store/store.js';
-import { Subscription, type SubscriptionOptions } from '../../src/core/subscription.js';
+import { SUBSCRIBED, Subscription, type SubscriptionOptions } from '../../src/core/subscription.js';
 import { MemoryStore } from './memory-store.js';
 
 export const formats: Formats = {
@@ -218,7 +218,7 @@ export class TestSession extends Session {
     return this.submit(this.patternRequest('remove', pattern, options, id));
   }
   subscription(pattern: string, dialect: Dialect = 'glob', options: Partial<SubscriptionOptions> = {}): Subscription {
-    const full: SubscriptionOptions = { sets: true, removes: true, removals: 'each-record', qos: 1, noLocal: false, ...options };
+    const full: SubscriptionOptions = { ...SUBSCRIBED, ...options };
     const keep = full.qos > 0 ? this.durable : null;
     return new Subscription(this, keep, parsePattern(pattern, dialect), full, pattern);
   }
@@ -275,12 +275,14 @@ export interface HarnessOptions {
   readonly inbound?: InboundLimits;
   readonly scan?: Partial<ScanLimits>;
   readonly log?: Log;
+  /** What the clock shows when the engine starts. */
+  readonly time?: number;
 }
 
 export async function startEngine(options: HarnessOptions = {}): Promise<Harness> {
   const store = options.store ?? new GateStore();
   const counters = new Counters();
-  const clock = { time: 1_700_000_000_000, mono: 1 };
+  const clock = { time: options.time ?? 1_700_000_000_000, mono: 1 };
   const engine = new Engine({
     store,
     durability: options.durability ?? 'sync',

@@ -1,7 +1,7 @@
 // The subscriptions of one happn session: references to channels, one core subscription a channel, and which depth an event of a
 // channel names. Changes only what it owns; the session submits what follows from it.
 
-import { type Publication, RequestError, Subscription, type Session } from '../../core/index.js';
+import { type Publication, RequestError, SUBSCRIBED, Subscription, type Session } from '../../core/index.js';
 import { declaredDepth, effectiveDepth, hasDepth, parseChannel, segmentsBelow, subscriptionPattern } from './paths.js';
 import type { Fields } from './wire.js';
 import type { Version } from './versions.js';
@@ -122,11 +122,10 @@ export class Channels {
     if (channel.subscription !== null && (!hasDepth(channel.key, version) || channel.depth >= depth)) return null;
     const pattern = subscriptionPattern(channel.key, version, depth);
     const options = {
+      ...SUBSCRIBED,
       sets: channel.event !== 'REMOVE',
       removes: channel.event !== 'SET',
       removals: 'each-request',
-      qos: 1,
-      noLocal: false,
     } as const;
     channel.subscription = new Subscription(this.session, null, pattern, options, channel);
     channel.depth = depth;

@@ -14,6 +14,7 @@ import {
   Ring,
   Session,
   SubscribeRequest,
+  SUBSCRIBED,
   Subscription,
 } from '../../core/index.js';
 import type { Acknowledgements } from './acknowledgements.js';
@@ -138,7 +139,7 @@ export class LocalSession extends Session {
       if (channel.event === null || isForeignResponse(channel.text, this.id)) return listener;
       const hears = { sets: channel.event !== 'REMOVE', removes: channel.event !== 'SET' };
       const pattern = subscriptionPattern(channel.key, this.version, effectiveDepth(depth));
-      const how = { ...hears, removals: 'each-request', qos: 1, noLocal: false } as const;
+      const how = { ...SUBSCRIBED, ...hears, removals: 'each-request' } as const;
       listener.subscription = new Subscription(this, null, pattern, how, listener);
       return listener;
     } catch (error) {

@@ -7,6 +7,8 @@ import {
   type Reply,
   type RequestError,
   SubscribeRequest,
+  SUBSCRIBED,
+  type SubscriptionOptions,
   Subscription,
 } from '../../core/index.js';
 import { type Added, Channels, type ChannelState } from './channels.js';
@@ -40,7 +42,7 @@ interface OffTag {
   remaining: number;
 }
 
-const PROBE_OPTIONS = Object.freeze({ sets: false, removes: false, removals: 'each-request', qos: 0, noLocal: false } as const);
+const PROBE_OPTIONS: SubscriptionOptions = Object.freeze({ ...SUBSCRIBED, sets: false, removes: false, qos: 0 });
 
 export class Subscriptions {
   readonly #connection: Connection;

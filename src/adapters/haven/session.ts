@@ -18,8 +18,8 @@ import {
   Ring,
   Session,
   SubscribeRequest,
+  SUBSCRIBED,
   Subscription,
-  type SubscriptionOptions,
 } from '../../core/index.js';
 import * as codec from './codec.js';
 import { HavenMessage } from './codec.js';
@@ -39,14 +39,6 @@ const HIGH_WATER_BYTES = 1024 * 1024;
 const WAITING_MAX = 1_024;
 /** Where the tail of a watch event is kept with its publication. */
 const FRAME_KEY = 'haven:event';
-
-const WATCHING: SubscriptionOptions = Object.freeze({
-  sets: true,
-  removes: true,
-  removals: 'each-record',
-  qos: 1,
-  noLocal: false,
-});
 
 const NOT_CONNECTED: HavenError = Object.freeze({ name: 'NOT_CONNECTED', message: 'the first message must be CONNECT' });
 
@@ -335,7 +327,7 @@ export class HavenSession extends Session {
     if (this.#watches.size >= maxWatches) throw new RequestError('LIMIT_EXCEEDED', `a session has at most ${maxWatches} watches`);
     const pattern = watchPattern(message);
     this.#lastWatch += 1;
-    const subscription = new Subscription(this, null, pattern, WATCHING, this.#lastWatch);
+    const subscription = new Subscription(this, null, pattern, SUBSCRIBED, this.#lastWatch);
     const watch: Watch = { id: this.#lastWatch, push: message.push, subscription };
     this.#watches.set(watch.id, watch);
     const initial: Pattern | null = message.initial ? pattern : null;

@@ -164,15 +164,15 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   }
 
   /**
-   * Becomes the session of its user and client id: takes over, opens or drops what was kept, keeps the will. `done` is
-   * called when all this is stored.
+   * Becomes the session of its user and client id: takes over, opens or drops what was kept, keeps the will. `expiryMs`: how
+   * long the session outlives the connection. `done` is called when all this is stored.
    */
-  protected openDurable(clientId: string, clean: boolean, done: (error: RequestError | null) => void): void {
+  protected openDurable(clientId: string, clean: boolean, expiryMs: number, done: (error: RequestError | null) => void): void {
     const { will } = this;
     this.key = JSON.stringify([this.identity.name, clientId === '' ? this.id : clientId]);
     this.host.takeOver(this);
     this.deliveries.blocked = true;
-    this.submitDurable({ type: 'open', key: this.key, clean }, (reply) => {
+    this.submitDurable({ type: 'open', key: this.key, clean, expiryMs }, (reply) => {
       this.#onOpened(reply);
       if (will === null) done(reply.error);
     });

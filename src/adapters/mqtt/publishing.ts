@@ -65,7 +65,7 @@ export class Publishing {
   will({ topic, payload, qos, retain }: WillFacts): Will {
     const options = (retain ? RETAINED : PLAIN)[qos] as DataOptions;
     const remove = retain && payload.length === 0;
-    return { path: this.#checkedPath(topic), payload: Payload.fromBytes(payload, this.raw), options, remove };
+    return { path: this.#checkedPath(topic), payload: Payload.fromBytes(payload, this.raw), options, remove, delayMs: 0 };
   }
 
   #pathOf(bytes: Buffer, start: number, end: number): string {

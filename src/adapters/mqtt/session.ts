@@ -2,7 +2,16 @@
 // DISCONNECT) and the QoS 2 handshake; PUBLISH and PUBACK go past it, because aedes acknowledges before it stores and needs
 // several turns of the loop for each.
 
-import type { ConnectionError, DataRequest, Qos, Reply, RequestError, Subscription, SubscriptionOptions } from '../../core/index.js';
+import {
+  type ConnectionError,
+  type DataRequest,
+  type Qos,
+  type Reply,
+  type RequestError,
+  SUBSCRIBED,
+  type Subscription,
+  type SubscriptionOptions,
+} from '../../core/index.js';
 import { type Arrival, BaseSession, type SessionHost } from './base-session.js';
 import {
   type ConnectFacts,
@@ -26,9 +35,7 @@ import { Publishing } from './publishing.js';
 import { CONNECT_FLAG, CONNECT_FLAGS_AT, FIRST_BYTE, MQTT_3_1, PACKET, RETURN_CODE, SUBSCRIPTION_REFUSED, type Version } from './wire.js';
 
 /** By QoS. */
-const SUBSCRIPTION: readonly SubscriptionOptions[] = [0, 1, 2].map((qos) =>
-  Object.freeze({ sets: true, removes: true, removals: 'each-record', qos: qos as Qos, noLocal: false }),
-);
+const SUBSCRIPTION: readonly SubscriptionOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...SUBSCRIBED, qos: qos as Qos }));
 
 /** One SUBSCRIBE on its way. */
 interface SubscribeBatch {
@@ -163,7 +170,7 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
   /** Its identity is known. `done` is called when it is the session of its user and client id, and that is stored. */
   begin(done: (error: RequestError | null) => void): void {
     const { clientId, clean } = this.#facts as ConnectFacts;
-    this.openDurable(clientId, clean, done);
+    this.openDurable(clientId, clean, clean ? 0 : this.host.limits.sessionExpiryMs, done);
   }
 
   /** aedes serves the client from now on. */

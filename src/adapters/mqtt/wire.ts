@@ -1,5 +1,7 @@
 // The wire of MQTT 3.1, 3.1.1 and 5: packet types, flags, return codes and limits, named as the standard names them.
 
+import { SESSION_EXPIRY_MS } from '../../core/index.js';
+
 /** Control packet types (3.1.1 section 2.2.1): the high half of a packet's first byte. */
 export const PACKET = {
   CONNECT: 1,
@@ -108,6 +110,8 @@ export interface MqttLimits {
   readonly maxIncomingOnce: number;
   /** Filters of one session. */
   readonly maxSubscriptions: number;
+  /** How long a durable session outlives its connection, at most. */
+  readonly sessionExpiryMs: number;
 }
 
 export const MQTT_LIMITS: MqttLimits = Object.freeze({
@@ -119,4 +123,5 @@ export const MQTT_LIMITS: MqttLimits = Object.freeze({
   maxConnecting: 1_000,
   maxIncomingOnce: 1_000,
   maxSubscriptions: 1_000,
+  sessionExpiryMs: SESSION_EXPIRY_MS,
 });

@@ -1,24 +1,29 @@
-// Operations on what is kept of a session beyond its connection: the session itself, its queue, its will.
+// Operations on what is kept of a session beyond its connection: the session itself, and its queue.
 
 import type { DurableSession } from '../durable-session.js';
-import { decodeWill, encodeWill } from '../durable-table.js';
 import { ConnectionError } from '../errors.js';
-import { DataRequest, type DurableRequest, Reply, type Will } from '../message.js';
+import { type DurableCommand, type DurableRequest, Reply } from '../message.js';
 import type { Session } from '../session.js';
 import { Effect, type Turn } from '../turn.js';
-import { remove, set } from './data.js';
 import { forgetReceived, keptOf } from './once.js';
 import type { Run, State } from './run.js';
+import { changeWill, dropDelayedWill, fireWill } from './wills.js';
+
+type Open = Extract<DurableCommand, { type: 'open' }>;
 
 export function storesDurable(request: DurableRequest, state: State): boolean {
   const { command, session } = request;
   switch (command.type) {
     case 'open':
-      return !command.clean || state.durables.sessions.has(command.key);
+      return command.expiryMs > 0 || state.durables.sessions.has(command.key);
     case 'will':
       return command.will !== null || state.durables.wills.has(session.id);
     case 'fireWill':
       return state.durables.wills.has(command.key ?? session.id);
+    case 'sweep':
+      return true;
+    case 'leave':
+      return state.durables.heldBy(session) !== null;
     default:
       return session.durable !== null;
   }
@@ -28,7 +33,16 @@ export function durable(request: DurableRequest, run: Run): void {
   const { command, session } = request;
   switch (command.type) {
     case 'open':
-      return open(request, command.key, command.clean, run);
+      return open(request, command, run);
+    case 'expiry':
+      changeExpiry(session, command.expiryMs, run);
+      break;
+    case 'leave':
+      leave(request, run);
+      break;
+    case 'sweep':
+      sweep(request, command.key, run);
+      break;
     case 'will':
       changeWill(request, command.will, run);
       break;
@@ -41,33 +55,83 @@ export function durable(request: DurableRequest, run: Run): void {
   run.say(new Reply(request));
 }
 
-function open(request: DurableRequest, key: string, clean: boolean, run: Run): void {
-  const { session } = request;
+function open(request: DurableRequest, { key, clean, expiryMs }: Open, run: Run): void {
+  const { session, time } = request;
   const { durables } = run.state;
   const reply = new Reply(request);
-  const kept = durables.sessions.get(key) ?? null;
-  if (clean) {
-    session.durable = null;
-    if (kept !== null) durables.drop(kept, (run.turn as Turn).batch);
+  const found = durables.sessions.get(key) ?? null;
+  const resumes = found !== null && !clean && !found.isOver(time);
+  if (!resumes) session.durable = null;
+  if (found !== null && resumes) {
+    reply.present = true;
+    reply.durable = found;
+    resume(found, expiryMs, request, run);
   } else {
-    reply.present = kept !== null;
-    reply.durable = kept ?? durables.create(request.sequence, key, (run.turn as Turn).batch);
+    if (found !== null) end(found, request, run);
+    if (expiryMs > 0) reply.durable = durables.create(request.sequence, key, expiryMs, (run.turn as Turn).batch);
   }
   const { durable } = reply;
+  if (durable !== null) durables.hold(durable, session);
   // What was published before this is for the connection before, and reaches this one out of the queue.
-  if (kept !== null || durable !== null) run.say(new Effect(() => carry(session, kept, durable, run)));
+  if (found !== null || durable !== null) run.say(new Effect(() => carry(session, found, durable, run)));
   run.say(reply);
+}
+
+function resume(durable: DurableSession, expiryMs: number, { time }: DurableRequest, run: Run): void {
+  const { batch } = run.turn as Turn;
+  run.state.durables.change(durable, expiryMs, 0, batch);
+  dropDelayedWill(durable, run);
+  trim(durable, time, run);
+}
+
+/** Ends the session for good. A will that waits for its delay waits no longer (MQTT 5, 3.1.2.5). */
+function end(durable: DurableSession, request: DurableRequest, run: Run): void {
+  if (durable.delayedWill !== null) fireWill(request, durable.delayedWill.key, run);
+  run.state.durables.drop(durable, (run.turn as Turn).batch);
 }
 
 /** The connection carries `durable` (null: nothing) from now on; whichever carried `kept` until now ends. */
 function carry(session: Session, kept: DurableSession | null, durable: DurableSession | null, run: Run): void {
   const previous = kept?.session ?? null;
-  if (durable !== null && !session.closed) {
+  if (durable !== null && session.closed) {
+    run.leave(session);
+  } else if (durable !== null) {
     run.state.durables.attach(durable, session);
     session.durable = durable;
   }
   if (previous === null || previous === session) return;
   run.end(previous, new ConnectionError('TAKEN_OVER', 'another connection with the same client id took the session over'));
+}
+
+function changeExpiry(session: Session, expiryMs: number, run: Run): void {
+  const durable = keptOf(session);
+  if (durable !== null) run.state.durables.change(durable, expiryMs, durable.awaySince, (run.turn as Turn).batch);
+}
+
+/** Another connection may have opened the session since. */
+function leave(request: DurableRequest, run: Run): void {
+  const { durables } = run.state;
+  const durable = durables.heldBy(request.session);
+  if (durable === null) return;
+  durables.letGo(durable);
+  if (durable.expiryMs === 0) end(durable, request, run);
+  else durables.change(durable, durable.expiryMs, request.time, (run.turn as Turn).batch);
+}
+
+function sweep(request: DurableRequest, key: string, run: Run): void {
+  const durable = run.state.durables.sessions.get(key);
+  if (durable === undefined) return;
+  if (durable.isOver(request.time)) {
+    run.state.onSessionOver(durable);
+    end(durable, request, run);
+  } else {
+    trim(durable, request.time, run);
+  }
+}
+
+function trim(durable: DurableSession, time: number, run: Run): void {
+  const dropped = run.state.durables.trim(durable, time, (run.turn as Turn).batch);
+  if (dropped > 0) run.state.onQueueOverdue(durable, dropped);
 }
 
 function changeQueue(request: DurableRequest, durableSession: DurableSession | null, run: Run): void {
@@ -86,31 +150,4 @@ function changeQueue(request: DurableRequest, durableSession: DurableSession | n
   } else if (command.type === 'forget') {
     durables.forgetOnce(durableSession, command.onceId, batch);
   }
-}
-
-function changeWill(request: DurableRequest, will: Will | null, run: Run): void {
-  const { session } = request;
-  if (run.turn === null) return;
-  const { batch } = run.turn;
-  if (will === null) run.state.durables.dropWill(session.id, batch);
-  else run.state.durables.keepWill(session.id, encodeWill(will, request.time, session.identity.name), batch);
-}
-
-/** The will's own change and its removal from the store are in one batch, so that it is published once. */
-function fireWill(request: DurableRequest, key: string, run: Run): void {
-  const { state } = run;
-  const bytes = state.durables.wills.get(key);
-  if (bytes === undefined) return;
-  const { will, author } = decodeWill(bytes, state.formats);
-  const { session } = request;
-  // The session of another run is gone: the one that stands in for it speaks in the name of who left the will.
-  if (key !== session.id) session.identity = { name: author };
-  const op = will.remove ? 'remove' : 'set';
-  const fired = new DataRequest(op, session, request.id, will.path, null, will.payload, will.options, false, 0, null);
-  fired.time = request.time;
-  fired.sequence = request.sequence;
-  request.firedPath = will.path;
-  state.durables.dropWill(key, (run.turn as Turn).batch);
-  if (will.remove) remove(fired, run);
-  else set(fired, run);
 }

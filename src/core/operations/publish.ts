@@ -2,7 +2,9 @@
 
 import type { DurableSession } from '../durable-session.js';
 import type { Publication, Qos } from '../message.js';
+import type { QueueTerms } from '../durable-table.js';
 import type { Match } from '../router.js';
+import type { Subscription } from '../subscription.js';
 import type { Turn } from '../turn.js';
 import type { Run } from './run.js';
 
@@ -12,30 +14,61 @@ const MESSAGES_PER_OPERATION = 1_024;
 /** Notes whom the publication concerns, and queues it for durable sessions in the same batch. */
 export function publish(run: Run, publication: Publication, match: Match, sequence: number, index: number): void {
   publication.match = match;
-  run.state.copies += match.all.length;
-  if (match.durable.length > 0 && publication.qos > 0 && publication.audience !== 'each-request' && run.turn !== null) {
+  run.state.copies += match.all.length + match.groups.length;
+  if (match.groups.length > 0) publication.chosen = choose(publication, match);
+  if (match.keeps && publication.qos > 0 && publication.audience !== 'each-request' && run.turn !== null) {
     queueForDurables(run, publication, match, sequence * MESSAGES_PER_OPERATION + index);
   }
   run.say(publication);
 }
 
+function choose(publication: Publication, match: Match): readonly Subscription[] {
+  const chosen: Subscription[] = [];
+  for (const group of match.groups) {
+    const member = group.choose(publication);
+    if (member !== null) chosen.push(member);
+  }
+  return chosen;
+}
+
+/** What the subscriptions of one session make of a message, until all of them are known. */
+interface OpenTerms {
+  qos: Qos;
+  identifiers: number[];
+  asPublished: boolean;
+}
+
 function queueForDurables(run: Run, publication: Publication, match: Match, number: number): void {
-  const { durables, queueLimits } = run.state;
   publication.number = number;
-  const levels = new Map<DurableSession, Qos>();
-  for (const { durable: owner, options } of match.durable) {
-    if (owner === null || (publication.action === 'set' ? !options.sets : !options.removes)) continue;
-    const online = owner.session?.id;
-    if (options.noLocal && online === publication.origin) continue;
-    const { targets } = publication.options;
-    if (targets !== null && (online === undefined || !targets.has(online))) continue;
-    const qos = Math.min(options.qos, publication.qos) as Qos;
-    const known = levels.get(owner);
-    if (known === undefined || known < qos) levels.set(owner, qos);
+  const owners = new Map<DurableSession, OpenTerms>();
+  for (const subscription of match.durable) note(publication, subscription, owners);
+  for (const subscription of publication.chosen ?? []) note(publication, subscription, owners);
+  for (const [owner, { qos, identifiers, asPublished }] of owners) {
+    if (qos > 0) enqueue(run, owner, publication, { qos: qos as 1 | 2, identifiers, asPublished });
   }
-  for (const [owner, qos] of levels) {
-    if (qos === 0) continue;
-    const full = owner.queue.size >= queueLimits.maxMessages || owner.queueBytes + publication.size > queueLimits.maxBytes;
-    if (full || durables.enqueue(owner, publication, qos, (run.turn as Turn).batch) === null) run.state.onQueueFull(owner);
+}
+
+function note(publication: Publication, { durable: owner, options }: Subscription, owners: Map<DurableSession, OpenTerms>): void {
+  if (owner === null || (publication.action === 'set' ? !options.sets : !options.removes)) return;
+  const online = owner.session?.id;
+  if (options.noLocal && online === publication.origin) return;
+  const { targets } = publication.options;
+  if (targets !== null && (online === undefined || !targets.has(online))) return;
+  let terms = owners.get(owner);
+  if (terms === undefined) {
+    terms = { qos: 0, identifiers: [], asPublished: false };
+    owners.set(owner, terms);
   }
+  terms.qos = Math.max(terms.qos, Math.min(options.qos, publication.qos)) as Qos;
+  if (options.identifier > 0) terms.identifiers.push(options.identifier);
+  terms.asPublished ||= options.asPublished;
+}
+
+function enqueue(run: Run, owner: DurableSession, publication: Publication, terms: QueueTerms): void {
+  const { durables, queueLimits } = run.state;
+  const { batch } = run.turn as Turn;
+  const dropped = queueLimits.overflow === 'oldest' ? durables.makeRoom(owner, publication.size, queueLimits, batch) : 0;
+  const isFull = owner.queue.size >= queueLimits.maxMessages || owner.queueBytes + publication.size > queueLimits.maxBytes;
+  const isRefused = isFull || durables.enqueue(owner, publication, terms, batch) === null;
+  if (dropped > 0 || isRefused) run.state.onQueueFull(owner, dropped + (isRefused ? 1 : 0));
 }

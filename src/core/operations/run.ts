@@ -43,8 +43,12 @@ export interface State {
   readonly formats: Formats;
   readonly access: Access;
   readonly queueLimits: QueueLimits;
-  /** A full queue refused a message. */
-  onQueueFull(durable: DurableSession): void;
+  /** A full queue dropped so many messages. */
+  onQueueFull(durable: DurableSession, dropped: number): void;
+  /** The time of a durable session that nobody resumed is over. */
+  onSessionOver(durable: DurableSession): void;
+  /** So many messages waited too long in a queue, and were dropped. */
+  onQueueOverdue(durable: DurableSession, dropped: number): void;
   /** Revision of the last executed change. */
   revision: number;
   /** Number of the last executed operation that stores. */
@@ -63,6 +67,8 @@ export interface Run {
   /** Reads the store in slices and answers `request`; see scans.ts. */
   scan(request: DataRequest | SubscribeRequest): void;
   removeByPattern(request: DataRequest): void;
+  /** A connection is gone that was still opening its durable session. */
+  leave(session: Session): void;
   /** Ends a connection; nothing that its adapter does comes back here. */
   end(session: Session, error: ConnectionError): void;
 }

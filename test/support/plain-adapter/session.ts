@@ -12,8 +12,8 @@ import {
   type RequestId,
   Session,
   SubscribeRequest,
+  SUBSCRIBED,
   Subscription,
-  type SubscriptionOptions,
 } from '../../../src/core/index.js';
 import {
   BadRequest,
@@ -33,8 +33,6 @@ const WATCHES_MAX = 1_000;
 /** A peer that does not take the farewell is cut off. */
 const FAREWELL_MS = 1_000;
 const NEWLINE = 0x0a;
-
-const HEARS: SubscriptionOptions = Object.freeze({ sets: true, removes: true, removals: 'each-record', qos: 1, noLocal: false });
 
 export class PlainSession extends Session {
   #state: 'connecting' | 'authenticating' | 'ready' | 'closing' = 'connecting';
@@ -226,7 +224,7 @@ export class PlainSession extends Session {
       throw new BadRequest(command.id, new RequestError('LIMIT_EXCEEDED', `at most ${WATCHES_MAX} watches`));
     }
     this.#lastWatch += 1;
-    const subscription = new Subscription(this, null, command.pattern, HEARS, this.#lastWatch);
+    const subscription = new Subscription(this, null, command.pattern, SUBSCRIBED, this.#lastWatch);
     this.#watches.set(this.#lastWatch, subscription);
     this.context.submit(new SubscribeRequest('subscribe', this, command.id, subscription, command.initial ? command.pattern : null, null));
   }

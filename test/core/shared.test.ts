@@ -1,0 +1,97 @@
+// Shared subscriptions: one member gets each publication.
+
+import { afterEach, describe, expect, it } from 'vitest';
+import { SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
+import { type Harness, startEngine, type TestSession } from '../support/core-harness.js';
+
+let house: Harness;
+afterEach(async () => {
+  await house.stop();
+});
+
+async function member(pattern: string, group: string, qos: 0 | 1 = 1): Promise<TestSession> {
+  const session = house.session(true);
+  await session.subscribe(pattern, 'mqtt', { group, qos });
+  return session;
+}
+
+async function keeper(key: string): Promise<TestSession> {
+  const session = house.session(true);
+  await session.durably({ type: 'open', key, clean: false, expiryMs: SESSION_EXPIRY_MS });
+  await session.subscribe('t/#', 'mqtt', { group: 'g', qos: 1 });
+  return session;
+}
+
+const heard = (session: TestSession): unknown[] => session.heard.map(({ publication }) => publication.payload?.value());
+
+describe('members of a shared subscription', () => {
+  it('get each publication in turn, beside whoever subscribed alone', async () => {
+    house = await startEngine();
+    const [a, b, alone] = [await member('t/#', 'g'), await member('t/#', 'g'), house.session()];
+    await alone.subscribe('t/1');
+    for (let i = 0; i < 6; i++) await house.session().emit('t/1', i);
+    expect([heard(a), heard(b)]).toEqual([
+      [0, 2, 4],
+      [1, 3, 5],
+    ]);
+    expect(heard(alone)).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  it('of other groups, and with other patterns, are others', async () => {
+    house = await startEngine();
+    const all = [await member('t/#', 'g'), await member('t/#', 'h'), await member('t/+', 'g')];
+    await house.session().emit('t/1', 1);
+    expect(all.map(heard)).toEqual([[1], [1], [1]]);
+  });
+
+  it('that left get nothing, and the last one takes the group away', async () => {
+    house = await startEngine();
+    const [a, b] = [await member('t', 'g'), await member('t', 'g')];
+    await house.session().emit('t', 0);
+    a.close(null);
+    await house.session().emit('t', 1);
+    await house.session().emit('t', 2);
+    expect([heard(a), heard(b)]).toEqual([[0], [1, 2]]);
+    b.close(null);
+    expect((await house.session().emit('t', 3)).heard).toBe(false);
+  });
+
+  it('that do not keep up are passed over', async () => {
+    house = await startEngine();
+    const [slow, quick] = [await member('t', 'g'), await member('t', 'g')];
+    slow.stalled = true;
+    await house.session().emit('t', 'x'.repeat(300_000));
+    for (let i = 0; i < 4; i++) await house.session().emit('t', i);
+    expect(heard(quick)).toEqual([0, 1, 2, 3]);
+  });
+
+  it('that are away keep a message only when nobody is there', async () => {
+    house = await startEngine();
+    const a = await keeper('a');
+    const b = await keeper('b');
+    a.close(null);
+    await house.session().emit('t/1', 'for b', { qos: 1 });
+    expect(heard(b)).toEqual(['for b']);
+    b.close(null);
+    for (const value of [1, 2]) await house.session().emit('t/1', value, { qos: 1 });
+    await house.session().emit('t/1', 'level 0 is kept for nobody', { qos: 0 });
+    const back = await Promise.all([keeper('a'), keeper('b')]);
+    const kept = back.map((session) => [...(session.durable?.queue.values() ?? [])].map(({ number }) => number).length);
+    // What b was handed before it left was not acknowledged.
+    expect(kept).toEqual([1, 2]);
+  });
+
+  it('are told apart from the same filter unshared, also after a restart', async () => {
+    house = await startEngine();
+    const first = await keeper('a');
+    await first.subscribe('t/#', 'mqtt', { qos: 1 });
+    const { store } = house;
+    await house.stop();
+    house = await startEngine({ store });
+    await house.session().emit('t/1', 1, { qos: 1 });
+    const back = house.session(true);
+    await back.durably({ type: 'open', key: 'a', clean: false, expiryMs: SESSION_EXPIRY_MS });
+    expect([...(back.durable?.subscriptions.keys() ?? [])].sort()).toEqual(['&g/t/#', '/t/#']);
+    expect(back.durable?.queue.size).toBe(1);
+  });
+});
