@@ -4,7 +4,8 @@
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { until } from '../support/gateway-process.js';
-import type { HappnGateway, HappnWire } from '../support/happn-wire.js';
+import { type HappnGateway, type HappnWire, startHappn } from '../support/happn-wire.js';
+import { type MeshNode, playMeshNode } from './happner-node.js';
 
 /** One line of a capture. */
 interface Line {
@@ -41,6 +42,12 @@ export interface Capture {
   readonly name: string;
   /** Records that were there before. */
   readonly records: readonly (readonly [path: string, data: unknown])[];
+  /** As the server was configured, beyond what all have in common. */
+  readonly config?: { readonly pingIntervalMs: number };
+  /** What the server was called. */
+  readonly node?: string;
+  /** The mesh node that answers the requests of the recorded client. */
+  readonly mesh?: MeshNode;
   /** Applies to all recorded exchanges: a difference of the whole file. */
   readonly translate?: (recorded: readonly Expected[]) => readonly Expected[];
   /** Said of each exchange that `translate` changed. */
@@ -49,7 +56,7 @@ export interface Capture {
 }
 
 export interface Verdict {
-  readonly exchange: Exchange;
+  readonly exchange: Pick<Exchange, 'number' | 'title'>;
   /** differs: on purpose, and as its deviation says. */
   readonly verdict: 'passes' | 'differs';
   readonly why: string;
@@ -57,8 +64,24 @@ export interface Verdict {
 
 const FOLDER = new URL('./captures/happn/', import.meta.url);
 
+function linesOf(name: string): Line[] {
+  return JSON.parse(readFileSync(new URL(`${name}.json`, FOLDER), 'utf8')) as Line[];
+}
+
+/** The frames that a capture has of the server. */
+export function recordedAnswers(name: string): unknown[] {
+  return linesOf(name).flatMap(({ dir, event, frame }) => (dir === 's2c' && event === undefined ? [frame] : []));
+}
+
+/** Heartbeats of the server and their answers: they come when they come, between any two frames. */
+function isHeartbeat({ dir, frame }: Line): boolean {
+  return typeof frame === 'string' && frame.startsWith(dir === 's2c' ? PING : PONG);
+}
+const PING = 'primus::ping::';
+const PONG = 'primus::pong::';
+
 export function readCapture(name: string): Exchange[] {
-  const lines = JSON.parse(readFileSync(new URL(`${name}.json`, FOLDER), 'utf8')) as Line[];
+  const lines = linesOf(name).filter((line) => !isHeartbeat(line));
   const exchanges: Exchange[] = [];
   let sends: Line[] = [];
   let expects: Expected[] = [];
@@ -97,12 +120,18 @@ function actionOf(frame: unknown): string {
 }
 
 /** Plays all exchanges; throws, naming each that does not come out as recorded, or as its deviation says. */
-export async function replay(gateway: HappnGateway, capture: Capture): Promise<Verdict[]> {
+export async function replay(capture: Capture): Promise<Verdict[]> {
+  // The time-out is the one of the recordings.
+  const gateway = await startHappn({ ackTimeoutMs: 700, ...capture.config }, capture.node);
   const player = new Player(gateway, capture);
-  await player.prepare();
   const verdicts: Verdict[] = [];
-  for (const exchange of readCapture(capture.name)) verdicts.push(await player.play(exchange));
-  await player.end();
+  try {
+    await player.prepare();
+    for (const exchange of readCapture(capture.name)) verdicts.push(await player.play(exchange));
+    await player.end();
+  } finally {
+    await gateway.stop();
+  }
   if (player.failures.length > 0) throw new Error(player.failures.join('\n'));
   return verdicts;
 }
@@ -115,6 +144,7 @@ class Player {
   /** Recorded ids and the ones that they are here. */
   readonly #ids = new Map<string, string>();
   #barriers = 0;
+  #node: HappnWire | null = null;
   #stopped = false;
 
   constructor(
@@ -123,14 +153,36 @@ class Player {
   ) {}
 
   async prepare(): Promise<void> {
-    if (this.capture.records.length === 0) return;
+    const { records, mesh } = this.capture;
+    if (mesh !== undefined) {
+      this.#node = await playMeshNode(this.gateway, mesh);
+      this.#ids.set(mesh.session, this.#node.sessionId as string);
+    }
+    if (records.length === 0) return;
     const wire = await (await this.gateway.connect()).login();
-    for (const [path, data] of this.capture.records) await wire.request('set', { path, data });
+    for (const [path, data] of records) await wire.request('set', { path, data });
     await wire.close();
   }
 
   async end(): Promise<void> {
-    for (const wire of this.#wires.values()) if (wire.closed === null) await wire.close();
+    await this.#checkHeartbeats();
+    for (const wire of [...this.#wires.values(), this.#node]) if (wire?.closed === null) await wire.close();
+  }
+
+  /** The same connections got heartbeats as in the recording; those that answered them live on. */
+  async #checkHeartbeats(): Promise<void> {
+    const { name } = this.capture;
+    for (const [conn, wire] of this.#wires) {
+      const count = (): number => wire.frames.filter((frame) => isPing(frame)).length;
+      if (this.#recorded('s2c').has(conn)) await until(`heartbeats on connection ${conn} of ${name}`, () => count() > 0);
+      else if (count() > 0) this.failures.push(`${name}, connection ${conn}: heartbeats that were not recorded`);
+      if (this.#recorded('c2s').has(conn) && wire.closed !== null) this.failures.push(`${name}, connection ${conn} ended`);
+    }
+  }
+
+  /** The connections with heartbeats (s2c), and those that answered them (c2s), in the recording. */
+  #recorded(dir: Line['dir']): Set<number> {
+    return new Set(linesOf(this.capture.name).flatMap((line) => (line.dir === dir && isHeartbeat(line) ? [line.conn ?? 1] : [])));
   }
 
   async play(exchange: Exchange): Promise<Verdict> {
@@ -158,7 +210,9 @@ class Player {
       return;
     }
     if (line.event === 'upgrade') {
-      this.#wires.set(conn, await this.gateway.connect());
+      const wire = await this.gateway.connect();
+      this.#wires.set(conn, wire);
+      if (this.#recorded('c2s').has(conn)) wire.socket.on('message', (text: Buffer) => answerPing(wire, text.toString()));
       return;
     }
     const wire = await this.#wireOf(conn, line.frame);
@@ -215,7 +269,7 @@ class Player {
   async #received(conn: number, wire: HappnWire, wanted: number): Promise<unknown[]> {
     const from = this.#seen.get(conn) ?? 0;
     const news = (): unknown[] => {
-      const frames = wire.frames.slice(from).filter((frame) => !isBarrier(frame));
+      const frames = wire.frames.slice(from).filter((frame) => !isBarrier(frame) && !isPing(frame));
       return wire.closed === null || this.#seen.get(-conn) === 1 ? frames : [...frames, '<closed>'];
     };
     try {
@@ -270,6 +324,14 @@ const STOPS = /server stop|stopping|shutdown|disconnectAllClients/;
 
 /** In capture 08 one of the clients calls itself a member of a cluster. */
 const CLUSTER_MEMBERS: ReadonlySet<string> = new Set(['08-target-clients/3']);
+
+function isPing(frame: unknown): boolean {
+  return typeof frame === 'string' && frame.startsWith(PING);
+}
+
+function answerPing(wire: HappnWire, text: string): void {
+  if (text.startsWith(`"${PING}`)) wire.send(text.replace(PING, PONG));
+}
 
 function isBarrier(frame: unknown, eventId?: string): boolean {
   const id = metaOf(frame)?.eventId;

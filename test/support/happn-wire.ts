@@ -28,7 +28,7 @@ export interface HappnGateway {
   stop(reconnect?: boolean): Promise<void>;
 }
 
-export async function startHappn(config: Partial<HappnConfig> = {}): Promise<HappnGateway> {
+export async function startHappn(config: Partial<HappnConfig> = {}, name = 'reference-node'): Promise<HappnGateway> {
   const counters = new Counters();
   const store = new GateStore();
   const engine = new Engine({
@@ -44,7 +44,7 @@ export async function startHappn(config: Partial<HappnConfig> = {}): Promise<Hap
   await engine.start();
   const listener = { host: '127.0.0.1', port: 0, origins: [], headerTimeoutMs: 10_000, maxHeaderBytes: 16_384, maxUrlBytes: 8_192 };
   const http = new HttpListener(listener, SILENT, counters);
-  const node = { id: 'node', name: 'reference-node', version: '1.2.3', startedAt: 0 };
+  const node = { id: 'node', name, version: '1.2.3', startedAt: 0 };
   const context = engine.context({ node, log: SILENT, http });
   const adapter = new HappnAdapter(config);
   await adapter.start(context);

@@ -1,0 +1,45 @@
+// The recorded exchanges of happner clients without users: what was there before, who answers, and what comes out otherwise.
+
+import { type Capture, type Expected, metaOf, recordedAnswers } from './happn-replay.js';
+
+/** The session of the mesh node that answered in all of them. */
+const NODE = '833417ed-d58a-42f2-b3ad-78bd4d5b745e';
+
+function happner(name: string, firstEventId: number): Capture {
+  return {
+    name,
+    records: schemaIn(name),
+    node: 'TestNode',
+    mesh: { session: NODE, firstEventId },
+    translate: withoutUsers,
+    translation: 'events name no user where there are none',
+    deviations: {},
+  };
+}
+
+export const HAPPNER_CAPTURES: readonly Capture[] = [
+  happner('40-happner-meshclient', 14),
+  happner('41-happner-client', 18),
+  happner('42-happner-light-client', 22),
+];
+
+type Item = { readonly _meta: { readonly path?: string } | undefined };
+
+/** The schema that the client read: it was there before. */
+function schemaIn(name: string): [path: string, data: unknown][] {
+  const items = recordedAnswers(name).flatMap((frame): Item[] =>
+    Array.isArray(frame) ? (frame as Item[]) : [{ ...(frame as { data: object }).data, _meta: metaOf(frame) as Item['_meta'] }],
+  );
+  return items.flatMap(({ _meta, ...data }): [string, unknown][] =>
+    _meta?.path?.startsWith('/mesh/schema/') === true ? [[_meta.path, data]] : [],
+  );
+}
+
+function withoutUsers(recorded: readonly Expected[]): Expected[] {
+  return recorded.map(({ conn, frame }) => {
+    if (metaOf(frame)?.eventOrigin === undefined) return { conn, frame };
+    const { _meta, ...rest } = frame as { _meta: { eventOrigin: unknown } };
+    const { eventOrigin: _, ...meta } = _meta;
+    return { conn, frame: { ...rest, _meta: meta } };
+  });
+}
