@@ -6,17 +6,26 @@ import { createHash } from 'node:crypto';
 import { accessSync, constants, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { build, ROOT } from './build.mjs';
 
-/** Programs that the tests run, and the Debian package that each is part of. */
-const PROGRAMS = { mosquitto_pub: 'mosquitto-clients', mosquitto_sub: 'mosquitto-clients', chromium: 'chromium' };
+/** What the tests run that comes from Debian, a program or a file of a library, and the package that each is part of. */
+const NEEDED = {
+  mosquitto_pub: 'mosquitto-clients',
+  mosquitto_sub: 'mosquitto-clients',
+  mosquitto_rr: 'mosquitto-clients',
+  chromium: 'chromium',
+  gcc: 'gcc',
+  '/usr/include/stdio.h': 'libc6-dev',
+  '/usr/include/MQTTClient.h': 'libpaho-mqtt-dev',
+  '/usr/lib/python3/dist-packages/paho/mqtt/client.py': 'python3-paho-mqtt',
+};
 const CLIENTS = join(ROOT, 'test', 'clients');
 
 process.exit(main(process.argv.slice(2)));
 
 function main(args) {
-  installPrograms();
+  installPackages();
   installClients();
   if (build() !== 0) fail('the sources do not compile');
   const long = args.includes('--long');
@@ -31,11 +40,13 @@ function fail(line) {
   process.exit(1);
 }
 
-function isInstalled(program) {
+/** `name`: a program, or the whole path of a file. */
+function isInstalled(name) {
+  if (isAbsolute(name)) return existsSync(name);
   const folders = `${process.env.PATH ?? ''}${delimiter}/usr/sbin`.split(delimiter);
   return folders.some((folder) => {
     try {
-      accessSync(join(folder, program), constants.X_OK);
+      accessSync(join(folder, name), constants.X_OK);
       return true;
     } catch {
       return false; // Not in this folder: the next one may have it.
@@ -43,10 +54,10 @@ function isInstalled(program) {
   });
 }
 
-function installPrograms() {
-  const missing = Object.keys(PROGRAMS).filter((program) => !isInstalled(program));
+function installPackages() {
+  const missing = Object.keys(NEEDED).filter((name) => !isInstalled(name));
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((program) => PROGRAMS[program]))];
+  const packages = [...new Set(missing.map((name) => NEEDED[name]))];
   const names = packages.join(' ');
   if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {
     fail(`the tests need ${missing.join(', ')}; install them with: apt-get install ${names}`);

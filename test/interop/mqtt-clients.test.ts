@@ -1,7 +1,5 @@
-// Real MQTT clients against the running gateway: mqtt.js over TCP and websocket, Mosquitto's programs, kill -9.
+// MQTT clients against the running gateway: bursts, subprotocols, and what a restart or kill -9 leaves.
 
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
@@ -23,7 +21,6 @@ interface Connected {
   readonly client: MqttClient;
   /** `topic=payload/qos`, `r` behind it for retained ones. */
   readonly heard: string[];
-  readonly sessionPresent: boolean;
 }
 
 const tcp = (): string => `mqtt://127.0.0.1:${gateway.ports.mqtt}`;
@@ -34,12 +31,12 @@ async function connect(options: IClientOptions = {}, url = tcp()): Promise<Conne
   const client = mqtt.connect(url, { reconnectPeriod: 0, ...options });
   open.add(client);
   client.on('message', (topic, payload, { qos, retain }) => heard.push(`${topic}=${payload.toString()}/${qos}${retain ? 'r' : ''}`));
-  const [connack] = (await Promise.race([event(client, 'connect'), failure(client)])) as [{ sessionPresent: boolean }];
-  return { client, heard, sessionPresent: connack.sessionPresent };
+  await Promise.race([event(client, 'connect'), failure(client)]);
+  return { client, heard };
 }
 
 /** mqtt.js types its events in a way that node's `once` does not take. */
-function event(client: MqttClient, name: 'connect' | 'error' | 'close'): Promise<unknown[]> {
+function event(client: MqttClient, name: 'connect' | 'error'): Promise<unknown[]> {
   return new Promise((resolve) => {
     client.once(name, (...values: unknown[]) => resolve(values));
   });
@@ -50,104 +47,15 @@ async function failure(client: MqttClient): Promise<never> {
   throw error;
 }
 
-/** Cuts the connection without goodbye. */
-async function cut({ client }: Connected): Promise<void> {
-  client.stream.destroy();
-  if (client.connected) await event(client, 'close');
-}
-
-const VERSIONS: readonly (readonly [string, IClientOptions])[] = [
-  ['3.1.1', { protocolVersion: 4, protocolId: 'MQTT' }],
-  ['3.1', { protocolVersion: 3, protocolId: 'MQIsdp' }],
-];
-const WAYS = VERSIONS.flatMap(([version, options]) => [
-  { name: `MQTT ${version} over TCP`, options, url: tcp, prefix: `${version}-tcp` },
-  { name: `MQTT ${version} over websocket`, options, url: websocket, prefix: `${version}-ws` },
-]);
-
-describe.each(WAYS)('mqtt.js, $name', ({ options, url, prefix }) => {
-  const client = (id: string, more: IClientOptions = {}): Promise<Connected> =>
-    connect({ ...options, clientId: `${prefix}-${id}`, ...more }, url());
-
-  it('publishes and hears at every level', async () => {
-    const [a, b] = await Promise.all([client('a'), client('b')]);
-    expect(await b.client.subscribeAsync({ [`${prefix}/+`]: { qos: 2 } })).toMatchObject([{ qos: 2 }]);
-    for (const qos of [0, 1, 2] as const) await a.client.publishAsync(`${prefix}/${qos}`, `level ${qos}`, { qos });
-    await until('all three', () => b.heard.length === 3);
-    expect(b.heard).toEqual([0, 1, 2].map((qos) => `${prefix}/${qos}=level ${qos}/${qos}`));
-    await b.client.unsubscribeAsync(`${prefix}/+`);
-    await a.client.publishAsync(`${prefix}/1`, 'nobody', { qos: 1 });
-    await b.client.publishAsync(`${prefix}/1`, 'nobody', { qos: 2 });
-    expect(b.heard.length).toBe(3);
-  });
-
-  it('keeps and removes retained messages', async () => {
-    const a = await client('a2');
-    await a.client.publishAsync(`${prefix}/kept`, 'value', { qos: 1, retain: true });
-    const b = await client('b2');
-    await b.client.subscribeAsync(`${prefix}/kept`, { qos: 1 });
-    await until('the retained one', () => b.heard.length === 1);
-    await a.client.publishAsync(`${prefix}/kept`, '', { qos: 1, retain: true });
-    await until('its removal', () => b.heard.length === 2);
-    expect(b.heard).toEqual([`${prefix}/kept=value/1r`, `${prefix}/kept=/1`]);
-    const c = await client('c2');
-    await c.client.subscribeAsync([`${prefix}/kept`, `${prefix}/c`], { qos: 1 });
-    await c.client.publishAsync(`${prefix}/c`, 'own', { qos: 1 });
-    await until('its own', () => c.heard.length > 0);
-    expect(c.heard).toEqual([`${prefix}/c=own/1`]);
-  });
-
-  it('leaves its will when it is cut off, and none after goodbye', async () => {
-    const b = await client('b3');
-    await b.client.subscribeAsync(`${prefix}/will`, { qos: 1 });
-    const will = (payload: string): IClientOptions => ({
-      will: { topic: `${prefix}/will`, payload: Buffer.from(payload), qos: 1, retain: false },
-    });
-    await (await client('polite', will('never'))).client.endAsync();
-    await cut(await client('cut', will('gone')));
-    await until('the will', () => b.heard.length > 0);
-    expect(b.heard).toEqual([`${prefix}/will=gone/1`]);
-  });
-
-  it('finds its durable session again', async () => {
-    const away = await client('away', { clean: false });
-    await away.client.subscribeAsync(`${prefix}/queue`, { qos: 2 });
-    await away.client.endAsync();
-    const a = await client('a4');
-    for (const qos of [1, 2] as const) await a.client.publishAsync(`${prefix}/queue`, `${qos}`, { qos });
-    const back = await client('away', { clean: false });
-    await until('both', () => back.heard.length === 2);
-    expect(back.heard).toEqual([`${prefix}/queue=1/1`, `${prefix}/queue=2/2`]);
-    // 3.1 has no flag for it.
-    expect(back.sessionPresent).toBe(options.protocolVersion === 4);
-    await back.client.endAsync();
-    expect((await client('away')).sessionPresent).toBe(false);
-  });
-
-  it('takes over the connection of the same client', async () => {
-    const first = await client('same');
-    const ended = event(first.client, 'close');
-    const second = await client('same');
-    await ended;
-    await second.client.publishAsync(`${prefix}/x`, 'x', { qos: 1 });
-  });
-
-  it('sends a thousand messages of QoS 2 at once, and hears each once in order', async () => {
-    const [a, b] = await Promise.all([client('a6'), client('b6')]);
-    await b.client.subscribeAsync(`${prefix}/many`, { qos: 2 });
-    await Promise.all(Array.from({ length: 1_000 }, (_, i) => a.client.publishAsync(`${prefix}/many`, `${i}`, { qos: 2 })));
-    await until('all', () => b.heard.length >= 1_000);
-    expect(b.heard).toEqual(Array.from({ length: 1_000 }, (_, i) => `${prefix}/many=${i}/2`));
-  });
-
-  it('sends and hears a megabyte', async () => {
-    const a = await client('a7');
-    await a.client.subscribeAsync(`${prefix}/large`);
-    const payload = 'x'.repeat(1_000_000);
-    await a.client.publishAsync(`${prefix}/large`, payload, { qos: 1 });
-    await until('it', () => a.heard.length === 1);
-    expect(a.heard[0]?.length).toBe(`${prefix}/large=/0`.length + payload.length);
-  });
+it.each([
+  ['TCP', tcp],
+  ['websocket', websocket],
+])('mqtt.js over %s sends a thousand messages of QoS 2 at once, and hears each once in order', async (way, url) => {
+  const [a, b] = await Promise.all([connect({}, url()), connect({}, url())]);
+  await b.client.subscribeAsync(`many/${way}`, { qos: 2 });
+  await Promise.all(Array.from({ length: 1_000 }, (_, i) => a.client.publishAsync(`many/${way}`, `${i}`, { qos: 2 })));
+  await until('all', () => b.heard.length >= 1_000);
+  expect(b.heard).toEqual(Array.from({ length: 1_000 }, (_, i) => `many/${way}=${i}/2`));
 });
 
 describe('the gateway', () => {
@@ -266,46 +174,4 @@ describe('kill -9 under load', () => {
     for (const { qos, messageId } of packets) if (qos === 1) wire.send({ cmd: 'puback', messageId });
     return packets.map(({ topic, payload }) => [String(topic), Number(String(payload))]);
   }
-});
-
-describe("Mosquitto's programs", () => {
-  /** With `stdbuf`, because into a pipe they write only at their end. */
-  async function run(program: string, args: readonly string[], whenReady?: () => Promise<void>): Promise<string> {
-    const child = spawn('stdbuf', ['-oL', program, '-h', '127.0.0.1', '-p', String(gateway.ports.mqtt), ...args]);
-    let output = '';
-    let errors = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-    const ended = once(child, 'close');
-    if (whenReady !== undefined) {
-      await until('it subscribed', () => /SUBACK/.test(output + errors));
-      await whenReady();
-    }
-    const [code] = (await ended) as [number];
-    if (code !== 0) throw new Error(`${program} ended with ${code}: ${errors}${output}`);
-    return output;
-  }
-
-  it.each(['mqttv31', 'mqttv311'])('publish and subscribe as %s', async (version) => {
-    const topic = `mosquitto/${version}`;
-    const output = await run(
-      'mosquitto_sub',
-      ['-V', version, '-d', '-v', '-q', '2', '-t', `${topic}/#`, '-C', '3', '-W', '10'],
-      async () => {
-        for (const qos of ['0', '1', '2'])
-          await run('mosquitto_pub', ['-V', version, '-t', `${topic}/${qos}`, '-m', `level ${qos}`, '-q', qos]);
-      },
-    );
-    expect(output.split('\n').filter((line) => line.startsWith('mosquitto/'))).toEqual(
-      [0, 1, 2].map((qos) => `${topic}/${qos} level ${qos}`),
-    );
-  });
-
-  it('get retained messages and durable sessions', async () => {
-    await run('mosquitto_sub', ['-i', 'kept', '-c', '-q', '1', '-t', 'm/queue', '-E']);
-    await run('mosquitto_pub', ['-t', 'm/queue', '-m', 'waited', '-q', '1']);
-    await run('mosquitto_pub', ['-t', 'm/kept', '-m', 'retained', '-r', '-q', '1']);
-    expect(await run('mosquitto_sub', ['-i', 'kept', '-c', '-q', '1', '-t', 'm/queue', '-C', '1', '-W', '10'])).toBe('waited\n');
-    expect(await run('mosquitto_sub', ['-t', 'm/kept', '-C', '1', '-W', '10'])).toBe('retained\n');
-  });
 });
