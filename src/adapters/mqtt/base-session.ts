@@ -61,7 +61,7 @@ export interface Arrival {
 /** Waits for a reply; carried by the request. */
 export type Awaiting = (reply: Reply) => void;
 
-type HeaderFault = (first: number, length: number) => string | null;
+type HeaderFault = (first: number, length: number) => ConnectionError | null;
 
 /** new: the CONNECT has not come. connecting: it was not accepted yet. leaving: nothing is read any more. */
 type Phase = 'new' | 'connecting' | 'ready' | 'leaving' | 'closed';

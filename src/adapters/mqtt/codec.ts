@@ -205,10 +205,21 @@ export function readAcknowledge(bytes: Buffer, start: number, end: number): numb
 }
 
 /** What the first byte and the length of a packet say is wrong; null: nothing. */
-export function headerFault(first: number, length: number): string | null {
+export function headerFault(first: number, length: number): ConnectionError | null {
+  const text = headerFaultText(first, length);
+  return text === null ? null : malformed(text);
+}
+
+/** In 3.1 SUBSCRIBE, UNSUBSCRIBE and PUBREL may be repeated with the DUP flag. */
+export function headerFault31(first: number, length: number): ConnectionError | null {
   const type = first >> 4;
+  const isRepeatable = type === PACKET.SUBSCRIBE || type === PACKET.UNSUBSCRIBE || type === PACKET.PUBREL;
+  return headerFault(isRepeatable ? first & ~DUP : first, length);
+}
+
+function headerFaultText(first: number, length: number): string | null {
   const flags = first & 0x0f;
-  switch (type) {
+  switch (first >> 4) {
     case PACKET.PUBLISH:
       return publishFlagsFault(flags);
     case PACKET.CONNECT:
@@ -216,25 +227,22 @@ export function headerFault(first: number, length: number): string | null {
     case PACKET.PUBACK:
     case PACKET.PUBREC:
     case PACKET.PUBCOMP:
-      return flags !== 0 ? 'reserved flags are set' : length !== 2 ? 'an acknowledgement has two bytes' : null;
+      return flags !== 0 ? 'reserved flags are set' : acknowledgementFault(length);
     case PACKET.PUBREL:
+      return flags !== 2 ? 'flags must be 0010' : acknowledgementFault(length);
     case PACKET.SUBSCRIBE:
     case PACKET.UNSUBSCRIBE:
-      if (flags !== 2) return 'flags must be 0010';
-      return type === PACKET.PUBREL && length !== 2 ? 'an acknowledgement has two bytes' : null;
+      return flags !== 2 ? 'flags must be 0010' : null;
     case PACKET.PINGREQ:
     case PACKET.DISCONNECT:
       return flags !== 0 ? 'reserved flags are set' : length !== 0 ? 'the packet has no body' : null;
     default:
-      return `packet type ${type} does not come from clients`;
+      return `packet type ${first >> 4} does not come from clients`;
   }
 }
 
-/** In 3.1 SUBSCRIBE, UNSUBSCRIBE and PUBREL may be repeated with the DUP flag. */
-export function headerFault31(first: number, length: number): string | null {
-  const type = first >> 4;
-  const isRepeatable = type === PACKET.SUBSCRIBE || type === PACKET.UNSUBSCRIBE || type === PACKET.PUBREL;
-  return headerFault(isRepeatable ? first & ~DUP : first, length);
+function acknowledgementFault(length: number): string | null {
+  return length === 2 ? null : 'an acknowledgement has two bytes';
 }
 
 function publishFlagsFault(flags: number): string | null {

@@ -30,7 +30,7 @@ export class Guard {
   constructor(
     private readonly taker: PacketTaker,
     /** What the first byte and the length of a packet say is wrong with it; null: nothing. */
-    private readonly headerFault: (first: number, length: number) => string | null,
+    private readonly headerFault: (first: number, length: number) => ConnectionError | null,
     maxBytes: number,
   ) {
     this.maxBytes = maxBytes;
@@ -127,8 +127,7 @@ export class Guard {
   /** Judged before the body is there, so that a packet that will be refused is never collected. */
   #faultOf(first: number, size: number): ConnectionError | null {
     if (size > this.maxBytes) return new ConnectionError('FRAME_TOO_LARGE', `a packet of ${size} bytes, ${this.maxBytes} are allowed`);
-    const fault = this.headerFault(first, this.#length);
-    return fault === null ? null : malformed(fault);
+    return this.headerFault(first, this.#length);
   }
 
   #violate(error: ConnectionError): void {
