@@ -4,8 +4,7 @@ import { isIPv6 } from 'node:net';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from './config.js';
-import type { Listening, NodeInfo } from './core/index.js';
-import type { Listeners } from './gateway.js';
+import type { Listeners, Listening, NodeInfo } from './core/index.js';
 import { isLoopback } from './http/loopback.js';
 
 const EXAMPLES = fileURLToPath(new URL('../examples/', import.meta.url));

@@ -3,7 +3,17 @@
 
 import { rm } from 'node:fs/promises';
 import type { Config } from './config.js';
-import { type Adapter, type Clock, type Counters, goodbye, type Listening, type Log, type NodeInfo, StartError } from './core/index.js';
+import {
+  type Adapter,
+  type Clock,
+  type Counters,
+  goodbye,
+  type Listeners,
+  type Listening,
+  type Log,
+  type NodeInfo,
+  StartError,
+} from './core/index.js';
 import type { Engine } from './core/engine.js';
 import { StoreDamage, StoreFailure, StoreFormat, StoreLocked } from './core/store/store.js';
 import { prepareDataDirectory, readNode, reasonOf } from './data-directory.js';
@@ -29,9 +39,6 @@ export interface GatewayParts {
 
 /** new → starting → running → stopping → stopped; a failed start ends in stopped. Each gateway starts once. */
 export type GatewayState = 'new' | 'starting' | 'running' | 'stopping' | 'stopped';
-
-/** Where each listener accepts, by protocol; `admin` among them. */
-export type Listeners = ReadonlyMap<string, Listening>;
 
 interface Step {
   readonly name: string;
@@ -67,6 +74,7 @@ export class Gateway {
     return this.#state;
   }
 
+  /** `happn` and `admin` among them. */
   get listeners(): Listeners {
     return this.#listeners;
   }
@@ -196,9 +204,9 @@ export class Gateway {
     const { adapters, engine, log, http } = this.#parts;
     for (const adapter of adapters) {
       const context = engine.context({ node: this.#node as NodeInfo, log: log.child({ adapter: adapter.name }), http });
-      const listening = await adapter.start(context);
+      const listeners = await adapter.start(context);
       this.#startedAdapters.push(adapter);
-      if (listening !== null) this.#listeners.set(adapter.name, listening);
+      for (const [name, listening] of listeners) this.#listeners.set(name, listening);
     }
   }
 

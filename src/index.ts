@@ -2,7 +2,7 @@
 
 import { type Config, type ConfigInput, loadConfig } from './config.js';
 import type { Built, HappnLayers, LocalClient } from './container.js';
-import type { Credentials, Listening, Log } from './core/index.js';
+import type { Credentials, Listeners, Log } from './core/index.js';
 import { CustomRoutes, type GatewayHttp } from './http/custom-routes.js';
 
 export type { Config, ConfigInput } from './config.js';
@@ -24,7 +24,7 @@ export type {
   ResponseMessage,
 } from './container.js';
 export { ConfigError, StartError } from './core/errors.js';
-export type { Credentials, Listening, Log } from './core/index.js';
+export type { Credentials, Listeners, Listening, Log } from './core/index.js';
 export type { GatewayHttp, HttpHandler } from './http/custom-routes.js';
 
 export interface EmbedOptions {
@@ -37,11 +37,11 @@ export interface EmbedOptions {
 export interface EmbeddedGateway {
   readonly config: Config;
   /** Where each listener accepts: happn, mqtt, haven, admin. Empty unless running. */
-  readonly listeners: ReadonlyMap<string, Listening>;
+  readonly listeners: Listeners;
   /** Routes of this program on the port of happn and HTTP. */
   readonly http: GatewayHttp;
   /** All listeners accept when this resolves. Rejects with StartError and leaves nothing open. Once per gateway. */
-  start(): Promise<ReadonlyMap<string, Listening>>;
+  start(): Promise<Listeners>;
   /**
    * A happn client in this process: no socket, no text. Rejects unless the gateway runs. It ends with the gateway: what it then
    * has in flight is answered first, as far as time allows.
@@ -54,7 +54,7 @@ export interface EmbeddedGateway {
   stop(options?: { readonly reconnect?: boolean }): Promise<void>;
 }
 
-const NOT_LISTENING: ReadonlyMap<string, Listening> = new Map();
+const NOT_LISTENING: Listeners = new Map();
 
 /** Throws ConfigError for a key or value that the schema does not allow. Environment and files are not read. */
 export function createGateway(input: ConfigInput = {}, options: EmbedOptions = {}): EmbeddedGateway {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../src/config.js';
 import type { Engine } from '../src/core/engine.js';
-import { type Adapter, type AdapterContext, Counters, type Listening, StartError } from '../src/core/index.js';
+import { type Adapter, type AdapterContext, Counters, type Listeners, StartError } from '../src/core/index.js';
 import { StoreDamage, StoreLocked } from '../src/core/store/store.js';
 import { Gateway, type GatewayParts } from '../src/gateway.js';
 import type { AdminListener } from '../src/http/admin.js';
@@ -26,7 +26,7 @@ const noted = <T>(step: string, value: T): Promise<T> => {
 function adapter(name: string, more: Partial<Adapter> = {}): Adapter {
   return {
     name,
-    start: (_context: AdapterContext) => noted<Listening | null>(`${name} starts`, { host: '127.0.0.1', port: 7 }),
+    start: (_context: AdapterContext) => noted<Listeners>(`${name} starts`, new Map([[name, { host: '127.0.0.1', port: 7 }]])),
     stop: () => noted(`${name} stops`, undefined),
     ...more,
   };

@@ -94,11 +94,14 @@ export interface GatewayLoad {
   readonly eventLoopDelayMs: number;
 }
 
-/** Where a listener accepts; null for an adapter that only uses the HTTP listener. */
+/** Where a listener accepts. */
 export interface Listening {
   readonly host: string;
   readonly port: number;
 }
+
+/** By the names of the listeners, unique in the gateway; an adapter's own name is that of its first. */
+export type Listeners = ReadonlyMap<string, Listening>;
 
 /**
  * A protocol. Turns frames into Requests and Replies and Publications into frames; decides nothing about rights, order or
@@ -106,8 +109,11 @@ export interface Listening {
  */
 export interface Adapter {
   readonly name: string;
-  /** Accepts connections when this resolves. Rejects with StartError (port in use, …) and leaves nothing open. */
-  start(context: AdapterContext): Promise<Listening | null>;
+  /**
+   * Accepts connections when this resolves; no listeners are those of an adapter that only uses the HTTP listener. Rejects with
+   * StartError (port in use, …) and leaves nothing open.
+   */
+  start(context: AdapterContext): Promise<Listeners>;
   /**
    * No new connections from now on. Flushes, ends the sessions with `reason` and tells clients as the protocol does, also whether
    * they should come back where the protocol can say so; done within `deadlineMs`.

@@ -73,7 +73,7 @@ export class ContractHouse {
       log: this.#log,
       http: this.#http,
     });
-    const at = await adapter.start(context);
+    const at = (await adapter.start(context)).get(adapter.name);
     this.#adapters.push(adapter);
     const { host, port } = this.#httpAt as Listening;
     return { host: at?.host ?? host, port: at?.port ?? port, httpPort: port };

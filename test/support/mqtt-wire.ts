@@ -8,7 +8,7 @@ import { Aedes, type AedesOptions } from 'aedes';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import { MqttAdapter, type MqttConfig } from '../../src/adapters/mqtt/index.js';
 import { type Access, OPEN_ACCESS } from '../../src/core/access.js';
-import { type AdapterContext, goodbye, type Log } from '../../src/core/index.js';
+import { type AdapterContext, goodbye, type Listening, type Log } from '../../src/core/index.js';
 import { Counters } from '../../src/core/counters.js';
 import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.js';
 import { Engine } from '../../src/core/engine.js';
@@ -222,7 +222,7 @@ export class MqttHouse implements Broker {
       http: { upgrade() {}, request() {} },
     });
     const adapter = new MqttAdapter({ host: '127.0.0.1', port: 0, ...config });
-    const { port } = await adapter.start(context);
+    const { port } = (await adapter.start(context)).get('mqtt') as Listening;
     return new MqttHouse(port, engine, adapter, context, store, counters, clock, log.lines);
   }
 

@@ -10,7 +10,7 @@ import {
   ConnectionError,
   Connections,
   type Credentials,
-  type Listening,
+  type Listeners,
   type Session,
   untilNone,
 } from '../../core/index.js';
@@ -110,7 +110,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
     return this.#context;
   }
 
-  async start(context: AdapterContext): Promise<Listening | null> {
+  async start(context: AdapterContext): Promise<Listeners> {
     this.#context = context;
     this.#accepting = true;
     context.http.upgrade(PATH, true, (request, socket, head) => this.#onUpgrade(request, socket, head));
@@ -124,7 +124,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
     const { pingIntervalMs, firstRequestMs } = this.#config;
     this.#sweep = setInterval(() => this.#onSweep(), Math.min(SWEEP_MS, firstRequestMs / 4));
     this.#beat = setInterval(() => this.#onBeat(), pingIntervalMs);
-    return null;
+    return new Map();
   }
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {

@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
-import { type Adapter, type AdapterContext, ConnectionError, Connections, type Counter, type Listening, listen } from '../../core/index.js';
+import { type Adapter, type AdapterContext, ConnectionError, Connections, type Counter, type Listeners, listen } from '../../core/index.js';
 import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
 import { type Link, TcpLink, WebsocketLink } from './link.js';
 import { pack } from './msgpack.js';
@@ -78,7 +78,7 @@ export class HavenAdapter implements Adapter, Host {
     return this.#counters;
   }
 
-  async start(context: AdapterContext): Promise<Listening> {
+  async start(context: AdapterContext): Promise<Listeners> {
     this.#context = context;
     const { counters } = context;
     this.#counters = {
@@ -87,19 +87,19 @@ export class HavenAdapter implements Adapter, Host {
       missed: counters.counter('haven_watch_events_missed_total', 'Watch events that a full watchlist dropped'),
     };
     counters.gauge('haven_connections', 'Open Haven connections', () => this.#sessions.size);
-    const listening = await this.#listen();
+    const listeners = await this.#listen();
     this.#accepting = true;
     context.http.upgrade(PATH, false, (request, socket, head) => this.#onUpgrade(request, socket, head));
     this.#sweep = setInterval(() => this.#onSweep(), Math.min(SWEEP_MS, this.config.connectMs / 4));
-    return listening;
+    return listeners;
   }
 
-  async #listen(): Promise<Listening> {
+  async #listen(): Promise<Listeners> {
     const { host, port } = this.config;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#onConnection(socket));
     const listening = await listen(server, { host, port }, 'haven.port', this.context.log);
     this.#server = server;
-    return listening;
+    return new Map([[this.name, listening]]);
   }
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {

@@ -11,7 +11,7 @@ import {
   ConnectionError,
   Connections,
   type Counter,
-  type Listening,
+  type Listeners,
   listen,
   untilNone,
 } from '../../core/index.js';
@@ -81,7 +81,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     return this.#encoder as Encoder;
   }
 
-  async start(context: AdapterContext): Promise<Listening> {
+  async start(context: AdapterContext): Promise<Listeners> {
     this.#context = context;
     this.#unforwardable = context.counters.counter(
       'mqtt_unforwardable_total',
@@ -99,9 +99,10 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     });
     const server = createServer({ noDelay: true }, (socket) => this.#onSocket(socket));
     this.#server = server;
-    let listening: Listening;
+    let listeners: Listeners;
     try {
-      listening = await listen(server, this.#config, 'mqtt.port', context.log);
+      const listening = await listen(server, this.#config, 'mqtt.port', context.log);
+      listeners = new Map([[this.name, listening]]);
     } catch (error) {
       this.#broker.close();
       throw error;
@@ -109,7 +110,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     context.http.upgrade(WEBSOCKET_PATH, false, (request, socket, head) => this.#onUpgrade(request, socket, head));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
-    return listening;
+    return listeners;
   }
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {

@@ -6,7 +6,7 @@ import {
   type Adapter,
   type AdapterContext,
   type ConnectionError,
-  type Listening,
+  type Listeners,
   OUTBOUND_LIMITS,
   type OutboundLimits,
   StartError,
@@ -40,7 +40,7 @@ export class PlainAdapter implements Adapter {
     this.#config = { ...PLAIN_DEFAULTS, ...config };
   }
 
-  async start(context: AdapterContext): Promise<Listening> {
+  async start(context: AdapterContext): Promise<Listeners> {
     const { host, port, maxConnections } = this.#config;
     const server = createServer((socket) => this.#accept(socket, context));
     server.maxConnections = maxConnections;
@@ -51,7 +51,7 @@ export class PlainAdapter implements Adapter {
       throw new StartError(`plain: cannot listen on ${host} port ${port}`, { cause: error });
     }
     this.#server = server;
-    return { host, port: (server.address() as AddressInfo).port };
+    return new Map([[this.name, { host, port: (server.address() as AddressInfo).port }]]);
   }
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
