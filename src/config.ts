@@ -184,10 +184,10 @@ type DeepReadonly<T> = T extends (infer I)[] ? readonly I[] : T extends object ?
 /** The effective configuration, frozen. */
 export type Config = DeepReadonly<z.output<typeof schema>>;
 
+type DeepPartial<T> = T extends readonly unknown[] | string | number | boolean | null ? T : { readonly [K in keyof T]?: DeepPartial<T[K]> };
+
 /** The same keys, all of them optional. */
-export type ConfigInput = {
-  readonly [K in keyof Config]?: Config[K] extends readonly unknown[] | string | number | boolean | null ? Config[K] : Partial<Config[K]>;
-};
+export type ConfigInput = DeepPartial<Config>;
 
 /** One key of the schema. */
 export interface ConfigKey extends About {
@@ -432,10 +432,14 @@ function frozenTree(values: ReadonlyMap<string, unknown>): Config {
       at[name] ??= {};
       at = at[name] as Record<string, unknown>;
     }
-    at[last] = Array.isArray(value) ? Object.freeze(value) : value;
+    at[last] = value;
   }
-  for (const part of Object.values(root)) if (typeof part === 'object') Object.freeze(part);
-  return Object.freeze(root) as Config;
+  return deepFrozen(root) as Config;
+}
+
+function deepFrozen(tree: Record<string, unknown>): object {
+  for (const part of Object.values(tree)) if (typeof part === 'object' && part !== null) deepFrozen(part as Record<string, unknown>);
+  return Object.freeze(tree);
 }
 
 function isAddress(text: string): boolean {
