@@ -79,6 +79,12 @@ export interface AdapterContext {
    * throws; a session whose flush fails is ended.
    */
   flush(session: Session): void;
+  /**
+   * Calls `work` in a shift (shifts.ts), for a session that has more to do than it may do in one go. What it does should take no
+   * longer than encoding one slice of entries. As `flush`: the session is ended when it throws; it is not called once that has
+   * happened.
+   */
+  inShift(session: Session, work: () => void): void;
   /** Whether `submit` would be answered without waiting for anybody: used to say "overloaded" early. */
   readonly overloaded: boolean;
   /** A queued message of a durable session, read from the store when it is not in memory; null if it is gone. */

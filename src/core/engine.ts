@@ -22,9 +22,9 @@ import { Records } from './records.js';
 import { Ring } from './ring.js';
 import { Router } from './router.js';
 import { answerByPattern, removalByPattern, removeByPattern, type ScanHost, type ScanLimits } from './scans.js';
-import { Shifts } from './searches.js';
 import { Session } from './session.js';
 import { Sessions } from './sessions.js';
+import { Shifts } from './shifts.js';
 import { type Durability, type Store, StoreDamage, StoreFailure, type StoreState } from './store/store.js';
 import type { Subscription } from './subscription.js';
 import { Sweeper } from './sweeper.js';
@@ -81,6 +81,7 @@ export class Engine {
   readonly #waiting = new Ring<Request | RemovalSlice>();
   /** Requests that waited behind an answer in slices and wait no more: older than any that the inbound queue has of them. */
   #released = new Ring<Request>();
+  readonly #shifts = new Shifts();
   readonly #scanHost: ScanHost;
   /** For what takes effect at once. */
   readonly #immediate: Run;
@@ -204,6 +205,7 @@ export class Engine {
       authenticate: (credentials) => access.authenticate(credentials),
       submit: (request) => this.submit(request),
       flush: (session) => this.#sessions.flushNow(session),
+      inShift: (session, work) => this.#shifts.run(() => this.#sessions.runNow(session, work)),
       get overloaded() {
         return inbound.overloaded;
       },
@@ -611,7 +613,8 @@ export class Engine {
       limits: limits.scan,
       scanned: counters.counter('rows_scanned_total', 'Rows read to answer wildcard requests'),
       lanes: new Lanes(),
-      search: { formats, limits: limits.scan, lanes: new Lanes(), shifts: new Shifts(), now: () => clock.monotonic() },
+      shifts: this.#shifts,
+      search: { formats, limits: limits.scan, lanes: new Lanes(), shifts: this.#shifts, now: () => clock.monotonic() },
       submitSlice: (slice) => this.#submitSlice(slice),
       finish: (request, reply) => this.#finishReading(request, reply),
       fail: (request, error) => {

@@ -5,6 +5,7 @@ export * from './connections.js';
 export * from './counters.js';
 export * from './durable-session.js';
 export * from './entry.js';
+export * from './entry-source.js';
 export * from './errors.js';
 export * from './listen.js';
 export { isExactNumber, jsonText } from './formats.js';

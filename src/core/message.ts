@@ -3,6 +3,7 @@
 
 import type { DurableSession } from './durable-session.js';
 import type { Entry } from './entry.js';
+import { bytesOf, EntryList, type EntrySource } from './entry-source.js';
 import type { RequestError } from './errors.js';
 import type { Pattern } from './pattern.js';
 import type { Meta } from './meta.js';
@@ -147,6 +148,8 @@ export class SubscribeRequest {
      */
     readonly initial: Pattern | null,
     readonly tag: unknown,
+    /** The order of these entries: that of their paths, or oldest change first. */
+    readonly initialOrder: 'path' | 'revision' = 'path',
   ) {}
 }
 
@@ -209,14 +212,18 @@ export class DurableRequest {
 
 export type Request = DataRequest | SubscribeRequest | DurableRequest;
 
+const REPLY_BYTES = 64;
+
 /** The answer to one request. `error` null means done, and as durable as configured. */
 export class Reply {
   readonly kind = 'reply';
   error: RequestError | null = null;
   /** set: the entry as stored; get of a path: the entry or null. */
   entry: Entry | null = null;
-  /** get by wildcard, subscribe with initial: entries in path order, or that of the query; else null. */
+  /** get by wildcard, subscribe with initial: entries in path order, or as the query or `initialOrder` says; else null. */
   entries: readonly Entry[] | null = null;
+  /** Bytes of their paths and payloads. */
+  entriesBytes = 0;
   /** remove: records removed; unsubscribe: subscriptions ended; get that only counts: records found. */
   count = 0;
   /** set: a subscriber could hear of it (options.publish). */
@@ -236,12 +243,21 @@ export class Reply {
 
   constructor(readonly request: Request) {}
 
+  /** Answers with one entry or none where many could be. */
+  showOne(entry: Entry | null): void {
+    this.entries = entry === null ? [] : [entry];
+    this.entriesBytes = entry === null ? 0 : bytesOf(entry);
+  }
+
+  /** `entries`, to be taken in slices. */
+  source(): EntrySource {
+    return new EntryList(this.entries ?? []);
+  }
+
   /** Bytes for queue accounting. */
   get size(): number {
-    let size = 64;
-    if (this.entry !== null) size += this.entry.payload.size;
-    if (this.entries !== null) for (const entry of this.entries) size += 64 + entry.path.length + entry.payload.size;
-    return size;
+    const bytes = this.entry === null ? 0 : this.entry.payload.size;
+    return REPLY_BYTES + bytes + this.entriesBytes;
   }
 }
 

@@ -135,8 +135,9 @@ export class Query {
   }
 
   /** Keeps the first `size` of the records that are added, in the order of this query. */
-  selection(size = this.skip + this.limit): Selection {
-    return new Selection(this.#sort, size);
+  selection(size = this.skip + this.limit): Selection<SortValues> {
+    const sort = this.#sort;
+    return new Selection((a, b) => compareSorted(sort, a, b), size);
   }
 
   /** What is shown of a found record. */

@@ -9,10 +9,14 @@ import { removal } from './operations/data.js';
 import { RemovalSlice, type State } from './operations/run.js';
 import type { Pattern } from './pattern.js';
 import type { Query } from './query.js';
-import { gathererFor, RowSearch, type SearchHost, type SearchLimits } from './searches.js';
+import { Selection } from './query/order.js';
+import { type Found, gathererFor, NOTHING, RowSearch, type SearchHost, type SearchLimits } from './searches.js';
+import type { Shifts } from './shifts.js';
 import { type Range, SECTION, type StoreRow, type StoreScan } from './store/store.js';
 
 const SLICE_ROWS = 512;
+/** Entries that are put into an order in one shift. */
+const SHIFT_ENTRIES = 4_096;
 /** Records that one slice of a removal takes away atomically. */
 export const REMOVAL_SLICE = 1_000;
 /** A slice of a removal ends sooner when its records have so many bytes, or so many copies of its news are to be made. */
@@ -36,6 +40,7 @@ export interface ScanHost {
   readonly scanned: Counter;
   readonly lanes: Lanes;
   readonly search: SearchHost;
+  readonly shifts: Shifts;
   /** Puts a slice of a removal into the next turn. */
   submitSlice(slice: RemovalSlice): void;
   /** The answer is complete. */
@@ -92,15 +97,38 @@ async function answerGet(request: DataRequest, reply: Reply, host: ScanHost): Pr
   const { after, limit, query } = options;
   const pattern = request.pattern as Pattern;
   const scan = host.state.store.scan(rangeOf(pattern, after), SLICE_ROWS);
-  reply.entries = await host.lanes.after(session, () =>
+  const found = await host.lanes.after(session, () =>
     query === null ? collect(scan, request, pattern, limit, host) : find(scan, request, pattern, query, reply, host),
   );
+  show(found, reply);
 }
 
 async function answerInitial(request: SubscribeRequest, reply: Reply, host: ScanHost): Promise<void> {
+  const { session, initialOrder } = request;
   const pattern = request.initial as Pattern;
   const scan = host.state.store.scan(rangeOf(pattern, null), SLICE_ROWS);
-  reply.entries = await host.lanes.after(request.session, () => collect(scan, request, pattern, Number.POSITIVE_INFINITY, host));
+  const found = await host.lanes.after(session, () => collect(scan, request, pattern, Number.POSITIVE_INFINITY, host));
+  show(initialOrder === 'path' ? found : { ...found, entries: await byRevision(found.entries, host.shifts) }, reply);
+}
+
+function show({ entries, bytes }: Found, reply: Reply): void {
+  reply.entries = entries;
+  reply.entriesBytes = bytes;
+}
+
+/** The entries, oldest change first. Sorting many takes long. */
+async function byRevision(entries: readonly Entry[], shifts: Shifts): Promise<readonly Entry[]> {
+  const selection = new Selection<number>((a, b) => a - b, entries.length);
+  const sorted = new Array<Entry>(entries.length);
+  for (const [at, entry] of entries.entries()) {
+    if (at % SHIFT_ENTRIES === SHIFT_ENTRIES - 1) await shifts.next();
+    selection.add(entry, entry.revision);
+  }
+  for (let at = sorted.length - 1; at >= 0; at--) {
+    if (at % SHIFT_ENTRIES === SHIFT_ENTRIES - 1) await shifts.next();
+    sorted[at] = selection.takeLast() as Entry;
+  }
+  return sorted;
 }
 
 /** What the query wants; the number of that goes into the reply when it only counts. */
@@ -111,7 +139,7 @@ async function find(
   query: Query,
   reply: Reply,
   host: ScanHost,
-): Promise<Entry[]> {
+): Promise<Found> {
   const search = new RowSearch(query, pattern, session, time, host.search);
   const gathered = gathererFor(query, options.limit, host.limits.answerBytes);
   try {
@@ -126,7 +154,7 @@ async function find(
     await scan.close();
   }
   if (query.count) reply.count = gathered.count;
-  return session.closed ? [] : gathered.entries(search);
+  return session.closed ? NOTHING : gathered.found(search);
 }
 
 /** Ends early when nobody is there any more to be answered. */
@@ -136,16 +164,16 @@ async function collect(
   pattern: Pattern,
   limit: number,
   host: ScanHost,
-): Promise<Entry[]> {
+): Promise<Found> {
   const entries: Entry[] = [];
   let bytes = 0;
   try {
     while (!session.closed) {
       const rows = await host.lanes.next(scan);
-      if (rows.length === 0) return entries;
+      if (rows.length === 0) return { entries, bytes };
       host.scanned.add(rows.length);
       for (const { key, value } of rows) {
-        if (entries.length >= limit) return entries;
+        if (entries.length >= limit) return { entries, bytes };
         if (!pattern.matches(key)) continue;
         bytes += key.length + value.length;
         if (bytes > host.limits.answerBytes) {
@@ -155,7 +183,7 @@ async function collect(
         if (!entry.isExpired(time)) entries.push(entry);
       }
     }
-    return [];
+    return NOTHING;
   } finally {
     await scan.close();
   }

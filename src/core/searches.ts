@@ -3,13 +3,14 @@
 
 import type { Formats } from './adapter.js';
 import { decodeEntry, type Entry } from './entry.js';
+import { bytesOf } from './entry-source.js';
 import { RequestError } from './errors.js';
 import type { Lanes } from './lanes.js';
 import type { Pattern } from './pattern.js';
 import type { Query, Search } from './query.js';
-import type { Selection } from './query/order.js';
-import { Ring } from './ring.js';
+import type { Selection, SortValues } from './query/order.js';
 import type { Session } from './session.js';
+import type { Shifts } from './shifts.js';
 import type { StoreRow } from './store/store.js';
 
 /** One shift ends when it has taken so long; one record more may be looked at. */
@@ -26,29 +27,6 @@ export interface SearchLimits {
   readonly answerBytes: number;
 }
 
-/** Gives out the event loop: to one search at a time, once in each of its turns, to whoever has waited longest. */
-export class Shifts {
-  readonly #waiting = new Ring<() => void>();
-  #given = false;
-
-  next(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#waiting.push(resolve);
-      this.#give();
-    });
-  }
-
-  #give(): void {
-    if (this.#given) return;
-    this.#given = true;
-    setImmediate(() => {
-      this.#given = false;
-      this.#waiting.shift()?.();
-      if (this.#waiting.length > 0) this.#give();
-    });
-  }
-}
-
 /** What searches need of whoever runs them. */
 export interface SearchHost {
   readonly formats: Formats;
@@ -61,7 +39,7 @@ export interface SearchHost {
 }
 
 /** Is given what is wanted; says whether more is. */
-type Found = (entry: Entry, search: Search, row: StoreRow) => boolean;
+type OnFound = (entry: Entry, search: Search, row: StoreRow) => boolean;
 
 /** One query on its way through the rows of one scan. */
 export class RowSearch {
@@ -96,7 +74,7 @@ export class RowSearch {
    * To be called after `begin`: calls `found` for each of the rows that is wanted, until it says false. Resolves to whether more
    * rows are wanted. Rejects with RequestError LIMIT_EXCEEDED.
    */
-  async look(rows: readonly StoreRow[], found: Found): Promise<boolean> {
+  async look(rows: readonly StoreRow[], found: OnFound): Promise<boolean> {
     await this.shift();
     this.#spend(rows.length);
     try {
@@ -111,7 +89,7 @@ export class RowSearch {
     }
   }
 
-  #isFound(row: StoreRow, found: Found): boolean {
+  #isFound(row: StoreRow, found: OnFound): boolean {
     if (!this.#pattern.matches(row.key)) return true;
     const search = this.#search as Search;
     const entry = decodeEntry(row.key, row.value, this.#host.formats.byId);
@@ -157,6 +135,14 @@ export class RowSearch {
   }
 }
 
+/** What is answered, and the bytes of it. */
+export interface Found {
+  readonly entries: readonly Entry[];
+  readonly bytes: number;
+}
+
+export const NOTHING: Found = Object.freeze({ entries: Object.freeze([]), bytes: 0 });
+
 /** Gathers what was found: in the order in which it is read, sorted, or only counted. */
 export interface Gatherer {
   /** false: nothing more is wanted. Throws RequestError LIMIT_EXCEEDED. */
@@ -164,7 +150,7 @@ export interface Gatherer {
   /** How many there are between skip and limit. */
   readonly count: number;
   /** What is answered. To be asked once. */
-  entries(search: RowSearch): Promise<Entry[]>;
+  found(search: RowSearch): Promise<Found>;
 }
 
 /** `limit` is that of the request, the query may have a smaller one of its own. */
@@ -191,8 +177,8 @@ class Count implements Gatherer {
     return Math.max(0, this.#found - this.skip);
   }
 
-  async entries(): Promise<Entry[]> {
-    return [];
+  async found(): Promise<Found> {
+    return NOTHING;
   }
 }
 
@@ -222,13 +208,13 @@ class InOrder implements Gatherer {
     return this.#entries.length;
   }
 
-  async entries(): Promise<Entry[]> {
-    return this.#entries;
+  async found(): Promise<Found> {
+    return { entries: this.#entries, bytes: this.#bytes.total };
   }
 }
 
 class Sorted implements Gatherer {
-  readonly #selection: Selection;
+  readonly #selection: Selection<SortValues>;
   readonly #skip: number;
   readonly #bytes: ByteCount;
 
@@ -250,34 +236,34 @@ class Sorted implements Gatherer {
     return Math.max(0, this.#selection.length - this.#skip);
   }
 
-  async entries(search: RowSearch): Promise<Entry[]> {
+  async found(search: RowSearch): Promise<Found> {
     const entries = new Array<Entry>(this.count);
     await search.shift();
     for (let at = entries.length - 1; at >= 0; at--) {
       if (search.isShiftOver) await search.shift();
       entries[at] = this.#selection.takeLast() as Entry;
     }
-    return entries;
+    return { entries, bytes: this.#bytes.total };
   }
 }
 
 /** Bytes of an answer that is being put together. */
 class ByteCount {
-  #bytes = 0;
+  #total = 0;
 
   constructor(private readonly max: number) {}
 
+  get total(): number {
+    return this.#total;
+  }
+
   add(entry: Entry): void {
-    this.#bytes += bytesOf(entry);
-    if (this.#bytes <= this.max) return;
+    this.#total += bytesOf(entry);
+    if (this.#total <= this.max) return;
     throw new RequestError('LIMIT_EXCEEDED', `the answer is larger than ${this.max} bytes: ask for less`);
   }
 
   remove(entry: Entry): void {
-    this.#bytes -= bytesOf(entry);
+    this.#total -= bytesOf(entry);
   }
-}
-
-function bytesOf({ path, payload }: Entry): number {
-  return path.length + payload.size;
 }

@@ -96,6 +96,16 @@ export class Sessions {
     if (!session.closed) this.#call(session, 'flush');
   }
 
+  /** Something that the session's adapter does for it, outside of the engine's turns. */
+  runNow(session: Session, work: () => void): void {
+    if (session.closed) return;
+    try {
+      work();
+    } catch (error) {
+      this.#failed(session, 'going on with its output', error);
+    }
+  }
+
   pauseReading(session: Session): void {
     this.#call(session, 'pauseReading');
   }
@@ -119,9 +129,13 @@ export class Sessions {
     try {
       session[method]();
     } catch (error) {
-      this.log.error({ err: error, session: session.id, adapter: session.adapter }, `${method} failed: ending the connection`);
-      this.end(session, null);
+      this.#failed(session, method, error);
     }
+  }
+
+  #failed(session: Session, what: string, error: unknown): void {
+    this.log.error({ err: error, session: session.id, adapter: session.adapter }, `${what} failed: ending the connection`);
+    this.end(session, null);
   }
 
   #flush(session: Session): void {

@@ -7,7 +7,8 @@ import type { Reply } from '../../src/core/message.js';
 import { parsePattern } from '../../src/core/pattern.js';
 import { Payload, type Value } from '../../src/core/payload.js';
 import { parseQuery, type QueryInput } from '../../src/core/query.js';
-import { gathererFor, RowSearch, type SearchHost, Shifts } from '../../src/core/searches.js';
+import { gathererFor, RowSearch, type SearchHost } from '../../src/core/searches.js';
+import { Shifts } from '../../src/core/shifts.js';
 import { formats, type Harness, type HarnessOptions, settled, startEngine, type TestSession } from '../support/core-harness.js';
 
 const RECORDS = 2_000;
@@ -252,26 +253,7 @@ describe('a query ends', () => {
   });
 });
 
-describe('shifts', () => {
-  test('are given one in each turn of the event loop, in the order in which they were asked for', async () => {
-    harness = await startEngine();
-    const shifts = new Shifts();
-    let turn = 0;
-    const given: [string, number][] = [];
-    const work = async (name: string, count: number): Promise<void> => {
-      for (let i = 0; i < count; i++) {
-        await shifts.next();
-        given.push([name, turn]);
-      }
-    };
-    const counting = (async () => {
-      for (; given.length < 9; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
-    })();
-    await Promise.all([work('a', 3), work('b', 3), work('c', 3), counting]);
-    expect(given.map(([name]) => name).join('')).toBe('abcabcabc');
-    expect(new Set(given.map(([, at]) => at)).size).toBeGreaterThanOrEqual(8);
-  });
-
+describe('shifts of a search', () => {
   /** A clock that goes on by one millisecond whenever it is looked at. */
   function ticking(): SearchHost & { shiftsGiven: number } {
     let now = 0;
@@ -322,7 +304,7 @@ describe('shifts', () => {
     expect(await search.look(rows, (entry, by) => gathered.take(entry, by))).toBe(true);
     const looking = host.shiftsGiven;
     expect(looking).toBeGreaterThan(40);
-    const entries = await gathered.entries(search);
+    const { entries } = await gathered.found(search);
     expect(host.shiftsGiven - looking).toBeGreaterThan(40);
     expect(entries.map((entry) => (entry.payload.value() as { n: number }).n)).toEqual(range(400, 399, -1));
   });

@@ -207,15 +207,7 @@ export function encodeGet(frame: Frame, asker: Asker, entry: Entry | null, query
   return `{"data":${documentText(entry.payload, formats)},"_meta":{${meta}${tail(frame, asker)}${protocolText(asker)}`;
 }
 
-/** The answer to a get by wildcard: a list whose last element is the meta of the answer. */
-export function encodeGetMany(frame: Frame, asker: Asker, entries: readonly Entry[], query: Query | null, formats: Formats): string {
-  const item = itemEncoder(frame, query, formats);
-  let text = '[';
-  for (const entry of entries) text += `${item(entry)},`;
-  return text + listEnd(frame, asker);
-}
-
-/** What a list of records ends with. */
+/** The answer to a get by wildcard is a list of records whose last element is this: the meta of the answer. */
 export function listEnd(frame: Frame, asker: Asker): string {
   return `{${OK}${tail(frame, asker)}]`;
 }
@@ -251,10 +243,12 @@ function entryTimes({ created, modified, author }: Entry): string {
   return author === '' ? times : `${times},"modifiedBy":${jsonText(author)}`;
 }
 
-/** The answer to an `on` with initial values. `items` are in the order in which they are shown. */
-export function encodeOnInitial(frame: Frame, asker: Asker, reference: string, items: readonly string[]): string {
+/** The answer to an `on` with initial values: they stand between this and `initialEnd`. */
+export const INITIAL_HEAD = '{"data":[';
+
+export function initialEnd(frame: Frame, asker: Asker, reference: string): string {
   const meta = `"status":"ok","referenceId":${jsonText(reference)},"type":"response","published":false`;
-  return `{"data":[${items.join(',')}],"_meta":{${meta}${tail(frame, asker)}${protocolText(asker)}`;
+  return `],"_meta":{${meta}${tail(frame, asker)}${protocolText(asker)}`;
 }
 
 /** An initial value as an event (protocol version 1 and none). */

@@ -1,9 +1,9 @@
 // What the sets, removes and gets of one session are answered with, and what else their publisher is told.
 
-import type { DataRequest, Entry, Formats, Receipt, Reply, RequestId, Session } from '../../core/index.js';
+import type { DataRequest, Entry, Formats, Query, Receipt, Reply, RequestId, Session } from '../../core/index.js';
 import * as codec from './codec.js';
 import type { Connection, Host } from './host.js';
-import { ListStream, WHOLE_BYTES } from './list-stream.js';
+import { type LongAnswer, RecordList } from './long-answers.js';
 import { ACKNOWLEDGED, type Note, noteOf, type Results, resultsOf, TRANSACTIONAL } from './publishing.js';
 import { snapshot, TagStep } from './requests.js';
 import type { Sink } from './session-layers.js';
@@ -27,8 +27,8 @@ export class DataAnswers {
     context.submit(request);
   }
 
-  /** Writes the answer; returns the list that it is instead when it is to be written in pieces. */
-  writeReply(writer: Sink, request: DataRequest, reply: Reply): ListStream | null {
+  /** Writes the answer; returns the list that it is instead. */
+  writeReply(writer: Sink, request: DataRequest, reply: Reply): LongAnswer | null {
     if (request.op !== 'get') this.#writeChange(writer, request, reply);
     else if (request.tag instanceof TagStep) this.#storeSnapshot(request.tag, reply);
     else return this.#writeRead(writer, request, request.tag as Frame, reply);
@@ -37,26 +37,24 @@ export class DataAnswers {
 
   // -------------------------------------------------------------- get
 
-  /** Few records are answered whole, many in pieces. */
-  #writeRead(writer: Sink, request: DataRequest, frame: Frame, reply: Reply): ListStream | null {
-    const { entries, error } = reply;
+  #writeRead(writer: Sink, request: DataRequest, frame: Frame, reply: Reply): LongAnswer | null {
     const { query } = request.options;
-    // What passes layers is a whole message.
-    const isWhole = Boolean(this.#host.layers) || error !== null || entries === null || query?.count === true;
-    if (isWhole || reply.size <= WHOLE_BYTES) {
-      writer.text(this.#readText(request, frame, reply));
-      return null;
-    }
-    return new ListStream(entries, codec.itemEncoder(frame, query, this.#formats), codec.listEnd(frame, this.#connection));
+    if (reply.error === null && request.pattern !== null && query?.count !== true) return this.#list(frame, query, reply);
+    writer.text(this.#readText(query, frame, reply));
+    return null;
   }
 
-  #readText(request: DataRequest, frame: Frame, reply: Reply): string {
+  #list(frame: Frame, query: Query | null, reply: Reply): LongAnswer {
+    const item = codec.itemEncoder(frame, query, this.#formats);
+    const end = codec.listEnd(frame, this.#connection);
+    return new RecordList(reply.source(), { head: '[', shows: always, item, end, endsInList: true });
+  }
+
+  #readText(query: Query | null, frame: Frame, reply: Reply): string {
     const asker = this.#connection;
     if (reply.error !== null) return codec.encodeError(frame, asker, reply.error);
-    const { query } = request.options;
     if (query?.count === true) return codec.encodeOk(frame, asker, `{"value":${reply.count}}`);
-    if (request.pattern === null) return codec.encodeGet(frame, asker, reply.entry, query, this.#formats);
-    return codec.encodeGetMany(frame, asker, reply.entries ?? [], query, this.#formats);
+    return codec.encodeGet(frame, asker, reply.entry, query, this.#formats);
   }
 
   // -------------------------------------------------------------- set and remove
@@ -116,6 +114,8 @@ export class DataAnswers {
     }
   }
 }
+
+const always = (): boolean => true;
 
 function frameOf({ tag }: DataRequest): Frame {
   return tag instanceof TagStep ? tag.frame : (tag as Frame);

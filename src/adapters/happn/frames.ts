@@ -76,6 +76,10 @@ export class FrameWriter {
 
   /** A piece of a message. Nothing else may be written between the pieces of one. */
   fragment(text: string, first: boolean, last: boolean): void {
+    if (first && last) {
+      this.text(text);
+      return;
+    }
     this.#keepOnly();
     this.#piece(textFrame(text, (first ? TEXT : CONTINUATION) | (last ? FIN : 0)));
   }

@@ -7,6 +7,7 @@ import {
   type ConnectionError,
   type DataRequest,
   type Entry,
+  type EntrySource,
   type Publication,
   type Reply,
   type Request,
@@ -21,17 +22,18 @@ import type { Acknowledgements } from './acknowledgements.js';
 import { publicationId } from './codec.js';
 import { copyIn } from './copies.js';
 import type { LocalDocument, LocalHandler, LocalMeta, LocalOnOptions } from './local-client.js';
-import { answerValue, clientError, eventData, eventMeta, isChange, itemOf, resultsIn } from './local-values.js';
+import { Handing } from './local-handing.js';
+import { answerValue, clientError, eventData, eventMeta, isChange, itemOf, listItem, resultsIn } from './local-values.js';
 import {
   type Channel,
   checkRequestPath,
   declaredDepth,
   effectiveDepth,
   hasDepth,
-  initialEntries,
   isForeignResponse,
   parseChannel,
   queryPattern,
+  showsInitial,
   subscriptionPattern,
 } from './paths.js';
 import { ACKNOWLEDGED, consistencyOf, noteOf } from './publishing.js';
@@ -91,6 +93,8 @@ export class LocalSession extends Session {
   readonly #waiting = new Ring<Request>(WAITING_MAX);
   #held = false;
   #draining = false;
+  /** An answer of many records that is being handed over. */
+  #handing: Handing | null = null;
   #ended = false;
   #lastId = 0;
 
@@ -152,7 +156,7 @@ export class LocalSession extends Session {
     if (subscription === null) return;
     await this.#ask((id) => {
       const initial = options.initialCallback || options.initialEmit === true ? queryPattern(channel.key) : null;
-      this.#submit(new SubscribeRequest('subscribe', this, id, subscription, initial, listener));
+      this.#submit(new SubscribeRequest('subscribe', this, id, subscription, initial, listener, 'revision'));
     });
   }
 
@@ -215,7 +219,9 @@ export class LocalSession extends Session {
   readonly #drain = (): void => {
     this.#draining = false;
     const { outbound } = this;
-    for (let message = outbound.peek(); message !== undefined && !this.#ended; message = outbound.peek()) {
+    while (this.#handing === null && !this.#ended) {
+      const message = outbound.peek();
+      if (message === undefined) return;
       const subscription = outbound.peekSubscription();
       outbound.shift();
       try {
@@ -264,13 +270,73 @@ export class LocalSession extends Session {
       return;
     }
     this.#conclude(reply, this.#pending.get(id)?.onPublished ?? null);
-    const pending = this.#settle(id);
-    if (pending === undefined) return;
-    if (reply.error !== null) pending.reject(clientError(reply.error));
-    else if (isData(request)) pending.resolve(answerValue(request, reply, this.#host.clusterMembers));
-    else if (request.op === 'subscribe') pending.resolve(this.#begun(request.tag as LocalListener, reply.entries));
-    else pending.resolve(undefined);
+    if (!this.#pending.has(id)) return;
+    if (reply.error !== null) this.#settle(id)?.reject(clientError(reply.error));
+    else if (!isData(request)) this.#begin(id, request.tag as LocalListener, reply);
+    else if (reply.entries === null || request.options.query?.count === true) {
+      this.#settle(id)?.resolve(answerValue(request, reply, this.#host.clusterMembers));
+    } else this.#list(id, request, reply);
   }
+
+  #list(id: number, request: DataRequest, reply: Reply): void {
+    const item = listItem(request);
+    const items: LocalDocument[] = [];
+    this.#hand(
+      reply.source(),
+      (entry) => items.push(item(entry)),
+      () => this.#settle(id)?.resolve(items),
+    );
+  }
+
+  /** The subscription stands, or has ended: the promise of `on` or `off` is kept once initial values were handed over. */
+  #begin(id: number, listener: LocalListener, reply: Reply): void {
+    const { channel, depth, options, handler } = listener;
+    const begun = (): void => this.#settle(id)?.resolve(undefined);
+    if (reply.entries === null) {
+      begun();
+      return;
+    }
+    const source = reply.source();
+    const shows = showsInitial(channel.key, depth === 0 ? Number.POSITIVE_INFINITY : depth);
+    const emit = (): void => {
+      source.rewind();
+      const each = (entry: Entry): void => this.#call(() => handler(itemOf(entry), undefined as unknown as LocalMeta));
+      this.#hand(source, (entry) => shows(entry) && each(entry), begun);
+    };
+    const then = options.initialEmit === true ? emit : begun;
+    const { initialCallback } = options;
+    if (typeof initialCallback !== 'function') {
+      then();
+      return;
+    }
+    const items: LocalDocument[] = [];
+    this.#hand(
+      source,
+      (entry) => shows(entry) && items.push(itemOf(entry)),
+      () => {
+        this.#call(() => initialCallback(items));
+        then();
+      },
+    );
+  }
+
+  /** Hands entries over and calls `done`; what is answered or heard meanwhile follows. */
+  #hand(source: EntrySource, each: (entry: Entry) => unknown, done: () => void): void {
+    this.#handing = new Handing(source, each, done);
+    this.#goOn();
+  }
+
+  readonly #goOn = (): void => {
+    const handing = this.#handing;
+    if (handing === null) return;
+    if (!handing.step()) {
+      this.#host.context.inShift(this, this.#goOn);
+      return;
+    }
+    this.#handing = null;
+    handing.done();
+    this.flush();
+  };
 
   #tag(id: number, step: TagStep, entry: Entry | null): void {
     try {
@@ -302,16 +368,6 @@ export class LocalSession extends Session {
     }
   }
 
-  #begun(listener: LocalListener, entries: readonly Entry[] | null): void {
-    if (entries === null) return;
-    const { channel, depth, options } = listener;
-    const shown = initialEntries(channel.key, entries, depth === 0 ? Number.POSITIVE_INFINITY : depth);
-    const { initialCallback } = options;
-    if (typeof initialCallback === 'function') this.#call(() => initialCallback(shown.map(itemOf)));
-    if (options.initialEmit !== true) return;
-    for (const entry of shown) this.#call(() => listener.handler(itemOf(entry), undefined as unknown as LocalMeta));
-  }
-
   // -------------------------------------------------------------- life
 
   override get bufferedBytes(): number {
@@ -333,12 +389,13 @@ export class LocalSession extends Session {
 
   /** Requests, answers or events are still on their way. */
   get hasUnsent(): boolean {
-    return this.inFlight > 0 || this.outbound.length > 0 || this.#waiting.length > 0;
+    return this.inFlight > 0 || this.outbound.length > 0 || this.#waiting.length > 0 || this.#handing !== null;
   }
 
   override close(error: ConnectionError | null): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#handing = null;
     this.#waiting.clear();
     this.#host.acknowledgements.forget(this);
     this.#host.context.closeSession(this, error);

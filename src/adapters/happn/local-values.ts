@@ -31,8 +31,8 @@ export function clientError(error: unknown): Error {
   return Object.assign(made, wire.code === undefined ? { name: wire.name } : { name: wire.name, code: wire.code });
 }
 
-/** What a get, set or remove that was done is answered with. `members`: sessions that called themselves members of a cluster. */
-export function answerValue(request: DataRequest, reply: Reply, members: ReadonlySet<Session>): LocalDocument | LocalDocument[] | null {
+/** What a get of one path, a count, a set or a remove that was done is answered with. `members`: sessions that called themselves members of a cluster. */
+export function answerValue(request: DataRequest, reply: Reply, members: ReadonlySet<Session>): LocalDocument | null {
   const { tag } = request;
   const frame = tag instanceof TagStep ? tag.frame : (tag as Frame);
   const about = { eventId: request.id, sessionId: request.session.id, action: String(frame.action) };
@@ -55,17 +55,20 @@ function shownResults({ options }: DataRequest, results: Results | null): object
   return results !== null && noteOf(options)?.results === true ? { publishResults: results } : {};
 }
 
-function readResult(request: DataRequest, reply: Reply, frame: Frame, status: object): LocalDocument | LocalDocument[] | null {
+function readResult(request: DataRequest, reply: Reply, frame: Frame, status: object): LocalDocument | null {
   const { query } = request.options;
   const pathOnly = isPathOnly(frame);
   if (query?.count === true) return { value: reply.count, _meta: { ...status } };
-  if (request.pattern !== null) {
-    return (reply.entries ?? []).map((entry) => (pathOnly ? { _meta: { path: entry.path } } : shownItem(entry, query)));
-  }
   if (reply.entry === null) return null;
   if (pathOnly) return { _meta: { path: reply.entry.path, ...status } };
   const item = shownItem(reply.entry, query);
   return { ...item, _meta: { ...item._meta, ...status } };
+}
+
+/** How each record of the answer to this get by wildcard is shown. */
+export function listItem({ tag, options }: DataRequest): (entry: Entry) => LocalDocument {
+  if (isPathOnly(tag as Frame)) return ({ path }) => ({ _meta: { path } });
+  return (entry) => shownItem(entry, options.query);
 }
 
 /** The part of a record that was asked for. */

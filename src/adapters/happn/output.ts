@@ -1,11 +1,11 @@
-// What goes out on one connection: finished texts, the list that is under way, and the queue of the core, in one socket write a
-// flush, and no more at a time than the socket takes.
+// What goes out on one connection: finished texts, the long answer that is under way, and the queue of the core; in one socket
+// write a flush, and no more at a time than the socket takes.
 
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Outbound, Session, Subscription } from '../../core/index.js';
-import type { FrameWriter } from './frames.js';
-import type { ListStream } from './list-stream.js';
+import type { Host } from './host.js';
+import type { LongAnswer, Progress } from './long-answers.js';
 import type { SessionLayers, Sink } from './session-layers.js';
 
 /** Draining stops while the socket holds more than this. */
@@ -14,8 +14,8 @@ const HIGH_WATER_BYTES = 1024 * 1024;
 /** Whose output it is. */
 export interface Speaker extends Session {
   readonly ending: boolean;
-  /** Writes what a message of the queue means to the client; returns the list that it is instead when it goes out in pieces. */
-  write(writer: Sink, message: Outbound, subscription: Subscription | null): ListStream | null;
+  /** Writes what a message of the queue means to the client; returns what is to be written in pieces instead. */
+  write(writer: Sink, message: Outbound, subscription: Subscription | null): LongAnswer | null;
   /** More waits than is good: nothing that is answered should be read. */
   onFull(): void;
   onRoom(): void;
@@ -25,20 +25,20 @@ export class Output {
   readonly #speaker: Speaker;
   readonly #websocket: WebSocket;
   readonly #socket: Duplex;
-  readonly #writer: FrameWriter;
+  readonly #host: Host;
   readonly #layers: SessionLayers | null;
   /** Finished frame texts that came from no queue of the core. */
   #texts: string[] = [];
   #textLength = 0;
   /** The answer that is under way; everything else waits until it is complete. */
-  #list: ListStream | null = null;
-  #isListScheduled = false;
+  #long: LongAnswer | null = null;
+  #isPieceScheduled = false;
 
-  constructor(speaker: Speaker, websocket: WebSocket, socket: Duplex, writer: FrameWriter, layers: SessionLayers | null) {
+  constructor(speaker: Speaker, websocket: WebSocket, socket: Duplex, host: Host, layers: SessionLayers | null) {
     this.#speaker = speaker;
     this.#websocket = websocket;
     this.#socket = socket;
-    this.#writer = writer;
+    this.#host = host;
     this.#layers = layers;
   }
 
@@ -50,12 +50,24 @@ export class Output {
   }
 
   flush(): void {
+    this.#write(false);
+  }
+
+  /** The next piece of the long answer. */
+  readonly #writePiece = (): void => {
+    this.#isPieceScheduled = false;
+    if (!this.#speaker.ending) this.#write(true);
+  };
+
+  #write(withPiece: boolean): void {
     if (this.#websocket.readyState !== this.#websocket.OPEN) return;
-    const writer = this.#writer;
+    const { writer } = this.#host;
+    const sink: Sink = this.#layers ?? writer;
+    let progress: Progress = 'more';
     try {
-      if (!this.#isListScheduled) this.#writeListPiece();
-      if (this.#list === null) this.#drainTexts(this.#layers ?? writer);
-      this.#drainQueue(this.#layers ?? writer);
+      if (withPiece && this.#long !== null) progress = this.#goOn(sink, this.#long);
+      if (this.#long === null) this.#drainTexts(sink);
+      if (this.#long === null) progress = this.#drainQueue(sink);
       if (this.#layers !== null) this.#layers.writeTo(writer);
       writer.writeTo(this.#socket);
     } finally {
@@ -63,11 +75,20 @@ export class Output {
       writer.clear();
     }
     const hasRoom = this.#unwritten < HIGH_WATER_BYTES;
-    if (this.#list !== null && !this.#isListScheduled && hasRoom) {
-      this.#isListScheduled = true;
-      setImmediate(this.#continueList);
-    }
+    if (hasRoom && progress !== 'waiting') this.#schedulePiece();
     if (this.#texts.length === 0 && hasRoom) this.#speaker.onRoom();
+  }
+
+  #goOn(sink: Sink, long: LongAnswer): Progress {
+    const progress = long.write(sink);
+    this.#long = progress === 'done' ? null : long;
+    return progress;
+  }
+
+  #schedulePiece(): void {
+    if (this.#long === null || this.#isPieceScheduled) return;
+    this.#isPieceScheduled = true;
+    this.#host.context.inShift(this.#speaker, this.#writePiece);
   }
 
   /** Bytes in the socket, and what layers have not let pass yet. */
@@ -75,52 +96,43 @@ export class Output {
     return this.#socket.writableLength + (this.#layers === null ? 0 : this.#layers.length);
   }
 
-  #drainTexts(writer: Sink): void {
+  #drainTexts(sink: Sink): void {
     const texts = this.#texts;
     if (texts.length === 0) return;
     this.#texts = [];
     this.#textLength = 0;
-    for (const text of texts) writer.text(text);
+    for (const text of texts) sink.text(text);
   }
 
-  #drainQueue(writer: Sink): void {
+  /** Takes from the queue of the core up to a long answer, of which the first piece is written. */
+  #drainQueue(sink: Sink): Progress {
     const { outbound } = this.#speaker;
     const room = HIGH_WATER_BYTES - this.#socket.writableLength;
-    while (this.#list === null && writer.length < room) {
+    while (sink.length < room) {
       const message = outbound.peek();
-      if (message === undefined) return;
+      if (message === undefined) break;
       const subscription = outbound.peekSubscription();
       outbound.shift();
-      this.#list = this.#speaker.write(writer, message, subscription);
-      this.#writeListPiece();
+      const long = this.#speaker.write(sink, message, subscription);
+      if (long === null) continue;
+      const progress = this.#goOn(sink, long);
+      if (progress !== 'done') return progress;
     }
+    return 'done';
   }
-
-  #writeListPiece(): void {
-    const list = this.#list;
-    if (list === null) return;
-    const { text, first, last } = list.next();
-    this.#writer.fragment(text, first, last);
-    if (last) this.#list = null;
-  }
-
-  readonly #continueList = (): void => {
-    this.#isListScheduled = false;
-    if (!this.#speaker.ending) this.#speaker.flush();
-  };
 
   /** A long answer is on its way. */
-  get hasList(): boolean {
-    return this.#list !== null;
+  get hasLong(): boolean {
+    return this.#long !== null;
   }
 
   /** Something is on its way to the socket. */
   get busy(): boolean {
-    return this.#texts.length > 0 || this.#list !== null || this.#layers?.busy === true;
+    return this.#texts.length > 0 || this.#long !== null || this.#layers?.busy === true;
   }
 
   close(): void {
-    this.#list = null;
+    this.#long = null;
     this.#texts = [];
     this.#layers?.close();
   }

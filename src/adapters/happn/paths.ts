@@ -102,10 +102,10 @@ export function segmentsBelow(key: string, path: string): number {
   return segmentCount(path) - (segmentCount(key) - 1);
 }
 
-/** The entries that a new listener of `key` is shown: as deep as it asked for (Infinity: all), oldest change first. */
-export function initialEntries(key: string, entries: readonly Entry[], depth: number): Entry[] {
-  const shown = entries.filter((entry) => depth === Number.POSITIVE_INFINITY || segmentsBelow(key, entry.path) <= depth);
-  return shown.sort((a, b) => a.revision - b.revision);
+/** Whether a new listener of `key` is shown an entry that is there: as deep as it asked for (Infinity: all). */
+export function showsInitial(key: string, depth: number): (entry: Entry) => boolean {
+  if (depth === Number.POSITIVE_INFINITY) return () => true;
+  return ({ path }) => segmentsBelow(key, path) <= depth;
 }
 
 function segmentCount(text: string): number {

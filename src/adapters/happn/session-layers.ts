@@ -18,7 +18,7 @@ import type { Version } from './versions.js';
 import type { Fields, Frame, FrameLimits } from './wire.js';
 
 /** What finished texts are written to. */
-export type Sink = Pick<FrameWriter, 'text' | 'frame' | 'length'>;
+export type Sink = Pick<FrameWriter, 'text' | 'fragment' | 'frame' | 'length'>;
 
 /** The connection. */
 export interface Owner extends Session {
@@ -44,6 +44,8 @@ export class SessionLayers implements Sink {
   /** Texts that have passed. */
   #done: string[] = [];
   #doneLength = 0;
+  /** Of a message that is not complete. */
+  #fragments: string[] = [];
   /** Characters on their way through the layers. */
   #underway = 0;
   #messages = 0;
@@ -73,6 +75,7 @@ export class SessionLayers implements Sink {
     this.#outbound?.close();
     this.#requests.clear();
     this.#done = [];
+    this.#fragments = [];
   }
 
   // -------------------------------------------------------------- in
@@ -116,6 +119,15 @@ export class SessionLayers implements Sink {
   frame(frame: Buffer): void {
     const short = (frame[1] as number) & 127;
     this.text(frame.toString('utf8', short < 126 ? 2 : short === 126 ? 4 : 10));
+  }
+
+  /** What passes layers is a whole message. */
+  fragment(text: string, _first: boolean, last: boolean): void {
+    this.#fragments.push(text);
+    if (!last) return;
+    const whole = this.#fragments.join('');
+    this.#fragments = [];
+    this.text(whole);
   }
 
   text(text: string): void {

@@ -20,7 +20,7 @@ import { fieldsOf, isFields } from './fields.js';
 import { checkFrameText, checkNumbers, parseFrame, peekFrame } from './frame-text.js';
 import { credentialsIn, Handshake, newNonce, type Peer } from './handshake.js';
 import type { Connection, Host } from './host.js';
-import type { ListStream } from './list-stream.js';
+import type { LongAnswer } from './long-answers.js';
 import { Output, type Speaker } from './output.js';
 import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag } from './requests.js';
 import { type Owner, SessionLayers, type Sink } from './session-layers.js';
@@ -81,7 +81,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
 
   constructor(host: Host, websocket: WebSocket, socket: Duplex, peer: Peer) {
     super(randomUUID(), 'happn', false);
-    const { context, limits, layers, writer } = host;
+    const { context, limits, layers } = host;
     this.#host = host;
     this.#context = context;
     this.#formats = context.formats;
@@ -91,7 +91,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     this.#data = new DataAnswers(this, host);
     this.#subscriptions = new Subscriptions(this, host);
     this.#layers = layers ? new SessionLayers(this, context, limits, layers) : null;
-    this.#output = new Output(this, websocket, socket, writer, this.#layers);
+    this.#output = new Output(this, websocket, socket, host, this.#layers);
     this.openedAt = context.clock.monotonic();
     this.lastHeardAt = this.openedAt;
   }
@@ -298,7 +298,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     this.#output.flush();
   }
 
-  write(writer: Sink, message: Outbound, subscription: Subscription | null): ListStream | null {
+  write(writer: Sink, message: Outbound, subscription: Subscription | null): LongAnswer | null {
     if (message.kind === 'publication') {
       this.#subscriptions.writeEvent(writer, message, subscription as Subscription);
       return null;
@@ -311,8 +311,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
         return this.#data.writeReply(writer, request, message);
       case 'subscribe':
       case 'unsubscribe':
-        this.#subscriptions.writeReply(writer, request, message);
-        return null;
+        return this.#subscriptions.writeReply(writer, request, message);
       case 'durable':
         return null;
     }
@@ -337,7 +336,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   /** The socket took what was written: goes on draining. */
   onDrain(): void {
     // Whoever reads a long answer lives, although no heartbeat can come between its pieces.
-    if (this.#output.hasList) this.heard = true;
+    if (this.#output.hasLong) this.heard = true;
     this.#context.flush(this);
   }
 

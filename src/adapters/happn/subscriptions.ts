@@ -2,6 +2,7 @@
 
 import {
   type Entry,
+  type EntrySource,
   type Pattern,
   type Publication,
   type Reply,
@@ -16,7 +17,8 @@ import * as codec from './codec.js';
 import { fieldsOf } from './fields.js';
 import { textFrame } from './frames.js';
 import type { Connection, Host } from './host.js';
-import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, initialEntries, isForeignResponse, queryPattern } from './paths.js';
+import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, isForeignResponse, queryPattern, showsInitial } from './paths.js';
+import { type LongAnswer, RecordEvents, RecordList, Sequence } from './long-answers.js';
 import { ACKNOWLEDGED, noteOf } from './publishing.js';
 import type { Sink } from './session-layers.js';
 import type { Fields, Frame } from './wire.js';
@@ -75,7 +77,8 @@ export class Subscriptions {
     const added = this.#channels.add(path, options, connection.version, connection.hearsRequest);
     const { channel, made, replaced, reference } = added;
     if (channel.subscription === null) {
-      connection.answer(wantsInitial(options) ? codec.encodeOnInitial(frame, connection, reference, []) : this.#onText(frame, reference));
+      const empty = codec.INITIAL_HEAD + codec.initialEnd(frame, connection, reference);
+      connection.answer(wantsInitial(options) ? empty : this.#onText(frame, reference));
       return;
     }
     // A key that could be subscribed can be read: the grammar of queries is the wider one.
@@ -93,7 +96,7 @@ export class Subscriptions {
   }
 
   #subscribe(subscription: Subscription, initial: Pattern | null, tag: OnTag | WidenTag): void {
-    this.#host.context.submit(new SubscribeRequest('subscribe', this.#connection, null, subscription, initial, tag));
+    this.#host.context.submit(new SubscribeRequest('subscribe', this.#connection, null, subscription, initial, tag, 'revision'));
   }
 
   #unsubscribe(subscription: Subscription, tag: OffTag | ChannelState | null): void {
@@ -159,33 +162,48 @@ export class Subscriptions {
 
   // -------------------------------------------------------------- replies
 
-  /** The reply to one of the requests that `on` and `off` made. */
-  writeReply(writer: Sink, request: SubscribeRequest, reply: Reply): void {
-    if (request.op === 'subscribe') this.#writeOn(writer, request.subscription, request.tag as OnTag | WidenTag, reply);
-    else this.#writeOff(writer, request.tag as OffTag | ChannelState | null, reply);
+  /** The reply to one of the requests that `on` and `off` made; returns the initial values that are answered. */
+  writeReply(writer: Sink, request: SubscribeRequest, reply: Reply): LongAnswer | null {
+    if (request.op === 'subscribe') return this.#writeOn(writer, request.subscription, request.tag as OnTag | WidenTag, reply);
+    this.#writeOff(writer, request.tag as OffTag | ChannelState | null, reply);
+    return null;
   }
 
-  #writeOn(writer: Sink, subscription: Subscription, tag: OnTag | WidenTag, reply: Reply): void {
+  #writeOn(writer: Sink, subscription: Subscription, tag: OnTag | WidenTag, reply: Reply): LongAnswer | null {
     const connection = this.#connection;
     if ('replaced' in tag) {
       this.#widened(subscription, tag, reply.error);
-      return;
+      return null;
     }
     const { frame, added, probe } = tag;
     if (probe !== null && reply.error === null) this.#unsubscribe(probe, null);
     if (reply.error !== null) {
       this.#undoOn(added, probe === null);
       writer.text(codec.encodeError(frame, connection, reply.error));
-      return;
+      return null;
     }
     if (reply.entries === null) {
       writer.text(this.#onText(frame, added.reference));
-      return;
+      return null;
     }
-    const items = this.#initialItems(added.channel, frame, reply.entries);
-    writer.text(codec.encodeOnInitial(frame, connection, added.reference, items));
-    if (!connection.version.emitsInitialValues || fieldsOf(frame.options, 'options').initialEmit !== true) return;
-    for (const item of items) writer.text(codec.encodeInitialEvent(frame, connection, added.channel.text, item));
+    return this.#initial(added, frame, reply.source());
+  }
+
+  /** Below a trailing `**` only as deep as was asked for. */
+  #initial({ channel, reference }: Added, frame: Frame, source: EntrySource): LongAnswer {
+    const connection = this.#connection;
+    const { formats } = this.#host.context;
+    const { depth, initialEmit } = fieldsOf(frame.options, 'options');
+    const isDeep = hasDepth(channel.key, connection.version);
+    const shows = showsInitial(channel.key, isDeep ? effectiveDepth(declaredDepth(depth)) : Number.POSITIVE_INFINITY);
+    const item = (entry: Entry): string => codec.encodeItem(entry, formats);
+    const end = codec.initialEnd(frame, connection, reference);
+    const list = new RecordList(source, { head: codec.INITIAL_HEAD, shows, item, end, endsInList: false });
+    if (!connection.version.emitsInitialValues || initialEmit !== true) return list;
+    return new Sequence(list, () => {
+      source.rewind();
+      return new RecordEvents(source, shows, (entry) => codec.encodeInitialEvent(frame, connection, channel.text, item(entry)));
+    });
   }
 
   /** The wider subscription stands: the one that it replaces can go. */
@@ -211,14 +229,6 @@ export class Subscriptions {
     if (channel.references.size > 0) return;
     const subscription = this.#channels.drop(channel);
     if (subscription !== null) this.#unsubscribe(subscription, null);
-  }
-
-  /** Oldest change first; below a trailing `**` only as deep as was asked for. */
-  #initialItems(channel: ChannelState, frame: Frame, entries: readonly Entry[]): string[] {
-    const deepest = hasDepth(channel.key, this.#connection.version)
-      ? effectiveDepth(declaredDepth(fieldsOf(frame.options, 'options').depth))
-      : Number.POSITIVE_INFINITY;
-    return initialEntries(channel.key, entries, deepest).map((entry) => codec.encodeItem(entry, this.#host.context.formats));
   }
 
   #writeOff(writer: Sink, tag: OffTag | ChannelState | null, reply: Reply): void {

@@ -213,7 +213,7 @@ export function get(request: DataRequest, run: Run): void {
   const reply = new Reply(request);
   if (request.options.query?.count === true) reply.count = entry === null ? 0 : 1;
   else if (pattern === null) reply.entry = entry;
-  if (pattern !== null) reply.entries = entry === null || reply.count > 0 ? [] : [entry];
+  if (pattern !== null) reply.showOne(reply.count > 0 ? null : entry);
   run.say(reply);
 }
 

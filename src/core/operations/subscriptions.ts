@@ -26,10 +26,7 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
     return;
   }
   const reply = new Reply(request);
-  if (initial !== null) {
-    const entry = state.records.read(initial.exact as string, request.time);
-    reply.entries = entry === null ? [] : [entry];
-  }
+  if (initial !== null) reply.showOne(state.records.read(initial.exact as string, request.time));
   run.say(reply);
 }
 

@@ -60,9 +60,9 @@ export function compareSorted(sort: Sort, a: SortValues, b: SortValues): number 
   return 0;
 }
 
-interface Kept {
+interface Kept<V> {
   readonly entry: Entry;
-  readonly values: SortValues;
+  readonly value: V;
   /** Equal ones stay in the order in which they came. */
   readonly number: number;
 }
@@ -71,14 +71,15 @@ interface Kept {
  * The first `size` of what is added. A heap with the last of them on top: adding one, and taking one out, costs the
  * logarithm of what is kept, so that both can be done in slices.
  */
-export class Selection {
-  readonly #sort: Sort;
+export class Selection<V> {
+  readonly #compare: (a: V, b: V) => number;
   readonly #size: number;
-  readonly #heap: Kept[] = [];
+  readonly #heap: Kept<V>[] = [];
   #added = 0;
 
-  constructor(sort: Sort, size: number) {
-    this.#sort = sort;
+  /** `compare` says which of two values comes first, as for Array.sort. */
+  constructor(compare: (a: V, b: V) => number, size: number) {
+    this.#compare = compare;
     this.#size = size;
   }
 
@@ -87,9 +88,9 @@ export class Selection {
   }
 
   /** Returns the one that has no room; null: there was room. */
-  add(entry: Entry, values: SortValues): Entry | null {
+  add(entry: Entry, value: V): Entry | null {
     const heap = this.#heap;
-    const kept: Kept = { entry, values, number: this.#added++ };
+    const kept: Kept<V> = { entry, value, number: this.#added++ };
     if (heap.length < this.#size) {
       heap.push(kept);
       this.#rise(heap.length - 1);
@@ -115,19 +116,19 @@ export class Selection {
     return last.entry;
   }
 
-  #isBehind(a: Kept, b: Kept): boolean {
-    const order = compareSorted(this.#sort, a.values, b.values);
+  #isBehind(a: Kept<V>, b: Kept<V>): boolean {
+    const order = this.#compare(a.value, b.value);
     return order === 0 ? a.number > b.number : order > 0;
   }
 
   #rise(from: number): void {
     const heap = this.#heap;
-    const risen = heap[from] as Kept;
+    const risen = heap[from] as Kept<V>;
     let at = from;
     while (at > 0) {
       const above = (at - 1) >> 1;
-      if (!this.#isBehind(risen, heap[above] as Kept)) break;
-      heap[at] = heap[above] as Kept;
+      if (!this.#isBehind(risen, heap[above] as Kept<V>)) break;
+      heap[at] = heap[above] as Kept<V>;
       at = above;
     }
     heap[at] = risen;
@@ -135,14 +136,14 @@ export class Selection {
 
   #sink(from: number): void {
     const heap = this.#heap;
-    const sunk = heap[from] as Kept;
+    const sunk = heap[from] as Kept<V>;
     let at = from;
     for (;;) {
       let below = 2 * at + 1;
       if (below >= heap.length) break;
-      if (below + 1 < heap.length && this.#isBehind(heap[below + 1] as Kept, heap[below] as Kept)) below += 1;
-      if (!this.#isBehind(heap[below] as Kept, sunk)) break;
-      heap[at] = heap[below] as Kept;
+      if (below + 1 < heap.length && this.#isBehind(heap[below + 1] as Kept<V>, heap[below] as Kept<V>)) below += 1;
+      if (!this.#isBehind(heap[below] as Kept<V>, sunk)) break;
+      heap[at] = heap[below] as Kept<V>;
       at = below;
     }
     heap[at] = sunk;
