@@ -1,14 +1,23 @@
-// Replays byte sequences of the Mosquitto project (see vectors/mqtt/README.md) for MQTT 3.1 and 3.1.1, one connection each.
+// Replays byte sequences of the Mosquitto project (see vectors/mqtt/README.md), one connection each.
 
+import { once } from 'node:events';
+import { type Socket, connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../support/gateway-process.js';
+import { connectBytes, field, packetsIn } from '../support/mqtt-bytes.js';
 import { type Vector, bytesOf, vectorFiles, vectorsOf } from '../support/mqtt-vectors.js';
-import { MqttHouse, MqttWire, encode } from '../support/mqtt-wire.js';
+import { MqttHouse } from '../support/mqtt-wire.js';
 
-/** Sequences whose expectation is Mosquitto's own choice, and what this gateway does instead. */
+const VERSIONS: readonly number[] = [3, 4];
+
+/** Sequences whose expectation is Mosquitto's own choice, by version, and what this gateway does instead. */
 const DIFFERENT: ReadonlyMap<string, string> = new Map([
   ['4 10 missing keepalive', 'a level that is not served is refused before the rest is read'],
-  ['4 34 QoS 2 Dup flow*3', 'a third copy of an unreleased message is answered as the second was'],
+  ['4 34 QoS 2 Dup flow*3', 'a third copy of an unreleased message is answered as the second was ([MQTT-4.3.3-2])'],
 ]);
+
+/** The part of each version's sequences that has to come out as expected. */
+const SHARE: Readonly<Record<number, number>> = { 3: 0.95, 4: 0.95, 5: 0.85 };
 
 let house: MqttHouse;
 beforeAll(async () => {
@@ -18,48 +27,115 @@ afterAll(async () => {
   await house.stop();
 });
 
-describe.each(vectorFiles)('%s', (file) => {
-  const played = vectorsOf(file).filter(({ version }) => version < 5);
+const all = vectorFiles.flatMap(vectorsOf).filter(({ version }) => VERSIONS.includes(version));
+const titleOf = ({ version, name }: Vector): string => `${version} ${name}`;
 
-  it.each(played.map((one, i) => [`${one.version} ${one.name}`, i] as const))('%s', async (name, i) => {
-    const one = played[i] as Vector;
-    const outcome = await play(one);
-    if (DIFFERENT.has(name)) expect(outcome, DIFFERENT.get(name)).not.toBe('as expected');
+describe.each(vectorFiles)('%s', (file) => {
+  const played = vectorsOf(file).filter(({ version }) => VERSIONS.includes(version));
+
+  it.each(played.map((vector) => [titleOf(vector), vector] as const))('%s', async (title, vector) => {
+    const outcome = await play(vector);
+    if (DIFFERENT.has(title)) expect(outcome, DIFFERENT.get(title)).not.toBe('as expected');
     else expect(outcome).toBe('as expected');
   });
 });
 
-async function play(one: Vector): Promise<string> {
-  const wire = await MqttWire.open(house.port);
-  const answers: Buffer[] = [];
-  wire.socket.on('data', (chunk) => answers.push(Buffer.from(chunk)));
-  const received = (): string => Buffer.concat(answers).toString('hex');
-  let expected = '';
+it.each(VERSIONS)('enough sequences of version %i come out as expected', (version) => {
+  const titles = all.filter((vector) => vector.version === version).map(titleOf);
+  const different = titles.filter((title) => DIFFERENT.has(title)).length;
+  expect(1 - different / titles.length).toBeGreaterThanOrEqual(SHARE[version] as number);
+});
+
+it('lists only sequences that there are', () => {
+  expect([...DIFFERENT.keys()].filter((title) => !all.some((vector) => titleOf(vector) === title))).toEqual([]);
+});
+
+/** A socket, and the packets that it was sent. */
+class Player {
+  #received = Buffer.alloc(0);
+  ended = false;
+
+  private constructor(private readonly socket: Socket) {
+    socket.on('data', (chunk) => {
+      this.#received = Buffer.concat([this.#received, chunk]);
+    });
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      this.ended = true;
+    });
+  }
+
+  static async open(port: number): Promise<Player> {
+    const socket = connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    return new Player(socket);
+  }
+
+  get packets(): string[] {
+    return packetsIn(this.#received);
+  }
+
+  send(bytes: Buffer): void {
+    this.socket.write(bytes);
+  }
+
+  /** Until `count` packets are there, or the connection is over. */
+  async received(count: number): Promise<void> {
+    await until(`${count} packets come, after ${this.packets.join(' ')}`, () => this.ended || this.packets.length >= count);
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}
+
+async function play({ version, connects, disconnects, messages }: Vector): Promise<string> {
+  const player = await Player.open(house.port);
+  const expected: string[] = [];
+  const expectPackets = async (bytes: Buffer): Promise<void> => {
+    expected.push(...packetsIn(bytes));
+    await player.received(expected.length);
+  };
   try {
-    if (one.connects) {
-      const version = one.version === 3 ? { protocolId: 'MQIsdp', protocolVersion: 3 } : { protocolId: 'MQTT', protocolVersion: 4 };
-      wire.bytes(encode({ cmd: 'connect', ...version, clean: true, clientId: 'connect-test', keepalive: 60 }));
-      expected += '20020000';
-      await wire.until(() => received().length >= expected.length, 'CONNACK');
+    if (connects) {
+      player.send(connectOf(version));
+      await expectPackets(version === 5 ? bytesOf('20 03 00 00 00') : bytesOf('20 02 00 00'));
     }
-    for (const { type, payload } of one.messages) {
-      if (type === 'send') {
-        wire.bytes(bytesOf(payload));
-      } else if (type === 'recv') {
-        expected += bytesOf(payload).toString('hex');
-        await wire.until(() => received().length >= expected.length, `${payload}, got ${received()}`);
-      } else {
-        return `cannot play ${type}`;
-      }
+    for (const { type, payload } of messages) {
+      if (type === 'send') player.send(bytesOf(payload));
+      else if (type === 'recv') await expectPackets(bytesOf(payload));
+      else return `cannot play ${type}`;
     }
-    if (one.disconnects) await wire.closed();
-    else await wire.settled();
-    // Two PINGRESPs.
-    if (!one.disconnects) expected += 'd000d000';
+    if (disconnects) {
+      await until(`the connection is ended, after ${player.packets.join(' ')}`, () => player.ended);
+    } else {
+      player.send(bytesOf('c0 00'));
+      await expectPackets(bytesOf('d0 00'));
+      if (player.ended) return 'the connection was ended';
+    }
   } catch (error) {
     return (error as Error).message;
   } finally {
-    await wire.drop();
+    player.close();
   }
-  return received() === expected ? 'as expected' : `got ${received()}, expected ${expected}`;
+  const [got, wanted] = [player.packets, expected].map((packets) => packets.map((packet) => comparable(version, packet)).join(' '));
+  return got === wanted ? 'as expected' : `got ${got}, expected ${wanted}`;
+}
+
+function connectOf(version: number): Buffer {
+  const properties = version === 5 ? [Buffer.of(0)] : [];
+  return connectBytes({
+    name: version === 3 ? 'MQIsdp' : 'MQTT',
+    level: version,
+    keepAlive: 60,
+    payload: [...properties, field('connect-test')],
+  });
+}
+
+/** A CONNACK of version 5 tells of the broker that wrote it; it has to be one, with this reason code. */
+function comparable(version: number, packet: string): string {
+  if (version < 5 || !packet.startsWith('20')) return packet;
+  const bytes = Buffer.from(packet, 'hex');
+  const body = (bytes[1] as number) < 0x80 ? 2 : 3;
+  return `CONNACK ${bytes[body + 1]}`;
 }

@@ -55,20 +55,25 @@ export function unsubscribeBytes(first: number, packetId: number, filter: string
   return packet(first, u16(packetId), field(filter));
 }
 
-/** Whole packets in these bytes, each as hexadecimal text. */
+/** The whole packets in these bytes, each as hexadecimal text; what is cut off at the end is left out. */
 export function packetsIn(bytes: Buffer): string[] {
   const packets: string[] = [];
   for (let at = 0; at < bytes.length; ) {
-    let length = 0;
-    let end = at + 1;
-    for (let shift = 0; ; shift += 7) {
-      const byte = bytes[end++] as number;
-      length += (byte & 0x7f) << shift;
-      if (byte < 0x80) break;
-    }
-    end += length;
+    const end = endOfPacket(bytes, at);
+    if (end === 0 || end > bytes.length) break;
     packets.push(bytes.toString('hex', at, end));
     at = end;
   }
   return packets;
+}
+
+/** 0: its length is cut off. */
+function endOfPacket(bytes: Buffer, start: number): number {
+  let length = 0;
+  for (let at = start + 1; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    length += (byte & 0x7f) << (7 * (at - start - 1));
+    if (byte < 0x80) return at + 1 + length;
+  }
+  return 0;
 }
