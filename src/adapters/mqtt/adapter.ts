@@ -136,6 +136,10 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     this.#broker?.handle(session, port);
   }
 
+  leave(port: Port): void {
+    this.#broker?.leave(port);
+  }
+
   flushSoon(session: BaseSession): void {
     if (session.flushPlanned) return;
     session.flushPlanned = true;

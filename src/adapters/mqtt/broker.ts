@@ -12,9 +12,17 @@ import { RETURN_CODE } from './wire.js';
 /** aedes needs some interval; nothing of ours depends on it. */
 const NEVER_MS = 2 ** 31 - 1;
 
+/**
+ * Connections that aedes takes leave of in one turn of the loop. It needs many steps for each; when thousands are lost at once,
+ * nobody else waits for all of them.
+ */
+export const LEAVING_AT_A_TIME = 64;
+
 const GONE = new RequestError('TIMEOUT', 'the connection is gone');
 
 export class Broker {
+  #leaving: Port[] = [];
+
   private constructor(private readonly aedes: Aedes) {}
 
   static async start(context: AdapterContext): Promise<Broker> {
@@ -56,6 +64,18 @@ export class Broker {
   handle(session: MqttSession, port: Port): void {
     this.aedes.handle(port).on('connected', () => session.onReady());
   }
+
+  /** The session has ended: aedes is told soon. */
+  leave(port: Port): void {
+    port.release();
+    if (this.#leaving.length === 0) setImmediate(this.#tellLeaving);
+    this.#leaving.push(port);
+  }
+
+  readonly #tellLeaving = (): void => {
+    for (const port of this.#leaving.splice(0, LEAVING_AT_A_TIME)) port.destroy();
+    if (this.#leaving.length > 0) setImmediate(this.#tellLeaving);
+  };
 
   close(): void {
     this.aedes.close();

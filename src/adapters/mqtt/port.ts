@@ -35,10 +35,9 @@ export class Port extends Duplex {
     this.emit('readable');
   }
 
-  /** The connection is gone: nobody is told what aedes still does. */
+  /** The session has ended: nobody is told what aedes still does. */
   release(): void {
     this.#owner = null;
-    this.destroy();
   }
 
   /** The stream machinery asks for 0 bytes to get going; only aedes asks for all. */

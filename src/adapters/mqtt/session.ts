@@ -52,6 +52,8 @@ export interface MqttSessionHost extends SessionHost {
   readonly encoder: Encoder;
   /** Gives the connection to aedes. */
   handle(session: MqttSession, port: Port): void;
+  /** The session has ended. */
+  leave(port: Port): void;
 }
 
 export class MqttSession extends BaseSession implements PortOwner, PersistentClient {
@@ -270,6 +272,6 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
     super.close(error);
     const port = this.#port;
     this.#port = null;
-    port?.release();
+    if (port !== null) this.#host.leave(port);
   }
 }
