@@ -4,12 +4,13 @@
 import { isIP } from 'node:net';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import { BRIDGE_SECRETS, type BridgeInput, bridges, bridgesText, MISSING } from './bridge-config.js';
 import { ConfigError } from './core/errors.js';
 import { isLoopback } from './http/loopback.js';
 
 /** How a value is written as text (in a flag or a variable), and what the error and the table say about it. */
 interface About {
-  readonly kind: 'text' | 'number' | 'boolean' | 'list';
+  readonly kind: 'text' | 'number' | 'boolean' | 'list' | 'objects';
   readonly description: string;
   /** What is allowed, as it reads after "must be". */
   readonly allowed: string;
@@ -173,6 +174,7 @@ export const schema = z.strictObject({
     key: pem('the private key itself, in place of the file'),
     checkMs: whole(10_000, 100, 86_400_000, 'how often the files are looked at for a new certificate'),
   }),
+  bridges: bridges.meta(about('objects', 'connections to other MQTT brokers, as docs/bridge.md has them', bridgesText)),
   log: z.strictObject({
     level: choice('info', ['debug', 'info', 'warn', 'error', 'silent'], 'least important kind of line that is logged'),
     format: choice('auto', ['auto', 'text', 'json'], 'form of the log on stderr; auto: text on a terminal, else JSON'),
@@ -187,7 +189,7 @@ export type Config = DeepReadonly<z.output<typeof schema>>;
 type DeepPartial<T> = T extends readonly unknown[] | string | number | boolean | null ? T : { readonly [K in keyof T]?: DeepPartial<T[K]> };
 
 /** The same keys, all of them optional. */
-export type ConfigInput = DeepPartial<Config>;
+export type ConfigInput = DeepPartial<Omit<Config, 'bridges'>> & { readonly bridges?: readonly BridgeInput[] };
 
 /** One key of the schema. */
 export interface ConfigKey extends About {
@@ -263,8 +265,20 @@ export function configFileName(
 export function shownValue(key: ConfigKey, value: unknown): string {
   if (value === null) return 'not set';
   if (key.secret) return 'set';
+  if (key.kind === 'objects') return (value as unknown[]).length === 0 ? 'none' : JSON.stringify(withoutSecrets(key, value));
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(',');
   return typeof value === 'string' ? value || '""' : String(value);
+}
+
+/** A value as a program reads it; secrets are never shown. */
+export function withoutSecrets(key: ConfigKey, value: unknown): unknown {
+  if (key.secret) return value === null ? null : 'set';
+  if (key.kind !== 'objects') return value;
+  const hide = ([name, item]: [string, unknown]): [string, unknown] => [
+    name,
+    item !== null && BRIDGE_SECRETS.includes(name) ? 'set' : item,
+  ];
+  return (value as object[]).map((item) => Object.fromEntries(Object.entries(item).map(hide)));
 }
 
 export function configValue(config: Config, path: string): unknown {
@@ -352,14 +366,44 @@ function fromText(key: ConfigKey, text: string): unknown {
   if (key.kind === 'number') return /^-?\d+$/.test(text) ? Number(text) : text;
   if (key.kind === 'boolean') return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text;
   if (key.kind === 'list') return text === '' ? [] : text.split(',').map((item) => item.trim());
-  return text;
+  return key.kind === 'objects' ? fromJson(text) : text;
+}
+
+/** What is no JSON stays text, and is refused as such. */
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return text;
+    throw error;
+  }
 }
 
 function checked(key: ConfigKey, one: Found): unknown {
-  const result = key.type.safeParse(one.value);
+  const result = key.type.safeParse(key.kind === 'objects' ? plain(one.value) : one.value);
   if (result.success) return result.data;
+  if (key.kind === 'objects') throw refusedWithin(key, one, result.error.issues[0] as z.core.$ZodIssue);
   const shown = key.secret ? 'the given value' : (JSON.stringify(one.value instanceof Map ? {} : one.value) ?? String(one.value));
   throw new ConfigError(`${key.path}: ${shown} is not allowed, it must be ${key.allowed} (${one.origin})`);
+}
+
+/** The maps of a file as objects. */
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (!(value instanceof Map)) return value;
+  return Object.fromEntries([...value].map(([name, item]) => [String(name), plain(item)]));
+}
+
+/** Names the place within the list. */
+function refusedWithin(key: ConfigKey, { value, origin }: Found, issue: z.core.$ZodIssue): ConfigError {
+  const place = issue.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
+  const path = `${key.path}${place}`;
+  if (issue.code === 'unrecognized_keys') return new ConfigError(`unknown key ${path}.${issue.keys[0]} (${origin})`);
+  if (issue.message === MISSING) return new ConfigError(`${path} is missing (${origin})`);
+  const item = issue.path.reduce<unknown>((at, part) => (at as Record<PropertyKey, unknown> | undefined)?.[part], plain(value));
+  const isSecret = BRIDGE_SECRETS.includes(String(issue.path.at(-1))) || (issue.path.at(-1) === 'url' && typeof item === 'string');
+  const shown = isSecret || typeof item === 'object' ? 'the given value' : item === undefined ? 'nothing' : JSON.stringify(item);
+  return new ConfigError(`${path}: ${shown} is not allowed, it must be ${issue.message} (${origin})`);
 }
 
 function unknownKey(name: string, origin: string, known: readonly string[]): ConfigError {

@@ -4,7 +4,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { type ConfigKey, configFileName, KEYS, type LoadedConfig, loadConfig, shownValue, configValue } from './config.js';
+import { type ConfigKey, configFileName, KEYS, type LoadedConfig, loadConfig, shownValue, configValue, withoutSecrets } from './config.js';
 import { ConfigError, StartError } from './core/errors.js';
 import { reasonOf } from './data-directory.js';
 import { VERSION } from './version.js';
@@ -41,13 +41,20 @@ function withConfigFlags(command: Command): Command {
   return command.exitOverride().configureOutput({ outputError: () => {} });
 }
 
+const VALUE_NAMES: Readonly<Record<ConfigKey['kind'], string>> = {
+  text: '<text>',
+  number: '<number>',
+  boolean: '[boolean]',
+  list: '<list>',
+  objects: '<json>',
+};
+
 function optionOf(key: ConfigKey): Option {
   const shownDefault =
     key.fallback === null || (Array.isArray(key.fallback) && key.fallback.length === 0)
       ? ''
       : ` (default ${shownValue(key, key.fallback)})`;
-  const value = key.kind === 'boolean' ? '[boolean]' : key.kind === 'number' ? '<number>' : key.kind === 'list' ? '<list>' : '<text>';
-  return new Option(`${key.flag} ${value}`, `${key.description}${shownDefault}`);
+  return new Option(`${key.flag} ${VALUE_NAMES[key.kind]}`, `${key.description}${shownDefault}`);
 }
 
 function load(flags: Flags): LoadedConfig {
@@ -74,7 +81,7 @@ function printConfig({ config, origins }: LoadedConfig, asJson: boolean): void {
     const value = configValue(config, key.path);
     return {
       key: key.path,
-      value: key.secret && value !== null ? 'set' : value,
+      value: withoutSecrets(key, value),
       shown: shownValue(key, value),
       origin: origins.get(key.path) as string,
     };

@@ -4,7 +4,16 @@ import { describe, expect, it } from 'vitest';
 import { HAPPN_DEFAULTS } from '../src/adapters/happn/index.js';
 import { HAVEN_DEFAULTS } from '../src/adapters/haven/index.js';
 import { MQTT_LIMITS } from '../src/adapters/mqtt/index.js';
-import { type ConfigSources, configFileName, configValue, KEYS, loadConfig, shownValue } from '../src/config.js';
+import {
+  type ConfigKey,
+  type ConfigSources,
+  configFileName,
+  configValue,
+  KEYS,
+  loadConfig,
+  shownValue,
+  withoutSecrets,
+} from '../src/config.js';
 import { ConfigError } from '../src/core/errors.js';
 
 function refusal(sources: ConfigSources): string {
@@ -207,6 +216,80 @@ describe('rules between keys', () => {
 
   it('secure stops the start while there are no users', () => {
     expect(refusal({ flags: flags({ secure: 'true' }) })).toMatch(/^secure: .*\(flag --secure\)$/);
+  });
+});
+
+describe('bridges', () => {
+  const least = 'name: cloud, url: "mqtt://b.example", rules: [{direction: both, filter: "a/#"}]';
+  const one = (more: string, rules = '') =>
+    `bridges:\n  - {name: cloud, url: "mqtt://b.example", ${more === '' ? '' : `${more}, `}rules: [{direction: out, filter: "a/#"}${rules}]}\n`;
+
+  it('take their defaults where nothing is said', () => {
+    const [bridge] = loadConfig({ file: file(`bridges: [{${least}}]`) }).config.bridges;
+    expect(bridge).toMatchObject({ name: 'cloud', version: '5', cleanSession: false, rejectUnauthorized: true, retryMinMs: 1_000 });
+    expect(bridge?.rules).toEqual([{ direction: 'both', filter: 'a/#', localPrefix: '', remotePrefix: '', qos: 1 }]);
+    expect(Object.isFrozen(bridge?.rules[0])).toBe(true);
+  });
+
+  it('may be JSON in a flag, and objects of an embedding program', () => {
+    const json =
+      '[{"name":"cloud","url":"ws://b.example/mqtt","version":5,"rules":[{"direction":"in","filter":"","remotePrefix":"x","localPrefix":"y"}]}]';
+    const byFlag = loadConfig({ flags: flags({ bridges: json }) }).config.bridges;
+    expect(byFlag[0]?.version).toBe('5');
+    expect(loadConfig({ given: { bridges: JSON.parse(json) } }).config.bridges).toEqual(byFlag);
+  });
+
+  it.each([
+    [
+      'bridges: cloud',
+      'bridges: "cloud" is not allowed, it must be a list of bridges (in a flag or a variable as JSON) (file trivium.yaml)',
+    ],
+    [one('port: 1'), 'unknown key bridges[0].port (file trivium.yaml)'],
+    ['bridges: [{name: a, rules: [{direction: in, filter: a}]}]', 'bridges[0].url is missing (file trivium.yaml)'],
+    [one('retryMinMs: 5'), 'bridges[0].retryMinMs: 5 is not allowed, it must be a whole number from 100 to 3600000 (file trivium.yaml)'],
+    [
+      one('', ', {direction: up, filter: a}'),
+      'bridges[0].rules[1].direction: "up" is not allowed, it must be one of in, out, both (file trivium.yaml)',
+    ],
+    [
+      one('', ', {direction: in, filter: "a/#/b"}'),
+      /^bridges\[0\]\.rules\[1\]\.filter: "a\/#\/b" is not allowed, it must be an MQTT topic filter/,
+    ],
+    [
+      one('', ', {direction: in, filter: ""}'),
+      /rules\[1\]\.filter: "" is not allowed, it must be an MQTT topic filter, or empty with both prefixes/,
+    ],
+    [one('', ', {direction: in, filter: "$SYS/#"}'), /rules\[1\]\.filter: "\$SYS\/#" is not allowed, it must be outside/],
+    [one('', ', {direction: in, filter: "$share/g/a"}'), /rules\[1\]\.filter: .* it must be no shared subscription/],
+    [
+      one('', ', {direction: out, filter: a, remotePrefix: "$x/"}'),
+      /rules\[1\]\.filter: "a" is not allowed, it must be outside of \$ at the remote/,
+    ],
+    [one('password: "123"'), /bridges\[0\]\.username: nothing is not allowed, it must be given, because a password is/],
+    [
+      one('username: u, password: 123'),
+      'bridges[0].password: the given value is not allowed, it must be a text without control characters (file trivium.yaml)',
+    ],
+    [one('caFile: x.pem'), /bridges\[0\]\.caFile: "x\.pem" is not allowed, it must be left out unless url is mqtts/],
+    [
+      'bridges: [{name: a, url: "mqtt://u:opensesame@h", rules: []}]',
+      /^bridges\[0\]\.url: the given value is not allowed, it must be mqtt:\/\//,
+    ],
+    [
+      `bridges: [{${least}}, {${least}}]`,
+      'bridges[1].name: "cloud" is not allowed, it must be a name that no other bridge has (file trivium.yaml)',
+    ],
+  ])('are refused with the place: %s', (text, line) => {
+    if (typeof line === 'string') expect(refusal({ file: file(text) })).toBe(line);
+    else expect(refusal({ file: file(text) })).toMatch(line);
+  });
+
+  it('never show a password', () => {
+    const { config } = loadConfig({ file: file(one('username: u, password: opensesame')) });
+    const key = KEYS.find(({ path }) => path === 'bridges') as ConfigKey;
+    expect(shownValue(key, config.bridges)).toMatch(/"username":"u","password":"set"/);
+    expect(JSON.stringify(withoutSecrets(key, config.bridges))).not.toContain('opensesame');
+    expect(shownValue(key, [])).toBe('none');
   });
 });
 
