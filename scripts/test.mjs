@@ -11,6 +11,7 @@ import { build, ROOT } from './build.mjs';
 
 /** What the tests run that comes from Debian, a program or a file of a library, and the package that each is part of. */
 const NEEDED = {
+  mosquitto: 'mosquitto',
   mosquitto_pub: 'mosquitto-clients',
   mosquitto_sub: 'mosquitto-clients',
   mosquitto_rr: 'mosquitto-clients',

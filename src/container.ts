@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { container as root, type DependencyContainer, type InjectionToken, instancePerContainerCachingFactory as once } from 'tsyringe';
 import { HappnAdapter, type HappnLayers, type LocalClient } from './adapters/happn/index.js';
 import { HavenAdapter, msgpack } from './adapters/haven/index.js';
-import { MqttAdapter } from './adapters/mqtt/index.js';
+import { BridgeAdapter, MqttAdapter } from './adapters/mqtt/index.js';
 import type { Config } from './config.js';
 import { type Access, OPEN_ACCESS } from './core/access.js';
 import { Engine } from './core/engine.js';
@@ -118,6 +118,7 @@ function registerAdapters(container: DependencyContainer): void {
   container.register(TOKEN.adapter, { useFactory: once((parts) => parts.resolve(TOKEN.happn)) });
   add(({ host, mqtt: { port, mountPoint, ...limits } }) => new MqttAdapter({ host, port, mountPoint, limits }));
   add(({ host, haven }) => new HavenAdapter({ host, ...haven }));
+  add(({ bridges, mqtt: { maxPacketBytes } }) => new BridgeAdapter({ bridges, maxPacketBytes }));
 }
 
 function registerGateway(container: DependencyContainer): void {

@@ -255,7 +255,9 @@ export class Gateway {
     const ok = this.#state === 'running' && this.#parts.engine.writable;
     const { id, name, version } = this.#node ?? { id: null, name: null, version: VERSION };
     const state = this.#state === 'running' && !ok ? 'store failed' : this.#state;
-    return { ok, state, node: { id, name }, version, uptimeMs: this.#uptimeMs(), load: this.#parts.engine.load() };
+    const adapters = this.#startedAdapters.map((adapter) => [adapter.name, adapter.health?.() ?? null] as const);
+    const details = Object.fromEntries(adapters.filter(([, detail]) => detail !== null));
+    return { ok, state, node: { id, name }, version, uptimeMs: this.#uptimeMs(), load: this.#parts.engine.load(), ...details };
   }
 
   #uptimeMs(): number {

@@ -22,7 +22,7 @@ interface Import {
 /** The libraries of each adapter; everything else is behind one file or belongs to nobody. */
 const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   happn: ['ws'],
-  mqtt: ['aedes', 'mqtt-packet', 'ws'],
+  mqtt: ['aedes', 'mqtt', 'mqtt-packet', 'ws'],
   haven: ['msgpackr', 'ws'],
 };
 
@@ -34,7 +34,8 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   level: ['core/store/level-store.ts'],
   'lru-cache': ['core/records.ts'],
   re2js: ['core/query/regex.ts'],
-  zod: ['config.ts'],
+  mqtt: ['adapters/mqtt/bridge/connection.ts'],
+  zod: ['bridge-config.ts', 'config.ts'],
   yaml: ['config.ts'],
   commander: ['main.ts'],
   'prom-client': ['http/metrics.ts'],

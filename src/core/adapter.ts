@@ -125,4 +125,6 @@ export interface Adapter {
    * they should come back where the protocol can say so; done within `deadlineMs`.
    */
   stop(deadlineMs: number, reason: ConnectionError): Promise<void>;
+  /** What /health tells under the adapter's name; null: nothing. */
+  health?(): object | null;
 }

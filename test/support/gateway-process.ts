@@ -65,7 +65,7 @@ const block = FIRST_PORT + (Number(process.env.VITEST_POOL_ID ?? 1) % WORKERS) *
 let nextPort = process.pid % PORTS_PER_WORKER;
 
 /** A port that stays free over a restart: nobody else is given it meanwhile, as could happen to one that the system chose. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = block + nextPort;
     nextPort = (nextPort + 1) % PORTS_PER_WORKER;
