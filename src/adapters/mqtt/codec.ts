@@ -70,17 +70,23 @@ export class Fields {
   }
 
   binary(what: string): Buffer {
-    const length = this.number(what);
-    if (this.at + length > this.end) throw this.fault(`${what} is cut off`);
-    this.at += length;
-    return this.bytes.subarray(this.at - length, this.at);
+    const start = this.skip(what);
+    return this.bytes.subarray(start, this.at);
   }
 
   text(what: string): string {
-    const field = this.binary(what);
-    const text = readText(field, 0, field.length);
+    const start = this.skip(what);
+    const text = readText(this.bytes, start, this.at);
     if (text === null) throw this.fault(`${what} is not UTF-8 text without control characters`);
     return text;
+  }
+
+  /** Goes behind a field with its length before it, and says where the field begins. */
+  protected skip(what: string): number {
+    const length = this.number(what);
+    if (this.at + length > this.end) throw this.fault(`${what} is cut off`);
+    this.at += length;
+    return this.at - length;
   }
 
   /** What is thrown for bytes that break the standard. */

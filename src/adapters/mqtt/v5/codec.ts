@@ -109,7 +109,7 @@ export function readConnect(bytes: Buffer, start: number, end: number): Connect 
   const username = (flags & CONNECT_FLAG.USER_NAME) === 0 ? null : fields.text('user name');
   const password = (flags & CONNECT_FLAG.PASSWORD) === 0 ? null : fields.binary('password');
   fields.finish('CONNECT');
-  return { ...properties, cleanStart: (flags & CONNECT_FLAG.CLEAN_SESSION) !== 0, keepAlive, clientId, will, username, password };
+  return { cleanStart: (flags & CONNECT_FLAG.CLEAN_SESSION) !== 0, keepAlive, clientId, will, username, password, ...properties };
 }
 
 function checkConnectFlags(flags: number): void {
@@ -244,11 +244,11 @@ function readSubscribeFilter(fields: Fields): SubscribeFilter {
   const noLocal = (options & NO_LOCAL) !== 0;
   checkNoLocal(filter, noLocal);
   return {
-    ...filter,
     qos: qos as Qos,
     noLocal,
     retainAsPublished: (options & RETAIN_AS_PUBLISHED) !== 0,
     retainHandling: retainHandling as RetainHandling,
+    ...filter,
   };
 }
 

@@ -29,10 +29,18 @@ export class Fields extends SharedFields {
 
   /** UTF-8 without U+0000 ([MQTT5-1.5.4-1], [MQTT5-1.5.4-2]); unlike `text` it may have control characters. */
   anyText(what: string): string {
-    const field = this.binary(what);
-    const text = isUtf8(field) ? field.toString('utf8') : null;
-    if (text === null || text.includes('\0')) throw malformed(`${what} is not UTF-8 text without U+0000`);
-    return text;
+    const start = this.skip(what);
+    for (let i = start; i < this.at; i++) {
+      const byte = this.bytes[i] as number;
+      if (byte === 0 || byte > 0x7f) return this.#unicode(what, start);
+    }
+    return this.bytes.toString('latin1', start, this.at);
+  }
+
+  #unicode(what: string, start: number): string {
+    const field = this.bytes.subarray(start, this.at);
+    if (!isUtf8(field) || field.includes(0)) throw malformed(`${what} is not UTF-8 text without U+0000`);
+    return field.toString('utf8');
   }
 
   /** A part whose length stands before it, as a variable byte integer. */
