@@ -28,8 +28,9 @@ export function readPackets(bytes: Buffer): ReadPacket[] {
   const fields = new Fields(bytes, 0, bytes.length);
   while (!fields.done) {
     const first = fields.byte('first byte');
+    const start = fields.at;
     const length = fields.variableInteger('remaining length');
-    const fault = headerFault(first, length);
+    const fault = headerFault(first, length, fields.at - start);
     if (fault !== null) throw fault;
     const end = Math.min(fields.at + length, bytes.length);
     packets.push({ type: first >> 4, facts: readBody(first, bytes, fields.at, end) });

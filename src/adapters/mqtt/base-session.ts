@@ -23,7 +23,7 @@ import { malformed } from './codec.js';
 import { Deliveries, type DeliveryHost } from './deliveries.js';
 import type { Encoder } from './encoder.js';
 import { Filters } from './filters.js';
-import { Guard, type PacketTaker } from './guard.js';
+import { Guard, type HeaderFault, type PacketTaker } from './guard.js';
 import type { Topics } from './paths.js';
 import { LINGER_MS, type Transport, type TransportOwner } from './transport.js';
 import type { MqttLimits } from './wire.js';
@@ -60,8 +60,6 @@ export interface Arrival {
 
 /** Waits for a reply; carried by the request. */
 export type Awaiting = (reply: Reply) => void;
-
-type HeaderFault = (first: number, length: number) => ConnectionError | null;
 
 /** new: the CONNECT has not come. connecting: it was not accepted yet. leaving: nothing is read any more. */
 type Phase = 'new' | 'connecting' | 'ready' | 'leaving' | 'closed';

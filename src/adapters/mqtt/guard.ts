@@ -14,6 +14,9 @@ export interface PacketTaker {
   onViolation(error: ConnectionError): void;
 }
 
+/** What the first byte of a packet, its remaining length and the number of bytes that that is written in say is wrong; null: nothing. */
+export type HeaderFault = (first: number, length: number, lengthSize: number) => ConnectionError | null;
+
 export class Guard {
   /** Bytes that are not taken yet, beginning with a packet; `#have` of them are filled. */
   #buffer: Buffer | null = null;
@@ -29,8 +32,7 @@ export class Guard {
 
   constructor(
     private readonly taker: PacketTaker,
-    /** What the first byte and the length of a packet say is wrong with it; null: nothing. */
-    private readonly headerFault: (first: number, length: number) => ConnectionError | null,
+    private readonly headerFault: HeaderFault,
     maxBytes: number,
   ) {
     this.maxBytes = maxBytes;
@@ -86,7 +88,7 @@ export class Guard {
       const body = this.#bodyOf(bytes, at);
       if (body === 0) break;
       const end = body + this.#length;
-      const fault = this.#faultOf(first, end - at);
+      const fault = this.#faultOf(first, end - at, body - at - 1);
       if (fault !== null) {
         this.#violate(fault);
         break;
@@ -125,9 +127,9 @@ export class Guard {
   }
 
   /** Judged before the body is there, so that a packet that will be refused is never collected. */
-  #faultOf(first: number, size: number): ConnectionError | null {
+  #faultOf(first: number, size: number, lengthSize: number): ConnectionError | null {
     if (size > this.maxBytes) return new ConnectionError('FRAME_TOO_LARGE', `a packet of ${size} bytes, ${this.maxBytes} are allowed`);
-    return this.headerFault(first, this.#length);
+    return this.headerFault(first, this.#length, lengthSize);
   }
 
   #violate(error: ConnectionError): void {

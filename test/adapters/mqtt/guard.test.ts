@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { headerFault, headerFault31 } from '../../../src/adapters/mqtt/codec.js';
-import { Guard } from '../../../src/adapters/mqtt/guard.js';
+import { Guard, type HeaderFault } from '../../../src/adapters/mqtt/guard.js';
+import { headerFault as headerFault5 } from '../../../src/adapters/mqtt/v5/codec.js';
 import type { ConnectionError } from '../../../src/core/index.js';
 import { encode } from '../../support/mqtt-wire.js';
 
@@ -15,7 +16,7 @@ interface Taken {
   onPacket: (() => void) | null;
 }
 
-function guarded(maxBytes = 64 * 1024, fault = headerFault): Taken {
+function guarded(maxBytes = 64 * 1024, fault: HeaderFault = headerFault): Taken {
   const packets: string[] = [];
   const taken: Taken = {
     guard: new Guard(
@@ -133,6 +134,16 @@ describe('guard', () => {
     taken.guard.push(Buffer.concat([CONNECT, Buffer.of(0x6a, 2, 0, 1)]));
     expect(taken.error).toBeNull();
     expect(taken.packets.length).toBe(2);
+  });
+
+  it('[MQTT5-1.5.5-1] refuses a remaining length that is longer than it need be in version 5 alone', () => {
+    const long = Buffer.of(0xc0, 0x80, 0x00);
+    const taken = guarded(64 * 1024, headerFault5);
+    taken.guard.push(long);
+    expect(taken.error).toMatchObject({ code: 'MALFORMED_FRAME', reason: 0x81 });
+    const older = guarded();
+    older.guard.push(long);
+    expect(older.packets).toEqual(hex(long));
   });
 
   it('takes nothing more after a violation', () => {

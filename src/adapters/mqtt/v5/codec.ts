@@ -3,7 +3,7 @@
 // publish.ts, what servers send is written in answers.ts.
 
 import type { Meta, Qos } from '../../../core/index.js';
-import { type ConnectFacts, readText } from '../codec.js';
+import { type ConnectFacts, lengthBytes, readText } from '../codec.js';
 import { CLIENT_ID_BYTES_MAX, CONNECT_FLAG, DUP, MQTT_5, PACKET, QOS_SHIFT } from '../wire.js';
 import { Fields } from './fields.js';
 import { MessageProperties } from './meta.js';
@@ -58,8 +58,10 @@ export interface Connect extends Pick<ConnectFacts, 'keepAlive' | 'clientId' | '
   readonly authenticationData: Uint8Array | null;
 }
 
-/** What the first byte and the length say is wrong; null: nothing. */
-export function headerFault(first: number, length: number): ProtocolFault | null {
+/** What the first byte and the length, which is written in `lengthSize` bytes, say is wrong; null: nothing. */
+export function headerFault(first: number, length: number, lengthSize: number): ProtocolFault | null {
+  // [MQTT5-1.5.5-1]
+  if (lengthSize !== lengthBytes(length)) return malformed('remaining length is longer than it need be');
   const flags = first & 0x0f;
   switch (first >> 4) {
     case PACKET.PUBLISH:
