@@ -50,10 +50,6 @@ export const DATA = stories('data', {
     expect('value' in read).toBe(stage.traits.sendsNull);
     if (stage.traits.sendsNull) expect(read.value).toBeNull();
   },
-  'a date is read as its text': async (stage) => {
-    const date = new Date(1_700_000_000_000);
-    expect(await writeAndRead(stage, { date })).toMatchObject({ date: date.toISOString() });
-  },
   'an empty object is a record': async (stage) => {
     const read = (await writeAndRead(stage, {})) as Item;
     expect(Object.keys(read).filter((key) => key !== '_meta')).toEqual([]);

@@ -1,6 +1,7 @@
 // All stories that each client generation runs, and those that wait for something the gateway does not offer yet.
 
 import { DATA } from './data.js';
+import { DATES } from './dates.js';
 import { LIFECYCLE, RESTART } from './lifecycle.js';
 import { PUBLICATION } from './publication.js';
 import { SEARCH } from './search.js';
@@ -11,7 +12,7 @@ export { RESTART } from './lifecycle.js';
 export { Stage, type Story, TRAITS } from './stage.js';
 
 /** Without those around the restart, which share one. */
-export const STORIES: readonly Story[] = [...DATA, ...SEARCH, ...SUBSCRIPTIONS, ...PUBLICATION, ...LIFECYCLE];
+export const STORIES: readonly Story[] = [...DATA, ...DATES, ...SEARCH, ...SUBSCRIPTIONS, ...PUBLICATION, ...LIFECYCLE];
 
 export const ALL_STORIES: readonly Story[] = [...STORIES, ...RESTART];
 
