@@ -4,7 +4,7 @@
 import { type Publication, RequestError, SUBSCRIBED, Subscription, type Session } from '../../core/index.js';
 import { declaredDepth, effectiveDepth, hasDepth, parseChannel, segmentsBelow, subscriptionPattern } from './paths.js';
 import type { Fields } from './wire.js';
-import type { Version } from './versions.js';
+import type { MergeForm, Version } from './versions.js';
 
 const REFERENCES_MAX = 10_000;
 
@@ -28,8 +28,8 @@ export class ChannelState {
   replacing = 0;
   /** The last publication that was sent while `replacing`. */
   last: Publication | null = null;
-  /** Events carry the request's own data. */
-  raw = false;
+  /** What events carry. */
+  form: MergeForm = 'record';
   /** Depth that every event names; -1: it depends on the path. */
   eventDepth = 0;
   /** Key of frames with `eventDepth`. */
@@ -55,25 +55,25 @@ export class ChannelState {
   }
 
   /** To be called when references or the session's version changed. */
-  refresh(protocol: string, rawAllowed: boolean): void {
+  refresh(protocol: string, mergeForm: MergeForm): void {
     let depth: number | null = null;
-    let raw = false;
+    let merge = false;
     for (const reference of this.references.values()) {
       if (depth === null) {
         depth = reference.depth;
-        raw = reference.merge;
+        merge = reference.merge;
       } else if (depth !== reference.depth) {
         depth = -1;
       }
     }
     this.eventDepth = depth ?? 0;
-    this.raw = raw && rawAllowed;
+    this.form = merge ? mergeForm : 'record';
     this.frameKey = this.keyFor(this.eventDepth, protocol);
   }
 
   /** Everything that makes an event of this channel differ from one of another, for all sessions. */
   keyFor(depth: number, protocol: string): string {
-    return `happn:${protocol}|${this.raw ? 'r' : ''}${depth}|${this.text}`;
+    return `happn:${protocol}|${this.form === 'record' ? '' : this.form}${depth}|${this.text}`;
   }
 }
 
@@ -95,7 +95,7 @@ export class Channels {
   constructor(private readonly session: Session) {}
 
   /** Throws INVALID_PATH, LIMIT_EXCEEDED; nothing has changed then. */
-  add(path: string, options: Fields, version: Version, rawAllowed: boolean): Added {
+  add(path: string, options: Fields, version: Version, mergeForm: MergeForm): Added {
     if (this.#references >= REFERENCES_MAX) {
       throw new RequestError('LIMIT_EXCEEDED', `more than ${REFERENCES_MAX} subscriptions on one connection`);
     }
@@ -108,7 +108,7 @@ export class Channels {
     channel.references.set(reference, { depth: declared, merge: options.merge === true });
     this.#references += 1;
     channel.listeners += listenersIn(options);
-    channel.refresh(version.protocol, rawAllowed);
+    channel.refresh(version.protocol, mergeForm);
     return { channel, reference, made, replaced: made === null ? null : replaced };
   }
 
@@ -141,11 +141,11 @@ export class Channels {
   }
 
   /** Takes one reference away from whatever channel holds it; returns that channel. */
-  dropReference(channels: Iterable<ChannelState>, reference: string, protocol: string, rawAllowed: boolean): ChannelState | null {
+  dropReference(channels: Iterable<ChannelState>, reference: string, protocol: string, mergeForm: MergeForm): ChannelState | null {
     for (const channel of channels) {
       if (!channel.references.delete(reference)) continue;
       this.#references -= 1;
-      channel.refresh(protocol, rawAllowed);
+      channel.refresh(protocol, mergeForm);
       return channel;
     }
     return null;
@@ -159,8 +159,8 @@ export class Channels {
     return channel.subscription;
   }
 
-  refresh(protocol: string, rawAllowed: boolean): void {
-    for (const channel of this.#channels.values()) channel.refresh(protocol, rawAllowed);
+  refresh(protocol: string, mergeForm: MergeForm): void {
+    for (const channel of this.#channels.values()) channel.refresh(protocol, mergeForm);
   }
 }
 

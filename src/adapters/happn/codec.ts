@@ -20,7 +20,7 @@ import {
 import { isFields } from './fields.js';
 import { consistencyOf, type Results } from './publishing.js';
 import { type Frame, RESERVED_META } from './wire.js';
-import type { Version } from './versions.js';
+import type { MergeForm, Version } from './versions.js';
 
 // ---------------------------------------------------------------- in: what a frame says of itself
 
@@ -298,13 +298,13 @@ export function encodeError(frame: Frame, asker: Asker, error: RequestError): st
 
 // ---------------------------------------------------------------- out: events
 
-/** One event. `raw`: the body as the request gave it (merge subscriptions); `depth` 0: the channel has none. */
+/** One event. `form`: what it shows of the change; `depth` 0: the channel has none. */
 export function encodeEvent(
   publication: Publication,
   protocol: string,
   channel: string,
   depth: number,
-  raw: boolean,
+  form: MergeForm,
   formats: Formats,
 ): string {
   const { action, path, entry, meta, requestId: id, origin } = publication;
@@ -315,7 +315,7 @@ export function encodeEvent(
   const times = entry === null || counts ? '' : entryTimes(entry);
   const consistency = consistencyOf(publication.options);
   return (
-    `{"data":${eventData(publication, raw, formats)},"_meta":{"action":${jsonText(name)},"type":"data","sessionId":${session}` +
+    `{"data":${eventData(publication, form, formats)},"_meta":{"action":${jsonText(name)},"type":"data","sessionId":${session}` +
     `,"consistency":${consistency},"publicationId":${number},"path":${jsonText(path)}${times}${meta === null ? '' : customMeta(meta)}` +
     `,"channel":${jsonText(channel)}${depth > 0 ? `,"depth":${depth}` : ''}},"protocol":"${protocol}"}`
   );
@@ -332,16 +332,19 @@ function changeNumber(publication: Publication): string {
   return publication.revision > 0 ? `r${publication.revision}` : `t${publication.time}`;
 }
 
-function eventData(publication: Publication, raw: boolean, formats: Formats): string {
+function eventData(publication: Publication, form: MergeForm, formats: Formats): string {
   const { action, payload, given, removed, options } = publication;
-  if (action === 'remove') return raw ? 'null' : `{"removed":${removed}}`;
+  if (action === 'remove') return form === 'record' ? `{"removed":${removed}}` : 'null';
   if (options.increment !== null && given !== null) return documentText(given, formats);
-  if (raw && given !== null) return rawText(given, formats);
+  if (form !== 'record' && given !== null) {
+    const sent = sentText(given, formats);
+    if (form === 'request' || sent.charCodeAt(0) !== OPEN_BRACE) return sent;
+  }
   return documentText(payload as Payload, formats);
 }
 
 /** The request's own data: what is no object is not wrapped; bytes have no other form. */
-function rawText(given: Payload, formats: Formats): string {
+function sentText(given: Payload, formats: Formats): string {
   if (given.format.id === formats.binary.id) return documentText(given, formats);
   return escapeSeparators(utf8(given.bytes(formats.json)));
 }

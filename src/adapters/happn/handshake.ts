@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Credentials, RequestError } from '../../core/index.js';
 import { jsonText } from './codec.js';
-import { mergeHearsRequest, UNCONFIGURED, type Version, versionNamed } from './versions.js';
+import { type MergeForm, mergeFormFor, UNCONFIGURED, type Version, versionNamed } from './versions.js';
 import { type Fields, MESSAGES } from './wire.js';
 
 const COOKIE_NAME = 'happn_token';
@@ -36,9 +36,8 @@ export class Handshake {
     this.#browser = data.browser === true;
   }
 
-  /** See Connection.hearsRequest. */
-  get hearsRequest(): boolean {
-    return this.#clientVersion !== null && mergeHearsRequest(this.#clientVersion);
+  get mergeForm(): MergeForm {
+    return mergeFormFor(this.version, this.#clientVersion);
   }
 
   /** The gateway as a `describe` is answered, as JSON text. */

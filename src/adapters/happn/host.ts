@@ -5,7 +5,7 @@ import type { Acknowledgements } from './acknowledgements.js';
 import type { FrameWriter } from './frames.js';
 import type { HappnLayers } from './layers.js';
 import type { HappnSession } from './session.js';
-import type { Version } from './versions.js';
+import type { MergeForm, Version } from './versions.js';
 import type { Frame, FrameLimits } from './wire.js';
 
 /** The adapter, to its sessions. */
@@ -28,8 +28,7 @@ export interface Host {
 /** A session, to its parts. */
 export interface Connection extends Session {
   readonly version: Version;
-  /** Merge subscriptions of this client hear the data of the request, not the record after it. */
-  readonly hearsRequest: boolean;
+  readonly mergeForm: MergeForm;
   /** Nothing more is said or heard. */
   readonly ending: boolean;
   /** Sends a finished text behind those that wait. */

@@ -25,7 +25,7 @@ import { Output, type Speaker } from './output.js';
 import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag } from './requests.js';
 import { type Owner, SessionLayers, type Sink } from './session-layers.js';
 import { Subscriptions } from './subscriptions.js';
-import type { Version } from './versions.js';
+import type { MergeForm, Version } from './versions.js';
 import { CONTROL, FIRST_FRAME_LIMITS, type Fields, type Frame, MESSAGES, SERVER_CLOSE_FRAME } from './wire.js';
 
 const PING = new RegExp(`^"${CONTROL.ping}(\\d{1,20})"$`);
@@ -100,8 +100,8 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     return this.#handshake.version;
   }
 
-  get hearsRequest(): boolean {
-    return this.#handshake.hearsRequest;
+  get mergeForm(): MergeForm {
+    return this.#handshake.mergeForm;
   }
 
   get ending(): boolean {

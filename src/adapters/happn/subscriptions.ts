@@ -59,8 +59,8 @@ export class Subscriptions {
 
   /** To be called when the connection's version changed. */
   refresh(): void {
-    const { version, hearsRequest } = this.#connection;
-    this.#channels.refresh(version.protocol, hearsRequest);
+    const { version, mergeForm } = this.#connection;
+    this.#channels.refresh(version.protocol, mergeForm);
   }
 
   // -------------------------------------------------------------- on
@@ -74,7 +74,7 @@ export class Subscriptions {
     if (isForeignResponse(path, connection.id)) {
       return connection.answer(codec.encodeOk(frame, connection, `{"id":${this.#host.context.clock.now()}}`));
     }
-    const added = this.#channels.add(path, options, connection.version, connection.hearsRequest);
+    const added = this.#channels.add(path, options, connection.version, connection.mergeForm);
     const { channel, made, replaced, reference } = added;
     if (channel.subscription === null) {
       const empty = codec.INITIAL_HEAD + codec.initialEnd(frame, connection, reference);
@@ -144,8 +144,8 @@ export class Subscriptions {
 
   /** The channel whose last reference goes with this one. */
   #released(channels: ChannelState[], reference: string): ChannelState[] {
-    const { version, hearsRequest } = this.#connection;
-    const channel = this.#channels.dropReference(channels, reference, version.protocol, hearsRequest);
+    const { version, mergeForm } = this.#connection;
+    const channel = this.#channels.dropReference(channels, reference, version.protocol, mergeForm);
     return channel === null || channel.references.size > 0 ? [] : [channel];
   }
 
@@ -222,8 +222,8 @@ export class Subscriptions {
   /** Nothing stays of an `on` that was refused. */
   #undoOn(added: Added, wasOnly: boolean): void {
     const { channel, reference } = added;
-    const { version, hearsRequest } = this.#connection;
-    this.#channels.dropReference([channel], reference, version.protocol, hearsRequest);
+    const { version, mergeForm } = this.#connection;
+    this.#channels.dropReference([channel], reference, version.protocol, mergeForm);
     channel.listeners -= 1;
     if (wasOnly) channel.subscription = null;
     if (channel.references.size > 0) return;
@@ -264,13 +264,13 @@ export class Subscriptions {
     if (depth === -1) return;
     const { protocol } = this.#connection.version;
     if (publication.match !== null && publication.match.all.length === 1) {
-      writer.text(codec.encodeEvent(publication, protocol, channel.text, depth, channel.raw, formats));
+      writer.text(codec.encodeEvent(publication, protocol, channel.text, depth, channel.form, formats));
       return;
     }
     const key = depth === channel.eventDepth ? channel.frameKey : channel.keyFor(depth, protocol);
     let frame = publication.frame(key) as Buffer | undefined;
     if (frame === undefined) {
-      frame = textFrame(codec.encodeEvent(publication, protocol, channel.text, depth, channel.raw, formats));
+      frame = textFrame(codec.encodeEvent(publication, protocol, channel.text, depth, channel.form, formats));
       publication.keepFrame(key, frame);
     }
     writer.frame(frame);

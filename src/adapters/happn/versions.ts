@@ -1,5 +1,11 @@
 // What differs between the protocol versions that happn clients speak, as data. Nothing else in the adapter asks for a version.
 
+/**
+ * What a `merge: true` subscription shows of a change. record: the record after it, as all subscriptions do. bare: the same, but what
+ * is no object as it was sent, and null of a removal. request: the data as it was sent, and null of a removal.
+ */
+export type MergeForm = 'record' | 'bare' | 'request';
+
 /** How one protocol version looks on the wire. */
 export interface Version {
   /** The `protocol` field of responses and events. */
@@ -21,6 +27,8 @@ export interface Version {
   readonly heartbeat: 'server' | 'client';
   /** The notice before an intended end carries `{reason}`; else only its own name. */
   readonly disconnectReason: boolean;
+  /** What `merge: true` subscriptions show, unless the client says that it is of version 13 or later. */
+  readonly mergeForm: MergeForm;
   /** The publisher is told what became of a publication that was not awaited. A client that knows no such notice fails on it. */
   readonly publicationNotices: boolean;
 }
@@ -34,6 +42,7 @@ const VERSION_1: Version = Object.freeze({
   countsListeners: true,
   heartbeat: 'client',
   disconnectReason: false,
+  mergeForm: 'record',
   publicationNotices: true,
 });
 
@@ -43,6 +52,7 @@ const VERSION_2: Version = Object.freeze({
   emitsInitialValues: false,
   countsListeners: false,
   disconnectReason: true,
+  mergeForm: 'bare',
 });
 
 const VERSION_3: Version = Object.freeze({ ...VERSION_2, protocol: 'happn_3', dialect: 'segments' });
@@ -72,11 +82,7 @@ export function versionNamed(name: string): Version | null {
   return name.startsWith('1') || name.startsWith('happn') ? VERSION_1 : null;
 }
 
-/**
- * Whether a `merge: true` subscription gets the request's own data (client libraries from 13 on) or the record after the
- * merge (all before, and clients that do not tell their version).
- */
-export function mergeHearsRequest(clientVersion: string): boolean {
-  const major = Number.parseInt(clientVersion, 10);
-  return Number.isInteger(major) && major >= 13;
+/** What the merge subscriptions of a client show. `clientVersion`: as it told it; null: it told nothing. Measured on each generation. */
+export function mergeFormFor(version: Version, clientVersion: string | null): MergeForm {
+  return clientVersion !== null && Number.parseInt(clientVersion, 10) >= 13 ? 'request' : version.mergeForm;
 }

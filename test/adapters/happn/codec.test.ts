@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import * as codec from '../../../src/adapters/happn/codec.js';
 import { decodeGet, decodeSet } from '../../../src/adapters/happn/requests.js';
-import { UNCONFIGURED, versionNamed } from '../../../src/adapters/happn/versions.js';
+import { type MergeForm, UNCONFIGURED, versionNamed } from '../../../src/adapters/happn/versions.js';
 import type { Frame } from '../../../src/adapters/happn/wire.js';
 import { Entry } from '../../../src/core/entry.js';
 import { DataRequest, Publication, Reply, STORED } from '../../../src/core/message.js';
@@ -323,8 +323,12 @@ describe('events', () => {
     );
   }
 
-  const event = (of: Publication, depth = 0, raw = false): { data: unknown; _meta: Record<string, unknown>; protocol: string } =>
-    JSON.parse(codec.encodeEvent(of, 'happn_4', '/ALL@/a', depth, raw, formats)) as never;
+  const event = (
+    of: Publication,
+    depth = 0,
+    form: MergeForm = 'record',
+  ): { data: unknown; _meta: Record<string, unknown>; protocol: string } =>
+    JSON.parse(codec.encodeEvent(of, 'happn_4', '/ALL@/a', depth, form, formats)) as never;
 
   test('carry the record, where it came from and the channel', () => {
     expect(event(publication())).toEqual({
@@ -350,7 +354,7 @@ describe('events', () => {
   });
 
   test('of merge subscriptions carry what the request said', () => {
-    expect(event(publication(), 0, true).data).toEqual({ delta: 1 });
+    expect(event(publication(), 0, 'request').data).toEqual({ delta: 1 });
   });
 
   test('cannot be forged by custom meta', () => {
@@ -368,6 +372,6 @@ describe('events', () => {
   test('of removals say how many', () => {
     const removal = new Publication('remove', '/a/*', null, null, null, 4, 8, 1, STORED, 'origin', 2, '', 'each-request');
     expect(event(removal)).toMatchObject({ data: { removed: 4 }, _meta: { action: '/REMOVE@/a/*', path: '/a/*' } });
-    expect(event(removal, 0, true).data).toBeNull();
+    expect(event(removal, 0, 'request').data).toBeNull();
   });
 });

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import * as paths from '../../../src/adapters/happn/paths.js';
-import { mergeHearsRequest, UNCONFIGURED, type Version, versionNamed } from '../../../src/adapters/happn/versions.js';
+import { mergeFormFor, UNCONFIGURED, type Version, versionNamed } from '../../../src/adapters/happn/versions.js';
 
 const named = (name: string): Version => versionNamed(name) as Version;
 
@@ -38,9 +38,16 @@ describe('a protocol name', () => {
   });
 });
 
-test('merge subscriptions hear the request from client version 13 on', () => {
-  expect(['13.12.1', '13', '14.0.0'].map(mergeHearsRequest)).toEqual([true, true, true]);
-  expect(['10.6.0', 'unknown', '', 'x13', '1.3.0'].map(mergeHearsRequest)).toEqual([false, false, false, false, false]);
+test('merge subscriptions show the record in version 1, what is no object bare in later ones, the request from client version 13 on', () => {
+  const four = named('happn_4');
+  for (const version of ['13.12.1', '13', '14.0.0']) expect(mergeFormFor(four, version)).toBe('request');
+  for (const version of ['10.6.0', 'unknown', '', 'x13', '1.3.0', null]) expect(mergeFormFor(four, version)).toBe('bare');
+  expect(['happn', 'happn_1', 'happn_2', 'happn_3'].map((name) => mergeFormFor(named(name), null))).toEqual([
+    'record',
+    'record',
+    'bare',
+    'bare',
+  ]);
 });
 
 describe('a channel', () => {

@@ -8,8 +8,8 @@ import { call, type Generation, type HappnClient, type Heard } from '../happn-cl
 export interface Traits {
   /** Wildcards of subscriptions: any run of characters, or whole segments. */
   readonly wildcards: 'glob' | 'segments';
-  /** A `merge` subscription gets the data of the request, or the record after the merge. */
-  readonly mergeEvents: 'request' | 'record';
+  /** A `merge` subscription gets the record after the change; the same, but bare what is no object; or the data of the request. */
+  readonly mergeEvents: 'record' | 'bare' | 'request';
   /** `null` arrives as null, or the client does not send it. */
   readonly sendsNull: boolean;
   readonly noDataResponse: boolean;
@@ -34,9 +34,9 @@ const OLD: Traits = {
 export const TRAITS: ReadonlyMap<string, Traits> = new Map([
   ['happn 2.21.4', { ...OLD, sendsNull: false, consistency: false }],
   ['happn-3-v3', OLD],
-  ['happn-3-v7', { ...OLD, characters: FEWER }],
-  ['happn-3-v8', { ...OLD, characters: FEWER, wildcards: 'segments' }],
-  ['happn-3-v10', { ...OLD, wildcards: 'segments', noDataResponse: true }],
+  ['happn-3-v7', { ...OLD, characters: FEWER, mergeEvents: 'bare' }],
+  ['happn-3-v8', { ...OLD, characters: FEWER, wildcards: 'segments', mergeEvents: 'bare' }],
+  ['happn-3-v10', { ...OLD, wildcards: 'segments', noDataResponse: true, mergeEvents: 'bare' }],
   ['happn-3-v13', { ...OLD, wildcards: 'segments', noDataResponse: true, mergeEvents: 'request' }],
 ]);
 

@@ -238,7 +238,25 @@ export const SUBSCRIPTIONS = stories('subscriptions', {
     const { heard } = await listen(stage.other, stage.at('a'), { merge: true });
     await setAndFence(stage, 'a', { b: 2 }, { merge: true });
     const data = heard.map(({ data: { a, b } }) => ({ a, b }));
-    expect(data).toEqual([stage.traits.mergeEvents === 'record' ? { a: 1, b: 2 } : { a: undefined, b: 2 }]);
+    expect(data).toEqual([stage.traits.mergeEvents === 'request' ? { a: undefined, b: 2 } : { a: 1, b: 2 }]);
+  },
+  'a merge listener gets what is no object as it was sent, or as it is stored: by generation': async (stage) => {
+    await stage.client.set(stage.at('a'), { a: 1 });
+    const { heard } = await listen(stage.other, stage.at('a'), { merge: true });
+    await setAndFence(stage, 'a', 'text' as never, { merge: true });
+    await setAndFence(stage, 'a', [1] as never);
+    await setAndFence(stage, 'a', 'event' as never, { noStore: true });
+    const stored = [{ a: 1, value: 'text' }, { value: [1] }, { value: 'event' }];
+    const data = heard.map((event) => event.data);
+    if (stage.traits.mergeEvents === 'record') expect(data).toMatchObject(stored);
+    else expect(data).toEqual(['text', [1], 'event']);
+  },
+  'a merge listener is told how many were removed, or nothing: by generation': async (stage) => {
+    await stage.client.set(stage.at('a'), { a: 1 });
+    const { heard } = await listen(stage.other, stage.at('a'), { merge: true, event_type: 'remove' });
+    await stage.client.remove(stage.at('a'));
+    await fence(stage.other);
+    expect(heard.map(({ data }) => data?.removed)).toEqual([stage.traits.mergeEvents === 'record' ? 1 : undefined]);
   },
   'an ordinary listener gets the record after a merge': async (stage) => {
     await stage.client.set(stage.at('a'), { a: 1 });
