@@ -38,6 +38,8 @@ export class ContractHouse {
   readonly lines: LogLine[] = [];
   readonly counters = new Counters();
   readonly store = new GateStore();
+  /** How often an adapter asked for a shift. */
+  shifts = 0;
   readonly #adapters: Adapter[] = [];
   readonly #engine: Engine;
   readonly #http: HttpListener;
@@ -73,6 +75,11 @@ export class ContractHouse {
       log: this.#log,
       http: this.#http,
     });
+    const { inShift } = context;
+    context.inShift = (session, work) => {
+      this.shifts += 1;
+      inShift(session, work);
+    };
     const at = (await adapter.start(context)).get(adapter.name);
     this.#adapters.push(adapter);
     const { host, port } = this.#httpAt as Listening;

@@ -412,19 +412,31 @@ export function encodeRead(writer: Writer, message: HavenMessage, entry: Entry, 
   endData(writer, message);
 }
 
-/** `more`: there are further records behind the last item. */
+/** The answer to a read with wildcards. `more`: there are further records behind the last item. */
 export function encodeItems(writer: Writer, message: HavenMessage, entries: readonly Entry[], more: boolean, format: Format): void {
+  encodeItemsHead(writer, message, entries.length, more);
+  for (const entry of entries) encodeItem(writer, entry, format);
+  encodeItemsEnd(writer, message, more);
+}
+
+/** What stands before `count` items. */
+export function encodeItemsHead(writer: Writer, message: HavenMessage, count: number, more: boolean): void {
   beginData(writer, message, more ? 2 : 1);
   writer.raw(ITEMS);
-  writer.array(entries.length);
-  for (const entry of entries) {
-    writer.map(5);
-    writer.raw(PATH);
-    writer.text(entry.path);
-    writer.raw(VALUE);
-    writer.raw(entry.payload.bytes(format));
-    revisionAndTimes(writer, entry);
-  }
+  writer.array(count);
+}
+
+export function encodeItem(writer: Writer, entry: Entry, format: Format): void {
+  writer.map(5);
+  writer.raw(PATH);
+  writer.text(entry.path);
+  writer.raw(VALUE);
+  writer.raw(entry.payload.bytes(format));
+  revisionAndTimes(writer, entry);
+}
+
+/** What stands behind the items. */
+export function encodeItemsEnd(writer: Writer, message: HavenMessage, more: boolean): void {
   if (more) {
     writer.raw(MORE);
     writer.bool(true);
@@ -564,7 +576,8 @@ export function encodeInitialTail(writer: Writer, entry: Entry, format: Format):
   return { entries: 6, bytes: cut(writer, mark) };
 }
 
-function cut(writer: Writer, mark: number): Buffer {
+/** Takes what was written since `mark` out of the writer. */
+export function cut(writer: Writer, mark: number): Buffer {
   const bytes = Buffer.from(writer.written(mark));
   writer.discard(mark);
   return bytes;

@@ -6,7 +6,7 @@ import type { WebSocket } from 'ws';
 import type { ConnectionError, ConnectionErrorCode } from '../../core/index.js';
 
 export interface Link {
-  /** true: every `send` is one message. false: it is any number of whole frames. */
+  /** true: every `send` is one message, or a part of one. false: it is any number of bytes. */
   readonly byMessage: boolean;
   /** Address and port, for the log. */
   readonly peer: string;
@@ -15,7 +15,8 @@ export interface Link {
   /** What is sent between the two goes out in as few system calls as possible. */
   cork(): void;
   uncork(): void;
-  send(bytes: Buffer): void;
+  /** `last` false: the rest of the message follows, and nothing else before it. */
+  send(bytes: Buffer, last?: boolean): void;
   pause(): void;
   resume(): void;
   /** Says goodbye behind what was sent; the peer has to close its side. */
@@ -74,6 +75,7 @@ const CLOSE_CODES: { readonly [code in ConnectionErrorCode]: number } = {
 };
 const CLOSE_NORMAL = 1000;
 const BINARY = Object.freeze({ binary: true });
+const BINARY_PART = Object.freeze({ binary: true, fin: false });
 
 export class WebsocketLink implements Link {
   readonly byMessage = true;
@@ -96,8 +98,8 @@ export class WebsocketLink implements Link {
     this.socket.uncork();
   }
 
-  send(bytes: Buffer): void {
-    if (this.websocket.readyState === this.websocket.OPEN) this.websocket.send(bytes, BINARY);
+  send(bytes: Buffer, last = true): void {
+    if (this.websocket.readyState === this.websocket.OPEN) this.websocket.send(bytes, last ? BINARY : BINARY_PART);
   }
 
   pause(): void {

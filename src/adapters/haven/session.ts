@@ -26,6 +26,7 @@ import { HavenMessage } from './codec.js';
 import type { HavenConfig } from './config.js';
 import { Deframer, framingOf } from './framing.js';
 import type { Link } from './link.js';
+import { InitialEvents, ItemsAnswer, type LongAnswer, type Outlet, type Progress, SHORT_BYTES } from './long-answers.js';
 import { msgpack } from './msgpack.js';
 import { deleteRequest, readRequest, watchPattern, writeRequest } from './requests.js';
 import type { ScanLimits } from './scanner.js';
@@ -126,6 +127,9 @@ export class HavenSession extends Session {
   #replied = 0;
   readonly #waiting = new Ring<LocalAnswer>();
   #pushed: PushedEvent[] = [];
+  /** The answer that is being worked off; everything behind it waits. */
+  #long: LongAnswer | null = null;
+  #isStepScheduled = false;
   /** Websocket messages that came while credentials were looked at. */
   #frames: Buffer[] = [];
   #authenticating = false;
@@ -188,6 +192,7 @@ export class HavenSession extends Session {
   /** The connection is gone. */
   onClosed(): void {
     this.#phase = 'ended';
+    this.#long = null;
     this.#waiting.clear();
     this.#watchList.clear();
     this.#frames = [];
@@ -394,26 +399,41 @@ export class HavenSession extends Session {
 
   flush(): void {
     if (this.#phase === 'ended') return;
-    this.#writing(() => {
-      const { outbound } = this;
-      for (let message = outbound.peek(); message !== undefined; message = outbound.peek()) {
-        if (this.#link.bufferedBytes + this.#host.writer.length > HIGH_WATER_BYTES) break;
-        const subscription = outbound.peekSubscription();
-        outbound.shift();
-        if (message.kind === 'reply') this.#onReply(message);
-        else if (subscription !== null) this.#onPublication(message, subscription);
-      }
-      this.#writePushed();
-    });
+    if (this.#long === null) this.#writing(() => this.#drain());
+    else this.#stepSoon();
+  }
+
+  #drain(): void {
+    const { outbound } = this;
+    while (this.#long === null && !this.#isFull) {
+      const message = outbound.peek();
+      if (message === undefined) break;
+      const subscription = outbound.peekSubscription();
+      outbound.shift();
+      if (message.kind === 'reply') this.#onReply(message);
+      else if (subscription !== null) this.#onPublication(message, subscription);
+    }
+    this.#writePushed();
+  }
+
+  get #isFull(): boolean {
+    return this.#link.bufferedBytes + this.#host.writer.length > HIGH_WATER_BYTES;
   }
 
   #onReply(reply: Reply): void {
     const { tag } = reply.request;
-    this.#replied += 1;
     this.#writePushed();
-    if (tag instanceof HavenMessage) this.#writeReply(reply, tag);
-    else if (tag instanceof Watching) this.#onWatching(reply, tag);
+    if (tag instanceof Watching) this.#onWatching(reply, tag);
+    else if (tag instanceof HavenMessage && reply.entriesBytes > SHORT_BYTES) this.#long = this.#itemsOf(reply, tag);
+    else if (tag instanceof HavenMessage) this.#writeReply(reply, tag);
     else if (tag instanceof Unwatching && tag.last) this.#writeReply(reply, tag.message);
+    if (this.#long === null) this.#onReplied();
+    else this.#step();
+  }
+
+  /** A request of the core was answered: what the core had no part in and waited for that is answered, too. */
+  #onReplied(): void {
+    this.#replied += 1;
     for (let next = this.#waiting.peek(); next !== undefined && next.behind <= this.#replied; next = this.#waiting.peek()) {
       this.#waiting.shift();
       this.#writeLocal(next);
@@ -427,8 +447,68 @@ export class HavenSession extends Session {
     else codec.encodeWatching(this.#host.writer, message, watch.id);
     this.#endFrame(mark);
     if (reply.error !== null || reply.entries === null) return;
-    for (const entry of reply.entries) this.#onEvent(watch, codec.encodeInitialTail(this.#host.writer, entry, msgpack));
+    this.#long = new InitialEvents(reply.source(), this.#outlet, (tail) => {
+      if (this.#watches.get(watch.id) !== watch) return false;
+      this.#onEvent(watch, tail);
+      return true;
+    });
   }
+
+  // ---------------------------------------------------------------- long answers
+
+  #itemsOf(reply: Reply, message: HavenMessage): LongAnswer {
+    return new ItemsAnswer(reply.source(), message, message.limit as number, this.#outlet);
+  }
+
+  get #outlet(): Outlet {
+    const { writer } = this.#host;
+    const isPrefixed = this.#deframer.framing === 'prefixed';
+    return { writer, link: this.#link, format: msgpack, isPrefixed, isFull: () => this.#isFull };
+  }
+
+  #step(): void {
+    const long = this.#long as LongAnswer;
+    const progress = this.#progressOf(long);
+    this.#writePushed();
+    if (progress === 'more') {
+      this.#stepSoon();
+    } else if (progress === 'done') {
+      this.#long = null;
+      this.#onReplied();
+    }
+  }
+
+  /** Of an answer that cannot be written, the peer is told so as long as it has nothing of it. */
+  #progressOf(long: LongAnswer): Progress {
+    const { length } = this.#host.writer;
+    try {
+      return long.step();
+    } catch (error) {
+      if (long.message === null) throw error;
+      this.#host.writer.discard(length);
+      const mark = this.#beginFrame();
+      this.#onUnwritable(long.message, this.#host.writer.length, error);
+      this.#endFrame(mark);
+      return 'done';
+    }
+  }
+
+  #stepSoon(): void {
+    if (this.#isStepScheduled) return;
+    this.#isStepScheduled = true;
+    this.#host.context.inShift(this, this.#goOn);
+  }
+
+  readonly #goOn = (): void => {
+    this.#isStepScheduled = false;
+    if (this.#phase === 'ended' || this.#long === null) return;
+    this.#writing(() => {
+      this.#step();
+      this.#drain();
+    });
+  };
+
+  // ---------------------------------------------------------------- short answers
 
   #writeReply(reply: Reply, message: HavenMessage): void {
     const { writer } = this.#host;
@@ -437,11 +517,16 @@ export class HavenSession extends Session {
     try {
       this.#encodeReply(reply, message);
     } catch (error) {
-      this.#host.context.log.error({ err: error, session: this.id }, 'an answer could not be written');
-      writer.discard(length);
-      this.#encodeError(message, new RequestError('INTERNAL', 'the answer could not be written'));
+      this.#onUnwritable(message, length, error);
     }
     this.#endFrame(mark);
+  }
+
+  /** Says so instead of what was written behind the first `length` bytes. */
+  #onUnwritable(message: HavenMessage, length: number, error: unknown): void {
+    this.#host.context.log.error({ err: error, session: this.id }, 'an answer could not be written');
+    this.#host.writer.discard(length);
+    this.#encodeError(message, new RequestError('INTERNAL', 'the answer could not be written'));
   }
 
   #encodeReply(reply: Reply, message: HavenMessage): void {

@@ -2,7 +2,8 @@
 // bodies that are MessagePack already are copied once, and all frames of one turn lie side by side for one socket write.
 
 const SLAB_BYTES = 64 * 1024;
-const PREFIX_BYTES = 4;
+/** Of the length in front of a message. */
+export const PREFIX_BYTES = 4;
 const SHORT = 32;
 
 export class Writer {
