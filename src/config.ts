@@ -120,8 +120,14 @@ export const schema = z.strictObject({
     maxConnecting: whole(1_000, 1, 100_000, 'MQTT connections that may be open without an accepted login'),
     idleLimitMs: whole(3_600_000, 1_000, 86_400_000, 'longest silence of an MQTT client without keep alive'),
     outgoingWindow: whole(100, 1, 65_535, 'messages of QoS 1 and 2 that an MQTT client may have unacknowledged'),
-    maxIncomingOnce: whole(1_000, 1, 65_535, 'messages of QoS 2 that an MQTT client may have unreleased'),
+    maxIncomingOnce: whole(1_000, 1, 65_535, 'messages of QoS 2 that an MQTT client may have unreleased; of QoS 1 and 2 in MQTT 5'),
     maxSubscriptions: whole(1_000, 1, 1_000_000, 'filters of one MQTT session'),
+    maxTopicAliases: whole(10, 0, 65_535, 'topics that an MQTT 5 client may give a number, and is given one for'),
+    maxKeepAliveSeconds: whole(60, 1, 65_535, 'longest keep alive of an MQTT 5 client'),
+    responseInformation: z
+      .string()
+      .default('')
+      .meta(about('text', 'what MQTT 5 clients are told that ask for response information', 'a text')),
     sessionExpiryMs: whole(
       7 * DAY_MS,
       1_000,

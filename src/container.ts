@@ -116,7 +116,9 @@ function registerAdapters(container: DependencyContainer): void {
     container.register(TOKEN.adapter, { useFactory: once((parts) => make(parts.resolve(TOKEN.config))) });
   };
   container.register(TOKEN.adapter, { useFactory: once((parts) => parts.resolve(TOKEN.happn)) });
-  add(({ host, mqtt: { port, mountPoint, ...limits } }) => new MqttAdapter({ host, port, mountPoint, limits }));
+  add(({ host, mqtt: { port, mountPoint, responseInformation, ...limits } }) => {
+    return new MqttAdapter({ host, port, mountPoint, responseInformation, limits });
+  });
   add(({ host, haven }) => new HavenAdapter({ host, ...haven }));
   add(({ bridges, mqtt: { maxPacketBytes } }) => new BridgeAdapter({ bridges, maxPacketBytes }));
 }

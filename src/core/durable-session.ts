@@ -87,7 +87,13 @@ export class DurableSession {
   }
 }
 
-/** Filters of one durable session are told apart by this. Groups hold no slash. */
-export function subscriptionKey({ pattern, options }: Subscription): string {
+/** What one session's subscriptions are told apart by. */
+export interface SubscriptionName {
+  readonly pattern: { readonly text: string };
+  readonly options: { readonly group: string | null };
+}
+
+/** Filters of one session are told apart by this. Groups hold no slash. */
+export function subscriptionKey({ pattern, options }: SubscriptionName): string {
   return options.group === null ? `/${pattern.text}` : `&${options.group}/${pattern.text}`;
 }

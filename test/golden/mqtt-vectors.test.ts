@@ -8,13 +8,21 @@ import { connectBytes, field, packetsIn } from '../support/mqtt-bytes.js';
 import { type Vector, bytesOf, vectorFiles, vectorsOf } from '../support/mqtt-vectors.js';
 import { MqttHouse } from '../support/mqtt-wire.js';
 
-const VERSIONS: readonly number[] = [3, 4];
+const VERSIONS: readonly number[] = [3, 4, 5];
 
-/** Sequences whose expectation is Mosquitto's own choice, by version, and what this gateway does instead. */
-const DIFFERENT: ReadonlyMap<string, string> = new Map([
-  ['4 10 missing keepalive', 'a level that is not served is refused before the rest is read'],
-  ['4 34 QoS 2 Dup flow*3', 'a third copy of an unreleased message is answered as the second was ([MQTT-4.3.3-2])'],
-]);
+/** Sequences whose expectation is Mosquitto's own choice, by version and name, and what this gateway does instead. */
+const DIFFERENT: readonly (readonly [RegExp, string])[] = [
+  [/^4 10 missing keepalive$/, 'a level that is not served is refused before the rest is read'],
+  [/^[45] 34 QoS 2 Dup flow\*3$/, 'a third copy of an unreleased message is answered as the second was ([MQTT-4.3.3-2])'],
+  [/^5 (20|30|40|E0) remaining length 5 bytes$/, 'the client is told that its packet is malformed before the connection ends'],
+  [/^5 10 (Username with|\[MQTT-3\.1\.2-1[79]\]|Will flag 1 Will Qos 3)/, 'the client is told that its CONNECT is malformed'],
+  [/^5 E0 RC=.*( - |\()invalid\)$/, 'the client is told that its DISCONNECT breaks the protocol'],
+  [/^5 PUBLISH with \$ topic - connection\/state$/, 'no client publishes below $SYS, bridges neither'],
+];
+
+function differenceOf(title: string): string | null {
+  return DIFFERENT.find(([pattern]) => pattern.test(title))?.[1] ?? null;
+}
 
 /** The part of each version's sequences that has to come out as expected. */
 const SHARE: Readonly<Record<number, number>> = { 3: 0.95, 4: 0.95, 5: 0.85 };
@@ -35,19 +43,20 @@ describe.each(vectorFiles)('%s', (file) => {
 
   it.each(played.map((vector) => [titleOf(vector), vector] as const))('%s', async (title, vector) => {
     const outcome = await play(vector);
-    if (DIFFERENT.has(title)) expect(outcome, DIFFERENT.get(title)).not.toBe('as expected');
+    const difference = differenceOf(title);
+    if (difference !== null) expect(outcome, difference).not.toBe('as expected');
     else expect(outcome).toBe('as expected');
   });
 });
 
 it.each(VERSIONS)('enough sequences of version %i come out as expected', (version) => {
   const titles = all.filter((vector) => vector.version === version).map(titleOf);
-  const different = titles.filter((title) => DIFFERENT.has(title)).length;
+  const different = titles.filter((title) => differenceOf(title) !== null).length;
   expect(1 - different / titles.length).toBeGreaterThanOrEqual(SHARE[version] as number);
 });
 
 it('lists only sequences that there are', () => {
-  expect([...DIFFERENT.keys()].filter((title) => !all.some((vector) => titleOf(vector) === title))).toEqual([]);
+  expect(DIFFERENT.filter(([pattern]) => !all.some((vector) => pattern.test(titleOf(vector))))).toEqual([]);
 });
 
 /** A socket, and the packets that it was sent. */
@@ -132,10 +141,14 @@ function connectOf(version: number): Buffer {
   });
 }
 
-/** A CONNACK of version 5 tells of the broker that wrote it; it has to be one, with this reason code. */
+/** Where the reason code stands in the body of a version 5 packet, by its first byte. */
+const REASON_AT: Readonly<Record<number, number>> = { 32: 1, 64: 2, 80: 2, 98: 2, 112: 2, 224: 0 };
+
+/** Properties of version 5 tell of the broker that wrote them: of these packets only what stands before them is compared. */
 function comparable(version: number, packet: string): string {
-  if (version < 5 || !packet.startsWith('20')) return packet;
   const bytes = Buffer.from(packet, 'hex');
+  const reasonAt = version < 5 ? undefined : REASON_AT[bytes[0] as number];
+  if (reasonAt === undefined) return packet;
   const body = (bytes[1] as number) < 0x80 ? 2 : 3;
-  return `CONNACK ${bytes[body + 1]}`;
+  return `${bytes.toString('hex', 0, 1)} ${bytes.toString('hex', body, body + reasonAt + 1)}`;
 }

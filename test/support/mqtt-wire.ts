@@ -28,9 +28,13 @@ export class MqttWire {
   received = 0;
   #next = 0;
   #changed: (() => void) | null = null;
-  readonly #parser = mqttPacket.parser();
+  readonly #parser;
 
-  private constructor(readonly socket: Socket) {
+  private constructor(
+    readonly socket: Socket,
+    readonly version: number,
+  ) {
+    this.#parser = mqttPacket.parser({ protocolVersion: version });
     this.#parser.on('packet', (packet) => {
       this.packets.push(packet as MqttPacket);
       this.#wake();
@@ -46,23 +50,23 @@ export class MqttWire {
     });
   }
 
-  static async open(port: number): Promise<MqttWire> {
+  static async open(port: number, version = 4): Promise<MqttWire> {
     const socket = connect(port, '127.0.0.1');
     await once(socket, 'connect');
     socket.setNoDelay(true);
-    return new MqttWire(socket);
+    return new MqttWire(socket, version);
   }
 
   /** Connected as `clientId`, CONNACK read. */
   static async connected(port: number, clientId: string, options: object = {}): Promise<MqttWire> {
-    const wire = await MqttWire.open(port);
+    const wire = await MqttWire.open(port, (options as { protocolVersion?: number }).protocolVersion);
     wire.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId, keepalive: 0, ...options });
     await wire.expect('connack');
     return wire;
   }
 
   send(...packets: object[]): void {
-    this.bytes(Buffer.concat(packets.map((packet) => encode(packet))));
+    this.bytes(Buffer.concat(packets.map((packet) => encode(packet, this.version))));
   }
 
   bytes(bytes: Uint8Array): void {
@@ -158,8 +162,8 @@ export class MqttWire {
   }
 }
 
-export function encode(packet: object): Buffer {
-  return mqttPacket.generate(packet as Packet);
+export function encode(packet: object, version = 4): Buffer {
+  return mqttPacket.generate(packet as Packet, { protocolVersion: version });
 }
 
 /** `topic=payload/qos`, with `r` and `d` for the flags. */

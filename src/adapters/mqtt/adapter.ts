@@ -23,7 +23,10 @@ import { Topics } from './paths.js';
 import type { Port } from './port.js';
 import { MqttSession, type MqttSessionHost } from './session.js';
 import { SocketTransport, type Transport, type TransportOwner, WebsocketTransport } from './transport.js';
-import { MQTT_LIMITS, type MqttLimits, SUBPROTOCOLS, type Version } from './wire.js';
+import type { Authenticators } from './v5/authentication.js';
+import type { EncoderHost } from './v5/encoder.js';
+import { PropertySession } from './v5/session.js';
+import { MQTT_5, MQTT_LIMITS, type MqttLimits, SUBPROTOCOLS, type Version } from './wire.js';
 
 const TICK_MS = 500;
 const WEBSOCKET_PATH = '/mqtt';
@@ -39,12 +42,18 @@ export interface MqttConfig {
   /** Largest packet of a connected client; default 1 MiB. */
   readonly maxPacketBytes?: number;
   readonly limits?: Partial<MqttLimits>;
+  /** What MQTT 5 clients are told that ask for response information; default nothing. */
+  readonly responseInformation?: string;
+  /** Enhanced authentication of MQTT 5, by method; default none. */
+  readonly authenticators?: Authenticators;
 }
 
 export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
   readonly name = 'mqtt';
   readonly limits: MqttLimits;
   readonly topics: Topics;
+  readonly authenticators: Authenticators;
+  readonly responseInformation: string;
   readonly #config: MqttConfig;
   #context: AdapterContext | null = null;
   #server: Server | null = null;
@@ -63,6 +72,8 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
   #joined: Uint8Array = new Uint8Array(0);
   #unforwardable: Counter | null = null;
   #slowClosed: Counter | null = null;
+  #expired: Counter | null = null;
+  #encoderHost: EncoderHost | null = null;
   #unforwardableAt = Number.NEGATIVE_INFINITY;
   #stopping = false;
 
@@ -71,6 +82,8 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     const { maxPacketBytes = MQTT_LIMITS.maxPacketBytes } = config;
     this.limits = Object.freeze({ ...MQTT_LIMITS, maxPacketBytes, ...config.limits });
     this.topics = new Topics(config.mountPoint ?? '');
+    this.authenticators = config.authenticators ?? new Map();
+    this.responseInformation = config.responseInformation ?? '';
   }
 
   get context(): AdapterContext {
@@ -81,6 +94,10 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     return this.#encoder as Encoder;
   }
 
+  get encoderHost(): EncoderHost {
+    return this.#encoderHost as EncoderHost;
+  }
+
   async start(context: AdapterContext): Promise<Listeners> {
     this.#context = context;
     this.#unforwardable = context.counters.counter(
@@ -89,7 +106,9 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     );
     this.#slowClosed = context.counters.counter('slow_consumers_closed_total', 'Connections ended because they read too slowly');
     context.counters.gauge('mqtt_connections', 'Open MQTT connections', () => this.#connections.size);
+    this.#expired = context.counters.counter('mqtt_expired_total', 'Messages not sent to an MQTT client because their time was over');
     this.#encoder = new PlainEncoder(this.topics, context.formats.raw, (path) => this.#onUnforwardable(path));
+    this.#encoderHost = this.#makeEncoderHost(context);
     this.#broker = await Broker.start(context);
     this.#websockets = new WebSocketServer({
       noServer: true,
@@ -111,6 +130,19 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
     return listeners;
+  }
+
+  #makeEncoderHost({ counters, formats, clock }: AdapterContext): EncoderHost {
+    const tooLarge = counters.counter('mqtt_too_large_total', 'Messages not sent because the MQTT 5 client takes no packet of their size');
+    const leftOut = counters.counter('mqtt_properties_left_out_total', 'Meta of messages that no MQTT 5 property can hold, left out');
+    return {
+      topics: this.topics,
+      raw: formats.raw,
+      now: () => clock.now(),
+      onUnforwardable: (path) => this.#onUnforwardable(path),
+      onTooLarge: () => tooLarge.add(),
+      onLeftOut: (count) => leftOut.add(count),
+    };
   }
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
@@ -178,6 +210,10 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     this.#unforwardableAt = now;
   }
 
+  onExpired(): void {
+    this.#expired?.add();
+  }
+
   /** Counted and told as the engine does it for receivers whose socket is full. */
   onStuck(session: BaseSession, waitingBytes: number, waitingMessages: number): void {
     this.#slowClosed?.add();
@@ -232,7 +268,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
   }
 
   beginSession(connection: MqttConnection, version: Version, arrival: Arrival): void {
-    this.#connections.add(new MqttSession(this, version, arrival));
+    this.#connections.add(version === MQTT_5 ? new PropertySession(this, arrival) : new MqttSession(this, version, arrival));
     this.#connections.delete(connection);
   }
 

@@ -17,11 +17,12 @@ import {
   RequestError,
   Session,
   type Subscription,
+  type SubscriptionOptions,
   type Will,
 } from '../../core/index.js';
 import { malformed } from './codec.js';
 import { Deliveries, type DeliveryHost } from './deliveries.js';
-import type { Encoder } from './encoder.js';
+import { type Encoder, NO_TERMS, type Terms } from './encoder.js';
 import { Filters } from './filters.js';
 import { Guard, type HeaderFault, type PacketTaker } from './guard.js';
 import type { Topics } from './paths.js';
@@ -46,6 +47,8 @@ export interface SessionHost {
   takeOver(session: BaseSession): void;
   /** A client does not acknowledge: its connection is about to be ended. */
   onStuck(session: BaseSession, waitingBytes: number, waitingMessages: number): void;
+  /** A message was not sent because its time was over. */
+  onExpired(): void;
   /** The CONNECT was accepted, or the connection ended before. */
   onArrived(): void;
   onEnded(session: BaseSession): void;
@@ -114,6 +117,10 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   protected abstract take(first: number, bytes: Buffer, start: number, body: number, end: number): void;
   /** A PUBLISH of QoS 1 or 2 was served. */
   protected abstract onPublished(reply: Reply, request: DataRequest): void;
+  /** What a request that is refused before it reaches the core means for the connection. */
+  protected faultOf(error: RequestError): ConnectionError {
+    return malformed(error.message);
+  }
   /** The connection is about to end: writes what the version says last. */
   protected onClosing(_error: ConnectionError | null): void {}
 
@@ -141,7 +148,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     if (error instanceof ConnectionError) {
       this.close(error);
     } else if (error instanceof RequestError) {
-      this.close(malformed(error.message));
+      this.close(this.faultOf(error));
     } else {
       this.host.context.log.error({ err: error, session: this.id }, 'a packet failed: ending the connection');
       this.close(malformed('the packet could not be served'));
@@ -263,16 +270,33 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     return this.phase === 'closed';
   }
 
+  /** What waits for acknowledgements counts, too. */
+  override get keepsUp(): boolean {
+    return super.keepsUp && this.deliveries.waitingCount === 0;
+  }
+
+  now(): number {
+    return this.host.context.clock.now();
+  }
+
+  onExpired(): void {
+    this.host.onExpired();
+  }
+
   /** Overlapping filters make one delivery, at the highest of their levels. */
   #onPublication(publication: Publication): void {
     const { outbound } = this;
     let qos = -1;
+    let terms = NO_TERMS;
     for (let next: Outbound | undefined = publication; next === publication; next = outbound.peek()) {
       const subscription = outbound.peekSubscription() as Subscription;
       outbound.shift();
-      if (subscription.options.qos > qos && !this.filters.isHidden(subscription, publication.path)) qos = subscription.options.qos;
+      if (this.filters.isHidden(subscription, publication.path)) continue;
+      const { options } = subscription;
+      if (options.qos > qos) qos = options.qos;
+      if (options.identifier > 0 || options.asPublished) terms = withTerms(terms, options);
     }
-    if (qos >= 0) this.deliveries.deliver(publication, qos);
+    if (qos >= 0) this.deliveries.deliver(publication, qos, terms);
   }
 
   #onReply(reply: Reply): void {
@@ -411,4 +435,12 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.#willKept = false;
     this.submitDurable(this.goodbye ? { type: 'will', will: null } : { type: 'fireWill' }, null);
   }
+}
+
+function withTerms({ identifiers, asPublished }: Terms, options: SubscriptionOptions): Terms {
+  const { identifier } = options;
+  return {
+    identifiers: identifier === 0 ? identifiers : [...identifiers, identifier],
+    asPublished: asPublished || options.asPublished,
+  };
 }

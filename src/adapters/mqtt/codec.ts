@@ -15,7 +15,7 @@ import {
   PACKET,
   QOS_SHIFT,
   RETURN_CODE,
-  type Version,
+  type PlainVersion,
 } from './wire.js';
 
 export interface WillFacts {
@@ -115,7 +115,7 @@ function readUnicode(bytes: Buffer): string | null {
 }
 
 /** `bytes` from `start` to `end` follow the fixed header of a CONNECT; its `version` was read by `readOpening`. */
-export function readConnect(bytes: Buffer, start: number, end: number, version: Version): ConnectFacts | ConnectRefusal {
+export function readConnect(bytes: Buffer, start: number, end: number, version: PlainVersion): ConnectFacts | ConnectRefusal {
   const fields = new Fields(bytes, start + CONNECT_FLAGS_AT[version], end);
   const flags = fields.byte('connect flags');
   checkConnectFlags(flags, version);
@@ -131,7 +131,7 @@ export function readConnect(bytes: Buffer, start: number, end: number, version: 
   return { clean, keepAlive, clientId, will, username, password };
 }
 
-function checkConnectFlags(flags: number, version: Version): void {
+function checkConnectFlags(flags: number, version: PlainVersion): void {
   const willQos = (flags >> CONNECT_FLAG.WILL_QOS_SHIFT) & 3;
   // [MQTT-3.1.2-3]; in 3.1 the bit is unused.
   if (version !== MQTT_3_1 && (flags & CONNECT_FLAG.RESERVED) !== 0) throw malformed('reserved connect flag is set');
@@ -157,7 +157,7 @@ function readWill(fields: Fields, flags: number): WillFacts {
   };
 }
 
-function clientIdFault(clientId: string, clean: boolean, version: Version): string | null {
+function clientIdFault(clientId: string, clean: boolean, version: PlainVersion): string | null {
   if (Buffer.byteLength(clientId) > CLIENT_ID_BYTES_MAX) return `client id of more than ${CLIENT_ID_BYTES_MAX} bytes`;
   if (version === MQTT_3_1) {
     return clientId.length >= 1 && clientId.length <= CLIENT_ID_CHARACTERS_MAX_3_1 ? null : 'client id must have 1 to 23 characters';

@@ -3,7 +3,7 @@
 
 import { type DurableSession, type Entry, type Publication, type QueuedMessage, Ring } from '../../core/index.js';
 import { encodeAcknowledge } from './codec.js';
-import type { Encoder } from './encoder.js';
+import { type Encoder, NO_TERMS, type Terms } from './encoder.js';
 import { DUP, FIRST_BYTE, PACKET_ID_MAX, QOS_SHIFT, RETAIN } from './wire.js';
 
 /** What the peer still has to do about a packet id. */
@@ -19,6 +19,7 @@ interface Waiting {
   /** How many of `entries` or `numbers` are done. */
   next: number;
   readonly qos: number;
+  readonly terms: Terms;
   readonly size: number;
 }
 
@@ -32,6 +33,10 @@ export interface DeliveryHost {
   queuedPublication(number: number): Publication | null;
   /** The queued message was received (or is gone): it leaves the queue. */
   acknowledge(number: number): void;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** A message is not sent because its time is over. */
+  onExpired(): void;
 }
 
 export class Deliveries {
@@ -57,25 +62,25 @@ export class Deliveries {
   }
 
   /** Sends, or lets wait in order. `qos` is the level of the subscription. */
-  deliver(publication: Publication, subscriptionQos: number): void {
+  deliver(publication: Publication, subscriptionQos: number, terms: Terms): void {
     const qos = Math.min(subscriptionQos, publication.qos);
     if (qos > 0 && publication.number > 0 && publication.number <= this.#resumedTo) return;
-    if (this.waitingCount === 0 && !this.blocked && this.#send(publication, qos)) return;
+    if (this.waitingCount === 0 && !this.blocked && this.#send(publication, qos, terms)) return;
     const { size } = publication;
     this.waitingBytes += size;
-    this.#wait({ publication, entries: null, numbers: null, next: 0, qos, size });
+    this.#wait({ publication, entries: null, numbers: null, next: 0, qos, terms, size });
   }
 
   /** Retained messages for a new subscription, in the order given. */
-  deliverRetained(entries: readonly Entry[], subscriptionQos: number): void {
-    if (entries.length > 0) this.#wait({ publication: null, entries, numbers: null, next: 0, qos: subscriptionQos, size: 0 });
+  deliverRetained(entries: readonly Entry[], qos: number, terms: Terms): void {
+    if (entries.length > 0) this.#wait({ publication: null, entries, numbers: null, next: 0, qos, terms, size: 0 });
   }
 
   /** Everything that the durable session kept, oldest first. */
   resume(durable: DurableSession): void {
     const numbers = [...durable.queue.keys()];
     for (const number of numbers) if (number > this.#resumedTo) this.#resumedTo = number;
-    if (numbers.length > 0) this.#wait({ publication: null, entries: null, numbers, next: 0, qos: 0, size: 0 });
+    if (numbers.length > 0) this.#wait({ publication: null, entries: null, numbers, next: 0, qos: 0, terms: NO_TERMS, size: 0 });
   }
 
   /** Sends what waits while window and socket allow it. */
@@ -96,12 +101,21 @@ export class Deliveries {
     return this.#finish(packetId, flight);
   }
 
-  /** The queue number that has to be released before PUBREL is sent; 0: none. */
-  onPubrec(packetId: number): number {
+  /** The queue number that has to be released before PUBREL is sent; 0: none; null: no such packet id awaits a PUBREC. */
+  onPubrec(packetId: number): number | null {
     const flight = this.#inFlight.get(packetId);
-    if (flight === undefined || flight % AWAITS_RANGE !== AWAITS.PUBREC) return 0;
+    if (flight === undefined || flight % AWAITS_RANGE === AWAITS.PUBACK) return null;
+    // It came before: the same answer again.
+    if (flight % AWAITS_RANGE === AWAITS.PUBCOMP) return 0;
     this.#inFlight.set(packetId, flight - AWAITS.PUBREC + AWAITS.PUBCOMP);
     return (flight - AWAITS.PUBREC) / AWAITS_RANGE;
+  }
+
+  /** The peer does not want the message. */
+  onRefused(packetId: number): boolean {
+    const flight = this.#inFlight.get(packetId);
+    if (flight === undefined || flight % AWAITS_RANGE !== AWAITS.PUBREC) return false;
+    return this.#finish(packetId, flight);
   }
 
   onPubcomp(packetId: number): boolean {
@@ -131,13 +145,13 @@ export class Deliveries {
   /** True when all of it was sent. */
   #advance(waiting: Waiting): boolean {
     const { publication, entries, numbers } = waiting;
-    if (publication !== null) return this.#send(publication, waiting.qos);
+    if (publication !== null) return this.#send(publication, waiting.qos, waiting.terms);
     const count = (entries ?? (numbers as readonly number[])).length;
     for (; waiting.next < count; waiting.next += 1) {
       if (this.host.isFull) return false;
       const sent =
         entries !== null
-          ? this.#sendRetained(entries[waiting.next] as Entry, waiting.qos)
+          ? this.#sendRetained(entries[waiting.next] as Entry, waiting)
           : this.#sendQueued((numbers as readonly number[])[waiting.next] as number);
       if (!sent) return false;
     }
@@ -145,23 +159,32 @@ export class Deliveries {
   }
 
   /** False: no room in the window. */
-  #send(publication: Publication, qos: number): boolean {
-    if (qos > 0) return this.#sendCounted(publication, qos);
-    const frame = this.host.encoder.publication(publication, 0, 0);
+  #send(publication: Publication, qos: number, terms: Terms): boolean {
+    if (qos > 0) return this.#sendCounted(publication, qos, terms);
+    if (this.#isOver(publication.expires)) return true;
+    const frame = this.host.encoder.publication(publication, terms, 0, 0);
     if (frame !== null) this.host.write(frame);
     return true;
   }
 
-  #sendCounted(publication: Publication, qos: number): boolean {
+  /** Its time is over: it counts as sent. */
+  #isOver(expires: number): boolean {
+    if (expires === 0 || expires > this.host.now()) return false;
+    this.host.onExpired();
+    return true;
+  }
+
+  #sendCounted(publication: Publication, qos: number, terms: Terms): boolean {
     const { durable } = this.host;
     if (durable !== null && publication.number > 0) {
       const queued = durable.queue.get(publication.number);
       // A full queue refused it: the core counted that.
       return queued === undefined || this.#sendQueuedMessage(queued, publication);
     }
+    if (this.#isOver(publication.expires)) return true;
     const packetId = this.#takeId();
     if (packetId === 0) return false;
-    const frame = this.host.encoder.publication(publication, qos << QOS_SHIFT, packetId);
+    const frame = this.host.encoder.publication(publication, terms, qos << QOS_SHIFT, packetId);
     if (frame === null) return true;
     this.#inFlight.set(packetId, qos === 1 ? AWAITS.PUBACK : AWAITS.PUBREC);
     this.host.write(frame);
@@ -187,7 +210,9 @@ export class Deliveries {
   #sendQueuedMessage(queued: QueuedMessage, publication: Publication): boolean {
     const { packetId, qos, number } = queued;
     if (!this.#hasRoom(packetId)) return false;
-    const frame = this.host.encoder.publication(publication, (qos << QOS_SHIFT) | (queued.sent ? DUP : 0), packetId);
+    const isOver = !queued.sent && this.#isOver(queued.expires);
+    const flags = (qos << QOS_SHIFT) | (queued.sent ? DUP : 0);
+    const frame = isOver ? null : this.host.encoder.publication(publication, queued, flags, packetId);
     if (frame === null) {
       this.host.acknowledge(number);
       return true;
@@ -199,11 +224,12 @@ export class Deliveries {
   }
 
   /** A record remembers the level at which it was published; it is delivered at the lower of the two. */
-  #sendRetained(entry: Entry, subscriptionQos: number): boolean {
-    const qos = Math.min(subscriptionQos, entry.qos);
+  #sendRetained(entry: Entry, waiting: Waiting): boolean {
+    if (this.#isOver(entry.expires)) return true;
+    const qos = Math.min(waiting.qos, entry.qos);
     const packetId = qos === 0 ? 0 : this.#takeId();
     if (qos > 0 && packetId === 0) return false;
-    const frame = this.host.encoder.entry(entry, (qos << QOS_SHIFT) | RETAIN, packetId);
+    const frame = this.host.encoder.entry(entry, waiting.terms, (qos << QOS_SHIFT) | RETAIN, packetId);
     if (frame === null) return true;
     if (qos > 0) this.#inFlight.set(packetId, qos === 1 ? AWAITS.PUBACK : AWAITS.PUBREC);
     this.host.write(frame);

@@ -8,15 +8,25 @@ import type { Topics } from './paths.js';
 const FRAME_KEY = 'mqtt:0';
 const EMPTY = new Uint8Array(0);
 
+/** What the subscriptions behind a delivery ask of it, beside its level. */
+export interface Terms {
+  /** Numbers that they were given. */
+  readonly identifiers: readonly number[];
+  /** It says whether what it carries was stored. */
+  readonly asPublished: boolean;
+}
+
+export const NO_TERMS: Terms = Object.freeze({ identifiers: Object.freeze([]), asPublished: false });
+
 /**
  * `flags` are those of a PUBLISH: DUP, QoS, retain; `packetId` is 0 at QoS 0. null: there is nothing to send, because no
  * packet of this receiver can hold it; the encoder has counted that.
  */
 export interface Encoder {
   /** A removal is an empty message. What many receivers get alike is encoded once and kept with the publication. */
-  publication(publication: Publication, flags: number, packetId: number): Uint8Array | null;
+  publication(publication: Publication, terms: Terms, flags: number, packetId: number): Uint8Array | null;
   /** A record, for a new subscription. */
-  entry(entry: Entry, flags: number, packetId: number): Uint8Array | null;
+  entry(entry: Entry, terms: Terms, flags: number, packetId: number): Uint8Array | null;
 }
 
 export class PlainEncoder implements Encoder {
@@ -27,7 +37,7 @@ export class PlainEncoder implements Encoder {
     private readonly onUnforwardable: (path: string) => void,
   ) {}
 
-  publication(publication: Publication, flags: number, packetId: number): Uint8Array | null {
+  publication(publication: Publication, _terms: Terms, flags: number, packetId: number): Uint8Array | null {
     if (flags !== 0) return this.#encode(publication.path, publication.payload, flags, packetId);
     const kept = publication.frame(FRAME_KEY) as Uint8Array | undefined;
     if (kept !== undefined) return kept;
@@ -36,7 +46,7 @@ export class PlainEncoder implements Encoder {
     return frame;
   }
 
-  entry({ path, payload }: Entry, flags: number, packetId: number): Uint8Array | null {
+  entry({ path, payload }: Entry, _terms: Terms, flags: number, packetId: number): Uint8Array | null {
     return this.#encode(path, payload, flags, packetId);
   }
 

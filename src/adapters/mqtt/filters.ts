@@ -1,14 +1,14 @@
 // Filters: what one session subscribes to. A filter becomes a subscription in the core, and ends there.
 
-import { type Reply, RequestError, SubscribeRequest, Subscription, type SubscriptionOptions } from '../../core/index.js';
+import { type Reply, RequestError, SubscribeRequest, Subscription, type SubscriptionOptions, subscriptionKey } from '../../core/index.js';
 import type { BaseSession } from './base-session.js';
-import { type Topics, isFilterServed } from './paths.js';
+import { type SharedFilter, type Topics, isFilterServed } from './paths.js';
 
 /** Why a filter is not subscribed to. */
 export type FilterFault = 'invalid' | 'limit';
 
 export class Filters {
-  /** By text; null until somebody asks, because a resumed session has filters from before. */
+  /** By the key that the core has for them; null until somebody asks, because a resumed session has filters from before. */
   #known: Map<string, Subscription> | null = null;
 
   constructor(
@@ -17,21 +17,31 @@ export class Filters {
     private readonly max: number,
   ) {}
 
-  /** `onReply` gets the core's answer, with what is retained under the filter. null: it is on its way. */
-  subscribe(filter: string, options: SubscriptionOptions, onReply: (reply: Reply, subscription: Subscription) => void): FilterFault | null {
+  /**
+   * `onReply` gets the core's answer, with what is retained under the filter when `retained` asks for it and the filter is
+   * not shared. null: it is on its way.
+   */
+  subscribe(
+    filter: SharedFilter,
+    options: SubscriptionOptions,
+    retained: boolean,
+    onReply: (reply: Reply, subscription: Subscription) => void,
+  ): FilterFault | null {
     const { session } = this;
-    const filters = this.#all();
-    const known = filters.get(filter) ?? null;
-    if (!isFilterServed(filter)) return 'invalid';
-    if (known === null && filters.size >= this.max) return 'limit';
+    if (!isFilterServed(filter.text)) return 'invalid';
     const subscription = this.#make(filter, options);
     if (subscription === null) return 'invalid';
-    filters.set(filter, subscription);
+    const filters = this.#all();
+    const key = subscriptionKey(subscription);
+    const known = filters.get(key) ?? null;
+    if (known === null && filters.size >= this.max) return 'limit';
+    filters.set(key, subscription);
     const awaiting = (reply: Reply): void => {
-      if (reply.error !== null && filters.get(filter) === subscription) filters.delete(filter);
+      if (reply.error !== null && filters.get(key) === subscription) filters.delete(key);
       onReply(reply, subscription);
     };
-    session.submit(new SubscribeRequest('subscribe', session, null, subscription, subscription.pattern, awaiting));
+    const initial = retained && filter.group === null ? subscription.pattern : null;
+    session.submit(new SubscribeRequest('subscribe', session, null, subscription, initial, awaiting));
     // The core itself replaces a durable one. The new one is there first: the flow is not interrupted ([MQTT-3.8.4-3]).
     if (known !== null && session.durable === null) {
       session.submit(new SubscribeRequest('unsubscribe', session, null, known, null, null));
@@ -39,11 +49,16 @@ export class Filters {
     return null;
   }
 
+  has(filter: SharedFilter): boolean {
+    return this.#all().has(this.#keyOf(filter));
+  }
+
   /** False: there is no such subscription, and no reply. */
-  unsubscribe(filter: string, onReply: (reply: Reply) => void): boolean {
-    const subscription = this.#all().get(filter);
+  unsubscribe(filter: SharedFilter, onReply: (reply: Reply) => void): boolean {
+    const key = this.#keyOf(filter);
+    const subscription = this.#all().get(key);
     if (subscription === undefined) return false;
-    this.#all().delete(filter);
+    this.#all().delete(key);
     this.session.submit(new SubscribeRequest('unsubscribe', this.session, null, subscription, null, onReply));
     return true;
   }
@@ -54,20 +69,19 @@ export class Filters {
     return mountPoint !== '' && this.topics.isHidden(subscription.pattern.text.slice(mountPoint.length), path);
   }
 
+  #keyOf({ text, group }: SharedFilter): string {
+    return subscriptionKey({ pattern: { text: this.topics.mountPoint + text }, options: { group } });
+  }
+
   #all(): Map<string, Subscription> {
-    if (this.#known === null) {
-      this.#known = new Map();
-      for (const subscription of this.session.durable?.subscriptions.values() ?? []) {
-        this.#known.set(subscription.pattern.text.slice(this.topics.mountPoint.length), subscription);
-      }
-    }
+    this.#known ??= new Map(this.session.durable?.subscriptions);
     return this.#known;
   }
 
   /** null: the core cannot serve the filter. */
-  #make(filter: string, options: SubscriptionOptions): Subscription | null {
+  #make({ text }: SharedFilter, options: SubscriptionOptions): Subscription | null {
     try {
-      return new Subscription(this.session, this.session.durable, this.topics.patternOf(filter), options, filter);
+      return new Subscription(this.session, this.session.durable, this.topics.patternOf(text), options, null);
     } catch (error) {
       if (error instanceof RequestError) return null;
       throw error;

@@ -51,16 +51,15 @@ function lengthOf(bytes: Buffer, body: number): number {
 }
 
 function openingOf(first: number, name: string, level: number): Opening {
-  const known = name === PROTOCOL_NAME.MQTT ? MQTT_3_1_1 : name === PROTOCOL_NAME.MQISDP ? MQTT_3_1 : null;
-  if (known === null) throw malformed('unknown protocol name');
+  if (name !== PROTOCOL_NAME.MQTT && name !== PROTOCOL_NAME.MQISDP) throw malformed('unknown protocol name');
   // [MQTT-2.2.2-2]; in 3.1 the low half of the first byte has no meaning in a CONNECT.
-  if (known !== MQTT_3_1 && (first & 0x0f) !== 0) throw malformed('reserved flags of CONNECT are set');
-  if (level === known) return { version: known };
+  if (name === PROTOCOL_NAME.MQTT && (first & 0x0f) !== 0) throw malformed('reserved flags of CONNECT are set');
+  if (name === PROTOCOL_NAME.MQISDP && level === MQTT_3_1) return { version: level };
+  if (name === PROTOCOL_NAME.MQTT && (level === MQTT_3_1_1 || level === MQTT_5)) return { version: level };
   const answer = knowsReturnCodes(level) ? encodeConnack(false, RETURN_CODE.UNACCEPTABLE_PROTOCOL_VERSION) : UNSUPPORTED_VERSION;
   return { version: null, answer, reason: `protocol level ${level} of ${name}` };
 }
 
-/** Clients of version 5 that speak 3.1.1, too, take the return code as the sign to come back with it. */
 function knowsReturnCodes(level: number): boolean {
   const plain = level & ~BRIDGE_BIT;
   return plain === MQTT_3_1 || plain === MQTT_3_1_1 || plain === MQTT_5;

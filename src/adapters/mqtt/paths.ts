@@ -51,9 +51,32 @@ export function isFilterServed(filter: string): boolean {
   return Buffer.byteLength(filter) <= FILTER_BYTES_MAX;
 }
 
+/** A filter without the words that make it a shared one (MQTT 5, 4.8.2). */
+export interface SharedFilter {
+  readonly text: string;
+  /** ShareName; null: not shared. */
+  readonly group: string | null;
+}
+
+const SHARE = '$share/';
+
+/** null: a shared filter whose name or filter is missing, or whose name has a wildcard. */
+export function splitShared(whole: string): SharedFilter | null {
+  if (!whole.startsWith(SHARE)) return { text: whole, group: null };
+  const groupEnd = whole.indexOf('/', SHARE.length);
+  if (groupEnd <= SHARE.length || groupEnd === whole.length - 1) return null;
+  const group = whole.slice(SHARE.length, groupEnd);
+  return /[+#]/.test(group) ? null : { text: whole.slice(groupEnd + 1), group };
+}
+
 /** `$SYS` and below: the broker's own topics; they stay in the adapter. */
 export function isSystemTopic(text: string): boolean {
   return text === '$SYS' || text.startsWith('$SYS/');
+}
+
+/** Topics below which nobody publishes: they would be the broker's own, or could be taken for a shared filter. */
+export function isForbiddenTopic(topic: string): boolean {
+  return topic.charCodeAt(0) === DOLLAR && (isSystemTopic(topic) || topic.startsWith(SHARE));
 }
 
 export class Topics {

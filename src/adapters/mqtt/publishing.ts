@@ -23,6 +23,11 @@ const PINNING_FACTOR = 4;
 const RETAINED: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...STORED, qos: qos as Qos, publishMissing: true }));
 const PLAIN: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...UNSTORED, qos: qos as Qos }));
 
+/** How a message of that level is published. Shared: it is no copy. */
+export function optionsOf(qos: Qos, retain: boolean): DataOptions {
+  return (retain ? RETAINED : PLAIN)[qos] as DataOptions;
+}
+
 export class Publishing {
   /** Bytes of the topic of the last PUBLISH, and its path: a client publishes to the same topic again and again. */
   #topicBytes: Buffer | null = null;
@@ -54,7 +59,7 @@ export class Publishing {
       path,
       null,
       removes ? null : Payload.fromBytes(unpinned(bytes, payloadAt, end), this.raw),
-      (retain ? RETAINED : PLAIN)[qos] as DataOptions,
+      optionsOf(qos, retain),
       qos > 0,
       qos === 2 ? packetId : 0,
       null,
@@ -63,8 +68,8 @@ export class Publishing {
 
   /** Throws as `read` does. */
   will({ topic, payload, qos, retain }: WillFacts): Will {
-    const options = (retain ? RETAINED : PLAIN)[qos] as DataOptions;
     const remove = retain && payload.length === 0;
+    const options = optionsOf(qos, retain);
     return { path: this.#checkedPath(topic), payload: Payload.fromBytes(payload, this.raw), options, remove, delayMs: 0 };
   }
 
@@ -94,7 +99,7 @@ export function isSame(known: Buffer, bytes: Buffer, start: number, end: number)
 }
 
 /** A payload that may live long must not keep the chunk that it came in. */
-function unpinned(bytes: Buffer, start: number, end: number): Buffer {
+export function unpinned(bytes: Buffer, start: number, end: number): Buffer {
   const payload = bytes.subarray(start, end);
   return payload.length * PINNING_FACTOR < bytes.buffer.byteLength ? Buffer.from(payload) : payload;
 }

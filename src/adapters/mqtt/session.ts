@@ -27,12 +27,21 @@ import {
   readSubscribe,
   readUnsubscribe,
 } from './codec.js';
-import type { Encoder } from './encoder.js';
-import { isSystemTopic } from './paths.js';
+import { type Encoder, NO_TERMS } from './encoder.js';
+import { isSystemTopic, type SharedFilter, splitShared } from './paths.js';
 import { Outcome, type PersistentClient } from './persistence.js';
 import { Port, type PortOwner } from './port.js';
 import { Publishing } from './publishing.js';
-import { CONNECT_FLAG, CONNECT_FLAGS_AT, FIRST_BYTE, MQTT_3_1, PACKET, RETURN_CODE, SUBSCRIPTION_REFUSED, type Version } from './wire.js';
+import {
+  CONNECT_FLAG,
+  CONNECT_FLAGS_AT,
+  FIRST_BYTE,
+  MQTT_3_1,
+  PACKET,
+  RETURN_CODE,
+  SUBSCRIPTION_REFUSED,
+  type PlainVersion,
+} from './wire.js';
 
 /** By QoS. */
 const SUBSCRIPTION: readonly SubscriptionOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...SUBSCRIBED, qos: qos as Qos }));
@@ -58,13 +67,13 @@ export interface MqttSessionHost extends SessionHost {
 
 export class MqttSession extends BaseSession implements PortOwner, PersistentClient {
   readonly #host: MqttSessionHost;
-  readonly #version: Version;
+  readonly #version: PlainVersion;
   readonly #publishing: Publishing;
   #port: Port | null = null;
   #facts: ConnectFacts | null = null;
   #batch: SubscribeBatch | null = null;
 
-  constructor(host: MqttSessionHost, version: Version, arrival: Arrival) {
+  constructor(host: MqttSessionHost, version: PlainVersion, arrival: Arrival) {
     super(host, host.encoder, version === MQTT_3_1 ? headerFault31 : headerFault, arrival);
     this.#host = host;
     this.#version = version;
@@ -187,16 +196,25 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
   subscribe(filter: string, qos: Qos, done: SubscribeDone): void {
     const batch = this.#batch as SubscribeBatch;
     if (isSystemTopic(filter)) return done(null, true);
-    const fault = this.filters.subscribe(filter, SUBSCRIPTION[qos] as SubscriptionOptions, (reply, subscription) => {
-      if (reply.error !== null) batch.refused.add(filter);
-      this.#onSubscribed(reply, batch, subscription, done);
-    });
-    if (fault === null) {
+    const shared = splitShared(filter);
+    const isTaken =
+      shared !== null &&
+      this.#take(shared, qos, (reply, subscription) => {
+        if (reply.error !== null) batch.refused.add(filter);
+        this.#onSubscribed(reply, batch, subscription, done);
+      });
+    if (isTaken) {
       batch.open += 1;
     } else {
       batch.refused.add(filter);
       done(null, false);
     }
+  }
+
+  #take(filter: SharedFilter, qos: Qos, onReply: (reply: Reply, subscription: Subscription) => void): boolean {
+    const options: SubscriptionOptions =
+      filter.group === null ? (SUBSCRIPTION[qos] as SubscriptionOptions) : { ...SUBSCRIBED, qos, group: filter.group };
+    return this.filters.subscribe(filter, options, true, onReply) === null;
   }
 
   #onSubscribed(reply: Reply, batch: SubscribeBatch, subscription: Subscription, done: SubscribeDone): void {
@@ -207,7 +225,7 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
     if (batch.open === 0) this.#acknowledgeSubscribe(batch);
     if (reply.entries === null) return;
     const entries = reply.entries.filter(({ path }) => !this.filters.isHidden(subscription, path));
-    this.deliveries.deliverRetained(entries, subscription.options.qos);
+    this.deliveries.deliverRetained(entries, subscription.options.qos, NO_TERMS);
   }
 
   unsubscribe(filters: readonly string[]): Outcome {
@@ -218,14 +236,17 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
       if (error !== null) this.closeFailed(error);
       else if (open === 0) outcome.settle(undefined);
     };
-    for (const filter of filters) if (this.filters.unsubscribe(filter, onReply)) open += 1;
+    for (const filter of filters) {
+      const shared = splitShared(filter);
+      if (shared !== null && this.filters.unsubscribe(shared, onReply)) open += 1;
+    }
     return open === 0 ? outcome.settle(undefined) : outcome;
   }
 
   onReceived(packetId: number): Outcome {
     const outcome = new Outcome();
     const number = this.deliveries.onPubrec(packetId);
-    if (number === 0) return outcome.settle(undefined);
+    if (number === null || number === 0) return outcome.settle(undefined);
     this.submitDurable({ type: 'release', number }, this.#settling(outcome));
     return outcome;
   }

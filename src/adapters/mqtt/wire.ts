@@ -69,13 +69,16 @@ export const MQTT_3_1_1 = 4;
 export const MQTT_5 = 5;
 
 /** The versions that are served. */
-export type Version = typeof MQTT_3_1 | typeof MQTT_3_1_1;
+export type Version = PlainVersion | typeof MQTT_5;
+
+/** Those without properties. */
+export type PlainVersion = typeof MQTT_3_1 | typeof MQTT_3_1_1;
 
 /** Protocol names: of 3.1, and of every later version. */
 export const PROTOCOL_NAME = { MQISDP: 'MQIsdp', MQTT: 'MQTT' } as const;
 
 /** Where the connect flags stand in the body of a CONNECT: behind protocol name and level. */
-export const CONNECT_FLAGS_AT: Readonly<Record<Version, number>> = { [MQTT_3_1]: 9, [MQTT_3_1_1]: 7 };
+export const CONNECT_FLAGS_AT: Readonly<Record<PlainVersion, number>> = { [MQTT_3_1]: 9, [MQTT_3_1_1]: 7 };
 
 /** SUBACK return code of a refused filter (3.1.1 section 3.9.3). */
 export const SUBSCRIPTION_REFUSED = 0x80;
@@ -112,6 +115,10 @@ export interface MqttLimits {
   readonly maxSubscriptions: number;
   /** How long a durable session outlives its connection, at most. */
   readonly sessionExpiryMs: number;
+  /** Topics that a client of version 5 may give a number, and that it is given a number for. */
+  readonly maxTopicAliases: number;
+  /** Longest keep alive of a client of version 5, in seconds; one without keep alive gets this. */
+  readonly maxKeepAliveSeconds: number;
 }
 
 export const MQTT_LIMITS: MqttLimits = Object.freeze({
@@ -124,4 +131,6 @@ export const MQTT_LIMITS: MqttLimits = Object.freeze({
   maxIncomingOnce: 1_000,
   maxSubscriptions: 1_000,
   sessionExpiryMs: SESSION_EXPIRY_MS,
+  maxTopicAliases: 10,
+  maxKeepAliveSeconds: 60,
 });

@@ -47,7 +47,7 @@ describe('the first bytes of a connection', () => {
   });
 
   it.each([
-    ['MQTT', 5],
+    ['MQIsdp', 5],
     ['MQTT', 3],
     ['MQIsdp', 4],
     ['MQTT', 0x84],

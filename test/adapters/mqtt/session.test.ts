@@ -609,7 +609,7 @@ describe('what a client cannot do', () => {
 
   it('is a protocol of another level: it gets return code 1', async () => {
     const wire = await MqttWire.open(house.port);
-    wire.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, clean: true, clientId: 'a', keepalive: 0 });
+    wire.bytes(Buffer.from('100f00064d514973647005020000000161', 'hex'));
     expect(await wire.expect('connack')).toMatchObject({ returnCode: 1 });
     await wire.closed();
   });

@@ -24,7 +24,8 @@ import {
   malformed,
   protocolError,
 } from './reason-codes.js';
-import { type SharedFilter, checkNoLocal, readFilter, readTopic } from './topics.js';
+import type { SharedFilter } from '../paths.js';
+import { checkNoLocal, readFilter, readTopic } from './topics.js';
 
 /** An interval of this many seconds never ends. */
 const NEVER = 0xffff_ffff;

@@ -1,10 +1,8 @@
 // Topics and filters as they stand in packets of MQTT 5, shared subscriptions included (section 4.8.2).
 
 import { readText } from '../codec.js';
-import { filterFault, isTooDeep, topicFault } from '../paths.js';
+import { filterFault, isTooDeep, type SharedFilter, splitShared, topicFault } from '../paths.js';
 import { ProtocolFault, REASON, malformed, protocolError } from './reason-codes.js';
-
-const SHARE = '$share/';
 
 /** A topic to publish to. Throws ProtocolFault. */
 export function readTopic(bytes: Buffer, start: number, end: number, what: string): string {
@@ -23,31 +21,22 @@ export function checkResponseTopic(topic: string): string {
   throw new ProtocolFault(isTooDeep(topic) ? REASON.TOPIC_NAME_INVALID : REASON.PROTOCOL_ERROR, `response topic ${fault}`);
 }
 
-/** A topic filter without the words that make it a shared one. */
-export interface SharedFilter {
-  readonly text: string;
-  /** ShareName; null: not shared. */
-  readonly group: string | null;
-}
-
 /** `field` is the filter as it stands in SUBSCRIBE or UNSUBSCRIBE. Throws ProtocolFault. */
 export function readFilter(field: Buffer): SharedFilter {
   const whole = readText(field, 0, field.length);
   if (whole === null) throw malformed('topic filter is not UTF-8 text without control characters');
-  if (!whole.startsWith(SHARE)) return { text: checkFilter(whole), group: null };
-  const groupEnd = whole.indexOf('/', SHARE.length);
-  const group = whole.slice(SHARE.length, groupEnd < 0 ? whole.length : groupEnd);
+  const filter = splitShared(whole);
   // [MQTT5-4.8.2-1], [MQTT5-4.8.2-2]
-  if (group === '' || groupEnd < 0 || groupEnd === whole.length - 1) {
-    throw new ProtocolFault(REASON.TOPIC_FILTER_INVALID, 'a shared subscription needs a name and a filter');
+  if (filter === null) {
+    throw new ProtocolFault(REASON.TOPIC_FILTER_INVALID, 'a shared subscription needs a name without wildcards, and a filter');
   }
-  if (/[+#]/.test(group)) throw new ProtocolFault(REASON.TOPIC_FILTER_INVALID, 'the name of a shared subscription has a wildcard');
-  return { text: checkFilter(whole.slice(groupEnd + 1)), group };
+  checkFilter(filter.text);
+  return filter;
 }
 
-function checkFilter(filter: string): string {
+function checkFilter(filter: string): void {
   const fault = filterFault(filter);
-  if (fault === null) return filter;
+  if (fault === null) return;
   throw new ProtocolFault(isTooDeep(filter) ? REASON.TOPIC_FILTER_INVALID : REASON.MALFORMED_PACKET, `topic filter ${fault}`);
 }
 

@@ -1,0 +1,475 @@
+// PropertySession: one client's connection in MQTT 5. Packets become requests, what the core says becomes packets, and what
+// goes wrong is told with a reason code.
+
+import {
+  type ConnectionError,
+  DataRequest,
+  type Identity,
+  type Reply,
+  RequestError,
+  SUBSCRIBED,
+  type Subscription,
+  UNSTORED,
+} from '../../../core/index.js';
+import { type Arrival, BaseSession, type SessionHost } from '../base-session.js';
+import { isForbiddenTopic, isSystemTopic } from '../paths.js';
+import { FIRST_BYTE, PACKET } from '../wire.js';
+import {
+  type ConnackProperties,
+  encodeAcknowledge,
+  encodeAuth,
+  encodeConnack,
+  encodeDisconnect,
+  encodePingresp,
+  encodeSuback,
+  encodeUnsuback,
+} from './answers.js';
+import { Authentication, type AuthenticationExchange, type Authenticators } from './authentication.js';
+import {
+  type Auth,
+  type Connect,
+  headerFault,
+  readAuth,
+  readConnect,
+  readDisconnect,
+  readPuback,
+  readPubrel,
+  readSubscribe,
+  readUnsubscribe,
+  RETAIN_HANDLING,
+  type SubscribeFilter,
+} from './codec.js';
+import { type EncoderHost, PropertyEncoder } from './encoder.js';
+import { PropertyPublishing } from './publishing.js';
+import {
+  type ConnackReason,
+  connackReason,
+  disconnectReason,
+  ProtocolFault,
+  type PubackReason,
+  protocolError,
+  REASON,
+  type SubackReason,
+  type UnsubackReason,
+} from './reason-codes.js';
+
+/** Reason codes from here on say that something failed. */
+const FAILURE = 0x80;
+
+export interface PropertySessionHost extends SessionHost {
+  readonly encoderHost: EncoderHost;
+  readonly authenticators: Authenticators;
+  /** What clients are told that ask for response information (section 3.2.2.3.14); empty: nothing. */
+  readonly responseInformation: string;
+}
+
+export class PropertySession extends BaseSession {
+  readonly #host: PropertySessionHost;
+  readonly #encoder: PropertyEncoder;
+  readonly #publishing: PropertyPublishing;
+  #connect: Connect | null = null;
+  #authentication: Authentication | null = null;
+  /** Publications of QoS 1 that were not answered yet. */
+  #unanswered = 0;
+  /** Packet ids of QoS 2 that came on this connection and were not released yet. */
+  readonly #unreleased = new Set<number>();
+
+  constructor(host: PropertySessionHost, arrival: Arrival) {
+    const encoder = new PropertyEncoder(host.encoderHost);
+    super(host, encoder, headerFault, arrival);
+    this.#host = host;
+    this.#encoder = encoder;
+    this.#publishing = new PropertyPublishing(this, host.topics, host.context.formats.raw, host.limits.maxTopicAliases);
+  }
+
+  // From the wire.
+
+  protected override take(first: number, bytes: Buffer, _start: number, body: number, end: number): void {
+    const type = first >> 4;
+    if (this.isConnecting && type !== PACKET.CONNECT && type !== PACKET.AUTH && type !== PACKET.DISCONNECT) {
+      // [MQTT5-3.1.2-30]
+      throw protocolError('the CONNECT is not answered yet');
+    }
+    switch (type) {
+      case PACKET.PUBLISH:
+        return this.#onPublish(first, bytes, body, end);
+      case PACKET.PUBACK:
+        if (this.deliveries.onPuback(readPuback(bytes, body, end, type).packetId)) this.#onRoom();
+        return;
+      case PACKET.PUBREC:
+        return this.#onPubrec(bytes, body, end);
+      case PACKET.PUBREL:
+        return this.#onPubrel(readPubrel(bytes, body, end, type).packetId);
+      case PACKET.PUBCOMP:
+        if (this.deliveries.onPubcomp(readPubrel(bytes, body, end, type).packetId)) this.#onRoom();
+        return;
+      case PACKET.SUBSCRIBE:
+        return this.#onSubscribe(bytes, body, end);
+      case PACKET.UNSUBSCRIBE:
+        return this.#onUnsubscribe(bytes, body, end);
+      case PACKET.PINGREQ:
+        return this.write(encodePingresp());
+      case PACKET.CONNECT:
+        return this.#onConnect(bytes, body, end);
+      case PACKET.DISCONNECT:
+        return this.#onDisconnect(bytes, body, end);
+      case PACKET.AUTH:
+        return this.#onAuth(bytes, body, end);
+    }
+  }
+
+  protected override faultOf(error: RequestError): ConnectionError {
+    return new ProtocolFault(
+      error.code === 'INVALID_PATH' ? REASON.TOPIC_NAME_INVALID : REASON.IMPLEMENTATION_SPECIFIC_ERROR,
+      error.message,
+    );
+  }
+
+  // CONNECT.
+
+  #onConnect(bytes: Buffer, body: number, end: number): void {
+    // [MQTT5-3.1.0-2]
+    if (this.phase !== 'new') throw protocolError('a second CONNECT');
+    const connect = readConnect(bytes, body, end);
+    const { limits } = this.#host;
+    this.#connect = connect;
+    this.#encoder.maxBytes = connect.maximumPacketSize;
+    this.#encoder.takeAliases(Math.min(connect.topicAliasMaximum, limits.maxTopicAliases));
+    this.deliveries.window = Math.min(limits.outgoingWindow, connect.receiveMaximum);
+    this.will = connect.will === null ? null : this.#publishing.will(connect.will);
+    this.beginConnecting();
+    if (connect.authenticationMethod !== null) this.#authenticateEnhanced(connect.authenticationMethod, connect);
+    else this.#authenticate(connect);
+  }
+
+  #authenticate({ username, password }: Connect): void {
+    const credentials = { ...(username === null ? {} : { username }), ...(password === null ? {} : { password }) };
+    this.#host.context.authenticate(credentials, this).then(
+      (identity) => this.#begin(identity, {}),
+      (error: unknown) => this.#refuse(error),
+    );
+  }
+
+  #refuse(error: unknown): void {
+    const isRefusal = error instanceof RequestError && error.code === 'NOT_AUTHENTICATED';
+    if (!isRefusal) this.#host.context.log.error({ err: error, session: this.id }, 'a CONNECT failed');
+    const text = error instanceof RequestError ? error.message : 'the gateway failed';
+    this.#endConnecting(isRefusal ? REASON.BAD_USER_NAME_OR_PASSWORD : REASON.UNSPECIFIED_ERROR, text);
+  }
+
+  /** A client that was refused leaves nothing behind. */
+  #endConnecting(reason: ConnackReason, reasonString: string): void {
+    if (this.isEnded) return;
+    this.goodbye = true;
+    this.write(encodeConnack(false, reason, { reasonString }));
+    this.#connect = null;
+    this.close(null);
+  }
+
+  /** `proof`: what the CONNACK says of an enhanced authentication. */
+  #begin(identity: Identity, proof: ConnackProperties): void {
+    if (this.isEnded) return;
+    this.identity = identity;
+    const { clientId, cleanStart } = this.#connect as Connect;
+    this.openDurable(clientId, cleanStart, this.#expiryMs, (error) => {
+      if (error !== null) return this.closeFailed(error);
+      this.#accept(proof);
+    });
+  }
+
+  /** What the client asked for, as far as it is granted. */
+  get #expiryMs(): number {
+    const { sessionExpirySeconds } = this.#connect as Connect;
+    return Math.min(sessionExpirySeconds * 1_000, this.#host.limits.sessionExpiryMs);
+  }
+
+  #accept(proof: ConnackProperties): void {
+    if (this.isEnded) return;
+    const { limits, responseInformation } = this.#host;
+    const { clientId, keepAlive, sessionExpirySeconds, requestResponseInformation } = this.#connect as Connect;
+    const grantedSeconds = Math.floor(this.#expiryMs / 1_000);
+    const keepAliveSeconds = keepAlive === 0 || keepAlive > limits.maxKeepAliveSeconds ? limits.maxKeepAliveSeconds : keepAlive;
+    this.silenceMs = keepAliveSeconds * 1_500;
+    const frame = encodeConnack(this.present, REASON.SUCCESS, {
+      ...proof,
+      receiveMaximum: limits.maxIncomingOnce,
+      maximumPacketSize: limits.maxPacketBytes,
+      topicAliasMaximum: limits.maxTopicAliases,
+      ...(clientId === '' ? { assignedClientId: this.id } : {}),
+      ...(grantedSeconds < sessionExpirySeconds ? { sessionExpirySeconds: grantedSeconds } : {}),
+      ...(keepAliveSeconds === keepAlive ? {} : { serverKeepAlive: keepAliveSeconds }),
+      ...(requestResponseInformation && responseInformation !== '' ? { responseInformation } : {}),
+    });
+    if (frame.length > this.#encoder.maxBytes)
+      return this.close(new ProtocolFault(REASON.PACKET_TOO_LARGE, 'no CONNACK is as small as the client wants'));
+    this.write(frame);
+    this.becomeReady();
+  }
+
+  // Enhanced authentication (section 4.12).
+
+  #authenticateEnhanced(method: string, { authenticationData }: Connect): void {
+    const begin = this.#host.authenticators.get(method);
+    if (begin === undefined) {
+      // [MQTT5-4.12.0-1]
+      this.#endConnecting(REASON.BAD_AUTHENTICATION_METHOD, `authentication method ${JSON.stringify(method)} is not known here`);
+      return;
+    }
+    this.#authentication = new Authentication(method, begin(), (frame) => this.#writeAuth(frame));
+    // AUTH packets belong to the beginning.
+    this.guard.release();
+    this.#authentication.go(authenticationData).then(
+      ({ identity, data }) => {
+        this.guard.hold();
+        this.#begin(identity, { authenticationMethod: method, ...(data === null ? {} : { authenticationData: data }) });
+      },
+      (error: unknown) => this.#refuse(error),
+    );
+  }
+
+  #writeAuth(frame: Uint8Array): void {
+    this.write(frame);
+    this.flushSoon();
+  }
+
+  #onAuth(bytes: Buffer, body: number, end: number): void {
+    const auth = readAuth(bytes, body, end);
+    const authentication = this.#authentication;
+    // [MQTT5-4.12.0-5], [MQTT5-4.12.0-6]
+    if (authentication === null || authentication.method !== auth.method) throw protocolError('AUTH without its authentication');
+    if (auth.reason === REASON.RE_AUTHENTICATE && !this.isConnecting) this.#authenticateAgain(auth);
+    else authentication.take(auth);
+  }
+
+  /** Section 4.12.1: whoever it was it still has to be. */
+  #authenticateAgain({ method, data: first }: Auth): void {
+    const begin = this.#host.authenticators.get(method) as () => AuthenticationExchange;
+    this.#authentication?.cancel();
+    this.#authentication = new Authentication(method, begin(), (frame) => this.#writeAuth(frame));
+    this.#authentication.go(first).then(
+      ({ identity, data }) => {
+        if (identity.name !== this.identity.name) return this.close(new ProtocolFault(REASON.NOT_AUTHORIZED, 'another user'));
+        this.#writeAuth(encodeAuth(REASON.SUCCESS, method, data));
+      },
+      (error: unknown) => {
+        const text = error instanceof RequestError ? error.message : 'the authentication failed';
+        this.close(new ProtocolFault(REASON.NOT_AUTHORIZED, text));
+      },
+    );
+  }
+
+  // Incoming messages.
+
+  #onPublish(first: number, bytes: Buffer, body: number, end: number): void {
+    const request = this.#publishing.read(first, bytes, body, end);
+    if (request.answered) this.#countIncoming(request);
+    if (isForbiddenTopic(request.path.slice(this.#host.topics.mountPoint.length))) this.#forbid(request);
+    else this.submit(request);
+  }
+
+  /** Answered in its turn ([MQTT5-4.6.0-2]), by a request that changes nothing. */
+  #forbid({ path, id, options, answered }: DataRequest): void {
+    if (!answered) return;
+    const error = new RequestError('ACCESS_DENIED', 'nobody publishes below $SYS and $share');
+    const onTurn = (): void => this.#answerPublish(options.qos === 1, id as number, REASON.NOT_AUTHORIZED, error);
+    this.submit(new DataRequest('get', this, id, path, null, null, UNSTORED, true, 0, onTurn));
+  }
+
+  /** Section 3.3.4: the client has been told how many it may have open. */
+  #countIncoming({ onceId }: DataRequest): void {
+    if (onceId === 0) this.#unanswered += 1;
+    else if (!this.#isReceived(onceId)) this.#unreleased.add(onceId);
+    const { maxIncomingOnce } = this.#host.limits;
+    if (this.#unanswered + this.#unreleased.size > maxIncomingOnce) {
+      throw new ProtocolFault(REASON.RECEIVE_MAXIMUM_EXCEEDED, `more than ${maxIncomingOnce} messages of QoS 1 and 2 are open`);
+    }
+  }
+
+  #isReceived(packetId: number): boolean {
+    return (this.durable?.received ?? this.received)?.has(packetId) === true;
+  }
+
+  /** PUBACK and PUBREC mean stored; what could not be stored is not acknowledged, the client sends it again. */
+  protected override onPublished({ error, heard, repeated }: Reply, request: DataRequest): void {
+    if (error !== null && (error.code === 'STORE_FAILED' || error.retry)) return this.closeFailed(error);
+    const packetId = request.id as number;
+    const isFirst = request.options.qos === 1;
+    const isUnheard = isFirst && !heard && !repeated;
+    const reason = error !== null ? publishReason(error) : isUnheard ? REASON.NO_MATCHING_SUBSCRIBERS : REASON.SUCCESS;
+    this.#answerPublish(isFirst, packetId, reason, error);
+  }
+
+  #answerPublish(isFirst: boolean, packetId: number, reason: PubackReason, error: RequestError | null): void {
+    if (isFirst) this.#unanswered -= 1;
+    else if (reason >= FAILURE) this.#unreleased.delete(packetId);
+    const firstByte = isFirst ? FIRST_BYTE.PUBACK : FIRST_BYTE.PUBREC;
+    // [MQTT5-3.4.2-2]
+    const isExplained = error !== null && this.#connect?.requestProblemInformation === true;
+    this.write(encodeAcknowledge(firstByte, packetId, reason, isExplained ? error.message : null));
+  }
+
+  #onPubrel(packetId: number): void {
+    if (!this.#isReceived(packetId)) {
+      this.write(encodeAcknowledge(FIRST_BYTE.PUBCOMP, packetId, REASON.PACKET_IDENTIFIER_NOT_FOUND));
+      return;
+    }
+    this.submitDurable({ type: 'forget', onceId: packetId }, ({ error }) => {
+      if (error !== null) return this.closeFailed(error);
+      this.#unreleased.delete(packetId);
+      this.write(encodeAcknowledge(FIRST_BYTE.PUBCOMP, packetId, REASON.SUCCESS));
+    });
+  }
+
+  // Outgoing messages.
+
+  #onPubrec(bytes: Buffer, body: number, end: number): void {
+    const { packetId, reason } = readPuback(bytes, body, end, PACKET.PUBREC);
+    if (reason >= FAILURE) {
+      // The client does not want it: that ends the exchange (section 4.3.3).
+      if (this.deliveries.onRefused(packetId)) this.#onRoom();
+      return;
+    }
+    const number = this.deliveries.onPubrec(packetId);
+    if (number === null) {
+      this.write(encodeAcknowledge(FIRST_BYTE.PUBREL, packetId, REASON.PACKET_IDENTIFIER_NOT_FOUND));
+    } else if (number === 0) {
+      this.write(encodeAcknowledge(FIRST_BYTE.PUBREL, packetId, REASON.SUCCESS));
+    } else {
+      this.submitDurable({ type: 'release', number }, ({ error }) => {
+        if (error !== null) return this.closeFailed(error);
+        this.write(encodeAcknowledge(FIRST_BYTE.PUBREL, packetId, REASON.SUCCESS));
+      });
+    }
+  }
+
+  #onRoom(): void {
+    if (this.deliveries.waitingCount > 0) this.flushSoon();
+  }
+
+  // Subscriptions.
+
+  #onSubscribe(bytes: Buffer, body: number, end: number): void {
+    const { packetId, identifier, filters } = readSubscribe(bytes, body, end);
+    const reasons: SubackReason[] = filters.map(({ qos }) => qos);
+    let open = 1;
+    const close = (): void => {
+      open -= 1;
+      // All that follows waits for the SUBACK.
+      this.deliveries.blocked = open > 0;
+      if (open === 0) this.write(encodeSuback(packetId, reasons));
+    };
+    for (const [index, filter] of filters.entries()) {
+      open += 1;
+      const failure = this.#subscribe(filter, identifier, (reply, subscription) => {
+        if (reply.error !== null) reasons[index] = subscribeReason(reply.error);
+        close();
+        this.#sendRetained(reply, subscription, identifier);
+      });
+      if (failure === null) continue;
+      reasons[index] = failure;
+      open -= 1;
+    }
+    close();
+  }
+
+  /** The reason why not, or the granted level of what is none of the core's; null: the core will answer. */
+  #subscribe(
+    filter: SubscribeFilter,
+    identifier: number,
+    onReply: (reply: Reply, subscription: Subscription) => void,
+  ): SubackReason | null {
+    const { text, group, qos, noLocal, retainAsPublished, retainHandling } = filter;
+    if (isSystemTopic(text)) return qos;
+    const options = { ...SUBSCRIBED, qos, noLocal, identifier, asPublished: retainAsPublished, group };
+    const isNew = !this.filters.has(filter);
+    const wantsRetained = retainHandling === RETAIN_HANDLING.ALWAYS || (retainHandling === RETAIN_HANDLING.WHEN_NEW && isNew);
+    const fault = this.filters.subscribe(filter, options, wantsRetained, onReply);
+    if (fault === null) return null;
+    return fault === 'limit' ? REASON.QUOTA_EXCEEDED : REASON.TOPIC_FILTER_INVALID;
+  }
+
+  #sendRetained({ entries }: Reply, subscription: Subscription, identifier: number): void {
+    if (entries === null) return;
+    const shown = entries.filter(({ path }) => !this.filters.isHidden(subscription, path));
+    const terms = { identifiers: identifier > 0 ? [identifier] : [], asPublished: true };
+    this.deliveries.deliverRetained(shown, subscription.options.qos, terms);
+  }
+
+  #onUnsubscribe(bytes: Buffer, body: number, end: number): void {
+    const { packetId, filters } = readUnsubscribe(bytes, body, end);
+    const reasons: UnsubackReason[] = filters.map(() => REASON.SUCCESS);
+    let open = 1;
+    const close = (): void => {
+      open -= 1;
+      if (open === 0) this.write(encodeUnsuback(packetId, reasons));
+    };
+    for (const [index, filter] of filters.entries()) {
+      const isThere = this.filters.unsubscribe(filter, ({ error }) => {
+        if (error !== null) reasons[index] = REASON.UNSPECIFIED_ERROR;
+        close();
+      });
+      if (isThere) open += 1;
+      else if (!isSystemTopic(filter.text)) reasons[index] = REASON.NO_SUBSCRIPTION_EXISTED;
+    }
+    close();
+  }
+
+  // The end.
+
+  #onDisconnect(bytes: Buffer, body: number, end: number): void {
+    const { reason, sessionExpirySeconds } = readDisconnect(bytes, body, end);
+    if (this.isConnecting) return this.#leave();
+    const { sessionExpirySeconds: before } = this.#connect as Connect;
+    if (sessionExpirySeconds !== null) {
+      // Section 3.14.2.2.2.
+      if (before === 0 && sessionExpirySeconds > 0) throw protocolError('a session that ends with its connection cannot be kept');
+      const expiryMs = Math.min(sessionExpirySeconds * 1_000, this.#host.limits.sessionExpiryMs);
+      this.submitDurable({ type: 'expiry', expiryMs }, null);
+    }
+    // [MQTT5-3.14.4-3]
+    this.goodbye = reason === REASON.SUCCESS;
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#connect = null;
+    this.close(null);
+  }
+
+  /** [MQTT5-3.1.2-24], [MQTT5-3.1.2-25]: what is larger than the client takes counts as sent. */
+  override write(frame: Uint8Array): void {
+    if (frame.length <= this.#encoder.maxBytes) super.write(frame);
+  }
+
+  /** [MQTT5-4.13.1-1], [MQTT5-4.13.2-1]: the peer learns why. */
+  protected override onClosing(error: ConnectionError | null): void {
+    this.#authentication?.cancel();
+    if (error === null) return;
+    if (this.isConnecting) this.write(encodeConnack(false, connackReason(error), { reasonString: error.message }));
+    else this.write(encodeDisconnect(disconnectReason(error), error.message));
+  }
+}
+
+function publishReason(error: RequestError): PubackReason {
+  switch (error.code) {
+    case 'ACCESS_DENIED':
+      return REASON.NOT_AUTHORIZED;
+    case 'INVALID_PATH':
+      return REASON.TOPIC_NAME_INVALID;
+    case 'LIMIT_EXCEEDED':
+      return REASON.QUOTA_EXCEEDED;
+    default:
+      return REASON.UNSPECIFIED_ERROR;
+  }
+}
+
+function subscribeReason(error: RequestError): SubackReason {
+  switch (error.code) {
+    case 'ACCESS_DENIED':
+      return REASON.NOT_AUTHORIZED;
+    case 'LIMIT_EXCEEDED':
+      return REASON.QUOTA_EXCEEDED;
+    default:
+      return REASON.UNSPECIFIED_ERROR;
+  }
+}
