@@ -8,8 +8,8 @@ import { until } from './gateway-process.js';
 import type { MqttPacket } from './mqtt-wire.js';
 
 export interface RemoteBehaviour {
-  /** null: the connection is closed instead of an answer. */
-  connack?: (connect: IConnectPacket) => Partial<IConnackPacket> | null;
+  /** null: the connection is closed instead of an answer. 'later': the test answers. */
+  connack?: (connect: IConnectPacket) => Partial<IConnackPacket> | null | 'later';
   /** Acknowledgements of PUBLISH, PUBREL and SUBSCRIBE are sent; default true. */
   acknowledges?: boolean;
 }
@@ -74,11 +74,12 @@ export class RemoteConnection {
 
   #onConnect(packet: IConnectPacket): void {
     this.#version = packet.protocolVersion ?? 4;
-    const answer = this.behaviour.connack?.(packet);
-    if (answer === null) {
-      this.socket.destroy();
-      return;
-    }
+    const answer = this.behaviour.connack === undefined ? {} : this.behaviour.connack(packet);
+    if (answer === null) this.socket.destroy();
+    else if (answer !== 'later') this.accept(answer);
+  }
+
+  accept(answer: Partial<IConnackPacket> = {}): void {
     this.send({ cmd: 'connack', sessionPresent: false, returnCode: 0, reasonCode: 0, ...answer });
   }
 }

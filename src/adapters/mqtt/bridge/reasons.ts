@@ -17,6 +17,7 @@ const REFUSALS: ReadonlyMap<number, string> = new Map([
   [0x8b, 'the remote is shutting down'],
   [0x8d, 'the remote heard nothing for longer than the keep alive'],
   [0x8e, 'another connection with the same client id took over: give each bridge a clientId of its own'],
+  [0x93, 'more messages were on their way than may be'],
   [0x95, 'a packet was larger than the remote takes'],
   [0x97, 'the remote’s quota is exceeded'],
   [0x9f, 'the remote limits how often clients may connect'],

@@ -1,7 +1,7 @@
 // A bridge over an engine in this process, a client of its remote, and a session on this side.
 
 import { randomUUID } from 'node:crypto';
-import { connectAsync, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { onTestFinished } from 'vitest';
 import { BridgeAdapter } from '../../../../src/adapters/mqtt/index.js';
 import { goodbye } from '../../../../src/core/index.js';
@@ -85,6 +85,7 @@ export interface Heard {
 export class Far {
   readonly heard: Heard[] = [];
 
+  /** Listens before it is connected: a kept session sends at once. */
   private constructor(readonly client: MqttClient) {
     client.on('message', (topic, payload, packet) => {
       this.heard.push({ topic, payload: payload.toString(), qos: packet.qos, retain: packet.retain, packet });
@@ -93,8 +94,12 @@ export class Far {
 
   /** Hears `filter` as published, at QoS 2. */
   static async connect(url: string, filter = '#', options: IClientOptions = {}): Promise<Far> {
-    const far = new Far(await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 0, ...options }));
+    const far = new Far(connect(url, { protocolVersion: 5, reconnectPeriod: 0, ...options }));
     onTestFinished(async () => await far.client.endAsync(true));
+    await new Promise<void>((resolve, reject) => {
+      far.client.once('connect', () => resolve());
+      far.client.once('error', reject);
+    });
     await far.client.subscribeAsync(filter, { qos: 2, rap: true });
     return far;
   }

@@ -148,7 +148,8 @@ describe.each(['5', '3.1.1'] as const)('over version %s', (version) => {
     const house = await startHouse({ url: remote.url, ...way });
     await house.connected();
     const first = await remote.connection(1);
-    expect(first.all('subscribe').map(({ subscriptions }) => subscriptions)).toMatchObject([[{ topic: '#', qos: 2 }]]);
+    const options = version === '5' ? { nl: true, rap: true, rh: 0 } : {};
+    expect(first.all('subscribe').map(({ subscriptions }) => subscriptions)).toMatchObject([[{ topic: '#', qos: 2, ...options }]]);
     present = true;
     first.socket.destroy();
     const second = await remote.connection(2);
