@@ -8,6 +8,7 @@ import { type DataRequest, Receipt, Reply, type SubscribeRequest } from './messa
 import { removal } from './operations/data.js';
 import { RemovalSlice, type State } from './operations/run.js';
 import type { Pattern } from './pattern.js';
+import { scanPattern } from './pattern-scan.js';
 import type { Query } from './query.js';
 import { Selection } from './query/order.js';
 import { type Found, gathererFor, NOTHING, RowSearch, type SearchHost, type SearchLimits } from './searches.js';
@@ -96,7 +97,7 @@ async function answerGet(request: DataRequest, reply: Reply, host: ScanHost): Pr
   const { session, options } = request;
   const { after, limit, query } = options;
   const pattern = request.pattern as Pattern;
-  const scan = host.state.store.scan(rangeOf(pattern, after), SLICE_ROWS);
+  const scan = scanPattern(host.state.store, pattern, rangeOf(pattern, after), SLICE_ROWS);
   const found = await host.lanes.after(session, () =>
     query === null ? collect(scan, request, pattern, limit, host) : find(scan, request, pattern, query, reply, host),
   );
@@ -106,7 +107,7 @@ async function answerGet(request: DataRequest, reply: Reply, host: ScanHost): Pr
 async function answerInitial(request: SubscribeRequest, reply: Reply, host: ScanHost): Promise<void> {
   const { session, initialOrder } = request;
   const pattern = request.initial as Pattern;
-  const scan = host.state.store.scan(rangeOf(pattern, null), SLICE_ROWS);
+  const scan = scanPattern(host.state.store, pattern, rangeOf(pattern, null), SLICE_ROWS);
   const found = await host.lanes.after(session, () => collect(scan, request, pattern, Number.POSITIVE_INFINITY, host));
   show(initialOrder === 'path' ? found : { ...found, entries: await byRevision(found.entries, host.shifts) }, reply);
 }
@@ -196,7 +197,7 @@ export async function removeByPattern(request: DataRequest, host: ScanHost): Pro
   const reply = new Reply(request);
   let failure: unknown = null;
   try {
-    const scan = host.state.store.scan(rangeOf(pattern, null), SLICE_ROWS);
+    const scan = scanPattern(host.state.store, pattern, rangeOf(pattern, null), SLICE_ROWS);
     await host.lanes.after(request.session, () => removeScanned(scan, request, pattern, asOf, reply, host));
   } catch (error) {
     failure = reply.count > 0 && error instanceof RequestError ? broughtTo(error, reply.count) : error;

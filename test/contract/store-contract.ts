@@ -215,6 +215,21 @@ export function storeContract(name: string, create: () => Promise<StoreData>): v
       await scan.close();
     });
 
+    test('goes on behind a gap when it is told to, within the range', async () => {
+      await write(Array.from({ length: 100 }, (_, i): Change => [`k${String(i).padStart(2, '0')}`, '']));
+      const scan = store.scan({ section: SECTION.record, lt: 'k90' }, 50);
+      const keys = async (rows?: number): Promise<string[]> => (await scan.next(rows)).map(({ key }) => key);
+      expect(await keys(3)).toEqual(['k00', 'k01', 'k02']);
+      scan.seek('k50');
+      expect(await keys(2)).toEqual(['k50', 'k51']);
+      scan.seek('k60x');
+      expect(await keys(1)).toEqual(['k61']);
+      expect((await keys()).at(-1)).toBe('k89');
+      scan.seek('k95');
+      expect(await keys()).toEqual([]);
+      await scan.close();
+    });
+
     test('lets a scan be closed before its end, and several run beside each other', async () => {
       await write(Array.from({ length: 20 }, (_, i): Change => [`k${i}`, '']));
       const first = store.scan({ section: SECTION.record }, 5);

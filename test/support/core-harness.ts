@@ -87,12 +87,13 @@ export class GateStore extends MemoryStore {
   override scan(range: Range, sliceRows: number): StoreScan {
     const scan = super.scan(range, sliceRows);
     return {
-      next: async () => {
+      seek: (key) => scan.seek(key),
+      next: async (rows) => {
         this.reading += 1;
         this.mostReading = Math.max(this.mostReading, this.reading);
         if (this.scansHeld) await new Promise<void>((resolve) => this.#waitingScans.push(resolve));
         this.reading -= 1;
-        return scan.next();
+        return scan.next(rows);
       },
       close: () => scan.close(),
     };

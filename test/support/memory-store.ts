@@ -97,9 +97,13 @@ export class MemoryStore implements Store {
       .filter(({ key }) => range.lt === undefined || compareKeys(key, range.lt) < 0);
     let at = 0;
     return {
-      next: async () => {
-        at += sliceRows;
-        return rows.slice(at - sliceRows, at);
+      next: async (atMost = sliceRows) => {
+        const from = at;
+        at = Math.min(from + Math.min(atMost, sliceRows), rows.length);
+        return rows.slice(from, at);
+      },
+      seek: (key) => {
+        while (at < rows.length && compareKeys((rows[at] as StoreRow).key, key) < 0) at += 1;
       },
       close: async () => {
         at = rows.length;

@@ -138,7 +138,7 @@ export class LevelStore implements Store {
       lt: lt === undefined ? afterSection(section) : section + lt,
       highWaterMarkBytes: SCAN_SLICE_BYTES,
     });
-    return new LevelScan(iterator, sliceRows, this.#options.location);
+    return new LevelScan(iterator, section, sliceRows, this.#options.location);
   }
 
   batch(): WriteBatch {
@@ -233,27 +233,34 @@ class LevelBatch implements WriteBatch {
 
 interface RowIterator {
   nextv(size: number): Promise<[string, Buffer][]>;
+  seek(target: string): void;
   close(): Promise<void>;
 }
 
 class LevelScan implements StoreScan {
   readonly #iterator: RowIterator;
+  readonly #section: Section;
   readonly #sliceRows: number;
   readonly #location: string;
 
-  constructor(iterator: RowIterator, sliceRows: number, location: string) {
+  constructor(iterator: RowIterator, section: Section, sliceRows: number, location: string) {
     this.#iterator = iterator;
+    this.#section = section;
     this.#sliceRows = sliceRows;
     this.#location = location;
   }
 
-  async next(): Promise<StoreRow[]> {
+  async next(atMost = this.#sliceRows): Promise<StoreRow[]> {
     try {
-      const rows = await this.#iterator.nextv(this.#sliceRows);
+      const rows = await this.#iterator.nextv(Math.min(atMost, this.#sliceRows));
       return rows.map(([key, value]) => ({ key: key.slice(1), value }));
     } catch (error) {
       throw asStoreError(error, `the store at ${this.#location} cannot be read`);
     }
+  }
+
+  seek(key: string): void {
+    this.#iterator.seek(this.#section + key);
   }
 
   close(): Promise<void> {

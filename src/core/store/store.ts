@@ -86,8 +86,10 @@ export interface Store {
 }
 
 export interface StoreScan {
-  /** The next slice; empty when done. */
-  next(): Promise<StoreRow[]>;
+  /** The next slice, of at most `rows` if that is less than in every slice; empty when done. */
+  next(rows?: number): Promise<StoreRow[]>;
+  /** The next slice begins at `key`, or with the first row behind it. Not back: the key lies behind what was given out. */
+  seek(key: string): void;
   close(): Promise<void>;
 }
 
