@@ -22,17 +22,21 @@ export interface ReadPacket {
   readonly facts: object;
 }
 
-/** All packets in `bytes`, which hold whole ones. Throws as the codec does. */
-export function readPackets(bytes: Buffer): ReadPacket[] {
+/** What stands behind the packets, as in a chunk of a socket: whoever reads on takes it for no properties, or no text. */
+const BEHIND = Buffer.alloc(16);
+
+/** All packets in `whole`, which holds whole ones. Throws as the codec does. */
+export function readPackets(whole: Buffer): ReadPacket[] {
   const packets: ReadPacket[] = [];
-  const fields = new Fields(bytes, 0, bytes.length);
+  const bytes = Buffer.concat([whole, BEHIND]);
+  const fields = new Fields(bytes, 0, whole.length);
   while (!fields.done) {
     const first = fields.byte('first byte');
     const start = fields.at;
     const length = fields.variableInteger('remaining length');
     const fault = headerFault(first, length, fields.at - start);
     if (fault !== null) throw fault;
-    const end = Math.min(fields.at + length, bytes.length);
+    const end = Math.min(fields.at + length, whole.length);
     packets.push({ type: first >> 4, facts: readBody(first, bytes, fields.at, end) });
     fields.at = end;
   }
