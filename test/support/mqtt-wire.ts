@@ -87,6 +87,11 @@ export class MqttWire {
     return packet;
   }
 
+  /** Packets that came and were not looked at; they stay so. */
+  unseen(): MqttPacket[] {
+    return this.packets.slice(this.#next);
+  }
+
   /** Packets that came and were not looked at. */
   rest(): MqttPacket[] {
     const packets = this.packets.slice(this.#next);

@@ -286,6 +286,18 @@ describe('order', () => {
     expect(wire.rest().map(({ messageId }) => messageId)).toEqual(ids);
   });
 
+  it('[MQTT-4.6.0-4] of PUBREL is that of PUBREC also where retained messages are among them', async () => {
+    const [publisher, wire] = [await on.client(), await on.durable(on.clientId())];
+    await publish(publisher, 'mixed/kept', 'x', { qos: 2, retain: true, messageId: 1 });
+    await wire.subscribe('mixed/live', 2);
+    await publish(publisher, 'mixed/live', 'x', { qos: 2, messageId: 2 });
+    await wire.subscribe('mixed/kept', 2);
+    const ids = (await wire.settled()).map(({ messageId }) => messageId as number);
+    wire.bytes(Buffer.concat(ids.map((id) => packet(0x50, u16(id)))));
+    await wire.until(() => wire.packets.filter(({ cmd }) => cmd === 'pubrel').length === 2, 'both');
+    expect(wire.rest().map(({ messageId }) => messageId)).toEqual(ids);
+  });
+
   it.each([0, 1, 2])('[MQTT-4.6.0-5] [MQTT-4.6.0-6] of one topic at QoS %i is that of its publisher', async (qos) => {
     const [publisher, wire] = [await on.client(), await subscriber(`topic/${qos}`, qos)];
     const packets = recorded(wire);

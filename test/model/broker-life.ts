@@ -1,0 +1,404 @@
+// A random life of one broker with several clients: each step is done with a real connection and with the reference, and
+// what every client was sent is compared. The same seed gives the same life.
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { MqttWire, type MqttPacket } from '../support/mqtt-wire.js';
+import { pick, type Random } from '../support/random.js';
+import type { House } from './houses.js';
+import { type Message, type Observed, ReferenceBroker, type ReferenceLimits } from './reference-broker.js';
+
+export const CLIENTS = ['c1', 'c2', 'c3', 'c4'] as const;
+/** Publishes what marks a moment in the order of things; not part of the random steps. */
+const MARKER = 'marker';
+const TOPICS = ['a', 'a/b', 'a/c', 'b', 'b/', '/a', '$own/a'] as const;
+const FILTERS = ['#', '+', 'a/#', 'a/+', '+/b', 'a', 'a/b', '$own/#', '+/#'] as const;
+const BURST_MAX = 8;
+const WORLDS_MAX = 500;
+const PATIENCE_MS = 5_000;
+
+/** A client: its connection, and what it still has to do as a publisher. */
+class Client {
+  wire: MqttWire | null = null;
+  #lastId = 0;
+  /** QoS 2 messages that were sent and not released. */
+  readonly unreleased = new Map<number, Message>();
+
+  constructor(readonly name: string) {}
+
+  get connected(): MqttWire {
+    if (this.wire === null) throw new Error(`${this.name} is not connected`);
+    return this.wire;
+  }
+
+  nextId(): number {
+    do this.#lastId = (this.#lastId % 60_000) + 1;
+    while (this.unreleased.has(this.#lastId));
+    return this.#lastId;
+  }
+}
+
+export class BrokerLife {
+  readonly clients = new Map<string, Client>([...CLIENTS, MARKER].map((name) => [name, new Client(name)]));
+  /** What the broker may be: one, but for the moments after a crash. */
+  #worlds: ReferenceBroker[];
+  #count = 0;
+  /** What was done, for whom a life fails. */
+  readonly log: string[] = [];
+
+  constructor(
+    private readonly house: House,
+    limits: ReferenceLimits,
+    private readonly version: 3 | 4,
+    private readonly random: Random,
+  ) {
+    this.#worlds = [new ReferenceBroker(limits)];
+  }
+
+  /** Throws when the broker does what the reference does not. */
+  async live(steps: number): Promise<void> {
+    await this.#connect(MARKER, true, null);
+    for (let i = 0; i < steps; i++) await this.#step();
+    for (const client of this.clients.values()) if (client.wire !== null) await this.#disconnect(client.name);
+  }
+
+  async #step(): Promise<void> {
+    const client = pick(CLIENTS, this.random);
+    const isConnected = this.#client(client).wire !== null;
+    const dice = this.random(1_000);
+    if (!isConnected) return dice < 700 ? await this.#connectSomehow(client) : undefined;
+    if (dice < 430) return await this.#publish(client);
+    if (dice < 560) return await this.#acknowledge(client);
+    if (dice < 700) return await this.#subscribe(client);
+    if (dice < 740) return await this.#unsubscribe(client);
+    if (dice < 790) return await this.#burst(client);
+    if (dice < 840) return await this.#finishAsPublisher(client);
+    if (dice < 890) return await this.#lose(client);
+    if (dice < 930) return await this.#disconnect(client);
+    if (dice < 970) return await this.#connectSomehow(client);
+    if (dice < 985) return await this.#restart();
+    return this.random(2) === 0 ? await this.#kill() : await this.#killInBurst(client);
+  }
+
+  // Connections.
+
+  async #connectSomehow(name: string): Promise<void> {
+    // One will at a time: the order of several would be open.
+    const isFirst = [...this.clients.values()].every(({ name: other }) => other === name || !this.#wills.has(other));
+    const will = isFirst && this.random(3) === 0 ? this.#message(name) : null;
+    await this.#connect(name, this.random(3) === 0, will);
+  }
+
+  readonly #wills = new Set<string>();
+
+  async #connect(name: string, clean: boolean, will: Message | null): Promise<void> {
+    this.log.push(`${name} connects${clean ? ' clean' : ''}${will === null ? '' : `, will ${text(will)}`}`);
+    const client = this.#client(name);
+    const old = client.wire;
+    const wire = await MqttWire.open(this.house.port);
+    wire.send({
+      cmd: 'connect',
+      protocolId: this.version === 3 ? 'MQIsdp' : 'MQTT',
+      protocolVersion: this.version,
+      clean,
+      clientId: name,
+      keepalive: 0,
+      ...(will && { will: { ...will, payload: Buffer.from(will.payload) } }),
+    });
+    const connack = await wire.expect('connack');
+    await old?.closed();
+    client.wire = wire;
+    if (will === null) this.#wills.delete(name);
+    else this.#wills.add(name);
+    this.#keepWorlds((world) => {
+      const present = world.connect(name, clean, will);
+      // 3.1 has no such flag.
+      const said = this.version === 3 ? connack.sessionPresent === false : connack.sessionPresent === present;
+      return said ? null : `${name}: session present is ${String(connack.sessionPresent)}`;
+    });
+    if (clean) client.unreleased.clear();
+    await this.#settle();
+  }
+
+  async #disconnect(name: string): Promise<void> {
+    this.log.push(`${name} disconnects`);
+    const { connected: wire } = this.#client(name);
+    wire.send({ cmd: 'disconnect' });
+    await wire.closed();
+    await this.#ended(name, (world) => world.disconnect(name));
+  }
+
+  async #lose(name: string): Promise<void> {
+    this.log.push(`${name} is cut off`);
+    const connections = await this.house.connections();
+    await this.#client(name).connected.drop();
+    await this.#until('the gateway knows that a client is gone', async () => (await this.house.connections()) < connections);
+    await this.#ended(name, (world) => world.lose(name));
+  }
+
+  async #ended(name: string, apply: (world: ReferenceBroker) => void): Promise<void> {
+    this.#client(name).wire = null;
+    this.#wills.delete(name);
+    for (const world of this.#worlds) apply(world);
+    await this.#settle();
+  }
+
+  // Subscriptions.
+
+  async #subscribe(name: string): Promise<void> {
+    const [filter, qos] = [pick(FILTERS, this.random), this.random(3)];
+    this.log.push(`${name} subscribes to ${filter} at ${qos}`);
+    const { connected: wire } = this.#client(name);
+    wire.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: filter, qos }] });
+    await wire.answer('suback', 1);
+    for (const world of this.#worlds) world.subscribe(name, filter, qos);
+    await this.#settle();
+  }
+
+  async #unsubscribe(name: string): Promise<void> {
+    const filter = pick(FILTERS, this.random);
+    this.log.push(`${name} unsubscribes from ${filter}`);
+    const { connected: wire } = this.#client(name);
+    wire.send({ cmd: 'unsubscribe', messageId: 1, unsubscriptions: [filter] });
+    await wire.answer('unsuback', 1);
+    for (const world of this.#worlds) world.unsubscribe(name, filter);
+    await this.#settle();
+  }
+
+  // Publications.
+
+  #message(from: string, topic: string = pick(TOPICS, this.random)): Message {
+    this.#count += 1;
+    const retain = this.random(3) === 0;
+    const isEmpty = this.random(8) === 0;
+    return { topic, payload: isEmpty ? '' : `${from}-${this.#count}`, qos: this.random(3), retain };
+  }
+
+  async #publish(name: string): Promise<void> {
+    const message = this.#message(name);
+    const id = message.qos === 0 ? 0 : this.#client(name).nextId();
+    this.log.push(`${name} publishes ${text(message)} as ${id}`);
+    this.#write(name, message, id, false);
+    if (id > 0) await this.#client(name).connected.answer(message.qos === 1 ? 'puback' : 'pubrec', id);
+    for (const world of this.#worlds) world.publish(name, message, id);
+    if (message.qos === 2 && this.random(3) > 0) await this.#release(name, id);
+    await this.#settle();
+  }
+
+  #write(name: string, message: Message, id: number, dup: boolean): void {
+    const client = this.#client(name);
+    if (message.qos === 2) client.unreleased.set(id, message);
+    client.connected.publish(message.topic, message.payload, { qos: message.qos, retain: message.retain, messageId: id, dup });
+  }
+
+  async #release(name: string, id: number): Promise<void> {
+    const client = this.#client(name);
+    client.connected.send({ cmd: 'pubrel', messageId: id });
+    await client.connected.answer('pubcomp', id);
+    client.unreleased.delete(id);
+    for (const world of this.#worlds) world.release(name, id);
+  }
+
+  /** Several at once, of one topic: the order of different topics would be open. */
+  async #burst(name: string): Promise<void> {
+    const burst = this.#sendBurst(name);
+    const last = [...burst.keys()].at(-1) as number;
+    const { wire } = this.#client(name);
+    await wire?.answer((burst.get(last) as Message).qos === 1 ? 'puback' : 'pubrec', last);
+    for (const world of this.#worlds) for (const [id, message] of burst) world.publish(name, message, id);
+    await this.#settle();
+  }
+
+  #sendBurst(name: string): Map<number, Message> {
+    const client = this.#client(name);
+    const topic = pick(TOPICS, this.random);
+    const burst = new Map<number, Message>();
+    for (let n = 2 + this.random(BURST_MAX - 1); n > 0; n--) {
+      burst.set(client.nextId(), { ...this.#message(name, topic), qos: 1 + this.random(2) });
+    }
+    this.log.push(`${name} sends ${[...burst].map(([id, message]) => `${text(message)} as ${id}`).join(', ')}`);
+    for (const [id, message] of burst) this.#write(name, message, id, false);
+    return burst;
+  }
+
+  /** Sends again what has no PUBREL yet, with DUP, or releases it. */
+  async #finishAsPublisher(name: string): Promise<void> {
+    const client = this.#client(name);
+    for (const [id, message] of [...client.unreleased]) {
+      if (this.random(2) === 0) {
+        this.log.push(`${name} sends ${text(message)} again as ${id}`);
+        this.#write(name, message, id, true);
+        await client.connected.answer('pubrec', id);
+        for (const world of this.#worlds) world.publish(name, message, id);
+      }
+      if (this.random(2) === 0) {
+        this.log.push(`${name} releases ${id}`);
+        await this.#release(name, id);
+      }
+    }
+    await this.#settle();
+  }
+
+  /** The oldest message, or any, or all, each by one step. */
+  async #acknowledge(name: string): Promise<void> {
+    const open = (this.#worlds[0] as ReferenceBroker).acknowledgeable(name);
+    if (open.length === 0) return;
+    const how = this.random(4);
+    const chosen = how === 0 ? open : how === 1 ? [pick(open, this.random)] : open.slice(0, 1);
+    const { connected: wire } = this.#client(name);
+    this.log.push(`${name} acknowledges ${chosen.map(({ id, packet }) => `${packet} ${id}`).join(', ')}`);
+    for (const { id, packet } of chosen) {
+      wire.send({ cmd: packet, messageId: id });
+      for (const world of this.#worlds) world.acknowledge(name, id);
+    }
+    await this.#settle();
+  }
+
+  // The end of the broker.
+
+  async #restart(): Promise<void> {
+    this.log.push('the gateway is restarted');
+    const wires = this.#wires();
+    await this.house.restart();
+    await this.#begunAgain(wires);
+  }
+
+  async #kill(): Promise<void> {
+    await this.#mark();
+    this.log.push('the gateway is killed');
+    const wires = this.#wires();
+    await this.house.kill();
+    await this.#begunAgain(wires);
+  }
+
+  /** Of what the client has just sent, all that was acknowledged has happened, and perhaps some of what follows. */
+  async #killInBurst(name: string): Promise<void> {
+    await this.#mark();
+    const { connected: wire } = this.#client(name);
+    const burst = this.#sendBurst(name);
+    const acknowledged = (): MqttPacket[] =>
+      wire.packets.filter(({ cmd, messageId }) => {
+        return (cmd === 'puback' || cmd === 'pubrec') && burst.has(messageId as number);
+      });
+    const wanted = this.random(burst.size + 1);
+    // Ids of earlier messages may be the same.
+    const before = acknowledged().length;
+    await wire.until(() => acknowledged().length - before >= wanted, 'some acknowledgements');
+    const wires = this.#wires();
+    const killed = this.house.kill();
+    await killed;
+    for (const other of wires) await other.closed();
+    const known = acknowledged().length - before;
+    this.log.push(`the gateway is killed when ${known} are acknowledged`);
+    const messages = [...burst];
+    this.#worlds = this.#worlds.flatMap((world) => {
+      return Array.from({ length: messages.length - known + 1 }, (_, more) => {
+        const copy = world.clone();
+        for (const [id, message] of messages.slice(0, known + more)) copy.publish(name, message, id);
+        return copy;
+      });
+    });
+    if (this.#worlds.length > WORLDS_MAX) throw new Error(`${this.#worlds.length} worlds`);
+    await this.#begunAgain(wires);
+  }
+
+  #wires(): MqttWire[] {
+    return [...this.clients.values()].flatMap(({ wire }) => (wire === null ? [] : [wire]));
+  }
+
+  async #begunAgain(wires: readonly MqttWire[]): Promise<void> {
+    for (const wire of wires) if (!wire.ended) await wire.closed();
+    for (const client of this.clients.values()) client.wire = null;
+    this.#wills.clear();
+    for (const world of this.#worlds) world.stop();
+    await this.#connect(MARKER, true, null);
+    await this.#inspect();
+  }
+
+  /** What is retained, as a new client sees it. */
+  async #inspect(): Promise<void> {
+    this.log.push('what is retained is looked at');
+    const { connected: wire } = this.#client(MARKER);
+    for (const filter of ['#', '$own/#']) {
+      wire.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: filter, qos: 0 }] });
+      await wire.answer('suback', 1);
+      wire.send({ cmd: 'unsubscribe', messageId: 1, unsubscriptions: [filter] });
+      await wire.answer('unsuback', 1);
+      for (const world of this.#worlds) {
+        world.subscribe(MARKER, filter, 0);
+        world.unsubscribe(MARKER, filter);
+      }
+    }
+    await this.#settle();
+  }
+
+  /** What was done before has reached the store: acknowledgements of clients, which nobody answers, included. */
+  async #mark(): Promise<void> {
+    this.#count += 1;
+    const message = { topic: 'mark', payload: `${this.#count}`, qos: 1, retain: true };
+    this.log.push(`marker publishes ${text(message)}`);
+    this.#write(MARKER, message, 1, false);
+    await this.#client(MARKER).connected.answer('puback', 1);
+    for (const world of this.#worlds) world.publish(MARKER, message, 1);
+    await this.#settle();
+  }
+
+  // Comparing.
+
+  /** Everybody has been sent what there was to send; worlds in which it would have been something else are none. */
+  async #settle(): Promise<void> {
+    const connected = [...this.clients.values()].filter(({ wire }) => wire !== null);
+    await Promise.all(connected.map((client) => this.#awaitExpected(client)));
+    const observed = await Promise.all(connected.map(async ({ connected: wire }) => (await wire.settled()).flatMap(delivery)));
+    this.#keepWorlds((world) => {
+      const differences = connected.map(({ name }, i) => world.difference(name, observed[i] as Observed[]));
+      return differences.find((difference) => difference !== null) ?? null;
+    });
+  }
+
+  /** At least what the most modest of the worlds asks for, or the time is up. */
+  async #awaitExpected({ name, connected: wire }: Client): Promise<void> {
+    const count = Math.min(...this.#worlds.map((world) => world.expectedCount(name)));
+    const came = (): number => wire.unseen().flatMap(delivery).length;
+    const deadline = performance.now() + PATIENCE_MS;
+    while (came() < count && performance.now() < deadline) await delay(1);
+  }
+
+  #keepWorlds(differenceIn: (world: ReferenceBroker) => string | null): void {
+    const differences = this.#worlds.map(differenceIn);
+    this.#worlds = this.#worlds.filter((_, i) => differences[i] === null);
+    if (this.#worlds.length === 0) throw new Error(`${differences.join('\n')}\nafter\n${this.log.join('\n')}`);
+  }
+
+  #client(name: string): Client {
+    return this.clients.get(name) as Client;
+  }
+
+  async #until(what: string, fact: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + PATIENCE_MS;
+    while (!(await fact())) {
+      if (performance.now() > deadline) throw new Error(`never happened: ${what}`);
+      await delay(1);
+    }
+  }
+}
+
+function text({ topic, payload, qos, retain }: Message): string {
+  return `${topic}=${payload}/${qos}${retain ? 'r' : ''}`;
+}
+
+/** Packets of deliveries as the reference knows them; others are answers. */
+function delivery(packet: MqttPacket): Observed[] {
+  const { cmd, topic, payload, qos, retain, dup, messageId } = packet as unknown as Record<string, unknown>;
+  if (cmd !== 'publish' && cmd !== 'pubrel') return [];
+  return [
+    {
+      packet: cmd,
+      topic: String(topic ?? ''),
+      payload: String(payload ?? ''),
+      qos: Number(qos),
+      retain: retain === true,
+      dup: dup === true,
+      id: Number(messageId ?? 0),
+    },
+  ];
+}

@@ -1,0 +1,87 @@
+// Gateways for the model test behind one face: in this process on a store in memory, or as a process on a disk.
+
+import { type StartOptions, GatewayProcess, until } from '../support/gateway-process.js';
+import { GateStore } from '../support/core-harness.js';
+import { MemoryDisk } from '../support/memory-store.js';
+import { metric } from '../support/metrics.js';
+import { type HouseOptions, MqttHouse } from '../support/mqtt-wire.js';
+
+export interface House {
+  readonly port: number;
+  /** Connections that the gateway has. */
+  connections(): Promise<number>;
+  restart(): Promise<void>;
+  /** As it stands, whatever it is at; what had not reached the store is lost. */
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export class MemoryHouse implements House {
+  private constructor(
+    private readonly options: HouseOptions,
+    private house: MqttHouse,
+    private store: GateStore,
+  ) {}
+
+  static async start(options: HouseOptions): Promise<MemoryHouse> {
+    const store = new GateStore();
+    return new MemoryHouse(options, await MqttHouse.start({ ...options, store }), store);
+  }
+
+  get port(): number {
+    return this.house.port;
+  }
+
+  async connections(): Promise<number> {
+    return this.house.counters.gauges.get('mqtt_connections')?.read() as number;
+  }
+
+  async restart(): Promise<void> {
+    await this.house.stop();
+    this.house = await MqttHouse.start({ ...this.options, store: this.store });
+  }
+
+  async kill(): Promise<void> {
+    const { disk } = this.store;
+    const left = new MemoryDisk();
+    for (const [key, value] of disk.rows) left.rows.set(key, value);
+    left.state = disk.state;
+    const killed = this.house;
+    this.store = new GateStore(left);
+    await killed.stop();
+    this.house = await MqttHouse.start({ ...this.options, store: this.store });
+  }
+
+  async stop(): Promise<void> {
+    await this.house.stop();
+  }
+}
+
+export class ProcessHouse implements House {
+  private constructor(private readonly gateway: GatewayProcess) {}
+
+  static async start(options: StartOptions): Promise<ProcessHouse> {
+    return new ProcessHouse(await GatewayProcess.start(options));
+  }
+
+  get port(): number {
+    return this.gateway.ports.mqtt;
+  }
+
+  connections(): Promise<number> {
+    return metric(this.gateway, 'mqtt_connections');
+  }
+
+  async restart(): Promise<void> {
+    await this.gateway.restart();
+  }
+
+  async kill(): Promise<void> {
+    await this.gateway.restart({ kill: true });
+  }
+
+  async stop(): Promise<void> {
+    await this.gateway.stop();
+    await until('the gateway has ended', () => this.gateway.ended);
+  }
+}
