@@ -246,7 +246,8 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
   onReceived(packetId: number): Outcome {
     const outcome = new Outcome();
     const number = this.deliveries.onPubrec(packetId);
-    if (number === null || number === 0) return outcome.settle(undefined);
+    // [MQTT-4.6.0-4]: where others wait for the store, what is not queued waits behind them.
+    if (number === null || (number === 0 && this.durable === null)) return outcome.settle(undefined);
     this.submitDurable({ type: 'release', number }, this.#settling(outcome));
     return outcome;
   }
