@@ -10,7 +10,7 @@ import { type House, MemoryHouse, ProcessHouse } from './houses.js';
 import { matches, type ReferenceLimits } from './reference-broker.js';
 
 const LONG = process.env.TRIVIUM_TEST_LONG === '1';
-const LIVES = Number(process.env.TRIVIUM_MODEL_LIVES ?? (LONG ? 2_000 : 15));
+const LIVES = Number(process.env.TRIVIUM_MODEL_LIVES ?? (LONG ? 2_000 : 8));
 const SEED = Number(process.env.TRIVIUM_MODEL_SEED ?? 1);
 /** A restart of a process takes as long as many lives in memory. */
 const LIVES_ON_DISK = Math.ceil(LIVES / 20);
