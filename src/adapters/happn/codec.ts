@@ -20,6 +20,7 @@ import {
 import { isFields } from './fields.js';
 import { consistencyOf, type Results } from './publishing.js';
 import { type Frame, RESERVED_META } from './wire.js';
+import { tagOf } from './tags.js';
 import type { MergeForm, Version } from './versions.js';
 
 // ---------------------------------------------------------------- in: what a frame says of itself
@@ -151,17 +152,9 @@ export function encodeSet(frame: Frame, asker: Asker, reply: Reply, published: b
 }
 
 /** The answer to a tag: the snapshot, with the path of the record in it. */
-export function encodeTag(
-  frame: Frame,
-  asker: Asker,
-  entry: Entry,
-  tagged: string,
-  tag: string,
-  published: boolean,
-  formats: Formats,
-): string {
+export function encodeTag(frame: Frame, asker: Asker, entry: Entry, tagged: string, published: boolean, formats: Formats): string {
   const data = extended(documentText(entry.payload, formats), `"_meta":{"path":${jsonText(tagged)}}`);
-  const meta = `"path":${jsonText(entry.path)},"tag":${jsonText(tag)}${entryTimes(entry)}`;
+  const meta = `"path":${jsonText(entry.path)}${entryTimes(entry)}`;
   return `{"data":${data},"_meta":{${meta}${statusText(published, null)}${tail(frame, asker)}${protocolText(asker)}`;
 }
 
@@ -195,16 +188,23 @@ export function encodeRemove(frame: Frame, asker: Asker, reply: Reply, published
 
 /** The answer to a get of one path. `query`: what of the record is shown; null: all. */
 export function encodeGet(frame: Frame, asker: Asker, entry: Entry | null, query: Query | null, formats: Formats): string {
+  if (isPathOnly(frame)) return encodePath(frame, asker, entry);
   if (entry === null) return encodeOk(frame, asker, 'null');
-  if (query?.hasFields === true && !isPathOnly(frame)) {
+  if (query?.hasFields === true) {
     const { data, meta: shown } = projectedTexts(entry, query, formats);
     const rest = shown === '{}' ? OK : `${shown.slice(1, -1)},${OK}`;
     return `{"data":${data},"_meta":{${rest}${tail(frame, asker)}${protocolText(asker)}`;
   }
-  const path = `"path":${jsonText(entry.path)}`;
-  if (isPathOnly(frame)) return `{"_meta":{${path},${OK}${tail(frame, asker)}${protocolText(asker)}`;
-  const meta = `${path}${entryTimes(entry)},${OK}`;
+  const meta = `"path":${jsonText(entry.path)}${entryTimes(entry)},${OK}`;
   return `{"data":${documentText(entry.payload, formats)},"_meta":{${meta}${tail(frame, asker)}${protocolText(asker)}`;
+}
+
+/** The answer to a get of the path alone: of one record, there is no data in it. */
+function encodePath(frame: Frame, asker: Asker, entry: Entry | null): string {
+  const path = entry === null ? '' : `"path":${jsonText(entry.path)}`;
+  if (asker.version.listsOnePath) return `[${entry === null ? '' : `{"_meta":{${path}}},`}${listEnd(frame, asker)}`;
+  if (entry === null) return encodeOk(frame, asker, 'null');
+  return `{"_meta":{${path},${OK}${tail(frame, asker)}${protocolText(asker)}`;
 }
 
 /** The answer to a get by wildcard is a list of records whose last element is this: the meta of the answer. */
@@ -237,10 +237,13 @@ function entryMeta(entry: Entry): string {
   return `{"path":${jsonText(entry.path)}${entryTimes(entry)}}`;
 }
 
-/** Who changed it is shown when somebody was logged in. */
-function entryTimes({ created, modified, author }: Entry): string {
+/** Who changed it is shown when somebody was logged in; a snapshot has the name of its tag. */
+function entryTimes(entry: Entry): string {
+  const { created, modified, author } = entry;
   const times = `,"created":${created},"modified":${modified}`;
-  return author === '' ? times : `${times},"modifiedBy":${jsonText(author)}`;
+  const tag = tagOf(entry);
+  const named = tag === null ? times : `${times},"tag":${jsonText(tag)}`;
+  return author === '' ? named : `${named},"modifiedBy":${jsonText(author)}`;
 }
 
 /** The answer to an `on` with initial values: they stand between this and `initialEnd`. */

@@ -100,8 +100,7 @@ export class DataAnswers {
     if (reply.error !== null) return codec.encodeError(frame, asker, reply.error);
     if (request.op === 'remove') return codec.encodeRemove(frame, asker, reply, published, results);
     if (!(request.tag instanceof TagStep)) return codec.encodeSet(frame, asker, reply, published, results, this.#formats);
-    const { path, name } = request.tag;
-    return codec.encodeTag(frame, asker, reply.entry as Entry, path, name, published, this.#formats);
+    return codec.encodeTag(frame, asker, reply.entry as Entry, request.tag.path, published, this.#formats);
   }
 
   /** The record that is tagged was read: its snapshot is stored. */

@@ -21,6 +21,7 @@ import type { LocalDocument, LocalMeta } from './local-client.js';
 import type { LocalListener } from './local-session.js';
 import { consistencyOf, noteOf, type Results, resultsOf } from './publishing.js';
 import { TagStep } from './requests.js';
+import { tagOf } from './tags.js';
 import { type Frame, RESERVED_META } from './wire.js';
 
 /** As the happn client raises it. */
@@ -81,7 +82,7 @@ function shownItem(entry: Entry, query: Query | null): LocalDocument {
 }
 
 function setResult(request: DataRequest, reply: Reply, frame: Frame, status: object): LocalDocument {
-  const { tag, path, payload } = request;
+  const { path, payload } = request;
   const { entry, counter } = reply;
   const { increment } = request.options;
   if (isFields(frame.options) && frame.options.noDataResponse === true) {
@@ -89,9 +90,6 @@ function setResult(request: DataRequest, reply: Reply, frame: Frame, status: obj
     return { _meta: { path, eventId, type: 'response', status: 'ok', published: (status as { published: boolean }).published } };
   }
   if (increment !== null) return { value: counter, gauge: increment.name, _meta: { ...status } };
-  if (tag instanceof TagStep && entry !== null) {
-    return { ...documentCopy(entry.payload), _meta: { ...entryMeta(entry), tag: tag.name, ...status } };
-  }
   if (entry === null) return { ...documentCopy(payload as Payload), _meta: { path, ...status } };
   return { ...documentCopy(entry.payload), _meta: { ...entryMeta(entry), ...status } };
 }
@@ -104,8 +102,10 @@ function entryMeta(entry: Entry): LocalMeta {
   return { path: entry.path, ...entryTimes(entry) };
 }
 
-function entryTimes({ created, modified, author }: Entry): object {
-  return author === '' ? { created, modified } : { created, modified, modifiedBy: author };
+function entryTimes(entry: Entry): object {
+  const { created, modified, author } = entry;
+  const tag = tagOf(entry);
+  return { created, modified, ...(tag === null ? {} : { tag }), ...(author === '' ? {} : { modifiedBy: author }) };
 }
 
 export function eventMeta(publication: Publication, { channel, depth }: LocalListener, acknowledged: boolean): LocalMeta {

@@ -1,11 +1,9 @@
 // From frames to requests of the core: pure functions; what happn calls a set may be a set, an increment, a sibling or a tag.
 
-import { randomBytes } from 'node:crypto';
 import {
   binaryFromDocument,
   type DataOptions,
   DataRequest,
-  documentOf,
   type Entry,
   type Formats,
   Payload,
@@ -19,10 +17,8 @@ import { fieldsOf, isFields } from './fields.js';
 import { checkRequestPath, checkTextPath, hasWildcard, queryPattern } from './paths.js';
 import { routed } from './publishing.js';
 import { decodeCriteria, decodeQuery } from './queries.js';
+import { newId, snapshotOf, snapshotPath } from './tags.js';
 import { type Fields, type Frame, MESSAGES } from './wire.js';
-
-/** Where the snapshots of tagged records are. */
-const TAGS = '/_TAGS';
 
 // Indexed by store (4), publish (2), merge (1).
 const OPTIONS: readonly DataOptions[] = [0, 1, 2, 3, 4, 5, 6, 7].map((bits) => {
@@ -62,11 +58,6 @@ function withIncrement(base: DataOptions, by: unknown, name: unknown): DataOptio
 
 function siblingOf(path: string): string {
   return `${path}${path.endsWith('/') ? '' : '/'}${newId()}`;
-}
-
-/** 32 hexadecimal digits that were never given before. */
-function newId(): string {
-  return randomBytes(16).toString('hex');
 }
 
 /** Throws RequestError. */
@@ -135,9 +126,6 @@ export function decodeTag(frame: Frame, session: Session): DataRequest {
 /** The second step. Throws NOT_FOUND. */
 export function snapshot(step: TagStep, entry: Entry | null, session: Session, formats: Formats): DataRequest {
   if (entry === null) throw new RequestError('NOT_FOUND', MESSAGES.tagMissing);
-  const { created, modified, path } = entry;
-  const value = { data: documentOf(entry.payload.value()), created, modified, _id: path };
-  const payload = Payload.fromValue(value, entry.payload.format === formats.json ? formats.json : formats.msgpack);
-  const at = `${TAGS}${path}/${newId()}`;
-  return new DataRequest('set', session, requestId(step.frame), at, null, payload, step.options, true, 0, step);
+  const payload = Payload.fromValue(snapshotOf(entry, step.name), formats.msgpack);
+  return new DataRequest('set', session, requestId(step.frame), snapshotPath(entry.path), null, payload, step.options, true, 0, step);
 }

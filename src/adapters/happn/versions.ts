@@ -16,6 +16,8 @@ export interface Version {
   readonly echoesEarlySessionId: boolean;
   /** `options.noDataResponse` shortens the answer to a set. */
   readonly noDataResponse: boolean;
+  /** The paths of one record are a list of one: its clients fail on the answer without data that the others get. */
+  readonly listsOnePath: boolean;
   /** `initialEmit` is answered with the values, and each value follows as an event. */
   readonly emitsInitialValues: boolean;
   /**
@@ -38,6 +40,7 @@ const VERSION_1: Version = Object.freeze({
   dialect: 'glob',
   echoesEarlySessionId: false,
   noDataResponse: false,
+  listsOnePath: false,
   emitsInitialValues: true,
   countsListeners: true,
   heartbeat: 'client',
@@ -66,7 +69,7 @@ const VERSION_4: Version = Object.freeze({
 });
 
 /** A session that never sent `configure-session`: a happn 1 or 2 client, or no client library at all. */
-export const UNCONFIGURED: Version = Object.freeze({ ...VERSION_1, protocol: 'happn', publicationNotices: false });
+export const UNCONFIGURED: Version = Object.freeze({ ...VERSION_1, protocol: 'happn', publicationNotices: false, listsOnePath: true });
 
 const BY_NAME: ReadonlyMap<string, Version> = new Map(
   [UNCONFIGURED, VERSION_1, VERSION_2, VERSION_3, VERSION_4].map((version) => [version.protocol, version]),

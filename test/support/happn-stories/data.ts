@@ -176,6 +176,13 @@ export const DATA = stories('data', {
       [stage.at('a/2'), undefined],
     ]);
   },
+  'getPaths of one path': async (stage) => {
+    await stage.client.set(stage.at('a'), { n: 1 });
+    const one = await call<Item & Item[]>(stage.other.raw, 'getPaths', stage.at('a'));
+    const none = await call<Item[] | null>(stage.other.raw, 'getPaths', stage.at('missing'));
+    if (!stage.traits.listsOnePath) expect([one._meta.path, one.n, none]).toEqual([stage.at('a'), undefined, null]);
+    else expect([one.map(({ _meta, n }) => [_meta.path, n]), [...(none as Item[])]]).toEqual([[[stage.at('a'), undefined]], []]);
+  },
   'count tells how many there are': async (stage) => {
     await Promise.all([1, 2, 3].map((n) => stage.client.set(stage.at(`a/${n}`), { n })));
     expect(await request(stage.other, 'count', stage.at('a/*'))).toMatchObject({ value: 3 });
@@ -263,8 +270,34 @@ export const DATA = stories('data', {
     await stage.client.set(stage.at('a'), { n: 2 });
     const tags = await items(stage.other, `/_TAGS${stage.at('a')}/*`);
     expect(tags).toHaveLength(1);
-    expect(tags[0]).toMatchObject({ data: { n: 1 } });
+    expect(tags[0]).toMatchObject({ data: { n: 1 }, _id: stage.at('a') });
     expect(await stage.other.get(stage.at('a'))).toMatchObject({ n: 2 });
+  },
+  'a tag is known by its name: in its answer, its event, and when it is read': async (stage) => {
+    await stage.client.set(stage.at('a'), { n: 1 });
+    const { heard } = await listen(stage.other, `/_TAGS${stage.at('a')}/*`);
+    const answer = (await stage.client.set(stage.at('a'), null, { tag: 'first' })) as Item;
+    await stage.client.set(stage.at('a'), null, { tag: 'second' });
+    await fence(stage.other);
+    const list = await items(stage.other, `/_TAGS${stage.at('a')}/*`);
+    const name = (meta: object): unknown => (meta as { tag?: string }).tag;
+    expect(name(answer._meta)).toBe('first');
+    expect(heard.map(({ data, meta }) => [data.data, name(meta)])).toEqual([
+      [{ n: 1 }, 'first'],
+      [{ n: 1 }, 'second'],
+    ]);
+    expect(list.map(({ data, _meta }) => [data, name(_meta)]).toSorted()).toEqual([
+      [{ n: 1 }, 'first'],
+      [{ n: 1 }, 'second'],
+    ]);
+    const one = (await stage.other.get(answer._meta.path)) as Item;
+    expect([one.data, name(one._meta)]).toEqual([{ n: 1 }, 'first']);
+  },
+  'a tag of a path without a slash is kept without one': async (stage) => {
+    const path = stage.at('a').slice(1);
+    await stage.client.set(path, { n: 1 });
+    const answer = (await stage.client.set(path, null, { tag: 'first' })) as Item;
+    expect(answer._meta.path.startsWith(`/_TAGS${path}/`)).toBe(true);
   },
   'to tag what is not there is refused': async (stage) => {
     expect(await refused(stage.client.set(stage.at('missing'), null, { tag: 'first' }))).toMatch(

@@ -13,6 +13,8 @@ export interface Traits {
   /** `null` arrives as null, or the client does not send it. */
   readonly sendsNull: boolean;
   readonly noDataResponse: boolean;
+  /** The paths of one record are a list of one. */
+  readonly listsOnePath: boolean;
   /** A path of all characters that the client lets pass. */
   readonly characters: string;
   /** The client knows the consistency levels and the results of publications. */
@@ -27,12 +29,13 @@ const OLD: Traits = {
   mergeEvents: 'record',
   sendsNull: true,
   noDataResponse: false,
+  listsOnePath: false,
   characters: EVERY,
   consistency: true,
 };
 
 export const TRAITS: ReadonlyMap<string, Traits> = new Map([
-  ['happn 2.21.4', { ...OLD, sendsNull: false, consistency: false }],
+  ['happn 2.21.4', { ...OLD, sendsNull: false, consistency: false, listsOnePath: true }],
   ['happn-3-v3', OLD],
   ['happn-3-v7', { ...OLD, characters: FEWER, mergeEvents: 'bare' }],
   ['happn-3-v8', { ...OLD, characters: FEWER, wildcards: 'segments', mergeEvents: 'bare' }],
