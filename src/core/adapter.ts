@@ -26,6 +26,8 @@ export interface Credentials {
   readonly username?: string;
   readonly password?: string | Uint8Array;
   readonly token?: string;
+  /** User that the client's certificate names; the adapter has verified that it is the client's. */
+  readonly certificateUser?: string;
 }
 
 /** The formats that exist in this gateway, found by adapters by name and by the store by id. */
