@@ -8,7 +8,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { type Clock, ConfigError, type Counters, type Log, StartError } from '../core/index.js';
 import { reasonOf } from '../data-directory.js';
 import { writeFileAtomically } from '../write-file.js';
-import { type Pem, type UsableCertificate, usableCertificate } from './pem.js';
+import { type Pem, type UsableCertificate, readPem, usableCertificate } from './pem.js';
 import { makeSelfSigned } from './self-signed.js';
 
 export interface CertificateOptions {
@@ -114,8 +114,8 @@ export class Certificate {
   async #readGiven(): Promise<Pem> {
     const { certFile, keyFile, cert, key } = this.#options;
     return {
-      cert: certFile === null ? (cert as string) : await readText('tls.certFile', certFile),
-      key: keyFile === null ? (key as string) : await readText('tls.keyFile', keyFile),
+      cert: certFile === null ? (cert as string) : await readPem('tls.certFile', certFile),
+      key: keyFile === null ? (key as string) : await readPem('tls.keyFile', keyFile),
       certName: certFile === null ? 'tls.cert' : `tls.certFile ${certFile}`,
       keyName: keyFile === null ? 'tls.key' : `tls.keyFile ${keyFile}`,
     };
@@ -200,12 +200,4 @@ export class Certificate {
 function hostNames(): string[] {
   const name = hostname().toLowerCase();
   return /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name) && isIP(name) === 0 ? [name] : [];
-}
-
-async function readText(key: string, file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new Error(`${key}: cannot read ${file}: ${reasonOf(error)}`, { cause: error });
-  }
 }

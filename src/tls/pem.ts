@@ -1,7 +1,9 @@
-// Certificate and key as texts: whether they can be used, and together. Pure.
+// Certificate and key as texts: where they are read, and whether they can be used together.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { reasonOf } from '../data-directory.js';
 
 /** PEM texts and how a person finds them: a key of the configuration and, where there is one, a file. */
 export interface Pem {
@@ -16,6 +18,15 @@ export interface UsableCertificate {
   /** SHA-256 of the certificate, as browsers show it. */
   readonly fingerprint: string;
   readonly validTo: number;
+}
+
+/** Rejects with Error, one line that names the key of the configuration and the file. */
+export async function readPem(key: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new Error(`${key}: cannot read ${file}: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
 /** Throws Error with one line that names what is wrong where. */

@@ -15,15 +15,38 @@ export async function makePem(at = Date.now()): Promise<MadePem> {
   return { cert: text.slice(0, split), key: text.slice(split) };
 }
 
-/** For a client to show a server, which trusts exactly this one. */
-export async function makeClientPem(name: string): Promise<MadePem> {
-  const made = await generate([{ name: 'commonName', value: name }], {
+const DAY_MS = 86_400_000;
+
+/** Somebody who vouches for others. */
+export async function makeAuthority(name: string): Promise<MadePem> {
+  return await issue([{ name: 'commonName', value: name }], null, [
+    { name: 'basicConstraints', cA: true, critical: true },
+    { name: 'keyUsage', keyCertSign: true, digitalSignature: true, critical: true },
+  ]);
+}
+
+/** A client's certificate, vouched for by `authority`. `names`: its common names. `days`: for how long it is valid. */
+export async function makeClientPem(authority: MadePem, names: readonly string[], days = 30): Promise<MadePem> {
+  const subject = names.map((value) => ({ name: 'commonName', value }));
+  return await issue(subject, authority, [{ name: 'extKeyUsage', clientAuth: true }], days);
+}
+
+type Options = NonNullable<Parameters<typeof generate>[1]>;
+
+async function issue(
+  subject: { name: string; value: string }[],
+  authority: MadePem | null,
+  extensions: NonNullable<Options['extensions']>,
+  days = 30,
+): Promise<MadePem> {
+  const now = Date.now();
+  const made = await generate(subject, {
     keyType: 'ec',
-    extensions: [
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'keyUsage', digitalSignature: true, keyCertSign: true, critical: true },
-      { name: 'extKeyUsage', clientAuth: true },
-    ],
+    algorithm: 'sha256',
+    notBeforeDate: new Date(now - 2 * DAY_MS),
+    notAfterDate: new Date(now + days * DAY_MS),
+    extensions,
+    ...(authority === null ? {} : { ca: authority }),
   });
   return { cert: made.cert, key: made.private };
 }

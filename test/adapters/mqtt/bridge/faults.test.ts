@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { DurableRequest, Meta, QUEUE_LIMITS } from '../../../../src/core/index.js';
 import { WAITING_ITEMS_MAX } from '../../../../src/adapters/mqtt/bridge/outgoing.js';
 import { UNRELEASED_MAX } from '../../../../src/adapters/mqtt/bridge/incoming.js';
-import { makeClientPem, makePem, type MadePem } from '../../../support/certificates.js';
+import { makeAuthority, makeClientPem, makePem, type MadePem } from '../../../support/certificates.js';
 import { GateStore } from '../../../support/core-harness.js';
 import { FakeRemote } from '../../../support/fake-remote.js';
 import { temporaryDirectory, until } from '../../../support/gateway-process.js';
@@ -195,12 +195,15 @@ describe('TLS', () => {
   });
 
   it('shows the certificate that the remote asks for', async () => {
-    const client = await makeClientPem('gateway');
+    const authority = await makeAuthority('us');
+    const client = await makeClientPem(authority, ['gateway']);
     const directory = temporaryDirectory();
     const files = { certFile: join(directory, 'cert.pem'), keyFile: join(directory, 'key.pem') };
     writeFileSync(files.certFile, client.cert);
     writeFileSync(files.keyFile, client.key);
-    const mosquitto = await start([`cafile ${files.certFile}`, 'require_certificate true']);
+    const caOfClients = join(directory, 'ca.pem');
+    writeFileSync(caOfClients, authority.cert);
+    const mosquitto = await start([`cafile ${caOfClients}`, 'require_certificate true']);
     const url = mosquitto.url.replace('mqtt:', 'mqtts:');
     const without = await startHouse({ url, caFile: certFile, rules: both });
     await until('a refusal', () => warnings(without).length > 0);
