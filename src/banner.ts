@@ -12,6 +12,7 @@ const EXAMPLES = fileURLToPath(new URL('../examples/', import.meta.url));
 export function banner(config: Config, node: NodeInfo, listeners: Listeners): string {
   const at = (name: string): Listening => listeners.get(name) ?? { host: config.host, port: 0 };
   const [happn, mqtt, haven, admin] = ['happn', 'mqtt', 'haven', 'admin'].map(at) as [Listening, Listening, Listening, Listening];
+  const mqttTls = listeners.get('mqttTls');
   const secure = config.tls.enabled ? 's' : '';
   const example = (name: string, port: number): string => `node ${join(relative(process.cwd(), EXAMPLES), name)} ${port}`;
   const lines = [
@@ -19,7 +20,7 @@ export function banner(config: Config, node: NodeInfo, listeners: Listeners): st
     `Trivium ${node.version} is ready: one data space, three protocols.`,
     '',
     `  happn  ws${secure}://${place(happn)}`,
-    `  MQTT   mqtt://${place(mqtt)}, ws${secure}://${place(happn)}/mqtt`,
+    `  MQTT   mqtt://${place(mqtt)}, ${mqttTls === undefined ? '' : `mqtts://${place(mqttTls)}, `}ws${secure}://${place(happn)}/mqtt`,
     `  Haven  tcp://${place(haven)}, ws${secure}://${place(happn)}/haven`,
     `  admin  http://${place(admin)}/health, http://${place(admin)}/metrics`,
     '',

@@ -6,7 +6,7 @@ import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { BRIDGE_SECRETS, type BridgeInput, bridges, bridgesText, MISSING } from './bridge-config.js';
 import { ConfigError } from './core/errors.js';
-import { isLoopback } from './http/loopback.js';
+import { checkRules } from './config-rules.js';
 
 /** How a value is written as text (in a flag or a variable), and what the error and the table say about it. */
 interface About {
@@ -23,6 +23,11 @@ const MIB = 1024 * KIB;
 
 function port(value: number, description: string) {
   const type = z.number().int().min(0).max(65_535).default(value);
+  return type.meta(about('number', description, 'a port number from 0 (any free port) to 65535'));
+}
+
+function optionalPort(description: string) {
+  const type = z.number().int().min(0).max(65_535).nullable().default(null);
   return type.meta(about('number', description, 'a port number from 0 (any free port) to 65535'));
 }
 
@@ -77,6 +82,8 @@ const mountPoint = z
 
 const hostNames = z.array(z.string().refine(isAddress)).default([]);
 
+const networks = z.array(z.string().refine(isAddressOrNetwork)).default([]);
+
 const origins = z.array(z.string().refine(isOrigin)).default([]);
 
 /** Every key of the gateway with its default. The path of a key in kebab case is its flag, in capitals its variable. */
@@ -117,7 +124,10 @@ export const schema = z.strictObject({
     maxConnectBytes: whole(64 * KIB, KIB, MIB, 'largest MQTT packet before the login is accepted'),
     maxPacketBytes: whole(MIB, KIB, 256 * MIB - 1, 'largest MQTT packet after it'),
     connectTimeoutMs: whole(10_000, 100, 600_000, 'time for an MQTT client to log in'),
-    maxConnecting: whole(1_000, 1, 100_000, 'MQTT connections that may be open without an accepted login'),
+    maxConnecting: whole(1_000, 1, 100_000, 'MQTT connections that may be open without an accepted login; further ones wait'),
+    maxConnections: whole(100_000, 1, 1_000_000, 'MQTT connections that may be open; further ones are closed'),
+    maxConnectionsPerAddress: whole(10_000, 1, 1_000_000, 'of these from one address, loopback and proxies excepted'),
+    maxConnectingPerAddress: whole(500, 1, 100_000, 'of these without an accepted login'),
     idleLimitMs: whole(3_600_000, 1_000, 86_400_000, 'longest silence of an MQTT client without keep alive'),
     outgoingWindow: whole(100, 1, 65_535, 'messages of QoS 1 and 2 that an MQTT client may have unacknowledged'),
     maxIncomingOnce: whole(1_000, 1, 65_535, 'messages of QoS 2 that an MQTT client may have unreleased; of QoS 1 and 2 in MQTT 5'),
@@ -128,6 +138,16 @@ export const schema = z.strictObject({
       .string()
       .default('')
       .meta(about('text', 'what MQTT 5 clients are told that ask for response information', 'a text')),
+    proxyProtocol: choice('off', ['off', 'required'], 'whether every MQTT connection over TCP begins with a PROXY header'),
+    proxyAddresses: networks.meta(
+      about('list', 'proxies in front of MQTT: who may send such a header', 'a list of IP addresses and networks such as 10.0.0.0/8'),
+    ),
+    tls: z.strictObject({
+      port: optionalPort('port for MQTT over TLS; its certificate is that of tls.certFile, or one is made'),
+      clientCertificates: choice('off', ['off', 'optional', 'required'], 'whether clients on this port show a certificate'),
+      clientCaFile: optionalText('file of the certificates that vouch for those of clients, in PEM form', 'a file name'),
+      userFrom: choice('none', ['none', 'commonName'], 'what of its certificate names the user that a client is'),
+    }),
     sessionExpiryMs: whole(
       7 * DAY_MS,
       1_000,
@@ -253,7 +273,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
     origins.set(key.path, one === undefined ? 'default' : one.origin);
   }
   const config = frozenTree(values);
-  checkTogether(config, origins);
+  checkRules(config, origins);
   return { config, origins };
 }
 
@@ -430,48 +450,6 @@ function isOneEditAway(a: string, b: string): boolean {
   return left.length === 2 && right.length === 2 && left[0] === right[1] && left[1] === right[0];
 }
 
-/** Rules between keys. */
-function checkTogether(config: Config, origins: ReadonlyMap<string, string>): void {
-  if (config.secure) {
-    throw new ConfigError(
-      `secure: users and rights are not part of this release, so nothing can be secured yet (${origins.get('secure')})`,
-    );
-  }
-  for (const [path, host] of [
-    ['host', config.host],
-    ['admin.host', config.admin.host],
-  ] as const) {
-    if (isLoopback(host) || config.allowOpen) continue;
-    throw new ConfigError(
-      `${path}: ${JSON.stringify(host)} is not loopback, and nobody has to log in; add --allow-open if everyone who reaches it may read and write everything (${origins.get(path)})`,
-    );
-  }
-  checkCertificate(config, origins);
-  const taken = new Map<number, string>();
-  for (const path of ['happn.port', 'mqtt.port', 'haven.port', 'admin.port']) {
-    const number = configValue(config, path) as number;
-    const other = taken.get(number);
-    if (number !== 0 && other !== undefined) {
-      throw new ConfigError(`${path}: ${number} is also ${other}; each listener needs a port of its own (${origins.get(path)})`);
-    }
-    taken.set(number, path);
-  }
-}
-
-/** Certificate and key come together, each from one place, and for somebody who uses them. */
-function checkCertificate({ tls }: Config, origins: ReadonlyMap<string, string>): void {
-  const given = (['certFile', 'cert', 'keyFile', 'key'] as const).filter((name) => tls[name] !== null);
-  const refuse = (name: string, why: string): never => {
-    throw new ConfigError(`tls.${name}: ${why} (${origins.get(`tls.${name}`)})`);
-  };
-  if (given.length > 0 && !tls.enabled) refuse(given[0] as string, 'a certificate is given, but nothing uses it; add --tls-enabled');
-  if (tls.certFile !== null && tls.cert !== null) refuse('cert', 'tls.certFile is given, too; one of them is enough');
-  if (tls.keyFile !== null && tls.key !== null) refuse('key', 'tls.keyFile is given, too; one of them is enough');
-  const [cert, key] = [given.find((name) => name.startsWith('cert')), given.find((name) => name.startsWith('key'))];
-  if (cert !== undefined && key === undefined) refuse(cert, 'its key is missing; give tls.keyFile or tls.key');
-  if (key !== undefined && cert === undefined) refuse(key, 'its certificate is missing; give tls.certFile or tls.cert');
-}
-
 function frozenTree(values: ReadonlyMap<string, unknown>): Config {
   const root: Record<string, unknown> = {};
   for (const [path, value] of values) {
@@ -494,6 +472,13 @@ function deepFrozen(tree: Record<string, unknown>): object {
 
 function isAddress(text: string): boolean {
   return isIP(text) !== 0 || /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i.test(text);
+}
+
+function isAddressOrNetwork(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || address.includes('%') || more.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
 }
 
 /** `*`, `null` (pages from files) or scheme, host and port with nothing behind. */

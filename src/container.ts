@@ -8,6 +8,7 @@ import { HappnAdapter, type HappnLayers, type LocalClient } from './adapters/hap
 import { HavenAdapter, msgpack } from './adapters/haven/index.js';
 import { BridgeAdapter, MqttAdapter } from './adapters/mqtt/index.js';
 import type { Config } from './config.js';
+import { usesTls } from './config-rules.js';
 import { type Access, OPEN_ACCESS } from './core/access.js';
 import { Engine } from './core/engine.js';
 import { binary, json, raw } from './core/formats.js';
@@ -23,6 +24,7 @@ import { CustomRoutes } from './http/custom-routes.js';
 import { HttpListener } from './http/listener.js';
 import { Metrics } from './http/metrics.js';
 import { type OpenLog, openLog } from './log.js';
+import { Authorities } from './tls/authorities.js';
 import { Certificate } from './tls/certificate.js';
 
 /** Records read or written lately stay in memory up to this; the store remains the truth. */
@@ -39,9 +41,12 @@ export const TOKEN = {
   engine: Symbol('engine') as InjectionToken<Engine>,
   /** Null when nothing speaks TLS. */
   certificate: Symbol('certificate') as InjectionToken<Certificate | null>,
+  /** Who vouches for MQTT clients; null when these are not asked for certificates. */
+  authorities: Symbol('authorities') as InjectionToken<Authorities | null>,
   routes: Symbol('routes') as InjectionToken<CustomRoutes>,
   http: Symbol('http') as InjectionToken<HttpListener>,
   happn: Symbol('happn') as InjectionToken<HappnAdapter>,
+  mqtt: Symbol('mqtt') as InjectionToken<MqttAdapter>,
   adapter: Symbol('adapter') as InjectionToken<Adapter>,
   gateway: Symbol('gateway') as InjectionToken<Gateway>,
 };
@@ -116,20 +121,39 @@ function registerAdapters(container: DependencyContainer): void {
     container.register(TOKEN.adapter, { useFactory: once((parts) => make(parts.resolve(TOKEN.config))) });
   };
   container.register(TOKEN.adapter, { useFactory: once((parts) => parts.resolve(TOKEN.happn)) });
-  add(({ host, mqtt: { port, mountPoint, responseInformation, ...limits } }) => {
-    return new MqttAdapter({ host, port, mountPoint, responseInformation, limits });
-  });
+  container.register(TOKEN.mqtt, { useFactory: once((parts) => mqttAdapter(parts)) });
+  container.register(TOKEN.adapter, { useFactory: once((parts) => parts.resolve(TOKEN.mqtt)) });
   add(({ host, haven }) => new HavenAdapter({ host, ...haven }));
   add(({ bridges, mqtt: { maxPacketBytes } }) => new BridgeAdapter({ bridges, maxPacketBytes }));
+}
+
+function mqttAdapter(parts: DependencyContainer): MqttAdapter {
+  const { host, mqtt } = parts.resolve(TOKEN.config);
+  const { port, mountPoint, responseInformation, proxyProtocol, proxyAddresses, tls, ...limits } = mqtt;
+  const adapter = new MqttAdapter({ host, port, mountPoint, responseInformation, proxyProtocol, proxyAddresses, tls, limits });
+  if (tls.port === null) return adapter;
+  const certificate = parts.resolve(TOKEN.certificate);
+  const authorities = parts.resolve(TOKEN.authorities);
+  authorities?.addUser(adapter);
+  certificate?.addUser(authorities ?? adapter);
+  return adapter;
 }
 
 function registerGateway(container: DependencyContainer): void {
   container.register(TOKEN.certificate, {
     useFactory: once((parts) => {
       const { host, data, tls } = parts.resolve(TOKEN.config);
-      if (!tls.enabled) return null;
+      if (!usesTls(parts.resolve(TOKEN.config))) return null;
       const options = { ...tls, host, madeFile: join(data.dir, CERTIFICATE_FILE) };
       return new Certificate(options, parts.resolve(TOKEN.clock), parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
+    }),
+  });
+  container.register(TOKEN.authorities, {
+    useFactory: once((parts) => {
+      const { mqtt, tls } = parts.resolve(TOKEN.config);
+      if (mqtt.tls.clientCaFile === null) return null;
+      const options = { key: 'mqtt.tls.clientCaFile', file: mqtt.tls.clientCaFile, checkMs: tls.checkMs };
+      return new Authorities(options, parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
     }),
   });
   container.register(TOKEN.http, {
@@ -137,7 +161,7 @@ function registerGateway(container: DependencyContainer): void {
       const { host, happn, http, tls } = parts.resolve(TOKEN.config);
       const options = { host, port: happn.port, ...http, tls: tls.enabled, custom: parts.resolve(TOKEN.routes) };
       const listener = new HttpListener(options, parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
-      parts.resolve(TOKEN.certificate)?.addUser(listener);
+      if (tls.enabled) parts.resolve(TOKEN.certificate)?.addUser(listener);
       return listener;
     }),
   });
@@ -151,7 +175,7 @@ function registerGateway(container: DependencyContainer): void {
         engine: parts.resolve(TOKEN.engine),
         adapters: parts.resolveAll(TOKEN.adapter),
         http: parts.resolve(TOKEN.http),
-        certificate: parts.resolve(TOKEN.certificate),
+        tls: [parts.resolve(TOKEN.authorities), parts.resolve(TOKEN.certificate)].filter((part) => part !== null),
         admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), log),
         log,
         clock: parts.resolve(TOKEN.clock),

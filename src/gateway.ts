@@ -19,17 +19,22 @@ import { StoreDamage, StoreFailure, StoreFormat, StoreLocked } from './core/stor
 import { prepareDataDirectory, readNode, reasonOf } from './data-directory.js';
 import { type AdminListener, type Health, sendJson } from './http/admin.js';
 import type { HttpListener } from './http/listener.js';
-import type { Certificate } from './tls/certificate.js';
 import { VERSION } from './version.js';
 import { writeFileAtomically } from './write-file.js';
+
+export interface TlsPart {
+  /** Rejects with ConfigError or StartError. */
+  open(): Promise<void>;
+  close(): void;
+}
 
 export interface GatewayParts {
   readonly config: Config;
   readonly engine: Engine;
   readonly adapters: readonly Adapter[];
   readonly http: HttpListener;
-  /** Opened before anybody listens; null when nothing speaks TLS. */
-  readonly certificate: Certificate | null;
+  /** Certificates of the gateway and of those who vouch for clients; opened in this order before anybody listens. */
+  readonly tls: readonly TlsPart[];
   /** Made late, because it reports on the gateway. */
   readonly admin: (health: () => Health) => AdminListener;
   readonly log: Log;
@@ -133,7 +138,7 @@ export class Gateway {
   }
 
   #steps(): Step[] {
-    const { config, engine, http, certificate, counters } = this.#parts;
+    const { config, engine, http, tls, counters } = this.#parts;
     const admin = this.#parts.admin(() => this.#health());
     return [
       {
@@ -149,7 +154,7 @@ export class Gateway {
         stopWithinMs: ENGINE_STOP_MS,
       },
       { name: 'node', start: () => this.#introduce(), stop: () => {}, stopWithinMs: 0 },
-      { name: 'certificate', start: () => certificate?.open(), stop: () => certificate?.close(), stopWithinMs: 0 },
+      { name: 'certificates', start: () => openAll(tls), stop: () => closeAll(tls), stopWithinMs: 0 },
       {
         name: 'http connections',
         start: () => {
@@ -263,6 +268,14 @@ export class Gateway {
   #uptimeMs(): number {
     return this.#node === null ? 0 : this.#parts.clock.now() - this.#node.startedAt;
   }
+}
+
+async function openAll(parts: readonly TlsPart[]): Promise<void> {
+  for (const part of parts) await part.open();
+}
+
+function closeAll(parts: readonly TlsPart[]): void {
+  for (const part of parts) part.close();
 }
 
 /** Rejects when `stop` takes longer; what it does then goes on unheard. */

@@ -36,7 +36,7 @@ export interface EmbedOptions {
 
 export interface EmbeddedGateway {
   readonly config: Config;
-  /** Where each listener accepts: happn, mqtt, haven, admin. Empty unless running. */
+  /** Where each listener accepts: happn, mqtt, haven, admin; mqttTls where asked for. Empty unless running. */
   readonly listeners: Listeners;
   /** Routes of this program on the port of happn and HTTP. */
   readonly http: GatewayHttp;

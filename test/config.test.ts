@@ -44,7 +44,9 @@ describe('defaults', () => {
   it('are what the adapters take by themselves', () => {
     const { host, happn, mqtt, haven } = loadConfig({}).config;
     expect(happn).toEqual({ port: 55_000, ...HAPPN_DEFAULTS });
-    expect(mqtt).toEqual({ port: 1883, mountPoint: '', ...MQTT_LIMITS });
+    const tls = { port: null, clientCertificates: 'off', clientCaFile: null, userFrom: 'none' };
+    const proxies = { proxyProtocol: 'off', proxyAddresses: [] };
+    expect(mqtt).toEqual({ port: 1883, mountPoint: '', responseInformation: '', ...proxies, tls, ...MQTT_LIMITS });
     expect({ host, ...haven }).toEqual(HAVEN_DEFAULTS);
   });
 
@@ -212,6 +214,36 @@ describe('rules between keys', () => {
       'tls.key: the given value is not allowed, it must be a text in PEM form (environment TRIVIUM_TLS_KEY)',
     );
     expect(loadConfig({ flags: flags(on) }).config.tls.enabled).toBe(true);
+  });
+
+  it('a certificate may be for MQTT alone', () => {
+    const files = { 'tls.certFile': 'a.pem', 'tls.keyFile': 'b.pem' };
+    expect(loadConfig({ flags: flags({ ...files, 'mqtt.tls.port': '8883' }) }).config.mqtt.tls.port).toBe(8883);
+  });
+
+  it('certificates of MQTT clients need a port, and somebody who vouches for them', () => {
+    const asked = { 'mqtt.tls.port': '8883', 'mqtt.tls.clientCertificates': 'required' };
+    const ca = { 'mqtt.tls.clientCaFile': 'ca.pem' };
+    expect(refusal({ flags: flags(asked) })).toMatch(/^mqtt\.tls\.clientCertificates: nobody vouches.*give mqtt\.tls\.clientCaFile/);
+    const portless = { 'mqtt.tls.clientCertificates': 'optional', ...ca };
+    expect(refusal({ flags: flags(portless) })).toMatch(/^mqtt\.tls\.clientCertificates: there is no port for it; give mqtt\.tls\.port/);
+    expect(refusal({ flags: flags(ca) })).toMatch(/^mqtt\.tls\.clientCaFile: clients are not asked for certificates/);
+    expect(refusal({ flags: flags({ 'mqtt.tls.userFrom': 'commonName' }) })).toMatch(/^mqtt\.tls\.userFrom: clients are not asked/);
+    expect(loadConfig({ flags: flags({ ...asked, ...ca, 'mqtt.tls.userFrom': 'commonName' }) }).config.mqtt.tls.userFrom).toBe(
+      'commonName',
+    );
+  });
+
+  it('PROXY headers need somebody who sends them', () => {
+    const required = { 'mqtt.proxyProtocol': 'required' };
+    expect(refusal({ flags: flags(required) })).toMatch(
+      /^mqtt\.proxyProtocol: .*give mqtt\.proxyAddresses \(flag --mqtt-proxy-protocol\)$/,
+    );
+    const list = '10.0.0.0/8, 192.0.2.1,2001:db8::/32,::1';
+    expect(loadConfig({ flags: flags({ ...required, 'mqtt.proxyAddresses': list }) }).config.mqtt.proxyAddresses).toHaveLength(4);
+    for (const bad of ['proxy.example', '10.0.0.0/33', '::/129', '10.0.0.0/', '10.0.0.0/8/8', 'fe80::1%eth0']) {
+      expect(refusal({ flags: flags({ ...required, 'mqtt.proxyAddresses': bad }) })).toMatch(/^mqtt\.proxyAddresses: .* is not allowed/);
+    }
   });
 
   it('secure stops the start while there are no users', () => {

@@ -52,7 +52,7 @@ beforeEach(() => {
       stopAccepting: () => void steps.push('http stops accepting'),
       close: () => noted('http closes', undefined),
     } as unknown as HttpListener,
-    certificate: null,
+    tls: [],
     admin: () =>
       ({ listen: () => noted('admin listens', listening), close: () => noted('admin closes', undefined) }) as unknown as AdminListener,
     log,

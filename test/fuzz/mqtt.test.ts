@@ -4,6 +4,7 @@
 
 import mqttPacket from 'mqtt-packet';
 import { afterEach, expect, test } from 'vitest';
+import type { Visit } from '../../src/adapters/mqtt/admission.js';
 import { headerFault } from '../../src/adapters/mqtt/codec.js';
 import { Guard } from '../../src/adapters/mqtt/guard.js';
 import type { Transport, TransportOwner } from '../../src/adapters/mqtt/transport.js';
@@ -161,6 +162,7 @@ class Peer implements Transport {
   bufferedBytes = 0;
   fault: Error | null = null;
   owner!: TransportOwner;
+  visit!: Visit;
   constructor() {
     this.parser.on('packet', ({ cmd }) => this.answers.push(cmd));
     this.parser.on('error', (error) => {
@@ -186,16 +188,22 @@ test(
     let peers: Peer[] = [];
     const open = (): Peer => {
       const peer = new Peer();
-      house.adapter.open((owner) => {
-        peer.owner = owner;
-        return peer;
-      });
+      const { adapter } = house;
+      const visit = adapter.admission.accept() as Visit;
+      peer.visit = visit;
+      adapter.admission.enter(visit, () =>
+        adapter.open(visit, (owner) => {
+          peer.owner = owner;
+          return peer;
+        }),
+      );
       return peer;
     };
     const finish = async (): Promise<void> => {
       for (let i = 0; i < 12; i++) await turn();
       for (const peer of peers) {
         peer.owner.onTransportClosed();
+        peer.visit.leave();
         expect(peer.fault).toBeNull();
         for (const cmd of peer.answers) seen.add(cmd);
       }

@@ -18,6 +18,8 @@ export interface Ports {
   readonly mqtt: number;
   readonly haven: number;
   readonly admin: number;
+  /** Where it is asked for. */
+  readonly mqttTls?: number;
 }
 
 export interface StartOptions {
@@ -201,7 +203,7 @@ export async function startGateway(options: StartOptions = {}): Promise<GatewayP
 async function launch(dataDir: string, options: StartOptions, wanted: Ports): Promise<{ process: CliProcess; ports: Ports }> {
   const readyFile = join(temporaryDirectory('trivium-ready-'), 'ready.json');
   const flags = ['--data-dir', dataDir, '--ready-file', readyFile];
-  for (const [name, port] of Object.entries(wanted)) flags.push(`--${name}-port`, String(port));
+  for (const [name, port] of Object.entries(wanted)) flags.push(`--${name === 'mqttTls' ? 'mqtt-tls' : name}-port`, String(port));
   const process = new CliProcess(['serve', ...flags, ...(options.flags ?? [])], options);
   const begun = performance.now();
   for (;;) {

@@ -57,6 +57,11 @@ export class MqttWire {
     return new MqttWire(socket, version);
   }
 
+  /** Over a connection that is made already. */
+  static over(socket: Socket, version = 4): MqttWire {
+    return new MqttWire(socket, version);
+  }
+
   /** Connected as `clientId`, CONNACK read. */
   static async connected(port: number, clientId: string, options: object = {}): Promise<MqttWire> {
     const wire = await MqttWire.open(port, (options as { protocolVersion?: number }).protocolVersion);
@@ -207,6 +212,7 @@ export class MqttHouse implements Broker {
     readonly counters: Counters,
     readonly clock: { mono: number },
     readonly lines: readonly KeptLine[],
+    readonly tlsPort: number | undefined,
   ) {}
 
   static async start(options: HouseOptions = {}): Promise<MqttHouse> {
@@ -231,8 +237,9 @@ export class MqttHouse implements Broker {
       http: { upgrade() {}, request() {} },
     });
     const adapter = new MqttAdapter({ host: '127.0.0.1', port: 0, ...config });
-    const { port } = (await adapter.start(context)).get('mqtt') as Listening;
-    return new MqttHouse(port, engine, adapter, context, store, counters, clock, log.lines);
+    const listeners = await adapter.start(context);
+    const { port } = listeners.get('mqtt') as Listening;
+    return new MqttHouse(port, engine, adapter, context, store, counters, clock, log.lines, listeners.get('mqttTls')?.port);
   }
 
   failOnce(): void {

@@ -2,8 +2,9 @@
 // clock for all of them.
 
 import type { IncomingMessage } from 'node:http';
-import { type Server, type Socket, createServer } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { SecureContextOptions } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
 import {
   type Adapter,
@@ -12,13 +13,18 @@ import {
   Connections,
   type Counter,
   type Listeners,
-  listen,
+  type Listening,
   untilNone,
 } from '../../core/index.js';
+import { AddressList, LOOPBACK, normalAddress } from './addresses.js';
+import { Admission, type Exceeded, Visit } from './admission.js';
 import type { Arrival, BaseSession } from './base-session.js';
 import { Broker } from './broker.js';
 import { type ConnectionHost, MqttConnection } from './connection.js';
 import { type Encoder, PlainEncoder } from './encoder.js';
+import { Episode } from './episode.js';
+import type { ClientCertificates } from './handshakes.js';
+import { Listener, type ListenerHost } from './listener.js';
 import { Topics } from './paths.js';
 import type { Port } from './port.js';
 import { MqttSession, type MqttSessionHost } from './session.js';
@@ -30,8 +36,8 @@ import { MQTT_5, MQTT_LIMITS, type MqttLimits, SUBPROTOCOLS, type Version } from
 
 const TICK_MS = 500;
 const WEBSOCKET_PATH = '/mqtt';
-/** Drops further apart than this belong to another episode. */
-const EPISODE_MS = 60_000;
+const TLS_LISTENER = 'mqttTls';
+const TOO_MANY = 'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n';
 
 export interface MqttConfig {
   readonly host: string;
@@ -46,9 +52,15 @@ export interface MqttConfig {
   readonly responseInformation?: string;
   /** Enhanced authentication of MQTT 5, by method; default none. */
   readonly authenticators?: Authenticators;
+  /** A second port, for TLS; its certificate comes through `setSecureContext`. */
+  readonly tls?: ClientCertificates & { readonly port: number | null };
+  /** 'required': every TCP connection begins with a PROXY header; default 'off'. */
+  readonly proxyProtocol?: 'off' | 'required';
+  /** Addresses and networks of proxies: who may send that header. Not limited as the address of one client. */
+  readonly proxyAddresses?: readonly string[];
 }
 
-export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
+export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, ListenerHost {
   readonly name = 'mqtt';
   readonly limits: MqttLimits;
   readonly topics: Topics;
@@ -56,17 +68,15 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
   readonly responseInformation: string;
   readonly #config: MqttConfig;
   #context: AdapterContext | null = null;
-  #server: Server | null = null;
+  #admission: Admission | null = null;
+  readonly #listeners = new Map<string, Listener>();
+  #secureContext: SecureContextOptions | null = null;
   #websockets: WebSocketServer | null = null;
   #broker: Broker | null = null;
   #encoder: Encoder | null = null;
   #timer: NodeJS.Timeout | null = null;
   readonly #connections = new Connections<MqttConnection | BaseSession>();
   readonly #byKey = new Map<string, BaseSession>();
-  /** Connections without an accepted CONNECT. */
-  #arriving = 0;
-  /** Accepted sockets that are not read yet. */
-  #outside: Socket[] = [];
   #toFlush: BaseSession[] = [];
   #joinedFrames: readonly Uint8Array[] = [];
   #joined: Uint8Array = new Uint8Array(0);
@@ -74,7 +84,8 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
   #slowClosed: Counter | null = null;
   #expired: Counter | null = null;
   #encoderHost: EncoderHost | null = null;
-  #unforwardableAt = Number.NEGATIVE_INFINITY;
+  readonly #unforwardableEpisode = new Episode();
+  readonly #refusedEpisode = new Episode();
   #stopping = false;
 
   constructor(config: MqttConfig) {
@@ -116,16 +127,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
       maxPayload: this.limits.maxPacketBytes + this.limits.maxConnectBytes,
       handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
     });
-    const server = createServer({ noDelay: true }, (socket) => this.#onSocket(socket));
-    this.#server = server;
-    let listeners: Listeners;
-    try {
-      const listening = await listen(server, this.#config, 'mqtt.port', context.log);
-      listeners = new Map([[this.name, listening]]);
-    } catch (error) {
-      this.#broker.close();
-      throw error;
-    }
+    const listeners = await this.#listen();
     context.http.upgrade(WEBSOCKET_PATH, false, (request, socket, head) => this.#onUpgrade(request, socket, head));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
@@ -145,12 +147,36 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
     };
   }
 
+  async #listen(): Promise<Listeners> {
+    const { host, port, tls, proxyProtocol = 'off', proxyAddresses = [] } = this.#config;
+    const proxies = new AddressList(proxyAddresses);
+    this.#admission = new Admission(this.limits, (address) => LOOPBACK.has(address) || proxies.has(address), this.context.clock);
+    const shared = { host, proxies: proxyProtocol === 'required' ? proxies : null, timeoutMs: this.limits.connectTimeoutMs };
+    this.#listeners.set(this.name, new Listener({ ...shared, port, key: 'mqtt.port', tls: null }, this));
+    if (tls?.port != null) this.#listeners.set(TLS_LISTENER, new Listener({ ...shared, port: tls.port, key: 'mqtt.tls.port', tls }, this));
+    if (this.#secureContext !== null) this.setSecureContext(this.#secureContext);
+    const listening = new Map<string, Listening>();
+    try {
+      for (const [name, listener] of this.#listeners) listening.set(name, await listener.open());
+    } catch (error) {
+      for (const listener of this.#listeners.values()) listener.close();
+      this.#broker?.close();
+      throw error;
+    }
+    return listening;
+  }
+
+  /** Certificate of the TLS port from now on, also before the start. */
+  setSecureContext(options: SecureContextOptions): void {
+    this.#secureContext = options;
+    this.#listeners.get(TLS_LISTENER)?.setSecureContext(options);
+  }
+
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
     this.#stopping = true;
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
-    this.#server?.close();
-    for (const socket of this.#outside.splice(0)) socket.destroy();
+    for (const listener of this.#listeners.values()) listener.close();
     for (const connection of this.#connections) connection.stopReading();
     await untilNone([...this.#connections], (connection) => connection.inFlight > 0, deadlineMs / 2);
     for (const connection of this.#connections) connection.close(reason);
@@ -203,11 +229,9 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
 
   #onUnforwardable(path: string): void {
     this.#unforwardable?.add();
-    const now = this.context.clock.monotonic();
-    if (now - this.#unforwardableAt > EPISODE_MS) {
+    if (this.#unforwardableEpisode.begins(this.context.clock.monotonic())) {
       this.context.log.warn({ path }, 'a path that no MQTT topic can name changed: not forwarded to MQTT');
     }
-    this.#unforwardableAt = now;
   }
 
   onExpired(): void {
@@ -228,43 +252,55 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
 
   // Connections.
 
-  /** A crowd that does not log in waits unread, so that it costs little; its turn comes within the connect timeout. */
-  #onSocket(socket: Socket): void {
-    if (this.#arriving < this.limits.maxConnecting) {
-      this.open((owner) => new SocketTransport(socket, owner));
-      return;
-    }
-    socket.on('error', () => socket.destroy());
-    this.#outside.push(socket);
+  get admission(): Admission {
+    return this.#admission as Admission;
   }
 
-  onArrived(): void {
-    this.#arriving -= 1;
-    if (this.#outside.length > 0) setImmediate(this.#letIn);
+  begin(socket: Socket, visit: Visit): void {
+    this.open(visit, (owner) => new SocketTransport(socket, owner));
   }
 
-  readonly #letIn = (): void => {
-    while (this.#arriving < this.limits.maxConnecting) {
-      const socket = this.#outside.shift();
-      if (socket === undefined) return;
-      if (!socket.destroyed) this.#onSocket(socket);
+  onRefused(limit: Exceeded, peer: string): void {
+    const name = `mqtt_connections_refused_total{limit="${limit}"}`;
+    this.context.counters.counter(name, 'MQTT connections refused because of a limit, by the limit').add();
+    if (this.#refusedEpisode.begins(this.context.clock.monotonic())) {
+      this.context.log.warn({ peer, limit: `mqtt.${limit}` }, 'refusing MQTT connections: there are too many');
     }
-  };
+  }
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    if (this.#stopping) {
-      socket.destroy();
+    const visit = this.#stopping ? null : this.#admit(request.socket);
+    if (visit === null) {
+      socket.end(TOO_MANY);
       return;
     }
-    this.#websockets?.handleUpgrade(request, socket, head, (websocket: WebSocket) => {
-      this.open((owner) => new WebsocketTransport(websocket, owner));
+    this.admission.enter(visit, () => {
+      this.#websockets?.handleUpgrade(request, socket, head, (websocket: WebSocket) => {
+        this.open(visit, (owner) => new WebsocketTransport(websocket, owner));
+      });
     });
   }
 
+  /** A websocket's; null: it cannot come in. One that would have to wait is sent away: its handshake is half done. */
+  #admit(socket: Socket): Visit | null {
+    const visit = this.admission.accept();
+    if (!(visit instanceof Visit)) {
+      this.onRefused(visit, '?');
+      return null;
+    }
+    const exceeded = this.admission.identify(visit, normalAddress(socket.remoteAddress ?? ''), socket.remotePort ?? 0);
+    if (exceeded !== null) this.onRefused(exceeded, visit.peer);
+    if (exceeded !== null || this.admission.isCrowded) {
+      visit.leave();
+      return null;
+    }
+    socket.once('close', () => visit.leave());
+    return visit;
+  }
+
   /** Takes a connection over; `connect` makes its transport. */
-  open(connect: (owner: TransportOwner) => Transport): void {
-    this.#arriving += 1;
-    this.#connections.add(new MqttConnection(this, connect));
+  open(visit: Visit, connect: (owner: TransportOwner) => Transport): void {
+    this.#connections.add(new MqttConnection(this, visit, connect));
   }
 
   beginSession(connection: MqttConnection, version: Version, arrival: Arrival): void {
@@ -278,6 +314,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost {
 
   #tick(): void {
     const now = this.context.clock.monotonic();
+    for (const listener of this.#listeners.values()) listener.onTick(now);
     for (const connection of this.#connections) connection.onTick(now);
   }
 }

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import {
   type AdapterContext,
   ConnectionError,
+  type Credentials,
   type DataRequest,
   type DurableCommand,
   DurableRequest,
@@ -20,6 +21,7 @@ import {
   type SubscriptionOptions,
   type Will,
 } from '../../core/index.js';
+import type { Visit } from './admission.js';
 import { malformed } from './codec.js';
 import { Deliveries, type DeliveryHost } from './deliveries.js';
 import { type Encoder, NO_TERMS, type Terms } from './encoder.js';
@@ -49,16 +51,13 @@ export interface SessionHost {
   onStuck(session: BaseSession, waitingBytes: number, waitingMessages: number): void;
   /** A message was not sent because its time was over. */
   onExpired(): void;
-  /** The CONNECT was accepted, or the connection ended before. */
-  onArrived(): void;
   onEnded(session: BaseSession): void;
 }
 
 /** What a transport brings along when the version of its client is known. */
 export interface Arrival {
   readonly transport: Transport;
-  /** Monotonic time at which the connection was accepted. */
-  readonly openedAt: number;
+  readonly visit: Visit;
 }
 
 /** Waits for a reply; carried by the request. */
@@ -84,7 +83,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   /** Longest silence of this client. */
   protected silenceMs = Number.POSITIVE_INFINITY;
   readonly #transport: Transport;
-  readonly #openedAt: number;
+  readonly #visit: Visit;
   #willKept = false;
   #frames: Uint8Array[] = [];
   #frameBytes = 0;
@@ -99,15 +98,15 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     protected readonly host: SessionHost,
     readonly encoder: Encoder,
     headerFault: HeaderFault,
-    { transport, openedAt }: Arrival,
+    { transport, visit }: Arrival,
   ) {
     super(randomBytes(16).toString('hex'), 'mqtt', true, OUTBOUND);
     this.guard = new Guard(this, headerFault, host.limits.maxConnectBytes);
     this.deliveries = new Deliveries(this, host.limits.outgoingWindow);
     this.filters = new Filters(this, host.topics, host.limits.maxSubscriptions);
     this.#transport = transport;
-    this.#openedAt = openedAt;
-    this.#heardAt = openedAt;
+    this.#visit = visit;
+    this.#heardAt = visit.openedAt;
     transport.owner = this;
   }
 
@@ -168,6 +167,16 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.host.context.openSession(this);
   }
 
+  /** What the client gave to say who it is. */
+  credentials(username: string | null | undefined, password: Uint8Array | null | undefined): Credentials {
+    const { certificateUser } = this.#visit;
+    return {
+      ...(username == null ? {} : { username }),
+      ...(password == null ? {} : { password }),
+      ...(certificateUser === null ? {} : { certificateUser }),
+    };
+  }
+
   /**
    * Becomes the session of its user and client id: takes over, opens or drops what was kept, keeps the will. `expiryMs`: how
    * long the session outlives the connection. `done` is called when all this is stored.
@@ -196,7 +205,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   protected becomeReady(): void {
     if (this.phase !== 'connecting') return;
     this.phase = 'ready';
-    this.host.onArrived();
+    this.#visit.arrive();
     this.guard.maxBytes = this.host.limits.maxPacketBytes;
     this.deliveries.blocked = false;
     this.flushSoon();
@@ -374,7 +383,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
       this.#heardAt = now;
     }
     if (this.isConnecting) {
-      if (now - this.#openedAt < this.host.limits.connectTimeoutMs) return;
+      if (now - this.#visit.openedAt < this.host.limits.connectTimeoutMs) return;
       this.close(new ConnectionError('CONNECT_TIMEOUT', 'no CONNECT was accepted in time'));
     } else if (now - this.#heardAt > this.silenceMs && !this.paused) {
       this.close(new ConnectionError('PEER_SILENT', 'nothing came within one and a half times the keep alive'));
@@ -414,7 +423,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   close(error: ConnectionError | null): void {
     if (this.isEnded) return;
     const known = this.phase !== 'new';
-    if (this.isConnecting) this.host.onArrived();
+    this.#visit.arrive();
     if (known) this.#leaveWill();
     this.#flushing = true;
     this.onClosing(error);
@@ -425,8 +434,14 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.deliveries.clear();
     this.#frames = [];
     if (known) this.host.context.closeSession(this, error);
+    if (error !== null && error.code !== 'SHUTTING_DOWN') this.#logEnd(error);
     if (error !== null && error.code === 'SLOW_CONSUMER') this.#transport.destroy();
     else this.#transport.end();
+  }
+
+  #logEnd({ code, message }: ConnectionError): void {
+    const client = this.key === '' ? {} : { client: this.key };
+    this.host.context.log.info({ session: this.id, peer: this.#visit.peer, ...client, code }, `a connection ended: ${message}`);
   }
 
   /** [MQTT-3.1.2-8], [MQTT-3.1.2-10]: only a DISCONNECT takes the will back. */

@@ -91,10 +91,7 @@ async function authenticate(
 ): Promise<void> {
   const session = ownerOf(client);
   if (session === null) throw GONE;
-  session.identity = await context.authenticate(
-    { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) },
-    session,
-  );
+  session.identity = await context.authenticate(session.credentials(username, password), session);
   if (session.isEnded) throw GONE;
   await new Promise<void>((resolve, reject) => {
     session.begin((error) => (error === null ? resolve() : reject(error)));

@@ -2,6 +2,7 @@
 // then a session of that version takes transport and bytes over.
 
 import { type AdapterContext, ConnectionError } from '../../core/index.js';
+import type { Visit } from './admission.js';
 import type { Arrival } from './base-session.js';
 import { readOpening } from './opening.js';
 import { LINGER_MS, type Transport, type TransportOwner } from './transport.js';
@@ -12,9 +13,7 @@ export interface ConnectionHost {
   readonly limits: MqttLimits;
   /** Makes the session of this version, which takes the transport over. */
   beginSession(connection: MqttConnection, version: Version, arrival: Arrival): void;
-  /** The connection ends without a session. */
-  onArrived(): void;
-  /** Its transport is closed. */
+  /** It ended without a session. */
   onConnectionEnded(connection: MqttConnection): void;
 }
 
@@ -23,15 +22,15 @@ export class MqttConnection implements TransportOwner {
   readonly inFlight = 0;
   readonly #host: ConnectionHost;
   readonly #transport: Transport;
-  readonly #openedAt: number;
+  readonly #visit: Visit;
   /** The first bytes, as long as they say too little. */
   #bytes: Buffer | null = null;
   #ended = false;
   #endedAt = 0;
 
-  constructor(host: ConnectionHost, connect: (owner: TransportOwner) => Transport) {
+  constructor(host: ConnectionHost, visit: Visit, connect: (owner: TransportOwner) => Transport) {
     this.#host = host;
-    this.#openedAt = host.context.clock.monotonic();
+    this.#visit = visit;
     this.#transport = connect(this);
   }
 
@@ -55,7 +54,7 @@ export class MqttConnection implements TransportOwner {
       throw new ConnectionError('UNSUPPORTED_VERSION', opening.reason);
     }
     this.#bytes = null;
-    this.#host.beginSession(this, opening.version, { transport, openedAt: this.#openedAt });
+    this.#host.beginSession(this, opening.version, { transport, visit: this.#visit });
     transport.owner.onData(bytes);
   }
 
@@ -70,7 +69,7 @@ export class MqttConnection implements TransportOwner {
   onTick(now: number): void {
     if (this.#ended) {
       if (now - this.#endedAt > LINGER_MS) this.#transport.destroy();
-    } else if (now - this.#openedAt >= this.#host.limits.connectTimeoutMs) {
+    } else if (now - this.#visit.openedAt >= this.#host.limits.connectTimeoutMs) {
       this.close(new ConnectionError('CONNECT_TIMEOUT', 'no CONNECT came in time'));
     }
   }
@@ -86,8 +85,8 @@ export class MqttConnection implements TransportOwner {
     this.#ended = true;
     this.#endedAt = clock.monotonic();
     this.#bytes = null;
-    this.#host.onArrived();
-    if (error !== null) log.debug({ err: error }, 'a connection ended before its CONNECT');
+    this.#visit.arrive();
+    if (error !== null) log.debug({ peer: this.#visit.peer, code: error.code }, `a connection ended before its CONNECT: ${error.message}`);
     this.#transport.end();
   }
 

@@ -109,6 +109,12 @@ export interface MqttLimits {
   readonly outgoingWindow: number;
   /** Connections that have no accepted CONNECT yet; further ones wait unread. */
   readonly maxConnecting: number;
+  /** Connections in all; further ones are closed. */
+  readonly maxConnections: number;
+  /** Of one address (IPv6: of one /64 network), loopback and proxies excepted; further ones are closed. */
+  readonly maxConnectionsPerAddress: number;
+  /** Of these, without an accepted CONNECT. */
+  readonly maxConnectingPerAddress: number;
   /** QoS 2 packet ids that one client may have unreleased. */
   readonly maxIncomingOnce: number;
   /** Filters of one session. */
@@ -128,6 +134,9 @@ export const MQTT_LIMITS: MqttLimits = Object.freeze({
   idleLimitMs: 3_600_000,
   outgoingWindow: 100,
   maxConnecting: 1_000,
+  maxConnections: 100_000,
+  maxConnectionsPerAddress: 10_000,
+  maxConnectingPerAddress: 500,
   maxIncomingOnce: 1_000,
   maxSubscriptions: 1_000,
   sessionExpiryMs: SESSION_EXPIRY_MS,

@@ -143,8 +143,7 @@ export class PropertySession extends BaseSession {
   }
 
   #authenticate({ username, password }: Connect): void {
-    const credentials = { ...(username === null ? {} : { username }), ...(password === null ? {} : { password }) };
-    this.#host.context.authenticate(credentials, this).then(
+    this.#host.context.authenticate(this.credentials(username, password), this).then(
       (identity) => this.#begin(identity, {}),
       (error: unknown) => this.#refuse(error),
     );

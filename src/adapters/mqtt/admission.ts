@@ -1,0 +1,146 @@
+// Admission: who may come in. Counts connections, in all and by address, and lets a crowd that has not logged in wait.
+
+import { Ring } from '../../core/index.js';
+import { countedAddress } from './addresses.js';
+import type { MqttLimits } from './wire.js';
+
+/** The limit that a connection is over, by its name in the configuration. */
+export type Exceeded = 'maxConnections' | 'maxConnectionsPerAddress' | 'maxConnectingPerAddress';
+
+type Limits = Pick<MqttLimits, Exceeded | 'maxConnecting'>;
+
+/** One connection, from its acceptance until its socket is closed. */
+export class Visit {
+  /** Address and port of the client, for the log. */
+  peer = '?';
+  /** User that the client's certificate names; null: none. */
+  certificateUser: string | null = null;
+  /** Where it is counted; null: nowhere, or not known yet. */
+  place: Place | null = null;
+  /** accepted: it is not known whose it is. waiting: for room. connecting: its first bytes are read. arrived: it has a session. */
+  stage: 'accepted' | 'waiting' | 'connecting' | 'arrived' | 'gone' = 'accepted';
+
+  constructor(
+    readonly admission: Admission,
+    /** Monotonic time from which the connect timeout counts. */
+    public openedAt: number,
+  ) {}
+
+  /** Its CONNECT was accepted, or it is not read any more. */
+  arrive(): void {
+    this.admission.arrive(this);
+  }
+
+  leave(): void {
+    this.admission.leave(this);
+  }
+}
+
+/** The connections of one address. */
+interface Place {
+  readonly address: string;
+  open: number;
+  connecting: number;
+}
+
+interface Waiting {
+  readonly visit: Visit;
+  readonly begin: (visit: Visit) => void;
+}
+
+export class Admission {
+  #open = 0;
+  #connecting = 0;
+  readonly #places = new Map<string, Place>();
+  /** In order of their coming. */
+  readonly #waiting = new Ring<Waiting>();
+
+  constructor(
+    private readonly limits: Limits,
+    /** Addresses that stand for many clients: not counted one by one. */
+    private readonly isExempt: (address: string) => boolean,
+    private readonly clock: { monotonic(): number },
+  ) {}
+
+  /** A connection is accepted. */
+  accept(): Visit | Exceeded {
+    if (this.#open >= this.limits.maxConnections) return 'maxConnections';
+    this.#open += 1;
+    return new Visit(this, this.clock.monotonic());
+  }
+
+  /** It is known whose it is; null: it may come in. */
+  identify(visit: Visit, address: string, port: number): Exceeded | null {
+    visit.peer = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+    const exceeded = this.isExempt(address) ? null : this.#count(visit, address);
+    if (exceeded === null) visit.stage = 'waiting';
+    return exceeded;
+  }
+
+  #count(visit: Visit, address: string): Exceeded | null {
+    const counted = countedAddress(address);
+    const place = this.#places.get(counted) ?? { address: counted, open: 0, connecting: 0 };
+    if (place.open >= this.limits.maxConnectionsPerAddress) return 'maxConnectionsPerAddress';
+    if (place.connecting >= this.limits.maxConnectingPerAddress) return 'maxConnectingPerAddress';
+    this.#places.set(counted, place);
+    visit.place = place;
+    place.open += 1;
+    place.connecting += 1;
+    return null;
+  }
+
+  get isCrowded(): boolean {
+    return this.#connecting >= this.limits.maxConnecting;
+  }
+
+  /** Calls `begin` as soon as there is room among those who have not logged in: now, or later when the visit still lasts. */
+  enter(visit: Visit, begin: (visit: Visit) => void): void {
+    if (this.isCrowded) this.#waiting.push({ visit, begin });
+    else this.#letIn(visit, begin);
+  }
+
+  #letIn(visit: Visit, begin: (visit: Visit) => void): void {
+    this.#connecting += 1;
+    visit.stage = 'connecting';
+    visit.openedAt = this.clock.monotonic();
+    begin(visit);
+  }
+
+  arrive(visit: Visit): void {
+    if (visit.stage !== 'connecting') return;
+    visit.stage = 'arrived';
+    if (visit.place !== null) visit.place.connecting -= 1;
+    this.#connecting -= 1;
+    if (this.#waiting.length > 0) setImmediate(this.#letWaitingIn);
+  }
+
+  leave(visit: Visit): void {
+    if (visit.stage === 'gone') return;
+    const { place } = visit;
+    if (visit.stage === 'waiting' && place !== null) place.connecting -= 1;
+    this.arrive(visit);
+    visit.stage = 'gone';
+    this.#open -= 1;
+    if (place === null) return;
+    place.open -= 1;
+    if (place.open === 0) this.#places.delete(place.address);
+  }
+
+  readonly #letWaitingIn = (): void => {
+    while (!this.isCrowded) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      if (next.visit.stage === 'waiting') this.#letIn(next.visit, next.begin);
+    }
+  };
+
+  /** Open connections. */
+  get open(): number {
+    return this.#open;
+  }
+
+  /** Addresses that are counted. */
+  get addresses(): number {
+    return this.#places.size;
+  }
+}

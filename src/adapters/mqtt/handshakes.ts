@@ -1,0 +1,115 @@
+// Handshakes: makes the connections of one port secure, and finds out from their certificates who the clients are.
+
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { type SecureContextOptions, type Server, type TLSSocket, createServer } from 'node:tls';
+import type { Counters, Log } from '../../core/index.js';
+import type { Visit } from './admission.js';
+import { readText } from './codec.js';
+
+export interface ClientCertificates {
+  /** 'optional': one that is shown has to be good. */
+  readonly clientCertificates: 'off' | 'optional' | 'required';
+  /** What of a certificate names the user; 'none': nothing does, clients log in as everybody else. */
+  readonly userFrom: 'none' | 'commonName';
+}
+
+interface Handshake {
+  readonly visit: Visit;
+  readonly begin: (secure: TLSSocket) => void;
+  /** It is done, or the connection is over. */
+  readonly end: () => void;
+}
+
+const TICKET_KEY_BYTES = 48;
+
+export class Handshakes {
+  readonly #options: ClientCertificates;
+  readonly #server: Server;
+  /** Those that are not done, by address and port of the raw socket. */
+  readonly #open = new Map<string, Handshake>();
+  readonly #log: Log;
+  readonly #counters: Counters;
+
+  constructor(options: ClientCertificates & { readonly timeoutMs: number }, log: Log, counters: Counters) {
+    this.#options = options;
+    this.#log = log;
+    this.#counters = counters;
+    this.#server = createServer({
+      handshakeTimeout: options.timeoutMs,
+      requestCert: options.clientCertificates !== 'off',
+      // Decided below, where it is known whose connection it is.
+      rejectUnauthorized: false,
+    });
+    this.#server.on('secureConnection', (socket) => this.#onSecure(socket));
+    this.#server.on('tlsClientError', (error, socket) => this.#onFailed(error, socket));
+  }
+
+  /** Certificate and authorities of new connections from now on. Nobody goes on with what earlier ones vouched for. */
+  setSecureContext(options: SecureContextOptions): void {
+    this.#server.setSecureContext(options);
+    this.#server.setTicketKeys(randomBytes(TICKET_KEY_BYTES));
+  }
+
+  /** `begin` is called when the connection is secure and its client may come in; else it is ended. */
+  take(socket: Socket, visit: Visit, begin: (secure: TLSSocket) => void): void {
+    const key = keyOf(socket);
+    const end = (): void => {
+      this.#open.delete(key);
+      socket.off('close', end);
+    };
+    this.#open.set(key, { visit, begin, end });
+    socket.on('close', end);
+    this.#server.emit('connection', socket);
+  }
+
+  #onSecure(socket: TLSSocket): void {
+    const handshake = this.#open.get(keyOf(socket));
+    if (handshake === undefined) {
+      socket.destroy();
+      return;
+    }
+    const { visit, begin, end } = handshake;
+    end();
+    const fault = this.#identify(socket, visit);
+    if (fault === null) return begin(socket);
+    this.#refuse(visit.peer, fault);
+    socket.destroy();
+  }
+
+  /** Why the client may not come in; null: it may. */
+  #identify(socket: TLSSocket, visit: Visit): string | null {
+    const { clientCertificates, userFrom } = this.#options;
+    if (socket.getPeerX509Certificate() === undefined) return clientCertificates === 'required' ? 'it has none' : null;
+    if (!socket.authorized) return `it is not accepted: ${socket.authorizationError}`;
+    if (userFrom === 'none') return null;
+    const name: unknown = socket.getPeerCertificate().subject?.CN;
+    if (typeof name !== 'string' || !isUserName(name)) return 'it does not name one user in its common name';
+    visit.certificateUser = name;
+    return null;
+  }
+
+  #onFailed(error: Error, socket: TLSSocket): void {
+    this.#counters.counter('tls_handshakes_failed_total', 'Connections to TLS ports that ended before they were secure').add();
+    this.#log.debug({ err: error, peer: this.#open.get(keyOf(socket))?.visit.peer }, 'a TLS handshake failed');
+    socket.destroy();
+  }
+
+  #refuse(peer: string, reason: string): void {
+    this.#counters
+      .counter('mqtt_client_certificates_refused_total', 'MQTT connections ended because of the certificate of the client')
+      .add();
+    this.#log.info({ peer, reason }, 'refused a client because of its certificate');
+  }
+}
+
+/** The same for a raw socket and the secure one on it. */
+function keyOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
+/** As a user name in a CONNECT has to be. */
+function isUserName(name: string): boolean {
+  const bytes = Buffer.from(name);
+  return bytes.length > 0 && name.isWellFormed() && readText(bytes, 0, bytes.length) !== null;
+}
