@@ -12,7 +12,7 @@ const VERSIONS: readonly number[] = [3, 4, 5];
 
 /** Sequences whose expectation is Mosquitto's own choice, by version and name, and what this gateway does instead. */
 const DIFFERENT: readonly (readonly [RegExp, string])[] = [
-  [/^4 10 missing keepalive$/, 'a level that is not served is refused before the rest is read'],
+  [/^4 10 missing keepalive$/, 'the level is 5: the client is told that its CONNECT is malformed'],
   [/^[45] 34 QoS 2 Dup flow\*3$/, 'a third copy of an unreleased message is answered as the second was ([MQTT-4.3.3-2])'],
   [/^5 (20|30|40|E0) remaining length 5 bytes$/, 'the client is told that its packet is malformed before the connection ends'],
   [/^5 10 (Username with|\[MQTT-3\.1\.2-1[79]\]|Will flag 1 Will Qos 3)/, 'the client is told that its CONNECT is malformed'],

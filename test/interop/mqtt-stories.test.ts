@@ -1,15 +1,17 @@
 // The same stories with the MQTT clients that people use: mqtt.js, Mosquitto's programs, Paho for Python and for C, each in
 // the versions that it speaks, all against one gateway.
 
-import mqtt from 'mqtt';
+import mqtt, { type IPublishPacket } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
 import { metric } from '../support/metrics.js';
 import { Child } from '../support/mqtt-clients/child.js';
-import type { ConnectOptions, Heard, Maker, StoryClient } from '../support/mqtt-clients/client.js';
+import type { ConnectOptions, Heard, Maker, StoryClient, Version } from '../support/mqtt-clients/client.js';
 import { mosquitto } from '../support/mqtt-clients/mosquitto.js';
 import { mqttJs } from '../support/mqtt-clients/mqttjs.js';
 import { compilePahoC, pahoC, pahoPython } from '../support/mqtt-clients/paho.js';
+
+type Properties = NonNullable<IPublishPacket['properties']>;
 
 let gateway: GatewayProcess;
 let program = '';
@@ -18,15 +20,11 @@ const port = (): number => gateway.ports.mqtt;
 const tcp = (): string => `mqtt://127.0.0.1:${port()}`;
 const websocket = (): string => `ws://127.0.0.1:${gateway.ports.happn}/mqtt`;
 
+const VERSIONS: readonly Version[] = [3, 4, 5];
+
 const MAKERS: readonly Maker[] = [
-  mqttJs(3, 'TCP', tcp),
-  mqttJs(4, 'TCP', tcp),
-  mqttJs(3, 'websocket', websocket),
-  mqttJs(4, 'websocket', websocket),
-  mosquitto(3, port),
-  mosquitto(4, port),
-  pahoPython(4, port),
-  pahoC(4, port, () => program),
+  ...VERSIONS.flatMap((version) => [mqttJs(version, 'TCP', tcp), mqttJs(version, 'websocket', websocket), mosquitto(version, port)]),
+  ...([4, 5] as const).flatMap((version) => [pahoPython(version, port), pahoC(version, port, () => program)]),
 ];
 
 /** What a silence of one and a half keep alives may take longer until the gateway notices. */
@@ -190,10 +188,16 @@ describe.each(MAKERS.map((maker, i) => [maker.name, maker, i] as const))('%s:', 
 it.each([
   ['3.1', 'mqttv31'],
   ['3.1.1', 'mqttv311'],
+  ['5', 'mqttv5'],
 ])("Mosquitto's request program asks in version %s and is answered", async (version, flag) => {
   const [ask, answer] = [`ask/${version}`, `answer/${version}`];
-  const responder = await mqtt.connectAsync(tcp());
-  responder.on('message', (_topic, question) => responder.publish(answer, `${question.toString()}!`, { qos: 1 }));
+  const responder = await mqtt.connectAsync(tcp(), { protocolVersion: 5 });
+  // Version 5 says where to; for the others it is agreed on.
+  const respond = (question: Buffer, { responseTopic, correlationData }: Properties): void => {
+    const topic = version === '5' ? responseTopic : answer;
+    responder.publish(topic as string, `${question.toString()}!`, { qos: 1, ...(correlationData && { properties: { correlationData } }) });
+  };
+  responder.on('message', (_topic, question, { properties = {} }) => respond(question, properties));
   await responder.subscribeAsync(ask, { qos: 1 });
   const program = ['-h', '127.0.0.1', '-p', String(port()), '-V', flag, '-q', '1', '-W', '10'];
   const child = new Child('mosquitto_rr', [...program, '-t', ask, '-e', answer, '-m', 'question']);
