@@ -1,6 +1,6 @@
 // Codec: answers and events into a Writer, in both shapes; what comes in is read in messages.ts. Pure: no socket, no clock, no session.
 
-import type { Entry, Format, Publication } from '../../core/index.js';
+import type { Entry, Format, Publication, Query } from '../../core/index.js';
 import type { HavenMessage } from './messages.js';
 import { type Action, ERROR, type HavenError, STATUS, VERSION } from './wire.js';
 import type { Writer } from './writer.js';
@@ -85,23 +85,36 @@ export function encodeWritten(writer: Writer, message: HavenMessage, entry: Entr
   endData(writer, message);
 }
 
-export function encodeRead(writer: Writer, message: HavenMessage, entry: Entry, format: Format): void {
+/** What the query shows of the record; all of it when it names no fields. */
+function shown(entry: Entry, query: Query | null, format: Format): Uint8Array {
+  return query?.hasFields === true ? format.fromValue(query.project(entry).document) : entry.payload.bytes(format);
+}
+
+export function encodeRead(writer: Writer, message: HavenMessage, entry: Entry, query: Query | null, format: Format): void {
+  const value = shown(entry, query, format);
   if (message.shape === 'array') {
     beginArrayData(writer);
-    writer.raw(entry.payload.bytes(format));
+    writer.raw(value);
     return;
   }
   beginData(writer, message, 4);
   writer.raw(VALUE);
-  writer.raw(entry.payload.bytes(format));
+  writer.raw(value);
   revisionAndTimes(writer, entry);
   endData(writer, message);
 }
 
 /** The answer to a read with wildcards. `more`: there are further records behind the last item. */
-export function encodeItems(writer: Writer, message: HavenMessage, entries: readonly Entry[], more: boolean, format: Format): void {
+export function encodeItems(
+  writer: Writer,
+  message: HavenMessage,
+  entries: readonly Entry[],
+  more: boolean,
+  query: Query | null,
+  format: Format,
+): void {
   encodeItemsHead(writer, message, entries.length, more);
-  for (const entry of entries) encodeItem(writer, entry, format);
+  for (const entry of entries) encodeItem(writer, entry, query, format);
   encodeItemsEnd(writer, message, more);
 }
 
@@ -112,12 +125,13 @@ export function encodeItemsHead(writer: Writer, message: HavenMessage, count: nu
   writer.array(count);
 }
 
-export function encodeItem(writer: Writer, entry: Entry, format: Format): void {
+export function encodeItem(writer: Writer, entry: Entry, query: Query | null, format: Format): void {
+  const value = shown(entry, query, format);
   writer.map(5);
   writer.raw(PATH);
   writer.text(entry.path);
   writer.raw(VALUE);
-  writer.raw(entry.payload.bytes(format));
+  writer.raw(value);
   revisionAndTimes(writer, entry);
 }
 

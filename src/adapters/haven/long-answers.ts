@@ -1,7 +1,7 @@
 // Answers of many records, worked off in steps between which the event loop is free: the items of a read, and the records that a
 // watch begins with.
 
-import { EntryCursor, type EntrySource, type Format } from '../../core/index.js';
+import { EntryCursor, type EntrySource, type Format, type Query } from '../../core/index.js';
 import * as codec from './codec.js';
 import type { Link } from './link.js';
 import { PREFIX_BYTES, type Writer } from './writer.js';
@@ -41,6 +41,7 @@ export class ItemsAnswer implements LongAnswer {
   message: codec.HavenMessage | null;
   readonly #outlet: Outlet;
   readonly #message: codec.HavenMessage;
+  readonly #query: Query | null;
   readonly #cursor: EntryCursor;
   readonly #isCut: boolean;
   readonly #count: number;
@@ -51,8 +52,9 @@ export class ItemsAnswer implements LongAnswer {
   #sent = 0;
 
   /** `limit`: items that are shown; when there are more, the answer says so. */
-  constructor(source: EntrySource, message: codec.HavenMessage, limit: number, outlet: Outlet) {
+  constructor(source: EntrySource, message: codec.HavenMessage, limit: number, query: Query | null, outlet: Outlet) {
     this.#outlet = outlet;
+    this.#query = query;
     this.message = message;
     this.#message = message;
     this.#cursor = new EntryCursor(source);
@@ -77,7 +79,7 @@ export class ItemsAnswer implements LongAnswer {
     for (let n = 0; n < STEP_RECORDS && this.#left > 0 && writer.length - mark < STEP_BYTES; n++) {
       const entry = this.#cursor.next();
       if (entry === null) break;
-      codec.encodeItem(writer, entry, format);
+      codec.encodeItem(writer, entry, this.#query, format);
       this.#left -= 1;
     }
     this.#parts.push(codec.cut(writer, mark));

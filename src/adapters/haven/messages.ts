@@ -25,8 +25,10 @@ export class HavenMessage {
   merge = false;
   initial = false;
   push = false;
-  /** Name of a field that asks for what is not offered here. */
-  unsupported: string | null = null;
+  /** What of many records is asked for, as it came; the core says whether it means something. */
+  criteria: Value = null;
+  fields: Value = null;
+  sort: Value = null;
   credentials: Credentials | null = null;
   /** What is wrong with the request; it was read as far as possible, so that the answer has its id and shape. */
   fault: RequestError | null = null;
@@ -54,9 +56,6 @@ const MODES = new Map<Value, Mode>([
   ['rb', 'rb'],
   ['rt', 'rt'],
 ]);
-/** Fields of reads that select within records. */
-const QUERY_FIELDS = new Set(['criteria', 'fields', 'sort']);
-
 /** Longest `id` that is echoed. */
 export const ID_MAX_BYTES = 1_024;
 
@@ -157,8 +156,10 @@ function readField(message: HavenMessage, key: string, bytes: Buffer, at: number
     case 'credentials':
       readCredentials(message, bytes, at);
       break;
-    default:
-      if (QUERY_FIELDS.has(key) && bytes[at] !== 0xc0) message.unsupported = key;
+    case 'criteria':
+    case 'fields':
+    case 'sort':
+      message[key] = readValue(bytes, at);
   }
   return skipValue(bytes, at);
 }
@@ -232,7 +233,7 @@ function readDataElement(message: HavenMessage, position: number, bytes: Buffer,
 }
 
 /** Fields that have a position of their own are not taken from the options. */
-const OPTION_FIELDS = new Set(['expect', 'limit', 'after', 'merge', 'initial', 'push', 'watch', ...QUERY_FIELDS]);
+const OPTION_FIELDS = new Set(['expect', 'limit', 'after', 'merge', 'initial', 'push', 'watch', 'criteria', 'fields', 'sort']);
 
 function readOptions(message: HavenMessage, bytes: Buffer, from: number): void {
   const first = bytes[from] as number;

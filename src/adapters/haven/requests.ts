@@ -1,6 +1,15 @@
 // Requests: what a DATA message asks of the core, as the core's Requests. Decides by the message alone; no session state.
 
-import { DataRequest, type DataOptions, type Pattern, RequestError, STORED, type Session } from '../../core/index.js';
+import {
+  DataRequest,
+  type DataOptions,
+  type Pattern,
+  parseQuery,
+  type Query,
+  RequestError,
+  STORED,
+  type Session,
+} from '../../core/index.js';
 import type { HavenMessage } from './codec.js';
 import { addressOf, isWildcard, patternOf } from './paths.js';
 
@@ -24,28 +33,32 @@ function writeOptions(message: HavenMessage): DataOptions {
   return message.merge ? WRITE_MERGE : STORED;
 }
 
-/** One record, or with wildcards at most `maxItems`; one more is asked for, which tells whether there are more. */
+/** One record if the criteria are met, or with wildcards at most `maxItems`; one more is asked for, which tells whether there are more. */
 export function readRequest(session: Session, message: HavenMessage, maxItems: number): DataRequest {
   if (message.mode === 'rt') throw new RequestError('UNSUPPORTED', 'no history is kept: read-timestamp is not offered');
-  if (message.unsupported !== null) throw new RequestError('UNSUPPORTED', `${message.unsupported} is not offered`);
   const path = pathOf(message);
+  const query = queryOf(message);
   if (!isWildcard(path)) {
-    return new DataRequest('get', session, null, addressOf(path), null, null, STORED, true, 0, message);
+    return new DataRequest('get', session, null, addressOf(path), null, null, withQuery(STORED, query), true, 0, message);
+  }
+  if (query?.isSorted === true && message.after !== null) {
+    throw new RequestError('INVALID_REQUEST', 'after goes by path: it cannot be asked for together with sort');
   }
   message.limit = Math.min(message.limit ?? maxItems, maxItems);
-  const options = { ...STORED, limit: message.limit + 1, after: message.after };
+  const options = { ...STORED, limit: message.limit + 1, after: message.after, query };
   return new DataRequest('get', session, null, path, patternOf(path), null, options, true, 0, message);
 }
 
 export function deleteRequest(session: Session, message: HavenMessage): DataRequest {
   if (message.mode === 'ro') throw new RequestError('ACCESS_DENIED', 'the mode of the request is read-only');
   const path = pathOf(message);
+  const base = message.criteria === null ? STORED : withQuery(STORED, parseQuery({ criteria: message.criteria }));
   if (!isWildcard(path)) {
-    const options = withExpect(STORED, message.expect);
+    const options = withExpect(base, message.expect);
     return new DataRequest('remove', session, null, addressOf(path), null, null, options, true, 0, message);
   }
   if (message.expect !== null) throw new RequestError('INVALID_REQUEST', 'expect needs a path without wildcards');
-  return new DataRequest('remove', session, null, path, patternOf(path), null, STORED, true, 0, message);
+  return new DataRequest('remove', session, null, path, patternOf(path), null, base, true, 0, message);
 }
 
 export function watchPattern(message: HavenMessage): Pattern {
@@ -55,6 +68,15 @@ export function watchPattern(message: HavenMessage): Pattern {
 function pathOf(message: HavenMessage): string {
   if (message.path === null) throw new RequestError('INVALID_REQUEST', 'the field path is missing');
   return message.path;
+}
+
+/** null: whatever the path names, as it is. Throws RequestError INVALID_REQUEST. */
+function queryOf({ criteria, fields, sort }: HavenMessage): Query | null {
+  return criteria === null && fields === null && sort === null ? null : parseQuery({ criteria, fields, sort });
+}
+
+function withQuery(options: DataOptions, query: Query | null): DataOptions {
+  return query === null ? options : { ...options, query };
 }
 
 function withExpect(options: DataOptions, expect: number | null): DataOptions {

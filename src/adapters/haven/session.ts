@@ -12,6 +12,7 @@ import {
   type Identity,
   type Pattern,
   type Publication,
+  type Query,
   type Reply,
   type Request,
   RequestError,
@@ -457,7 +458,7 @@ export class HavenSession extends Session {
   // ---------------------------------------------------------------- long answers
 
   #itemsOf(reply: Reply, message: HavenMessage): LongAnswer {
-    return new ItemsAnswer(reply.source(), message, message.limit as number, this.#outlet);
+    return new ItemsAnswer(reply.source(), message, message.limit as number, queryOf(reply.request), this.#outlet);
   }
 
   get #outlet(): Outlet {
@@ -531,7 +532,7 @@ export class HavenSession extends Session {
 
   #encodeReply(reply: Reply, message: HavenMessage): void {
     const { writer } = this.#host;
-    const { request, error, entry, entries } = reply;
+    const { request, error, entry } = reply;
     if (error !== null) {
       this.#encodeError(message, error);
       return;
@@ -541,16 +542,24 @@ export class HavenSession extends Session {
         return codec.encodeWritten(writer, message, entry as Entry);
       case 'remove':
         return codec.encodeRemoved(writer, message, reply.count);
-      case 'get': {
-        if (entries !== null) {
-          const more = entries.length > (message.limit as number);
-          return codec.encodeItems(writer, message, more ? entries.slice(0, message.limit as number) : entries, more, msgpack);
-        }
-        if (entry !== null) return codec.encodeRead(writer, message, entry, msgpack);
-        return this.#encodeError(message, new RequestError('NOT_FOUND', 'there is no record at this path'));
-      }
+      case 'get':
+        return this.#encodeFound(reply, message, request.options.query);
       default:
         return codec.encodeDone(writer, message);
+    }
+  }
+
+  #encodeFound({ entry, entries }: Reply, message: HavenMessage, query: Query | null): void {
+    const { writer } = this.#host;
+    if (entries !== null) {
+      const limit = message.limit as number;
+      const more = entries.length > limit;
+      codec.encodeItems(writer, message, more ? entries.slice(0, limit) : entries, more, query, msgpack);
+    } else if (entry !== null) {
+      codec.encodeRead(writer, message, entry, query, msgpack);
+    } else {
+      const what = query?.hasCriteria === true ? 'no record at this path meets the criteria' : 'there is no record at this path';
+      this.#encodeError(message, new RequestError('NOT_FOUND', what));
     }
   }
 
@@ -720,6 +729,10 @@ function refusalOf(message: HavenMessage): HavenError | null {
   }
   if (version === VERSION || version === String(VERSION)) return null;
   return { name: 'UNSUPPORTED_VERSION', message: `the version spoken here is ${VERSION}` };
+}
+
+function queryOf(request: Request): Query | null {
+  return request.op === 'get' ? request.options.query : null;
 }
 
 function asRequestError(error: unknown): RequestError {

@@ -55,8 +55,11 @@ describe('requests of the map shape', () => {
     expect(request({ action: 'query', type: 'read', path: 'a', ...fields })).toMatchObject({ ...fields, fault: null });
   });
 
-  it.each(['criteria', 'fields', 'sort'])('%s is seen as what is not offered', (field) => {
-    expect(request({ action: 'query', type: 'read', path: '*', [field]: { a: 1 } }).unsupported).toBe(field);
+  it.each(['criteria', 'fields', 'sort'] as const)('%s is kept as it came, in both shapes', (field) => {
+    const sought = { a: 1, 'b.c': { $in: [1, 'x'] } };
+    expect(request({ action: 'query', type: 'read', path: '*', [field]: sought })[field]).toEqual(sought);
+    expect(request([2, 1, null, null, '*', null, { [field]: sought }])[field]).toEqual(sought);
+    expect(request({ action: 'query', type: 'read', path: '*', [field]: null })[field]).toBeNull();
   });
 
   it.each([
@@ -211,8 +214,8 @@ describe('answers, to the byte', () => {
   it.each<[string, 'map' | 'array', (writer: Writer, message: HavenMessage) => void, string]>([
     ['written', 'map', (w, m) => codec.encodeWritten(w, m, entry(1)), `84 ${ok} ${revision} ${times}`],
     ['written', 'array', (w, m) => codec.encodeWritten(w, m, entry(1)), `93 14 00 83 ${revision} ${times}`],
-    ['read', 'map', (w, m) => codec.encodeRead(w, m, entry('x'), msgpack), `85 ${ok} a5 76616c7565 a178 ${revision} ${times}`],
-    ['read', 'array', (w, m) => codec.encodeRead(w, m, entry('x'), msgpack), '93 14 00 a178'],
+    ['read', 'map', (w, m) => codec.encodeRead(w, m, entry('x'), null, msgpack), `85 ${ok} a5 76616c7565 a178 ${revision} ${times}`],
+    ['read', 'array', (w, m) => codec.encodeRead(w, m, entry('x'), null, msgpack), '93 14 00 a178'],
     ['removed', 'map', (w, m) => codec.encodeRemoved(w, m, 3), `82 ${ok} a7 72656d6f766564 03`],
     ['removed', 'array', (w, m) => codec.encodeRemoved(w, m, 3), '93 14 00 81 a7 72656d6f766564 03'],
     ['watching', 'map', (w, m) => codec.encodeWatching(w, m, 2), `82 ${ok} a5 7761746368 02`],
@@ -248,12 +251,12 @@ describe('answers, to the byte', () => {
       { path: 'a/b', value: 1, revision: 7, created: 1_000, modified: 2_000 },
       { path: 'a/c', value: 'x', revision: 3, created: 1, modified: 2 },
     ];
-    expect(answer((writer) => codec.encodeItems(writer, shaped('map'), entries, true, msgpack))).toEqual({
+    expect(answer((writer) => codec.encodeItems(writer, shaped('map'), entries, true, null, msgpack))).toEqual({
       result: true,
       items,
       more: true,
     });
-    expect(answer((writer) => codec.encodeItems(writer, shaped('array'), entries, false, msgpack))).toEqual([0x14, 0, { items }]);
+    expect(answer((writer) => codec.encodeItems(writer, shaped('array'), entries, false, null, msgpack))).toEqual([0x14, 0, { items }]);
   });
 
   it('pong', () => {

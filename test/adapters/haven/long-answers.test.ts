@@ -65,7 +65,7 @@ describe('the items of a read', () => {
   it('are encoded in steps, and sent as the link takes them', () => {
     const link = new FullLink();
     const outlet = outletOf(link);
-    const answer = new ItemsAnswer(new EntryList(entries(5_000)), message(10_000), 10_000, outlet);
+    const answer = new ItemsAnswer(new EntryList(entries(5_000)), message(10_000), 10_000, null, outlet);
     const steps = work(answer, link, () => {
       expect(outlet.writer.length).toBe(0);
       expect(link.bufferedBytes).toBeLessThan(3 * STEP_BYTES);
@@ -80,13 +80,13 @@ describe('the items of a read', () => {
 
   it('stop at the limit, and say that there are more', () => {
     const link = new FullLink();
-    work(new ItemsAnswer(new EntryList(entries(1_001)), message(1_000), 1_000, outletOf(link)), link);
+    work(new ItemsAnswer(new EntryList(entries(1_001)), message(1_000), 1_000, null, outletOf(link)), link);
     expect(unpack(Buffer.concat(link.parts.map(({ bytes }) => bytes)))).toMatchObject({ more: true, items: { length: 1_000 } });
   });
 
   it('have their length in front where messages have it', () => {
     const link = new FullLink();
-    work(new ItemsAnswer(new EntryList(entries(700)), message(1_000), 1_000, outletOf(link, true)), link);
+    work(new ItemsAnswer(new EntryList(entries(700)), message(1_000), 1_000, null, outletOf(link, true)), link);
     const bytes = Buffer.concat(link.parts.map((part) => part.bytes));
     expect(bytes.readUInt32BE(0)).toBe(bytes.length - 4);
     expect(unpack(bytes.subarray(4)).items).toHaveLength(700);
@@ -97,7 +97,7 @@ describe('the items of a read', () => {
     let late = true;
     const source: EntrySource = { count: 600, take: () => (late ? null : list.take()), rewind: () => {} };
     const link = new FullLink();
-    const answer = new ItemsAnswer(source, message(600), 600, outletOf(link));
+    const answer = new ItemsAnswer(source, message(600), 600, null, outletOf(link));
     expect([answer.step(), answer.step()]).toEqual(['waiting', 'waiting']);
     late = false;
     work(answer, link);
@@ -107,7 +107,7 @@ describe('the items of a read', () => {
   it('that cannot be encoded leave nothing on the link', () => {
     const broken = Payload.fromBytes(Buffer.from('{"a":'), formats.json);
     const link = new FullLink();
-    const answer = new ItemsAnswer(new EntryList([new Entry('r', broken, 1, 1, 1, '')]), message(1), 1, outletOf(link));
+    const answer = new ItemsAnswer(new EntryList([new Entry('r', broken, 1, 1, 1, '')]), message(1), 1, null, outletOf(link));
     expect(() => answer.step()).toThrow();
     expect(answer.message).not.toBeNull();
     expect(link.parts).toEqual([]);

@@ -203,6 +203,45 @@ describe('DATA', () => {
     expect([answer.items.length, answer.more]).toEqual([3, true]);
   });
 
+  it('read by criteria, sorted, and only some fields, in both shapes', async () => {
+    const client = await connect();
+    for (const [name, n] of Object.entries({ a: 3, b: 1, c: 2 })) await client.write(`p/${name}`, { n, name, deep: { x: n, y: 0 } });
+    await client.write('p/text', 'no map');
+    const options = { criteria: { n: { $gte: 1 } }, sort: { n: -1 }, fields: { 'deep.x': 1, n: 1 }, limit: 2 };
+    const { items, more } = await client.read('p/*', options);
+    expect(items.map(({ path, value }: Answer) => [path, value])).toEqual([
+      ['p/a', { n: 3, deep: { x: 3 } }],
+      ['p/c', { n: 2, deep: { x: 2 } }],
+    ]);
+    expect(more).toBe(true);
+    expect(await client.ask([2, 1, 0x0c, null, 'p/*', null, options])).toEqual([0x14, 0, { items, more }]);
+    expect((await client.read('p/*', { criteria: { value: 'no map' } })).items).toMatchObject([{ path: 'p/text', value: 'no map' }]);
+  });
+
+  it('read of one record by criteria and fields', async () => {
+    const client = await connect();
+    await client.write('p', { n: 1, m: 2 });
+    expect(await client.read('p', { criteria: { n: 1 }, fields: { m: 1 } })).toMatchObject({ value: { m: 2 }, revision: 1 });
+    expect(await client.ask([2, 1, 0x0c, null, 'p', null, { fields: { m: 1 } }])).toEqual([0x14, 0, { m: 2 }]);
+    await expect(client.read('p', { criteria: { n: 2 } })).rejects.toMatchObject(fault(7, 'NOT_FOUND'));
+  });
+
+  it('fields of a long answer', async () => {
+    const client = await connect();
+    const text = 'x'.repeat(1_000);
+    await Promise.all(Array.from({ length: 200 }, (_, n) => client.write(`p/${n}`, { n, text })));
+    const { items } = await client.read('p/*', { fields: { n: 1 }, sort: { n: 1 } });
+    expect(items.map(({ value }: Answer) => value)).toEqual(Array.from({ length: 200 }, (_, n) => ({ n })));
+  });
+
+  it('delete by criteria leaves the rest', async () => {
+    const client = await connect();
+    for (let n = 0; n < 4; n++) await client.write(`p/${n}`, { n });
+    expect(await client.delete('p/*', { criteria: { n: { $lt: 2 } } })).toEqual({ result: true, removed: 2 });
+    expect(await client.delete('p/2', { criteria: { n: 3 } })).toEqual({ result: true, removed: 0 });
+    expect((await client.read('p/*')).items.map(({ path }: Answer) => path)).toEqual(['p/2', 'p/3']);
+  });
+
   it('delete: one, many, none', async () => {
     const client = await connect();
     for (const path of ['p/a', 'p/b', 'q']) await client.write(path, 1);
@@ -224,9 +263,12 @@ describe('DATA', () => {
   });
 
   it.each<[string, unknown, number]>([
-    ['criteria', { action: 'query', type: 'read', path: '*', criteria: { a: 1 } }, 9],
-    ['fields', { action: 'query', type: 'read', path: '*', fields: { a: 1 } }, 9],
-    ['sort', { action: 'query', type: 'read', path: '*', sort: { a: 1 } }, 9],
+    ['criteria that are none', { action: 'query', type: 'read', path: '*', criteria: { a: { $where: '1' } } }, 1],
+    ['criteria that are no map', { action: 'query', type: 'read', path: '*', criteria: 'a' }, 1],
+    ['criteria of a delete that are none', { action: 'query', type: 'delete', path: '*', criteria: { $or: 1 } }, 1],
+    ['fields that are no map', { action: 'query', type: 'read', path: '*', fields: 7 }, 1],
+    ['sort by what is no order', { action: 'query', type: 'read', path: '*', sort: { a: 'up' } }, 1],
+    ['sort together with after', { action: 'query', type: 'read', path: '*', sort: { a: 1 }, after: 'a' }, 1],
     ['a transaction', { action: 'query', type: 'transaction', ops: [] }, 9],
     ['CONTROL', { action: 'become', type: 'location' }, 9],
     ['DISCOVER', { action: 'discover', type: 'quorum', path: '/' }, 9],
