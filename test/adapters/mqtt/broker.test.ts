@@ -8,7 +8,7 @@ import { keptLog } from '../../support/silent-log.js';
 const nobody = { onConnack: () => {}, write: () => {}, onPortClosed: () => {} };
 
 it('tells aedes of a crowd that is lost at once over several turns of the loop, and of each one', async () => {
-  const broker = await Broker.start({ node: { id: 'broker' }, log: keptLog } as unknown as AdapterContext);
+  const broker = await Broker.start({ node: { id: 'broker' }, log: keptLog() } as unknown as AdapterContext);
   const ports = Array.from({ length: 3 * LEAVING_AT_A_TIME }, () => new Port(nobody));
   for (const port of ports) broker.leave(port);
   const told: number[] = [];
