@@ -607,14 +607,14 @@ export class Engine {
   }
 
   #makeScanHost(counters: Counters): ScanHost {
-    const { clock, formats, limits } = this.#parts;
+    const { clock, limits } = this.#parts;
     return {
       state: this.#state,
       limits: limits.scan,
       scanned: counters.counter('rows_scanned_total', 'Rows read to answer wildcard requests'),
       lanes: new Lanes(),
       shifts: this.#shifts,
-      search: { formats, limits: limits.scan, lanes: new Lanes(), shifts: this.#shifts, now: () => clock.monotonic() },
+      search: { limits: limits.scan, lanes: new Lanes(), shifts: this.#shifts, now: () => clock.monotonic() },
       submitSlice: (slice) => this.#submitSlice(slice),
       finish: (request, reply) => this.#finishReading(request, reply),
       fail: (request, error) => {

@@ -2,7 +2,7 @@
 
 import { Ring } from './ring.js';
 import type { Session } from './session.js';
-import type { StoreRow, StoreScan } from './store/store.js';
+import type { EntryScan, EntrySlice } from './entry-scan.js';
 
 /** So few that threads are left for what is being written. */
 const LANES = 2;
@@ -26,7 +26,7 @@ export class Lanes {
     }
   }
 
-  next(scan: StoreScan): Promise<StoreRow[]> {
+  next(scan: EntryScan): Promise<EntrySlice | null> {
     return this.hold(() => scan.next());
   }
 

@@ -19,6 +19,8 @@ export class Records {
   committing: View | null = null;
   /** Bytes that were read from the store, counted up. */
   bytesRead = 0;
+  /** No entry in the cache has a higher one, and every change that is still to be committed does. */
+  revision = 0;
 
   constructor(
     private readonly store: Store,
@@ -54,6 +56,12 @@ export class Records {
     return entry;
   }
 
+  /** The entry at `path`, if it is in the cache and no change after `revision` made it; else null. */
+  asOf(path: string, revision: number): Entry | null {
+    const entry = this.#cache.peek(path);
+    return entry !== undefined && entry.revision <= revision ? entry : null;
+  }
+
   /** The view is what the store holds now. */
   committed(view: View): void {
     for (const [path, entry] of view) {
@@ -65,6 +73,7 @@ export class Records {
   /** The cache counts the bytes of a payload, so these must be all that it holds on to. */
   #keep(entry: Entry): void {
     entry.payload.detach();
+    if (entry.revision > this.revision) this.revision = entry.revision;
     this.#cache.set(entry.path, entry);
   }
 

@@ -1,21 +1,20 @@
 // Scans: answers and removals that read the store by pattern, in slices, beside the turns, from one moment.
 
 import type { Counter } from './counters.js';
-import { decodeEntry, type Entry } from './entry.js';
+import type { Entry } from './entry.js';
+import { EntryScan, type EntrySlice } from './entry-scan.js';
+import { bytesOf } from './entry-source.js';
 import { RequestError } from './errors.js';
 import type { Lanes } from './lanes.js';
 import { type DataRequest, Receipt, Reply, type SubscribeRequest } from './message.js';
 import { removal } from './operations/data.js';
 import { RemovalSlice, type State } from './operations/run.js';
 import type { Pattern } from './pattern.js';
-import { scanPattern } from './pattern-scan.js';
 import type { Query } from './query.js';
 import { Selection } from './query/order.js';
-import { type Found, gathererFor, NOTHING, RowSearch, type SearchHost, type SearchLimits } from './searches.js';
+import { type Found, gathererFor, NOTHING, EntrySearch, type SearchHost, type SearchLimits } from './searches.js';
 import type { Shifts } from './shifts.js';
-import { type Range, SECTION, type StoreRow, type StoreScan } from './store/store.js';
 
-const SLICE_ROWS = 512;
 /** Entries that are put into an order in one shift. */
 const SHIFT_ENTRIES = 4_096;
 /** Records that one slice of a removal takes away atomically. */
@@ -52,34 +51,6 @@ export interface ScanHost {
   announce(request: DataRequest, pattern: Pattern, removed: number): Receipt | null;
 }
 
-/** Keys that can match; `after` leaves out everything up to and including that path. */
-export function rangeOf(pattern: Pattern, after: string | null): Range {
-  const { prefix } = pattern;
-  const gte = after !== null && compareCodePoints(after, prefix) >= 0 ? `${after}\0` : prefix;
-  const lt = behindPrefix(prefix);
-  return { section: SECTION.record, gte, ...(lt === null ? {} : { lt }) };
-}
-
-/** The first text behind all that begin with `prefix`; null when there is none. */
-function behindPrefix(prefix: string): string | null {
-  const points = [...prefix];
-  for (let last = points.pop(); last !== undefined; last = points.pop()) {
-    const point = last.codePointAt(0) as number;
-    if (point === LAST_CODE_POINT) continue;
-    return points.join('') + String.fromCodePoint(point === BEFORE_SURROGATES ? BEHIND_SURROGATES : point + 1);
-  }
-  return null;
-}
-
-const LAST_CODE_POINT = 0x10ffff;
-const BEFORE_SURROGATES = 0xd7ff;
-const BEHIND_SURROGATES = 0xe000;
-
-/** The order of keys. */
-function compareCodePoints(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
-}
-
 /** Begins now: the answer shows the store as of this call. Never rejects. */
 export async function answerByPattern(request: DataRequest | SubscribeRequest, host: ScanHost): Promise<void> {
   const reply = new Reply(request);
@@ -97,9 +68,9 @@ async function answerGet(request: DataRequest, reply: Reply, host: ScanHost): Pr
   const { session, options } = request;
   const { after, limit, query } = options;
   const pattern = request.pattern as Pattern;
-  const scan = scanPattern(host.state.store, pattern, rangeOf(pattern, after), SLICE_ROWS);
+  const scan = new EntryScan(pattern, after, host.state);
   const found = await host.lanes.after(session, () =>
-    query === null ? collect(scan, request, pattern, limit, host) : find(scan, request, pattern, query, reply, host),
+    query === null ? collect(scan, request, limit, host) : find(scan, request, query, reply, host),
   );
   show(found, reply);
 }
@@ -107,8 +78,8 @@ async function answerGet(request: DataRequest, reply: Reply, host: ScanHost): Pr
 async function answerInitial(request: SubscribeRequest, reply: Reply, host: ScanHost): Promise<void> {
   const { session, initialOrder } = request;
   const pattern = request.initial as Pattern;
-  const scan = scanPattern(host.state.store, pattern, rangeOf(pattern, null), SLICE_ROWS);
-  const found = await host.lanes.after(session, () => collect(scan, request, pattern, Number.POSITIVE_INFINITY, host));
+  const scan = new EntryScan(pattern, null, host.state);
+  const found = await host.lanes.after(session, () => collect(scan, request, Number.POSITIVE_INFINITY, host));
   show(initialOrder === 'path' ? found : { ...found, entries: await byRevision(found.entries, host.shifts) }, reply);
 }
 
@@ -133,22 +104,14 @@ async function byRevision(entries: readonly Entry[], shifts: Shifts): Promise<re
 }
 
 /** What the query wants; the number of that goes into the reply when it only counts. */
-async function find(
-  scan: StoreScan,
-  { session, options, time }: DataRequest,
-  pattern: Pattern,
-  query: Query,
-  reply: Reply,
-  host: ScanHost,
-): Promise<Found> {
-  const search = new RowSearch(query, pattern, session, time, host.search);
+async function find(scan: EntryScan, { session, options, time }: DataRequest, query: Query, reply: Reply, host: ScanHost): Promise<Found> {
+  const search = new EntrySearch(query, session, time, host.search);
   const gathered = gathererFor(query, options.limit, host.limits.answerBytes);
   try {
     await search.begin();
     const look = async (): Promise<boolean> => {
-      const rows = await host.lanes.next(scan);
-      host.scanned.add(rows.length);
-      return rows.length > 0 && search.look(rows, (entry, by) => gathered.take(entry, by));
+      const slice = await nextOf(scan, host);
+      return slice !== null && search.look(slice, (entry, by) => gathered.take(entry, by));
     };
     while (await host.search.lanes.hold(look));
   } finally {
@@ -159,35 +122,33 @@ async function find(
 }
 
 /** Ends early when nobody is there any more to be answered. */
-async function collect(
-  scan: StoreScan,
-  { session, time }: DataRequest | SubscribeRequest,
-  pattern: Pattern,
-  limit: number,
-  host: ScanHost,
-): Promise<Found> {
+async function collect(scan: EntryScan, { session, time }: DataRequest | SubscribeRequest, limit: number, host: ScanHost): Promise<Found> {
   const entries: Entry[] = [];
   let bytes = 0;
   try {
     while (!session.closed) {
-      const rows = await host.lanes.next(scan);
-      if (rows.length === 0) return { entries, bytes };
-      host.scanned.add(rows.length);
-      for (const { key, value } of rows) {
+      const slice = await nextOf(scan, host);
+      if (slice === null) return { entries, bytes };
+      for (const entry of slice.entries) {
         if (entries.length >= limit) return { entries, bytes };
-        if (!pattern.matches(key)) continue;
-        bytes += key.length + value.length;
+        if (entry.isExpired(time)) continue;
+        bytes += bytesOf(entry);
         if (bytes > host.limits.answerBytes) {
           throw new RequestError('LIMIT_EXCEEDED', `the answer is larger than ${host.limits.answerBytes} bytes: ask for less`);
         }
-        const entry = decodeEntry(key, value, host.state.formats.byId);
-        if (!entry.isExpired(time)) entries.push(entry);
+        entries.push(entry);
       }
     }
     return NOTHING;
   } finally {
     await scan.close();
   }
+}
+
+async function nextOf(scan: EntryScan, host: ScanHost): Promise<EntrySlice | null> {
+  const slice = await host.lanes.next(scan);
+  if (slice !== null) host.scanned.add(slice.looked);
+  return slice;
 }
 
 /** Removes what matches now, in slices; what is stored meanwhile stays. Answers after the last slice. Never rejects. */
@@ -197,8 +158,8 @@ export async function removeByPattern(request: DataRequest, host: ScanHost): Pro
   const reply = new Reply(request);
   let failure: unknown = null;
   try {
-    const scan = scanPattern(host.state.store, pattern, rangeOf(pattern, null), SLICE_ROWS);
-    await host.lanes.after(request.session, () => removeScanned(scan, request, pattern, asOf, reply, host));
+    const scan = new EntryScan(pattern, null, host.state);
+    await host.lanes.after(request.session, () => removeScanned(scan, request, asOf, reply, host));
   } catch (error) {
     failure = reply.count > 0 && error instanceof RequestError ? broughtTo(error, reply.count) : error;
   }
@@ -219,24 +180,17 @@ function broughtTo(error: RequestError, removed: number): RequestError {
 }
 
 /** Counts in the reply what is removed. */
-async function removeScanned(
-  scan: StoreScan,
-  request: DataRequest,
-  pattern: Pattern,
-  asOf: number,
-  reply: Reply,
-  host: ScanHost,
-): Promise<void> {
+async function removeScanned(scan: EntryScan, request: DataRequest, asOf: number, reply: Reply, host: ScanHost): Promise<void> {
   let paths: string[] = [];
   let bytes = 0;
   let copies = 0;
   try {
-    const next = await removableRows(scan, request, pattern, host);
-    for (let rows = await next(); rows !== null; rows = await next()) {
-      for (const { key, value } of rows) {
-        paths.push(key);
-        bytes += value.length;
-        copies += host.state.router.match(key).all.length;
+    const next = await removables(scan, request, host);
+    for (let entries = await next(); entries !== null; entries = await next()) {
+      for (const { path, payload } of entries) {
+        paths.push(path);
+        bytes += payload.size;
+        copies += host.state.router.match(path).all.length;
         if (paths.length < REMOVAL_SLICE && bytes < REMOVAL_SLICE_BYTES && copies < REMOVAL_SLICE_COPIES) continue;
         reply.count += await removeSlice(request, paths, asOf, host);
         paths = [];
@@ -250,24 +204,18 @@ async function removeScanned(
   }
 }
 
-/** Reads on: the next rows that a removal takes away, of those of a slice; null: there are no more slices. */
-async function removableRows(
-  scan: StoreScan,
+/** Reads on: the next entries that a removal takes away, of those of a slice; null: there are no more slices. */
+async function removables(
+  scan: EntryScan,
   { options, time }: DataRequest,
-  pattern: Pattern,
   host: ScanHost,
-): Promise<() => Promise<readonly StoreRow[] | null>> {
-  const read = async (): Promise<readonly StoreRow[] | null> => {
-    const rows = await host.lanes.next(scan);
-    host.scanned.add(rows.length);
-    return rows.length === 0 ? null : rows;
-  };
-  if (options.query === null) return async () => (await read())?.filter(({ key }) => pattern.matches(key)) ?? null;
-  const search = new RowSearch(options.query, pattern, null, time, host.search);
+): Promise<() => Promise<readonly Entry[] | null>> {
+  if (options.query === null) return async () => (await nextOf(scan, host))?.entries ?? null;
+  const search = new EntrySearch(options.query, null, time, host.search);
   await search.begin();
-  const readWanted = async (): Promise<readonly StoreRow[] | null> => {
-    const rows = await read();
-    return rows === null ? null : search.wanted(rows);
+  const readWanted = async (): Promise<readonly Entry[] | null> => {
+    const slice = await nextOf(scan, host);
+    return slice === null ? null : search.wanted(slice);
   };
   return () => host.search.lanes.hold(readWanted);
 }

@@ -1,17 +1,15 @@
-// Searches: a query's way through the rows of a scan. What it does at a time is bounded, so that it never holds the event loop,
+// Searches: a query's way through the entries of a scan. What it does at a time is bounded, so that it never holds the event loop,
 // and what it does in all is bounded, too.
 
-import type { Formats } from './adapter.js';
-import { decodeEntry, type Entry } from './entry.js';
+import type { Entry } from './entry.js';
 import { bytesOf } from './entry-source.js';
 import { RequestError } from './errors.js';
 import type { Lanes } from './lanes.js';
-import type { Pattern } from './pattern.js';
+import type { EntrySlice } from './entry-scan.js';
 import type { Query, Search } from './query.js';
 import type { Selection, SortValues } from './query/order.js';
 import type { Session } from './session.js';
 import type { Shifts } from './shifts.js';
-import type { StoreRow } from './store/store.js';
 
 /** One shift ends when it has taken so long; one record more may be looked at. */
 const SHIFT_MS = 8;
@@ -29,7 +27,6 @@ export interface SearchLimits {
 
 /** What searches need of whoever runs them. */
 export interface SearchHost {
-  readonly formats: Formats;
   readonly limits: SearchLimits;
   /** Held while rows are read and looked at, so that those of few searches are in memory at a time. */
   readonly lanes: Lanes;
@@ -39,12 +36,11 @@ export interface SearchHost {
 }
 
 /** Is given what is wanted; says whether more is. */
-type OnFound = (entry: Entry, search: Search, row: StoreRow) => boolean;
+type OnFound = (entry: Entry, search: Search) => boolean;
 
-/** One query on its way through the rows of one scan. */
-export class RowSearch {
+/** One query on its way through the entries of one scan. */
+export class EntrySearch {
   readonly #query: Query;
-  readonly #pattern: Pattern;
   readonly #session: Session | null;
   readonly #time: number;
   readonly #host: SearchHost;
@@ -56,9 +52,8 @@ export class RowSearch {
   #workedMs = 0;
 
   /** Ends early when the session is closed; null: whoever is there. Sees what there is to see at `time`. */
-  constructor(query: Query, pattern: Pattern, session: Session | null, time: number, host: SearchHost) {
+  constructor(query: Query, session: Session | null, time: number, host: SearchHost) {
     this.#query = query;
-    this.#pattern = pattern;
     this.#session = session;
     this.#time = time;
     this.#host = host;
@@ -71,17 +66,17 @@ export class RowSearch {
   }
 
   /**
-   * To be called after `begin`: calls `found` for each of the rows that is wanted, until it says false. Resolves to whether more
-   * rows are wanted. Rejects with RequestError LIMIT_EXCEEDED.
+   * To be called after `begin`: calls `found` for each of the entries that is wanted, until it says false. Resolves to whether
+   * more are wanted. Rejects with RequestError LIMIT_EXCEEDED.
    */
-  async look(rows: readonly StoreRow[], found: OnFound): Promise<boolean> {
+  async look({ entries, looked }: EntrySlice, found: OnFound): Promise<boolean> {
     await this.shift();
-    this.#spend(rows.length);
+    this.#spend(looked);
     try {
-      for (const row of rows) {
+      for (const entry of entries) {
         if (this.isShiftOver) await this.shift();
         if (this.#session?.closed === true) return false;
-        if (!this.#isFound(row, found)) return false;
+        if (!this.#goesOn(entry, found)) return false;
       }
       return true;
     } finally {
@@ -89,17 +84,15 @@ export class RowSearch {
     }
   }
 
-  #isFound(row: StoreRow, found: OnFound): boolean {
-    if (!this.#pattern.matches(row.key)) return true;
+  #goesOn(entry: Entry, found: OnFound): boolean {
     const search = this.#search as Search;
-    const entry = decodeEntry(row.key, row.value, this.#host.formats.byId);
-    return entry.isExpired(this.#time) || !search.matches(entry) || found(entry, search, row);
+    return entry.isExpired(this.#time) || !search.matches(entry) || found(entry, search);
   }
 
-  /** To be called after `begin`: those of the rows that are wanted. Rejects as `look` does. */
-  async wanted(rows: readonly StoreRow[]): Promise<readonly StoreRow[]> {
-    const wanted: StoreRow[] = [];
-    await this.look(rows, (_entry, _search, row) => wanted.push(row) > 0);
+  /** To be called after `begin`: those of the entries that are wanted. Rejects as `look` does. */
+  async wanted(slice: EntrySlice): Promise<readonly Entry[]> {
+    const wanted: Entry[] = [];
+    await this.look(slice, (entry) => wanted.push(entry) > 0);
     return wanted;
   }
 
@@ -150,7 +143,7 @@ export interface Gatherer {
   /** How many there are between skip and limit. */
   readonly count: number;
   /** What is answered. To be asked once. */
-  found(search: RowSearch): Promise<Found>;
+  found(search: EntrySearch): Promise<Found>;
 }
 
 /** `limit` is that of the request, the query may have a smaller one of its own. */
@@ -236,7 +229,7 @@ class Sorted implements Gatherer {
     return Math.max(0, this.#selection.length - this.#skip);
   }
 
-  async found(search: RowSearch): Promise<Found> {
+  async found(search: EntrySearch): Promise<Found> {
     const entries = new Array<Entry>(this.count);
     await search.shift();
     for (let at = entries.length - 1; at >= 0; at--) {

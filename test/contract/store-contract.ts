@@ -241,6 +241,40 @@ export function storeContract(name: string, create: () => Promise<StoreData>): v
       await second.close();
     });
 
+    test('scans keys in slices, and rows from any key on, all from the moment of the call', async () => {
+      const changes = Array.from({ length: 30 }, (_, i): Change => [`k${10 + i}`, 'old']);
+      await write(changes);
+      await write([['k', 'another section']], SECTION.queue);
+      const scan = store.scanKeys({ section: SECTION.record, gte: 'k11', lt: 'k38' }, 10);
+      await write([
+        ['k10', null],
+        ['k12', 'new'],
+        ['k13', null],
+        ['k131', 'new'],
+      ]);
+      const names = changes.map(([key]) => key);
+      expect(await scan.next()).toEqual(names.slice(1, 11));
+      expect(await scan.next()).toEqual(names.slice(11, 21));
+      const rows = scan.rowsFrom('k12');
+      expect((await rows.next()).map(shown)).toEqual(names.slice(2, 12).map((key) => `${key}=old`));
+      expect(await rows.next()).toHaveLength(10);
+      expect(await rows.next()).toHaveLength(6);
+      expect(await rows.next()).toEqual([]);
+      await scan.close();
+    });
+
+    test('ends a scan of keys at the end of its range, and lets it be closed before', async () => {
+      await write(Array.from({ length: 20 }, (_, i): Change => [`k${i}`, '']));
+      const whole = store.scanKeys({ section: SECTION.record }, 15);
+      const closed = store.scanKeys({ section: SECTION.record }, 5);
+      expect(await whole.next()).toHaveLength(15);
+      expect(await closed.next()).toHaveLength(5);
+      await closed.close();
+      expect(await whole.next()).toHaveLength(5);
+      expect(await whole.next()).toEqual([]);
+      await whole.close();
+    });
+
     test('takes every key and value, of any length and script', async () => {
       const keys = [
         '/__proto__',
@@ -307,6 +341,7 @@ export function storeContract(name: string, create: () => Promise<StoreData>): v
       await store.close();
       expect(() => store.read(SECTION.record, 'a')).toThrow(StoreFailure);
       expect(() => store.scan({ section: SECTION.record }, 1)).toThrow(StoreFailure);
+      expect(() => store.scanKeys({ section: SECTION.record }, 1)).toThrow(StoreFailure);
       await expect(store.write(store.batch(), { batch: 1, revision: 0, applied: 1 })).rejects.toThrow(StoreFailure);
     });
 

@@ -3,8 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parsePattern } from '../../src/core/pattern.js';
-import { scanPattern } from '../../src/core/pattern-scan.js';
-import { rangeOf } from '../../src/core/scans.js';
+import { rangeOf, skipping } from '../../src/core/pattern-scan.js';
 import { SECTION } from '../../src/core/store/store.js';
 import { MemoryStore } from '../support/memory-store.js';
 
@@ -19,7 +18,7 @@ async function storeOf(keys: Iterable<string>): Promise<MemoryStore> {
 
 async function found(store: MemoryStore, filter: string, sliceRows = 512): Promise<{ keys: string[]; read: number }> {
   const pattern = parsePattern(filter, 'mqtt');
-  const scan = scanPattern(store, pattern, rangeOf(pattern, null), sliceRows);
+  const scan = skipping(store.scan(rangeOf(pattern, null), sliceRows), pattern, sliceRows);
   const keys: string[] = [];
   let read = 0;
   for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
@@ -60,6 +59,11 @@ describe('a scan by levels', () => {
       ),
       { numRuns: 2_000 },
     );
+  });
+
+  test('finds longer names that sort between a level and what is below it', async () => {
+    expect((await found(await storeOf(['a', 'a-/b', 'a/b']), '+/b', 1)).keys).toEqual(['a-/b', 'a/b']);
+    expect((await found(await storeOf(['c/a', 'c/a-/b', 'c/a/b']), 'c/+/#', 1)).keys).toEqual(['c/a', 'c/a-/b', 'c/a/b']);
   });
 
   test('reads little beside it', async () => {

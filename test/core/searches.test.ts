@@ -1,13 +1,12 @@
 // Queries in the engine: what is answered, counted and removed, what ends a query, and how long it holds the event loop.
 
 import { afterEach, describe, expect, test } from 'vitest';
-import { Entry, encodeEntry } from '../../src/core/entry.js';
+import { Entry } from '../../src/core/entry.js';
 import { Lanes } from '../../src/core/lanes.js';
 import type { Reply } from '../../src/core/message.js';
-import { parsePattern } from '../../src/core/pattern.js';
-import { Payload, type Value } from '../../src/core/payload.js';
+import { Payload } from '../../src/core/payload.js';
 import { parseQuery, type QueryInput } from '../../src/core/query.js';
-import { gathererFor, RowSearch, type SearchHost } from '../../src/core/searches.js';
+import { gathererFor, EntrySearch, type SearchHost } from '../../src/core/searches.js';
 import { Shifts } from '../../src/core/shifts.js';
 import { formats, type Harness, type HarnessOptions, settled, startEngine, type TestSession } from '../support/core-harness.js';
 
@@ -259,7 +258,6 @@ describe('shifts of a search', () => {
     let now = 0;
     const shifts = new Shifts();
     const host = {
-      formats,
       limits: { queryRows: 1e9, queryWorkMs: 1e9, queryMs: 1e9, answerBytes: 1e9 },
       lanes: new Lanes(),
       now: () => ++now,
@@ -277,31 +275,30 @@ describe('shifts of a search', () => {
   test('are counted as work, and only they', async () => {
     harness = await startEngine();
     const query = parseQuery({ criteria: { n: -1 } });
-    const row = { key: pathOf(0), value: encodeEntry(new Entry(pathOf(0), Payload.fromValue({ n: 1 }, formats.json), 1, 1, 1, '')) };
+    const entry = new Entry(pathOf(0), Payload.fromValue({ n: 1 }, formats.json), 1, 1, 1, '');
     let idle = 0;
     const busy = ticking();
     const host: SearchHost = { ...busy, limits: { ...busy.limits, queryWorkMs: 100 }, now: () => busy.now() + idle };
-    const search = new RowSearch(query, parsePattern('/r/*', 'glob'), null, 0, host);
+    const search = new EntrySearch(query, null, 0, host);
     await search.begin();
     for (let i = 0; i < 5; i++) {
-      expect(await search.look([row, row], () => true)).toBe(true);
+      expect(await search.look({ entries: [entry, entry], looked: 2 }, () => true)).toBe(true);
       idle += 1_000;
     }
-    await expect(search.look(new Array(200).fill(row), () => true)).rejects.toThrow(/works longer than 100 ms \(210 until now\)/);
+    await expect(search.look({ entries: new Array(200).fill(entry), looked: 200 }, () => true)).rejects.toThrow(
+      /works longer than 100 ms \(210 until now\)/,
+    );
   });
 
   test('end while rows are looked at, and while what was found is sorted', async () => {
     harness = await startEngine();
     const query = parseQuery({ criteria: { n: { $gte: 0 } }, sort: { n: -1 } });
     const host = ticking();
-    const search = new RowSearch(query, parsePattern('/r/*', 'glob'), null, 0, host);
+    const search = new EntrySearch(query, null, 0, host);
     const gathered = gathererFor(query, Number.POSITIVE_INFINITY, 1e9);
-    const rows = range(400).map((i) => {
-      const value: Value = { n: (i * 7) % 400 };
-      return { key: pathOf(i), value: encodeEntry(new Entry(pathOf(i), Payload.fromValue(value, formats.json), 1, 1, i + 1, '')) };
-    });
+    const slice = range(400).map((i) => new Entry(pathOf(i), Payload.fromValue({ n: (i * 7) % 400 }, formats.json), 1, 1, i + 1, ''));
     await search.begin();
-    expect(await search.look(rows, (entry, by) => gathered.take(entry, by))).toBe(true);
+    expect(await search.look({ entries: slice, looked: 400 }, (entry, by) => gathered.take(entry, by))).toBe(true);
     const looking = host.shiftsGiven;
     expect(looking).toBeGreaterThan(40);
     const { entries } = await gathered.found(search);

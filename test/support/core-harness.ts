@@ -27,7 +27,15 @@ import { type Dialect, parsePattern } from '../../src/core/pattern.js';
 import { Payload, type Value } from '../../src/core/payload.js';
 import { SCAN_LIMITS, type ScanLimits } from '../../src/core/scans.js';
 import { Session } from '../../src/core/session.js';
-import { type Durability, type Range, StoreFailure, type StoreScan, type StoreState, type WriteBatch } from '../../src/core/store/store.js';
+import {
+  type Durability,
+  type Range,
+  StoreFailure,
+  type StoreKeyScan,
+  type StoreScan,
+  type StoreState,
+  type WriteBatch,
+} from '../../src/core/store/store.js';
 import { SUBSCRIBED, Subscription, type SubscriptionOptions } from '../../src/core/subscription.js';
 import { MemoryStore } from './memory-store.js';
 
@@ -85,7 +93,15 @@ export class GateStore extends MemoryStore {
   }
 
   override scan(range: Range, sliceRows: number): StoreScan {
-    const scan = super.scan(range, sliceRows);
+    return this.#gated(super.scan(range, sliceRows));
+  }
+
+  override scanKeys(range: Range, sliceRows: number): StoreKeyScan {
+    const scan = super.scanKeys(range, sliceRows);
+    return { ...this.#gated(scan), rowsFrom: (key) => this.#gated(scan.rowsFrom(key)) };
+  }
+
+  #gated<Item>(scan: StoreScan<Item>): StoreScan<Item> {
     return {
       seek: (key) => scan.seek(key),
       next: async (rows) => {

@@ -6,6 +6,7 @@ import {
   type Section,
   type Store,
   StoreFailure,
+  type StoreKeyScan,
   type StoreRow,
   type StoreScan,
   type StoreState,
@@ -89,26 +90,27 @@ export class MemoryStore implements Store {
   }
 
   scan(range: Range, sliceRows: number): StoreScan {
+    return scanOf(this.#rowsIn(range), ({ key }) => key, sliceRows);
+  }
+
+  scanKeys(range: Range, sliceRows: number): StoreKeyScan {
+    const rows = this.#rowsIn(range);
+    const keys = rows.map(({ key }) => key);
+    const rowsFrom = (from: string): StoreScan => {
+      const scan = scanOf(rows, ({ key }) => key, sliceRows);
+      scan.seek(from);
+      return scan;
+    };
+    return { ...scanOf(keys, (key) => key, sliceRows), rowsFrom };
+  }
+
+  #rowsIn(range: Range): StoreRow[] {
     this.#mustBeOpen();
-    const rows = this.dump()
+    return this.dump()
       .filter(([key]) => key[0] === range.section)
       .map(([key, value]): StoreRow => ({ key: key.slice(1), value }))
       .filter(({ key }) => range.gte === undefined || compareKeys(key, range.gte) >= 0)
       .filter(({ key }) => range.lt === undefined || compareKeys(key, range.lt) < 0);
-    let at = 0;
-    return {
-      next: async (atMost = sliceRows) => {
-        const from = at;
-        at = Math.min(from + Math.min(atMost, sliceRows), rows.length);
-        return rows.slice(from, at);
-      },
-      seek: (key) => {
-        while (at < rows.length && compareKeys((rows[at] as StoreRow).key, key) < 0) at += 1;
-      },
-      close: async () => {
-        at = rows.length;
-      },
-    };
   }
 
   async size(): Promise<number> {
@@ -125,6 +127,23 @@ export class MemoryStore implements Store {
   #mustBeOpen(): void {
     if (!this.#open) throw new StoreFailure('the store is not open');
   }
+}
+
+function scanOf<Item>(items: readonly Item[], keyOf: (item: Item) => string, sliceRows: number): StoreScan<Item> {
+  let at = 0;
+  return {
+    next: async (atMost = sliceRows) => {
+      const from = at;
+      at = Math.min(from + Math.min(atMost, sliceRows), items.length);
+      return items.slice(from, at);
+    },
+    seek: (key) => {
+      while (at < items.length && compareKeys(keyOf(items[at] as Item), key) < 0) at += 1;
+    },
+    close: async () => {
+      at = items.length;
+    },
+  };
 }
 
 function compareKeys(a: string, b: string): number {

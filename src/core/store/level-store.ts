@@ -17,6 +17,7 @@ import {
   StoreDamage,
   StoreFailure,
   StoreFormat,
+  type StoreKeyScan,
   StoreLocked,
   type StoreRow,
   type StoreScan,
@@ -132,13 +133,21 @@ export class LevelStore implements Store {
   }
 
   scan(range: Range, sliceRows: number): StoreScan {
-    const { section, gte = '', lt } = range;
-    const iterator = this.#opened().iterator({
-      gte: section + gte,
-      lt: lt === undefined ? afterSection(section) : section + lt,
-      highWaterMarkBytes: SCAN_SLICE_BYTES,
-    });
-    return new LevelScan(iterator, section, sliceRows, this.#options.location);
+    return this.#scanRows(range, sliceRows, {});
+  }
+
+  scanKeys(range: Range, sliceRows: number): StoreKeyScan {
+    const snapshot = this.#opened().snapshot();
+    // The binding makes an empty value for each key, which costs least as text.
+    const keysOnly = { values: false, valueEncoding: 'utf8', highWaterMarkBytes: SCAN_SLICE_BYTES };
+    const keys = this.#opened().iterator<string, string>({ ...bounds(range), ...keysOnly, snapshot });
+    const rowsAt = (key: string): StoreScan => this.#scanRows({ ...range, gte: key }, sliceRows, { snapshot });
+    return new LevelKeyScan(keys, snapshot, rowsAt, range.section, sliceRows, this.#options.location);
+  }
+
+  #scanRows(range: Range, sliceRows: number, moment: { snapshot?: Snapshot }): StoreScan {
+    const iterator = this.#opened().iterator({ ...bounds(range), ...moment, highWaterMarkBytes: SCAN_SLICE_BYTES });
+    return new LevelScan(iterator, range.section, sliceRows, this.#options.location, rowOf);
   }
 
   batch(): WriteBatch {
@@ -231,41 +240,73 @@ class LevelBatch implements WriteBatch {
   }
 }
 
-interface RowIterator {
-  nextv(size: number): Promise<[string, Buffer][]>;
+type Snapshot = ReturnType<Database['snapshot']>;
+
+interface Iterator<Value> {
+  nextv(size: number): Promise<[string, Value][]>;
   seek(target: string): void;
   close(): Promise<void>;
 }
 
-class LevelScan implements StoreScan {
-  readonly #iterator: RowIterator;
-  readonly #section: Section;
-  readonly #sliceRows: number;
-  readonly #location: string;
+/** `itemOf` makes what is given out of a key without its section and its value. */
+class LevelScan<Value, Item> implements StoreScan<Item> {
+  constructor(
+    private readonly iterator: Iterator<Value>,
+    private readonly section: Section,
+    private readonly sliceRows: number,
+    private readonly location: string,
+    private readonly itemOf: (key: string, value: Value) => Item,
+  ) {}
 
-  constructor(iterator: RowIterator, section: Section, sliceRows: number, location: string) {
-    this.#iterator = iterator;
-    this.#section = section;
-    this.#sliceRows = sliceRows;
-    this.#location = location;
-  }
-
-  async next(atMost = this.#sliceRows): Promise<StoreRow[]> {
+  async next(atMost = this.sliceRows): Promise<Item[]> {
     try {
-      const rows = await this.#iterator.nextv(Math.min(atMost, this.#sliceRows));
-      return rows.map(([key, value]) => ({ key: key.slice(1), value }));
+      const rows = await this.iterator.nextv(Math.min(atMost, this.sliceRows));
+      return rows.map(([key, value]) => this.itemOf(key.slice(1), value));
     } catch (error) {
-      throw asStoreError(error, `the store at ${this.#location} cannot be read`);
+      throw asStoreError(error, `the store at ${this.location} cannot be read`);
     }
   }
 
   seek(key: string): void {
-    this.#iterator.seek(this.#section + key);
+    this.iterator.seek(this.section + key);
   }
 
   close(): Promise<void> {
-    return this.#iterator.close();
+    return this.iterator.close();
   }
+}
+
+const rowOf = (key: string, value: Uint8Array): StoreRow => ({ key, value });
+
+/** Two iterators on one snapshot. */
+class LevelKeyScan extends LevelScan<unknown, string> implements StoreKeyScan {
+  #rows: StoreScan | null = null;
+
+  constructor(
+    keys: Iterator<unknown>,
+    private readonly snapshot: Snapshot,
+    private readonly rowsAt: (key: string) => StoreScan,
+    section: Section,
+    sliceRows: number,
+    location: string,
+  ) {
+    super(keys, section, sliceRows, location, (key) => key);
+  }
+
+  rowsFrom(key: string): StoreScan {
+    this.#rows = this.rowsAt(key);
+    return this.#rows;
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    await this.#rows?.close();
+    await this.snapshot.close();
+  }
+}
+
+function bounds({ section, gte = '', lt }: Range): { gte: string; lt: string } {
+  return { gte: section + gte, lt: lt === undefined ? afterSection(section) : section + lt };
 }
 
 function afterSection(section: string): string {

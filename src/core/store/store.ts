@@ -72,6 +72,11 @@ export interface Store {
    * The caller must finish or `close` it.
    */
   scan(range: Range, sliceRows: number): StoreScan;
+  /**
+   * Keys in order, in slices of at most `sliceRows`, all from the moment of this call. Costs less than half of what their rows
+   * do. The caller must finish or `close` it.
+   */
+  scanKeys(range: Range, sliceRows: number): StoreKeyScan;
   batch(): WriteBatch;
   /**
    * Writes the batch atomically as number `state.batch`, which must be the last number plus one.
@@ -85,12 +90,17 @@ export interface Store {
   size(): Promise<number>;
 }
 
-export interface StoreScan {
+export interface StoreScan<Item = StoreRow> {
   /** The next slice, of at most `rows` if that is less than in every slice; empty when done. */
-  next(rows?: number): Promise<StoreRow[]>;
+  next(rows?: number): Promise<Item[]>;
   /** The next slice begins at `key`, or with the first row behind it. Not back: the key lies behind what was given out. */
   seek(key: string): void;
   close(): Promise<void>;
+}
+
+export interface StoreKeyScan extends StoreScan<string> {
+  /** The rows of the range from this key on, as of the same moment. Ends with this scan. To be called once. */
+  rowsFrom(key: string): StoreScan;
 }
 
 /** The disk refused. `cause` is the library's error. */
