@@ -25,7 +25,7 @@ export const NO_TERMS: Terms = Object.freeze({ identifiers: Object.freeze([]), a
 export interface Encoder {
   /** A removal is an empty message. What many receivers get alike is encoded once and kept with the publication. */
   publication(publication: Publication, terms: Terms, flags: number, packetId: number): Uint8Array | null;
-  /** A record, for a new subscription. */
+  /** A record, for a new subscription. One without bytes is not sent: to MQTT an empty retained message is none. */
   entry(entry: Entry, terms: Terms, flags: number, packetId: number): Uint8Array | null;
 }
 
@@ -47,7 +47,7 @@ export class PlainEncoder implements Encoder {
   }
 
   entry({ path, payload }: Entry, _terms: Terms, flags: number, packetId: number): Uint8Array | null {
-    return this.#encode(path, payload, flags, packetId);
+    return payload.bytes(this.raw).length === 0 ? null : this.#encode(path, payload, flags, packetId);
   }
 
   #encode(path: string, payload: Payload | null, flags: number, packetId: number): Uint8Array | null {

@@ -5,7 +5,10 @@ import type { AuthenticationExchange } from '../../../../src/adapters/mqtt/v5/au
 import { REASON } from '../../../../src/adapters/mqtt/v5/reason-codes.js';
 import type { Access } from '../../../../src/core/access.js';
 import { RequestError } from '../../../../src/core/errors.js';
+import { DataRequest, STORED } from '../../../../src/core/message.js';
 import { Meta } from '../../../../src/core/meta.js';
+import { Payload } from '../../../../src/core/payload.js';
+import { formats } from '../../../support/core-harness.js';
 import { until } from '../../../support/gateway-process.js';
 import { type HouseOptions, MqttHouse, type MqttPacket, MqttWire, encode } from '../../../support/mqtt-wire.js';
 
@@ -284,6 +287,18 @@ describe('a subscription', () => {
     const fresh = await client('c');
     await subscribe(fresh, 't', { rh: 1 });
     expect(await told(fresh)).toMatchObject([{ payload: 'kept', retain: true }]);
+  });
+
+  it('is not sent a record without bytes, of which MQTT knows nothing', async () => {
+    const empty = Payload.fromBytes(new Uint8Array(0), formats.binary);
+    const other = house.other();
+    await other.submit(new DataRequest('set', other, 1, 't/1', null, empty, STORED, true, 0, null));
+    await other.set('t/2', 'x');
+    const [wire, old] = [await client('a'), await plain('b')];
+    await subscribe(wire, 't/#');
+    await old.subscribe('t/#');
+    expect((await told(wire)).map(({ topic }) => topic)).toEqual(['t/2']);
+    expect(await old.settled()).toMatchObject([{ topic: 't/2' }]);
   });
 
   it('has its number on each delivery, all numbers on one copy', async () => {
