@@ -71,10 +71,14 @@ export class Mosquitto {
     });
   }
 
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    this.#child?.kill(signal);
+  async stop(): Promise<void> {
+    this.signal('SIGTERM');
     await this.#closed;
     this.#child = null;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
   }
 
   get url(): string {

@@ -18,8 +18,8 @@ export interface House {
   readonly lines: readonly KeptLine[];
   readonly node: string;
   /** The figure of that name without its prefix; `reason` picks one kind of drop. */
-  count(name: string, reason?: string): number;
-  connected(): Promise<void>;
+  count(name: string, reason?: string, bridge?: string): number;
+  connected(bridge?: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -32,9 +32,13 @@ export interface HouseOptions extends HarnessOptions {
 
 export const NAME = 'b';
 
-/** One bridge; retries soon. */
-export async function startHouse(bridge: Partial<BridgeInput> | null, options: HouseOptions = {}): Promise<House> {
-  const given = bridge === null ? [] : [{ name: NAME, retryMinMs: 100, retryMaxMs: 400, ...bridge } as BridgeInput];
+/** One bridge, or several with names, or none; they retry soon. */
+export async function startHouse(
+  bridge: Partial<BridgeInput> | readonly Partial<BridgeInput>[] | null,
+  options: HouseOptions = {},
+): Promise<House> {
+  const list = bridge === null ? [] : Array.isArray(bridge) ? bridge : [bridge];
+  const given = list.map((one) => ({ name: NAME, retryMinMs: 100, retryMaxMs: 400, ...one }) as BridgeInput);
   const { bridges } = loadConfig({ given: { bridges: given } }).config;
   const log = keptLog();
   const node = options.node ?? randomUUID();
@@ -42,7 +46,6 @@ export async function startHouse(bridge: Partial<BridgeInput> | null, options: H
   const adapter = new BridgeAdapter({ bridges, maxPacketBytes: 1024 * 1024 }, options.env ?? {});
   const http = { upgrade() {}, request() {} };
   await adapter.start(harness.engine.context({ node: { id: node, name: 'test', version: '0', startedAt: 0 }, log, http }));
-  const label = `bridge="${NAME}"`;
   let stopped = false;
   const house: House = {
     harness,
@@ -50,11 +53,11 @@ export async function startHouse(bridge: Partial<BridgeInput> | null, options: H
     session: harness.session(),
     lines: log.lines,
     node,
-    count: (name, reason) => {
-      const full = `${name}{${label}${reason === undefined ? '' : `,reason="${reason}"`}}`;
+    count: (name, reason, one = NAME) => {
+      const full = `${name}{bridge="${one}"${reason === undefined ? '' : `,reason="${reason}"`}}`;
       return harness.counters.counters.get(full)?.value ?? harness.counters.gauges.get(full)?.read() ?? 0;
     },
-    connected: () => until('the bridge is connected and has caught up', () => isCaughtUp(house)),
+    connected: (one = NAME) => until('the bridge is connected and has caught up', () => isCaughtUp(house, one)),
     stop: async () => {
       if (stopped) return;
       stopped = true;
@@ -67,9 +70,9 @@ export async function startHouse(bridge: Partial<BridgeInput> | null, options: H
 }
 
 /** The last that a bridge does on a new connection is to note what it did. */
-async function isCaughtUp(house: House): Promise<boolean> {
-  if (house.count('bridge_connected') !== 1) return false;
-  const { entry } = await house.session.get(`/_SYSTEM/_BRIDGES/${NAME}`);
+async function isCaughtUp(house: House, bridge: string): Promise<boolean> {
+  if (house.count('bridge_connected', undefined, bridge) !== 1) return false;
+  const { entry } = await house.session.get(`/_SYSTEM/_BRIDGES/${bridge}`);
   return entry !== null;
 }
 
