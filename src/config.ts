@@ -4,7 +4,8 @@
 import { isIP } from 'node:net';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { BRIDGE_SECRETS, type BridgeInput, bridges, bridgesText, MISSING } from './bridge-config.js';
+import { type BridgeInput, bridges, bridgesText } from './bridge-config.js';
+import { fromJson, type Issue, plainObjects, refusalWithin, withoutSecrets } from './config-objects.js';
 import { ConfigError } from './core/errors.js';
 import { checkRules } from './config-rules.js';
 
@@ -291,20 +292,15 @@ export function configFileName(
 export function shownValue(key: ConfigKey, value: unknown): string {
   if (value === null) return 'not set';
   if (key.secret) return 'set';
-  if (key.kind === 'objects') return (value as unknown[]).length === 0 ? 'none' : JSON.stringify(withoutSecrets(key, value));
+  if (key.kind === 'objects') return (value as unknown[]).length === 0 ? 'none' : JSON.stringify(withoutSecrets(value as object[]));
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(',');
   return typeof value === 'string' ? value || '""' : String(value);
 }
 
 /** A value as a program reads it; secrets are never shown. */
-export function withoutSecrets(key: ConfigKey, value: unknown): unknown {
-  if (key.secret) return value === null ? null : 'set';
-  if (key.kind !== 'objects') return value;
-  const hide = ([name, item]: [string, unknown]): [string, unknown] => [
-    name,
-    item !== null && BRIDGE_SECRETS.includes(name) ? 'set' : item,
-  ];
-  return (value as object[]).map((item) => Object.fromEntries(Object.entries(item).map(hide)));
+export function printedValue(key: ConfigKey, value: unknown): unknown {
+  if (key.kind === 'objects') return withoutSecrets(value as object[]);
+  return key.secret && value !== null ? 'set' : value;
 }
 
 export function configValue(config: Config, path: string): unknown {
@@ -395,41 +391,12 @@ function fromText(key: ConfigKey, text: string): unknown {
   return key.kind === 'objects' ? fromJson(text) : text;
 }
 
-/** What is no JSON stays text, and is refused as such. */
-function fromJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return text;
-    throw error;
-  }
-}
-
 function checked(key: ConfigKey, one: Found): unknown {
-  const result = key.type.safeParse(key.kind === 'objects' ? plain(one.value) : one.value);
+  const result = key.type.safeParse(key.kind === 'objects' ? plainObjects(one.value) : one.value);
   if (result.success) return result.data;
-  if (key.kind === 'objects') throw refusedWithin(key, one, result.error.issues[0] as z.core.$ZodIssue);
+  if (key.kind === 'objects') throw new ConfigError(refusalWithin(key.path, one.value, one.origin, result.error.issues[0] as Issue));
   const shown = key.secret ? 'the given value' : (JSON.stringify(one.value instanceof Map ? {} : one.value) ?? String(one.value));
   throw new ConfigError(`${key.path}: ${shown} is not allowed, it must be ${key.allowed} (${one.origin})`);
-}
-
-/** The maps of a file as objects. */
-function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plain);
-  if (!(value instanceof Map)) return value;
-  return Object.fromEntries([...value].map(([name, item]) => [String(name), plain(item)]));
-}
-
-/** Names the place within the list. */
-function refusedWithin(key: ConfigKey, { value, origin }: Found, issue: z.core.$ZodIssue): ConfigError {
-  const place = issue.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
-  const path = `${key.path}${place}`;
-  if (issue.code === 'unrecognized_keys') return new ConfigError(`unknown key ${path}.${issue.keys[0]} (${origin})`);
-  if (issue.message === MISSING) return new ConfigError(`${path} is missing (${origin})`);
-  const item = issue.path.reduce<unknown>((at, part) => (at as Record<PropertyKey, unknown> | undefined)?.[part], plain(value));
-  const isSecret = BRIDGE_SECRETS.includes(String(issue.path.at(-1))) || (issue.path.at(-1) === 'url' && typeof item === 'string');
-  const shown = isSecret || typeof item === 'object' ? 'the given value' : item === undefined ? 'nothing' : JSON.stringify(item);
-  return new ConfigError(`${path}: ${shown} is not allowed, it must be ${issue.message} (${origin})`);
 }
 
 function unknownKey(name: string, origin: string, known: readonly string[]): ConfigError {

@@ -4,7 +4,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { type ConfigKey, configFileName, KEYS, type LoadedConfig, loadConfig, shownValue, configValue, withoutSecrets } from './config.js';
+import { type ConfigKey, configFileName, KEYS, type LoadedConfig, loadConfig, shownValue, configValue, printedValue } from './config.js';
 import { ConfigError, StartError } from './core/errors.js';
 import { reasonOf } from './data-directory.js';
 import { VERSION } from './version.js';
@@ -81,7 +81,7 @@ function printConfig({ config, origins }: LoadedConfig, asJson: boolean): void {
     const value = configValue(config, key.path);
     return {
       key: key.path,
-      value: withoutSecrets(key, value),
+      value: printedValue(key, value),
       shown: shownValue(key, value),
       origin: origins.get(key.path) as string,
     };

@@ -8,8 +8,9 @@ import { connect, type IClientOptions, type IConnackPacket, type IPublishPacket,
 import type { Qos } from '../../../core/index.js';
 import { FIRST_BYTE, PACKET, PACKET_ID_MAX } from '../wire.js';
 import { PacketIds } from './packet-ids.js';
+import { encodeProperties, messageOf } from './packets.js';
 import { CLOSED, errorText, refusalText } from './reasons.js';
-import type { ConnectionOwner, Loss, MessageProperties, OutgoingMessage, RemoteFacts, RemoteFilter, RemoteMessage } from './remote.js';
+import type { ConnectionOwner, Loss, OutgoingMessage, RemoteFacts, RemoteFilter, RemoteMessage } from './remote.js';
 
 type IStore = NonNullable<IClientOptions['incomingStore']>;
 type Done = (error?: Error) => void;
@@ -367,47 +368,4 @@ export class Connection {
 
 function connectProperties(clean: boolean, receiveMaximum: number, maximumPacketSize: number): NonNullable<IClientOptions['properties']> {
   return { sessionExpiryInterval: clean ? 0 : NEVER_SECONDS, receiveMaximum, maximumPacketSize };
-}
-
-function messageOf({ topic, payload, qos, retain, dup, messageId, properties }: IPublishPacket): RemoteMessage {
-  return {
-    topic,
-    // The package hands out parts of what it read, which may be much more.
-    payload: Buffer.from(payload as Buffer),
-    qos,
-    retain,
-    dup,
-    packetId: messageId ?? 0,
-    properties: properties === undefined ? null : decodeProperties(properties),
-  };
-}
-
-type Properties = NonNullable<IPublishPacket['properties']>;
-
-function decodeProperties(properties: Properties): MessageProperties {
-  const user: [string, string][] = [];
-  for (const [name, value] of Object.entries(properties.userProperties ?? {})) {
-    for (const one of Array.isArray(value) ? value : [value]) user.push([name, one]);
-  }
-  return {
-    contentType: properties.contentType ?? null,
-    responseTopic: properties.responseTopic ?? null,
-    correlationData: properties.correlationData === undefined ? null : Buffer.from(properties.correlationData),
-    isText: properties.payloadFormatIndicator === true,
-    expirySeconds: properties.messageExpiryInterval ?? null,
-    user,
-  };
-}
-
-function encodeProperties({ contentType, responseTopic, correlationData, isText, expirySeconds, user }: MessageProperties): Properties {
-  const userProperties = new Map<string, string[]>();
-  for (const [name, value] of user) userProperties.set(name, [...(userProperties.get(name) ?? []), value]);
-  return {
-    ...(contentType === null ? {} : { contentType }),
-    ...(responseTopic === null ? {} : { responseTopic }),
-    ...(correlationData === null ? {} : { correlationData: Buffer.from(correlationData) }),
-    ...(isText ? { payloadFormatIndicator: true } : {}),
-    ...(expirySeconds === null ? {} : { messageExpiryInterval: expirySeconds }),
-    ...(user.length === 0 ? {} : { userProperties: Object.fromEntries(userProperties) }),
-  };
 }
