@@ -54,6 +54,16 @@ export class RequestError extends Error {
   }
 }
 
+/** A transaction was not done because of one of its operations, by its place from 0. */
+export class TransactionError extends RequestError {
+  constructor(
+    cause: RequestError,
+    readonly operation: number,
+  ) {
+    super(cause.code, `operation ${operation}: ${cause.message}`, { cause });
+  }
+}
+
 /** One connection ends. `message` goes to the log, and to the peer where its protocol has a place for it. */
 export class ConnectionError extends Error {
   constructor(

@@ -111,6 +111,8 @@ function sizeOf(request: Request): number {
     case 'remove':
     case 'get':
       return REQUEST_OVERHEAD_BYTES + request.path.length + (request.payload === null ? 0 : request.payload.size);
+    case 'transaction':
+      return request.operations.reduce((bytes, operation) => bytes + sizeOf(operation), REQUEST_OVERHEAD_BYTES);
     case 'subscribe':
     case 'unsubscribe':
       return REQUEST_OVERHEAD_BYTES + request.subscription.pattern.text.length;

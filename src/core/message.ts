@@ -128,6 +128,31 @@ export class DataRequest {
   ) {}
 }
 
+/** Most operations of one transaction. */
+export const TRANSACTION_MAX = 128;
+
+/**
+ * Changes of single records that happen all or not at all, in one batch. Each is done on what those before it leave, and so are
+ * its conditions judged. They are sets that store, removals of one path, and gets of one path, which are there for their
+ * conditions (`expect`, `condition`); none has an exactly-once number. From 1 to TRANSACTION_MAX of them, else INVALID_REQUEST or
+ * LIMIT_EXCEEDED; every other failure of an operation fails the request with a TransactionError that has its code. Needs the right
+ * of each operation. Every change is news of its own, in their order; the one Reply has their `revisions`.
+ */
+export class TransactionRequest {
+  readonly kind = 'request';
+  readonly op = 'transaction';
+  time = 0;
+  sequence = 0;
+  size = 0;
+
+  constructor(
+    readonly session: Session,
+    readonly id: RequestId,
+    readonly operations: readonly DataRequest[],
+    readonly tag: unknown,
+  ) {}
+}
+
 /** subscribe, unsubscribe. */
 export class SubscribeRequest {
   readonly kind = 'request';
@@ -210,7 +235,7 @@ export class DurableRequest {
   ) {}
 }
 
-export type Request = DataRequest | SubscribeRequest | DurableRequest;
+export type Request = DataRequest | TransactionRequest | SubscribeRequest | DurableRequest;
 
 const REPLY_BYTES = 64;
 
@@ -232,6 +257,8 @@ export class Reply {
   heard = false;
   /** increment: the counter's new value. */
   counter = 0;
+  /** transaction: of each record as its operation left it, or of its removal; 0: there was none. Else null. */
+  revisions: readonly number[] | null = null;
   /** Who got the publication, when the request asked for a receipt. */
   receipt: Receipt | null = null;
   /** The operation (or exactly-once number) was applied before; nothing changed now. */

@@ -8,6 +8,7 @@ import { get, remove, removeSlice, set } from './operations/data.js';
 import { durable, storesDurable } from './operations/durable.js';
 import type { RemovalSlice, Run, State } from './operations/run.js';
 import { subscribe, unsubscribe } from './operations/subscriptions.js';
+import { transaction } from './operations/transaction.js';
 
 /** The right that a request needs; null: none. */
 export function actionOf(request: Request): Action | null {
@@ -18,6 +19,7 @@ export function actionOf(request: Request): Action | null {
       return request.op;
     case 'subscribe':
       return 'on';
+    // A transaction looks at the rights of each of its operations itself.
     default:
       return null;
   }
@@ -33,6 +35,7 @@ export function pathOf(request: Request): string {
     case 'subscribe':
     case 'unsubscribe':
       return request.subscription.pattern.text;
+    case 'transaction':
     case 'durable':
       return '';
   }
@@ -44,6 +47,7 @@ export function stores(request: Request, state: State): boolean {
     case 'set':
       return request.options.store || storesEvent(request, state);
     case 'remove':
+    case 'transaction':
       return true;
     case 'get':
       return false;
@@ -69,6 +73,8 @@ export function execute(request: Request | RemovalSlice, run: Run): void {
       return remove(request, run);
     case 'get':
       return get(request, run);
+    case 'transaction':
+      return transaction(request, run);
     case 'subscribe':
       return subscribe(request, run);
     case 'unsubscribe':

@@ -63,6 +63,9 @@ export class Pending {
         if (request.pattern !== null && request.pattern.exact === null) session.barriers += by;
         else this.#countPath(changedPath(request), by);
         break;
+      case 'transaction':
+        for (const operation of request.operations) this.#countPath(changedPath(operation), by);
+        break;
       case 'removeSlice':
         for (const path of request.paths) this.#countPath(path, by);
         break;

@@ -1,5 +1,5 @@
-// Records: the entries as operations see them. What a turn changed hides what is being committed, that hides the cache,
-// and the cache hides the store.
+// Records: the entries as operations see them. What a transaction plans hides what its turn changed, that hides what is being
+// committed, that hides the cache, and the cache hides the store.
 
 import { LRUCache } from 'lru-cache';
 import type { Formats } from './adapter.js';
@@ -13,6 +13,8 @@ export type View = Map<string, Entry | null>;
 
 export class Records {
   #cache: LRUCache<string, Entry>;
+  /** Changes of a transaction that is being planned: they may come to nothing. */
+  planned: View | null = null;
   /** Changes of the turn that is being executed. */
   executing: View | null = null;
   /** Changes that are being written. */
@@ -42,6 +44,8 @@ export class Records {
 
   /** Also what has expired and is still to be removed. Throws StoreDamage or StoreFailure. */
   stored(path: string): Entry | null {
+    const planned = this.planned?.get(path);
+    if (planned !== undefined) return planned;
     const executing = this.executing?.get(path);
     if (executing !== undefined) return executing;
     const committing = this.committing?.get(path);

@@ -1,7 +1,7 @@
 // An engine over a store whose writes can be held back or failed, and sessions that write down what they are given.
 
 import { randomUUID } from 'node:crypto';
-import { OPEN_ACCESS } from '../../src/core/access.js';
+import { type Access, OPEN_ACCESS } from '../../src/core/access.js';
 import type { AdapterContext, Formats, Log } from '../../src/core/adapter.js';
 import { Counters } from '../../src/core/counters.js';
 import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.js';
@@ -288,6 +288,7 @@ export interface Harness {
 export interface HarnessOptions {
   readonly store?: GateStore;
   readonly durability?: Durability;
+  readonly access?: Access;
   readonly queue?: QueueLimits;
   readonly inbound?: InboundLimits;
   readonly scan?: Partial<ScanLimits>;
@@ -304,7 +305,7 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
     store,
     durability: options.durability ?? 'sync',
     formats,
-    access: OPEN_ACCESS,
+    access: options.access ?? OPEN_ACCESS,
     clock: { now: () => clock.time, monotonic: () => clock.mono },
     log: options.log ?? SILENT,
     counters,

@@ -264,7 +264,7 @@ export class LocalSession extends Session {
   #answer(reply: Reply): void {
     const { request } = reply;
     const id = request.id as number;
-    if (request.op === 'durable') return;
+    if (request.op === 'durable' || request.op === 'transaction') return;
     if (isData(request) && request.op === 'get' && request.tag instanceof TagStep && reply.error === null) {
       this.#tag(id, request.tag, reply.entry);
       return;

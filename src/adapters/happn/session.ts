@@ -312,6 +312,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
       case 'subscribe':
       case 'unsubscribe':
         return this.#subscriptions.writeReply(writer, request, message);
+      case 'transaction':
       case 'durable':
         return null;
     }

@@ -55,8 +55,22 @@ function eventOf(request: DataRequest): Change {
 }
 
 function store(request: DataRequest, run: Run): Change {
+  const change = planSet(request, run.state, run.state.revision + 1);
+  keep(change, run);
+  return change;
+}
+
+/** A change that is to be stored. */
+export interface PlannedSet extends Change {
+  readonly entry: Entry;
+  /** What the entry takes the place of, also when that has expired. */
+  readonly replaced: Entry | null;
+}
+
+/** What a set that stores is going to do; nothing is changed. Throws what its conditions say. */
+export function planSet(request: DataRequest, state: State, revision: number): PlannedSet {
   const { options, session, path, time } = request;
-  const { records, formats } = run.state;
+  const { records, formats } = state;
   const stored = records.stored(path);
   const before = stored?.isExpired(time) === true ? null : stored;
   checkCondition(path, before, options);
@@ -74,13 +88,15 @@ function store(request: DataRequest, run: Run): Change {
   const kept = options.merge || options.increment !== null ? before : null;
   const expires = options.lifetimeMs > 0 ? time + options.lifetimeMs : (kept?.expires ?? 0);
   const meta = options.meta ?? kept?.meta ?? null;
-  const revision = run.state.revision + 1;
   const author = session.identity.name;
   const entry = new Entry(path, payload, before?.created ?? time, time, revision, author, options.qos, expires, meta);
-  (run.turn as Turn).put(entry, stored);
-  run.state.expiry.note(expires);
-  run.state.revision = revision;
-  return { payload, given, entry, counter };
+  return { payload, given, entry, counter, replaced: stored };
+}
+
+export function keep({ entry, replaced }: PlannedSet, run: Run): void {
+  (run.turn as Turn).put(entry, replaced);
+  run.state.expiry.note(entry.expires);
+  run.state.revision = entry.revision;
 }
 
 /** A receipt that was asked for says nobody when nobody could hear of it. */
@@ -98,7 +114,7 @@ function counted(before: Entry | null, { name }: Increment): number {
 }
 
 /** Publication of a set or event. */
-function publicationOf(request: DataRequest, { payload, given, entry }: Change): Publication {
+export function publicationOf(request: DataRequest, { payload, given, entry }: Change): Publication {
   const { options, session } = request;
   return new Publication(
     'set',
@@ -117,7 +133,7 @@ function publicationOf(request: DataRequest, { payload, given, entry }: Change):
   );
 }
 
-function checkCondition(path: string, before: Entry | null, options: DataOptions): void {
+export function checkCondition(path: string, before: Entry | null, options: DataOptions): void {
   if (options.condition === 'absent' && before !== null) {
     throw new RequestError('CONFLICT', `${path} exists with revision ${before.revision}`);
   }
@@ -143,13 +159,9 @@ export function remove(request: DataRequest, run: Run): void {
   const { options } = request;
   const path = changedPath(request);
   if (receivedBefore(request, run)) return;
-  const before = run.state.records.read(path, request.time);
-  checkCondition(path, before, options);
-  const removed = before !== null && meets(before, options.query, run.state) ? 1 : 0;
-  if (removed === 1) {
-    run.state.revision += 1;
-    (run.turn as Turn).remove(before as Entry);
-  }
+  const before = planRemoval(request, run.state);
+  const removed = before === null ? 0 : 1;
+  if (before !== null) takeAway(before, run);
   rememberReceived(request, run);
   const match = options.publish ? run.state.router.match(path) : NO_MATCH;
   const audience = removed === 1 || options.publishMissing ? 'all' : 'each-request';
@@ -163,6 +175,19 @@ export function remove(request: DataRequest, run: Run): void {
   reply.heard = match.any;
   reply.receipt = receiptOf(publication, options);
   run.say(reply);
+}
+
+/** The record that the removal of one path is going to remove; null: none. Throws what its conditions say. */
+export function planRemoval(request: DataRequest, state: State): Entry | null {
+  const path = changedPath(request);
+  const before = state.records.read(path, request.time);
+  checkCondition(path, before, request.options);
+  return before !== null && meets(before, request.options.query, state) ? before : null;
+}
+
+export function takeAway(entry: Entry, run: Run): void {
+  run.state.revision += 1;
+  (run.turn as Turn).remove(entry);
 }
 
 /** Publication of a removal caused by `request`. */

@@ -1,0 +1,113 @@
+// Transactions: changes of single records that happen all or not at all. All of them are planned first, each on what those before
+// it would leave; only when nothing speaks against any of them is the first one made.
+
+import type { Entry } from '../entry.js';
+import { RequestError, TransactionError } from '../errors.js';
+import { type DataRequest, Reply, TRANSACTION_MAX, type TransactionRequest } from '../message.js';
+import type { View } from '../records.js';
+import { changedPath, checkCondition, keep, planRemoval, planSet, type PlannedSet, publicationOf, removal, takeAway } from './data.js';
+import { publish } from './publish.js';
+import type { Run, State } from './run.js';
+
+/** What one operation is going to do. */
+interface Step {
+  readonly operation: DataRequest;
+  readonly set: PlannedSet | null;
+  readonly removed: Entry | null;
+  /** Revision of the record that this leaves, or of its removal; 0: there is none. */
+  readonly revision: number;
+}
+
+export function transaction(request: TransactionRequest, run: Run): void {
+  checkAll(request, run.state);
+  const steps = plan(request, run.state);
+  for (const [index, step] of steps.entries()) make(step, request.sequence, index, run);
+  const reply = new Reply(request);
+  reply.revisions = steps.map(({ revision }) => revision);
+  run.say(reply);
+}
+
+/** Whether it is a transaction at all, and allowed: nothing is said about records to those who may not ask. */
+function checkAll({ operations, session, time }: TransactionRequest, { access }: State): void {
+  if (operations.length === 0) throw new RequestError('INVALID_REQUEST', 'a transaction has at least one operation');
+  if (operations.length > TRANSACTION_MAX) {
+    throw new RequestError('LIMIT_EXCEEDED', `a transaction has at most ${TRANSACTION_MAX} operations, not ${operations.length}`);
+  }
+  for (const [index, operation] of operations.entries()) {
+    operation.time = time;
+    const path = changedPath(operation);
+    if (!isSingle(operation)) throw failure(index, new RequestError('INVALID_REQUEST', 'it must change or read one record'));
+    if (!access.authorize(session.identity, operation.op, path)) {
+      throw failure(index, new RequestError('ACCESS_DENIED', `${operation.op} on ${path} is not allowed`));
+    }
+  }
+}
+
+function isSingle({ op, pattern, options, onceId }: DataRequest): boolean {
+  if (onceId > 0) return false;
+  return op === 'set' ? options.store : pattern === null || pattern.exact !== null;
+}
+
+function plan({ operations }: TransactionRequest, state: State): Step[] {
+  const { records } = state;
+  const view: View = new Map();
+  const steps: Step[] = [];
+  let { revision } = state;
+  records.planned = view;
+  try {
+    for (const [index, operation] of operations.entries()) {
+      const step = planOne(operation, revision + 1, index, state);
+      steps.push(step);
+      if (step.set === null && step.removed === null) continue;
+      view.set(changedPath(operation), step.set?.entry ?? null);
+      revision += 1;
+    }
+  } finally {
+    records.planned = null;
+  }
+  return steps;
+}
+
+function planOne(operation: DataRequest, revision: number, index: number, state: State): Step {
+  try {
+    switch (operation.op) {
+      case 'set': {
+        const set = planSet(operation, state, revision);
+        // A body that cannot be written shows here, where nothing is changed yet.
+        set.entry.payload.ownBytes();
+        return { operation, set, removed: null, revision };
+      }
+      case 'remove': {
+        const removed = planRemoval(operation, state);
+        return { operation, set: null, removed, revision: removed === null ? 0 : revision };
+      }
+      case 'get':
+        return { operation, set: null, removed: null, revision: seen(operation, state) };
+    }
+  } catch (error) {
+    throw error instanceof RequestError ? failure(index, error) : error;
+  }
+}
+
+function seen(operation: DataRequest, state: State): number {
+  const path = changedPath(operation);
+  const entry = state.records.read(path, operation.time);
+  checkCondition(path, entry, operation.options);
+  return entry?.revision ?? 0;
+}
+
+function make({ operation, set, removed, revision }: Step, sequence: number, index: number, run: Run): void {
+  if (set !== null) keep(set, run);
+  else if (removed !== null) takeAway(removed, run);
+  else return;
+  if (!operation.options.publish) return;
+  const path = changedPath(operation);
+  const match = run.state.router.match(path);
+  if (!match.any) return;
+  const publication = set !== null ? publicationOf(operation, set) : removal(operation, path, 1, revision, 'all');
+  publish(run, publication, match, sequence, index);
+}
+
+function failure(index: number, error: RequestError): TransactionError {
+  return new TransactionError(error, index);
+}
