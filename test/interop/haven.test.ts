@@ -32,7 +32,7 @@ interface Speaker {
   beat(): Promise<[HavenEvent[], Answer, number]>;
 }
 
-const VERBS: { readonly [type: string]: number } = { read: 1, write: 3, unwatch: 5, delete: 6, watch: 7 };
+const VERBS: { readonly [type: string]: number } = { read: 1, write: 3, transaction: 4, unwatch: 5, delete: 6, watch: 7 };
 
 function mapSpeaker(client: HavenClient): Speaker {
   return {
@@ -108,6 +108,25 @@ describe.each(ROADS)('$name', ({ options }) => {
       expect((first.result ? second : first).error).toMatchObject({ code: 8, name: 'CONFLICT', message: expect.any(String) });
       expect((await one.data('read', at)).value).toBe(first.result ? 'one' : 'two');
       await Promise.all([one.client.close(), two.client.close()]);
+    });
+
+    it('a transaction moves a record, or fails and leaves it where it is', async () => {
+      const { data, client } = await speak();
+      const at = place();
+      const { revision } = await data('write', `${at}/from`, 'it');
+      const move = (expect: number): Fields => ({
+        ops: [
+          { type: 'delete', path: `${at}/from`, expect },
+          { type: 'create', path: `${at}/to`, value: 'it' },
+        ],
+      });
+      expect((await data('transaction', null, undefined, move(revision + 1))).error).toMatchObject({ code: 8, op: 0 });
+      expect((await data('read', `${at}/from`)).value).toBe('it');
+      const moved = await data('transaction', null, undefined, move(revision));
+      expect(moved).toMatchObject({ result: true, revisions: [expect.any(Number), expect.any(Number)] });
+      const { items } = await data('read', `${at}/*`);
+      expect(items).toMatchObject([{ path: `${at}/to`, value: 'it', revision: moved.revisions[1] }]);
+      await client.close();
     });
 
     it('a watcher is told of all that happens, in order, with its heartbeat', async () => {

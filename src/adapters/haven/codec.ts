@@ -15,8 +15,10 @@ const RESULT_FALSE_ERROR = joined(constant('result'), Buffer.of(0xc2), constant(
 const CODE = constant('code');
 const NAME = constant('name');
 const MESSAGE_KEY = constant('message');
+const OP = constant('op');
 const VALUE = constant('value');
 const REVISION = constant('revision');
+const REVISIONS = constant('revisions');
 const CREATED = constant('created');
 const MODIFIED = constant('modified');
 const PATH = constant('path');
@@ -144,6 +146,15 @@ export function encodeItemsEnd(writer: Writer, message: HavenMessage, more: bool
   endData(writer, message);
 }
 
+/** What a transaction made of each of its operations. */
+export function encodeRevisions(writer: Writer, message: HavenMessage, revisions: readonly number[]): void {
+  beginData(writer, message, 1);
+  writer.raw(REVISIONS);
+  writer.array(revisions.length);
+  for (const revision of revisions) writer.number(revision);
+  endData(writer, message);
+}
+
 export function encodeRemoved(writer: Writer, message: HavenMessage, count: number): void {
   beginData(writer, message, 1);
   writer.raw(REMOVED);
@@ -201,13 +212,10 @@ export function encodeError(writer: Writer, message: HavenMessage, error: HavenE
   if (message.shape === 'map') {
     writer.map(message.id === null ? 2 : 3);
     writer.raw(RESULT_FALSE_ERROR);
-    writer.map(3);
+    writer.map(error.op === undefined ? 3 : 4);
     writer.raw(CODE);
     writer.number(ERROR[error.name]);
-    writer.raw(NAME);
-    writer.text(error.name);
-    writer.raw(MESSAGE_KEY);
-    writer.text(error.message);
+    errorText(writer, error);
     id(writer, message);
     return;
   }
@@ -216,11 +224,18 @@ export function encodeError(writer: Writer, message: HavenMessage, error: HavenE
   writer.number(errorStatus(message.action, connect, error));
   writer.number(ERROR[error.name]);
   if (connect) writer.number(VERSION);
-  writer.map(2);
+  writer.map(error.op === undefined ? 2 : 3);
+  errorText(writer, error);
+}
+
+function errorText(writer: Writer, error: HavenError): void {
   writer.raw(NAME);
   writer.text(error.name);
   writer.raw(MESSAGE_KEY);
   writer.text(error.message);
+  if (error.op === undefined) return;
+  writer.raw(OP);
+  writer.number(error.op);
 }
 
 function errorStatus(action: Action | null, connect: boolean, error: HavenError): number {

@@ -1,7 +1,7 @@
 // Messages: scanned bytes to a HavenMessage, in both shapes. Pure: no socket, no clock, no session.
 // Field positions of the array shape are those of the protocol page; a field with a wrong type is an error of that request.
 
-import { type Credentials, isDocument, Payload, RequestError, type Value } from '../../core/index.js';
+import { type Credentials, isDocument, Payload, RequestError, TransactionError, type Value } from '../../core/index.js';
 import { isTextToken, msgpack, readText, readValue, skipValue } from './msgpack.js';
 import { type Action, type DataType, MESSAGE, MODE, type Mode, type Shape, VERB } from './wire.js';
 
@@ -23,6 +23,8 @@ export class HavenMessage {
   after: string | null = null;
   watch: number | null = null;
   merge = false;
+  /** Of a transaction: each has type, path, value, expect and merge, and its own fault. */
+  operations: readonly HavenMessage[] | null = null;
   initial = false;
   push = false;
   /** What of many records is asked for, as it came; the core says whether it means something. */
@@ -64,10 +66,19 @@ export const ID_MAX_BYTES = 1_024;
  * throws for what a peer can send: see `fault`. null when it is neither a map nor an array, so that no answer has a shape.
  */
 export function decodeMessage(bytes: Buffer, from: number, to: number): HavenMessage | null {
-  const first = bytes[from] as number;
-  if ((first >= 0x80 && first < 0x90) || first === 0xde || first === 0xdf) return decodeMap(bytes, from, to);
-  if ((first >= 0x90 && first < 0xa0) || first === 0xdc || first === 0xdd) return decodeArray(bytes, from, to);
+  if (isMap(bytes, from)) return decodeMap(bytes, from, to);
+  if (isArray(bytes, from)) return decodeArray(bytes, from, to);
   return null;
+}
+
+function isMap(bytes: Buffer, at: number): boolean {
+  const first = bytes[at] as number;
+  return (first >= 0x80 && first < 0x90) || first === 0xde || first === 0xdf;
+}
+
+function isArray(bytes: Buffer, at: number): boolean {
+  const first = bytes[at] as number;
+  return (first >= 0x90 && first < 0xa0) || first === 0xdc || first === 0xdd;
 }
 
 function decodeMap(bytes: Buffer, from: number, to: number): HavenMessage {
@@ -156,6 +167,9 @@ function readField(message: HavenMessage, key: string, bytes: Buffer, at: number
     case 'credentials':
       readCredentials(message, bytes, at);
       break;
+    case 'ops':
+      message.operations = operationsAt(message, bytes, at);
+      break;
     case 'criteria':
     case 'fields':
     case 'sort':
@@ -233,21 +247,42 @@ function readDataElement(message: HavenMessage, position: number, bytes: Buffer,
 }
 
 /** Fields that have a position of their own are not taken from the options. */
-const OPTION_FIELDS = new Set(['expect', 'limit', 'after', 'merge', 'initial', 'push', 'watch', 'criteria', 'fields', 'sort']);
+const OPTION_FIELDS = new Set(['expect', 'limit', 'after', 'merge', 'initial', 'push', 'watch', 'ops', 'criteria', 'fields', 'sort']);
 
 function readOptions(message: HavenMessage, bytes: Buffer, from: number): void {
-  const first = bytes[from] as number;
-  if (!((first >= 0x80 && first < 0x90) || first === 0xde || first === 0xdf)) {
-    fail(message, 'INVALID_REQUEST', 'the options must be a map');
-    return;
-  }
+  if (isMap(bytes, from)) readSome(message, OPTION_FIELDS, bytes, from);
+  else fail(message, 'INVALID_REQUEST', 'the options must be a map');
+}
+
+/** Of the map at `from`, the fields that are named. */
+function readSome(message: HavenMessage, names: ReadonlySet<string>, bytes: Buffer, from: number): void {
   const to = skipValue(bytes, from);
   let at = afterHead(bytes, from);
   while (at < to) {
     const key = readText(bytes, at) as string;
     const valueAt = skipValue(bytes, at);
-    at = OPTION_FIELDS.has(key) ? readField(message, key, bytes, valueAt) : skipValue(bytes, valueAt);
+    at = names.has(key) ? readField(message, key, bytes, valueAt) : skipValue(bytes, valueAt);
   }
+}
+
+const OPERATION_FIELDS = new Set(['type', 'path', 'key', 'value', 'expect', 'merge']);
+
+function operationsAt(message: HavenMessage, bytes: Buffer, from: number): readonly HavenMessage[] | null {
+  if (bytes[from] === 0xc0) return null;
+  if (!isArray(bytes, from)) {
+    fail(message, 'INVALID_REQUEST', 'the field ops must be a list');
+    return null;
+  }
+  const operations: HavenMessage[] = [];
+  const to = skipValue(bytes, from);
+  for (let at = afterHead(bytes, from); at < to; at = skipValue(bytes, at)) {
+    const operation = new HavenMessage(message.shape);
+    if (isMap(bytes, at)) readSome(operation, OPERATION_FIELDS, bytes, at);
+    else fail(operation, 'INVALID_REQUEST', 'it must be a map');
+    if (operation.fault !== null) message.fault ??= new TransactionError(operation.fault, operations.length);
+    operations.push(operation);
+  }
+  return operations;
 }
 
 function readMode(message: HavenMessage, value: Value): void {

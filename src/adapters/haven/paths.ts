@@ -9,7 +9,7 @@ export function isWildcard(path: string): boolean {
 
 /** One address. Throws RequestError INVALID_PATH, also for one that only a pattern can reach. */
 export function addressOf(path: string): string {
-  if (isWildcard(path)) throw new RequestError('INVALID_PATH', 'a path that is written must not have a wildcard in it');
+  if (isWildcard(path)) throw new RequestError('INVALID_PATH', 'one path is meant: it must not have a wildcard in it');
   return checkPath(path);
 }
 

@@ -9,6 +9,8 @@ import {
   RequestError,
   STORED,
   type Session,
+  TransactionError,
+  TransactionRequest,
 } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';
 import { addressOf, isWildcard, patternOf } from './paths.js';
@@ -59,6 +61,37 @@ export function deleteRequest(session: Session, message: HavenMessage): DataRequ
   }
   if (message.expect !== null) throw new RequestError('INVALID_REQUEST', 'expect needs a path without wildcards');
   return new DataRequest('remove', session, null, path, patternOf(path), null, base, true, 0, message);
+}
+
+/** Throws RequestError, TransactionError when it is one operation that lacks something. */
+export function transactionRequest(session: Session, message: HavenMessage): TransactionRequest {
+  if (message.mode === 'ro') throw new RequestError('ACCESS_DENIED', 'the mode of the request is read-only');
+  if (message.operations === null) throw new RequestError('INVALID_REQUEST', 'the field ops is missing');
+  const operations = message.operations.map((operation, index) => {
+    try {
+      return operationRequest(session, operation);
+    } catch (error) {
+      throw error instanceof RequestError ? new TransactionError(error, index) : error;
+    }
+  });
+  return new TransactionRequest(session, null, operations, message);
+}
+
+function operationRequest(session: Session, operation: HavenMessage): DataRequest {
+  switch (operation.type) {
+    case 'create':
+    case 'write':
+    case 'update':
+      return writeRequest(session, operation);
+    case 'delete':
+    case 'read': {
+      const op = operation.type === 'delete' ? 'remove' : 'get';
+      const options = withExpect(STORED, operation.expect);
+      return new DataRequest(op, session, null, addressOf(pathOf(operation)), null, null, options, false, 0, null);
+    }
+    default:
+      throw new RequestError('INVALID_REQUEST', 'its type must be create, write, update, delete or read');
+  }
 }
 
 export function watchPattern(message: HavenMessage): Pattern {

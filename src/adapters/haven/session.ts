@@ -29,10 +29,10 @@ import { Deframer, framingOf } from './framing.js';
 import type { Link } from './link.js';
 import { InitialEvents, ItemsAnswer, type LongAnswer, type Outlet, type Progress, SHORT_BYTES } from './long-answers.js';
 import { msgpack } from './msgpack.js';
-import { deleteRequest, readRequest, watchPattern, writeRequest } from './requests.js';
+import { deleteRequest, readRequest, transactionRequest, watchPattern, writeRequest } from './requests.js';
 import type { ScanLimits } from './scanner.js';
 import { WatchList } from './watchlist.js';
-import { connectionErrorName, type HavenError, MAGIC, requestErrorName, type Shape, VERSION } from './wire.js';
+import { connectionErrorName, type HavenError, havenError, MAGIC, type Shape, VERSION } from './wire.js';
 import type { Writer } from './writer.js';
 
 /** Draining stops, and so does reading, while the socket holds more than this. */
@@ -321,7 +321,7 @@ export class HavenSession extends Session {
       case 'unwatch':
         return this.#unwatch(message);
       default:
-        throw new RequestError('UNSUPPORTED', 'transactions are not offered');
+        return this.#submit(transactionRequest(this, message));
     }
   }
 
@@ -361,7 +361,7 @@ export class HavenSession extends Session {
   // ---------------------------------------------------------------- answering
 
   #answerFault(message: HavenMessage, fault: RequestError): void {
-    this.#answer('error', message, { name: requestErrorName(fault.code), message: fault.message });
+    this.#answer('error', message, havenError(fault));
   }
 
   /** At once, or when all requests before it are answered. */
@@ -542,6 +542,8 @@ export class HavenSession extends Session {
         return codec.encodeWritten(writer, message, entry as Entry);
       case 'remove':
         return codec.encodeRemoved(writer, message, reply.count);
+      case 'transaction':
+        return codec.encodeRevisions(writer, message, reply.revisions as readonly number[]);
       case 'get':
         return this.#encodeFound(reply, message, request.options.query);
       default:
@@ -564,8 +566,7 @@ export class HavenSession extends Session {
   }
 
   #encodeError(message: HavenMessage, error: RequestError): void {
-    const name = requestErrorName(error.code);
-    codec.encodeError(this.#host.writer, message, { name, message: error.message }, false);
+    codec.encodeError(this.#host.writer, message, havenError(error), false);
   }
 
   // ---------------------------------------------------------------- events

@@ -1,7 +1,7 @@
 // Haven's wire in names and numbers: message types, verbs, modes, status values and the table of error codes.
 // The numbers are those of havend; the meaning of each message is on the protocol page.
 
-import type { ConnectionErrorCode, RequestErrorCode } from '../../core/index.js';
+import { type ConnectionErrorCode, type RequestError, type RequestErrorCode, TransactionError } from '../../core/index.js';
 
 export const MAGIC = 0xdecafbad;
 export const VERSION = 1;
@@ -48,6 +48,8 @@ export type HavenErrorName = keyof typeof ERROR;
 export interface HavenError {
   readonly name: HavenErrorName;
   readonly message: string;
+  /** The operation of a transaction that it is about, counted from 0. */
+  readonly op?: number;
 }
 
 const REQUEST_ERROR_NAMES: { readonly [code in RequestErrorCode]: HavenErrorName } = {
@@ -79,8 +81,10 @@ const CONNECTION_ERROR_NAMES: { readonly [code in ConnectionErrorCode]: HavenErr
   DISMISSED: 'OVERLOADED',
 };
 
-export function requestErrorName(code: RequestErrorCode): HavenErrorName {
-  return REQUEST_ERROR_NAMES[code];
+export function havenError(error: RequestError): HavenError {
+  const { code, message } = error;
+  const name = REQUEST_ERROR_NAMES[code];
+  return error instanceof TransactionError ? { name, message, op: error.operation } : { name, message };
 }
 
 export function connectionErrorName(code: ConnectionErrorCode): HavenErrorName {

@@ -6,8 +6,17 @@ import { Scanner } from '../../../src/adapters/haven/scanner.js';
 import { WatchList } from '../../../src/adapters/haven/watchlist.js';
 import { ERROR, type HavenErrorName, MAGIC } from '../../../src/adapters/haven/wire.js';
 import { Writer } from '../../../src/adapters/haven/writer.js';
-import { Entry, Payload, Publication, REQUEST_ERRORS, type RequestErrorCode, STORED, type Value } from '../../../src/core/index.js';
-import { requestErrorName } from '../../../src/adapters/haven/wire.js';
+import {
+  Entry,
+  Payload,
+  Publication,
+  REQUEST_ERRORS,
+  RequestError,
+  type RequestErrorCode,
+  STORED,
+  type Value,
+} from '../../../src/core/index.js';
+import { havenError } from '../../../src/adapters/haven/wire.js';
 import { pack, unpack } from '../../support/haven-client.js';
 import { hex, LIMITS } from './support.js';
 
@@ -53,6 +62,26 @@ describe('requests of the map shape', () => {
   it('options of DATA', () => {
     const fields = { expect: 0, limit: 5, after: 'x', merge: true, initial: true, push: true, watch: 3, mode: 'ro' };
     expect(request({ action: 'query', type: 'read', path: 'a', ...fields })).toMatchObject({ ...fields, fault: null });
+  });
+
+  it('operations of a transaction, in both shapes', () => {
+    const ops = [
+      { type: 'create', path: 'a', value: [1], expect: 0, credentials: 7 },
+      { type: 'delete', key: 'b' },
+      { type: 'write', path: 'c', value: null, merge: true },
+    ];
+    const wanted = [
+      { type: 'create', path: 'a', expect: 0, merge: false, credentials: null, fault: null },
+      { type: 'delete', path: 'b', value: null },
+      { type: 'write', path: 'c', merge: true, expect: null },
+    ];
+    for (const message of [request({ action: 'query', type: 'transaction', ops }), request([2, 4, null, null, null, null, { ops }])]) {
+      expect(message.fault).toBeNull();
+      expect(message.operations).toMatchObject(wanted);
+      expect(message.operations?.map(({ value }) => value?.value())).toEqual([[1], undefined, null]);
+    }
+    expect(request({ action: 'query', type: 'transaction', ops: [{}, 5] }).fault).toMatchObject({ code: 'INVALID_REQUEST', operation: 1 });
+    expect(request({ action: 'query', type: 'transaction', ops: {} }).fault).toMatchObject({ code: 'INVALID_REQUEST' });
   });
 
   it.each(['criteria', 'fields', 'sort'] as const)('%s is kept as it came, in both shapes', (field) => {
@@ -347,7 +376,9 @@ describe('errors', () => {
     ];
     expect(Object.keys(ERROR)).toEqual(names);
     expect(Object.values(ERROR)).toEqual(names.map((_, i) => i + 1));
-    for (const code of Object.keys(REQUEST_ERRORS)) expect(ERROR[requestErrorName(code as RequestErrorCode)]).toBeGreaterThan(0);
+    for (const code of Object.keys(REQUEST_ERRORS)) {
+      expect(ERROR[havenError(new RequestError(code as RequestErrorCode, 'x')).name]).toBeGreaterThan(0);
+    }
   });
 });
 

@@ -234,6 +234,46 @@ describe('DATA', () => {
     expect(items.map(({ value }: Answer) => value)).toEqual(Array.from({ length: 200 }, (_, n) => ({ n })));
   });
 
+  it('a transaction happens whole, in both shapes', async () => {
+    const client = await connect();
+    await client.write('old', 1);
+    const ops = [
+      { type: 'create', path: 'a', value: Buffer.from([1, 2]) },
+      { type: 'update', path: 'a', value: { n: 1 }, merge: true, expect: 2 },
+      { type: 'delete', path: 'old', expect: 1 },
+      { type: 'read', path: 'none', expect: 0 },
+    ];
+    expect(await client.ask({ action: 'query', type: 'transaction', ops, id: 'x' })).toEqual({
+      result: true,
+      revisions: [2, 3, 4, 0],
+      id: 'x',
+    });
+    expect((await client.read('a')).value).toMatchObject({ n: 1 });
+    const answer = await client.ask([2, 4, 0x0c, null, null, null, { ops: [{ type: 'write', path: 'b', value: null }] }]);
+    expect(answer).toEqual([0x14, 0, { revisions: [5] }]);
+    expect((await client.read('b')).value).toBeNull();
+  });
+
+  it.each<[string, unknown, number]>([
+    ['a record is not as expected', { type: 'write', path: 'b', value: 1, expect: 5 }, 8],
+    ['a record is there', { type: 'create', path: 'a', value: 1 }, 8],
+    ['a record is not there', { type: 'update', path: 'b', value: 1 }, 7],
+    ['a read sees something else', { type: 'read', path: 'b', expect: 1 }, 8],
+    ['an operation lacks its path', { type: 'write', value: 1 }, 1],
+    ['an operation lacks its value', { type: 'write', path: 'b' }, 1],
+    ['an operation has a wildcard', { type: 'delete', path: 'b/*' }, 11],
+    ['an operation is none', { type: 'watch', path: 'b' }, 1],
+    ['an operation is no map', 5, 1],
+    ['a field has a wrong type', { type: 'write', path: 'b', value: 1, expect: 'x' }, 1],
+  ])('a transaction fails when %s: the answer names the operation, and nothing happened', async (_name, operation, code) => {
+    const client = await connect();
+    const ops = [{ type: 'write', path: 'a', value: 1 }, operation, { type: 'write', path: 'c', value: 1 }];
+    const detail = { name: expect.any(String), message: expect.stringMatching(/^operation 1: /), op: 1 };
+    expect(await client.ask({ action: 'query', type: 'transaction', ops })).toEqual({ result: false, error: { code, ...detail } });
+    expect(await client.ask([2, 4, 0x0c, null, null, null, { ops }])).toEqual([0x34, code, detail]);
+    expect((await client.read('*')).items).toEqual([]);
+  });
+
   it('delete by criteria leaves the rest', async () => {
     const client = await connect();
     for (let n = 0; n < 4; n++) await client.write(`p/${n}`, { n });
@@ -269,7 +309,10 @@ describe('DATA', () => {
     ['fields that are no map', { action: 'query', type: 'read', path: '*', fields: 7 }, 1],
     ['sort by what is no order', { action: 'query', type: 'read', path: '*', sort: { a: 'up' } }, 1],
     ['sort together with after', { action: 'query', type: 'read', path: '*', sort: { a: 1 }, after: 'a' }, 1],
-    ['a transaction', { action: 'query', type: 'transaction', ops: [] }, 9],
+    ['a transaction of nothing', { action: 'query', type: 'transaction', ops: [] }, 1],
+    ['a transaction without operations', { action: 'query', type: 'transaction' }, 1],
+    ['a transaction that must not write', { action: 'query', type: 'transaction', mode: 'ro', ops: [] }, 6],
+    ['operations that are no list', { action: 'query', type: 'transaction', ops: 'a' }, 1],
     ['CONTROL', { action: 'become', type: 'location' }, 9],
     ['DISCOVER', { action: 'discover', type: 'quorum', path: '/' }, 9],
     ['an unknown action', { action: 'dance' }, 9],
@@ -301,7 +344,7 @@ describe('DATA', () => {
     ],
     [
       [2, 4, 0x0c, null, 'a', null],
-      [0x34, 9],
+      [0x34, 1],
     ],
     [
       [2, 1, 0x0c, null, 'none', null],
