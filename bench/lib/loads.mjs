@@ -241,14 +241,24 @@ export const IDLE = [
 ];
 
 /** Clients that come back all at once, while the messages of others go on. */
+const crowd = {
+  protocol: 'mqtt',
+  count: 10_000,
+  beside: { pairs: 10, everyMs: 1, payloadBytes: PAYLOAD_BYTES },
+};
 export const CROWD = [
   {
+    ...crowd,
     name: 'mqtt-reconnect',
     title: '10,000 MQTT clients with durable sessions reconnect at once, beside 10 pairs that exchange 1,000 messages a second',
-    protocol: 'mqtt',
-    count: 10_000,
-    beside: { pairs: 10, everyMs: 1, payloadBytes: PAYLOAD_BYTES },
     servers: ['trivium', 'aedes', 'mosquitto'],
+  },
+  {
+    ...crowd,
+    name: 'mqtt-reconnect5',
+    title: 'The same with MQTT 5 clients',
+    version: 5,
+    servers: ['trivium', 'mosquitto'],
   },
 ];
 

@@ -144,11 +144,11 @@ export async function measureIdle(load, kinds) {
  * The crowd comes back `rounds` times. A round's figures: when the last one was served, how often one had to try again, and
  * how the messages of the others fared from the moment of the loss on.
  */
-async function crowdRounds(server, { protocol, count, beside }, rounds) {
+async function crowdRounds(server, { protocol, count, version, beside }, rounds) {
   const port = portOf(server, protocol);
   return withGenerator((crowd) =>
     withGenerator(async (others) => {
-      await crowd.ask('gather', { port, count });
+      await crowd.ask('gather', { port, count, version });
       const figures = [];
       for (let round = 0; round < rounds; round += 1) {
         await others.ask('beginBeside', { ...beside, port });

@@ -81,7 +81,11 @@ const COLUMNS = {
 };
 
 const labelOf = ({ server, variant }) => (variant === null ? server : `${server}, ${variant}`);
-const failed = (each, cells) => [labelOf(each), `failed: ${each.error.split('\n')[0]}`, ...Array(cells - 2).fill('')];
+const failed = (each, cells) => [
+  labelOf(each),
+  `failed: ${each.error.split('\n')[0].replace(/^Error: /, '')}`,
+  ...Array(cells - 2).fill(''),
+];
 
 function steadyTable(load) {
   const { servers, columns = [] } = load;
