@@ -160,7 +160,7 @@ export class PropertySession extends BaseSession {
   #endConnecting(reason: ConnackReason, reasonString: string): void {
     if (this.isEnded) return;
     this.goodbye = true;
-    this.write(encodeConnack(false, reason, { reasonString }));
+    this.#writeExplained(reasonString, (text) => encodeConnack(false, reason, explained(text)));
     this.#connect = null;
     this.close(null);
   }
@@ -302,9 +302,10 @@ export class PropertySession extends BaseSession {
     if (isFirst) this.#unanswered -= 1;
     else if (reason >= FAILURE) this.#unreleased.delete(packetId);
     const firstByte = isFirst ? FIRST_BYTE.PUBACK : FIRST_BYTE.PUBREC;
-    // [MQTT5-3.4.2-2]
+    // [MQTT5-3.1.2-29]
     const isExplained = error !== null && this.#connect?.requestProblemInformation === true;
-    this.write(encodeAcknowledge(firstByte, packetId, reason, isExplained ? error.message : null));
+    if (isExplained) this.#writeExplained(error.message, (text) => encodeAcknowledge(firstByte, packetId, reason, text));
+    else this.write(encodeAcknowledge(firstByte, packetId, reason));
   }
 
   #onPubrel(packetId: number): void {
@@ -331,9 +332,10 @@ export class PropertySession extends BaseSession {
     const number = this.deliveries.onPubrec(packetId);
     if (number === null) {
       this.write(encodeAcknowledge(FIRST_BYTE.PUBREL, packetId, REASON.PACKET_IDENTIFIER_NOT_FOUND));
-    } else if (number === 0) {
+    } else if (number === 0 && this.durable === null) {
       this.write(encodeAcknowledge(FIRST_BYTE.PUBREL, packetId, REASON.SUCCESS));
     } else {
+      // [MQTT5-4.6.0-4]: where others wait for the store, what is not queued waits behind them.
       this.submitDurable({ type: 'release', number }, ({ error }) => {
         if (error !== null) return this.closeFailed(error);
         this.write(encodeAcknowledge(FIRST_BYTE.PUBREL, packetId, REASON.SUCCESS));
@@ -444,9 +446,21 @@ export class PropertySession extends BaseSession {
   protected override onClosing(error: ConnectionError | null): void {
     this.#authentication?.cancel();
     if (error === null) return;
-    if (this.isConnecting) this.write(encodeConnack(false, connackReason(error), { reasonString: error.message }));
-    else this.write(encodeDisconnect(disconnectReason(error), error.message));
+    this.#writeExplained(error.message, (text) => {
+      if (this.isConnecting) return encodeConnack(false, connackReason(error), explained(text));
+      return encodeDisconnect(disconnectReason(error), text);
+    });
   }
+
+  /** [MQTT5-3.2.2-19], [MQTT5-3.4.2-2], [MQTT5-3.5.2-2], [MQTT5-3.14.2-3]: a text that the client has no room for is left out. */
+  #writeExplained(text: string, encode: (text: string | null) => Buffer): void {
+    const frame = encode(text);
+    this.write(frame.length <= this.#encoder.maxBytes ? frame : encode(null));
+  }
+}
+
+function explained(reasonString: string | null): ConnackProperties {
+  return reasonString === null ? {} : { reasonString };
 }
 
 function publishReason(error: RequestError): PubackReason {
