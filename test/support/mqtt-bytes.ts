@@ -1,4 +1,4 @@
-// Packets of MQTT 3.1.1 field by field, so that tests can send what no library would write.
+// Packets of MQTT field by field, so that tests can send what no library would write.
 
 /** Two bytes, the high one first. */
 export const u16 = (number: number): Buffer => Buffer.of(number >> 8, number & 0xff);
@@ -9,15 +9,21 @@ export function field(content: string | Uint8Array): Buffer {
   return Buffer.concat([u16(bytes.length), bytes]);
 }
 
+/** Properties of version 5 behind their length; each as it stands on the wire. */
+export function properties(...each: readonly Uint8Array[]): Buffer {
+  const bytes = Buffer.concat(each);
+  return Buffer.concat([variableInteger(bytes.length), bytes]);
+}
+
 /** A packet: its first byte, the remaining length, and the rest. */
 export function packet(first: number, ...rest: readonly Uint8Array[]): Buffer {
   const body = Buffer.concat(rest);
-  return Buffer.concat([Buffer.of(first), remainingLength(body.length), body]);
+  return Buffer.concat([Buffer.of(first), variableInteger(body.length), body]);
 }
 
-function remainingLength(length: number): Buffer {
+function variableInteger(number: number): Buffer {
   const bytes: number[] = [];
-  let rest = length;
+  let rest = number;
   do {
     bytes.push((rest % 128) | (rest >= 128 ? 0x80 : 0));
     rest = Math.floor(rest / 128);

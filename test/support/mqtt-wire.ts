@@ -210,7 +210,8 @@ export class MqttHouse implements Broker {
     readonly context: AdapterContext,
     readonly store: GateStore,
     readonly counters: Counters,
-    readonly clock: { mono: number },
+    /** Milliseconds: the monotonic time, and how far the time of day is ahead of the machine's. */
+    readonly clock: { mono: number; ahead: number },
     readonly lines: readonly KeptLine[],
     readonly tlsPort: number | undefined,
   ) {}
@@ -219,13 +220,13 @@ export class MqttHouse implements Broker {
     const { store = new GateStore(), queue = QUEUE_LIMITS, access = OPEN_ACCESS, ...config } = options;
     const counters = new Counters();
     const log = keptLog();
-    const clock = { mono: 1 };
+    const clock = { mono: 1, ahead: 0 };
     const engine = new Engine({
       store,
       durability: 'sync',
       formats,
       access,
-      clock: { now: () => Date.now(), monotonic: () => clock.mono },
+      clock: { now: () => Date.now() + clock.ahead, monotonic: () => clock.mono },
       log,
       counters,
       limits: { inbound: INBOUND_LIMITS, queue, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024 },

@@ -5,7 +5,7 @@ import type { Access } from '../../../src/core/access.js';
 import { RequestError } from '../../../src/core/index.js';
 import { NOBODY } from '../../../src/core/session.js';
 import { connectBytes, field, packet, publishBytes } from '../../support/mqtt-bytes.js';
-import { publish, published, stage } from './stage.js';
+import { publish, published, stage } from '../stage.js';
 
 const NAMES = { alice: 'a', bob: 'b' };
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type GatewayProcess, startGateway } from '../../support/gateway-process.js';
 import { connectBytes, field, packet, packetsIn, publishBytes, subscribeBytes } from '../../support/mqtt-bytes.js';
-import { publish, stage } from './stage.js';
+import { publish, stage } from '../stage.js';
 
 describe('a connection', () => {
   const on = stage();

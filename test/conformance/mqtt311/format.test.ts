@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { connectBytes, field, packet, publishBytes, subscribeBytes, u16, unsubscribeBytes } from '../../support/mqtt-bytes.js';
-import { published, recorded, stage } from './stage.js';
+import { published, recorded, stage } from '../stage.js';
 
 const on = stage();
 

@@ -5,7 +5,7 @@ import type { Access } from '../../../src/core/access.js';
 import { NOBODY } from '../../../src/core/session.js';
 import { packet, publishBytes, u16 } from '../../support/mqtt-bytes.js';
 import { type MqttWire, shown } from '../../support/mqtt-wire.js';
-import { publish, published, recorded, stage } from './stage.js';
+import { publish, published, recorded, stage } from '../stage.js';
 
 const access: Access = { authenticate: async () => NOBODY, authorize: (_who, _action, path) => !path.startsWith('forbidden') };
 

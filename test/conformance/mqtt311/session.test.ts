@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { connectBytes, field, packet, publishBytes } from '../../support/mqtt-bytes.js';
-import { type ClientOptions, publish, published, stage } from './stage.js';
+import { type ClientOptions, publish, published, stage } from '../stage.js';
 
 const on = stage();
 

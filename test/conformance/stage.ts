@@ -2,9 +2,10 @@
 // looks like when the gateway ends a connection.
 
 import { afterAll, beforeAll, expect } from 'vitest';
-import { packetsIn } from '../../support/mqtt-bytes.js';
-import { type HouseOptions, MqttHouse, type MqttPacket, MqttWire, shown } from '../../support/mqtt-wire.js';
+import { packetsIn } from '../support/mqtt-bytes.js';
+import { type HouseOptions, MqttHouse, type MqttPacket, MqttWire, shown } from '../support/mqtt-wire.js';
 
+/** As mqtt-packet names the fields of a CONNECT. */
 export interface ClientOptions {
   readonly clientId?: string;
   readonly clean?: boolean;
@@ -16,13 +17,20 @@ export interface PublishOptions {
   readonly qos?: 1 | 2;
   readonly messageId?: number;
   readonly retain?: boolean;
+  readonly properties?: object;
 }
+
+/** How long a session of version 5 is kept here, in seconds, where it does not matter. */
+const KEPT_SECONDS = 600;
 
 export class Stage {
   #house: MqttHouse | null = null;
   #clients = 0;
 
-  constructor(private readonly options: HouseOptions) {}
+  constructor(
+    private readonly options: HouseOptions,
+    readonly version: 4 | 5,
+  ) {}
 
   get house(): MqttHouse {
     return this.#house as MqttHouse;
@@ -38,7 +46,7 @@ export class Stage {
 
   /** A socket without CONNECT. */
   wire(): Promise<MqttWire> {
-    return MqttWire.open(this.house.port);
+    return MqttWire.open(this.house.port, this.version);
   }
 
   /** A client id that no other test uses. */
@@ -49,11 +57,24 @@ export class Stage {
 
   /** Connected; under an id of its own unless `options` name one. */
   async client(options: ClientOptions = {}): Promise<MqttWire> {
-    return await MqttWire.connected(this.house.port, options.clientId ?? this.clientId(), options);
+    const { wire, connack } = await this.connect(options);
+    if ((connack.returnCode ?? connack.reasonCode) !== 0) throw new Error(`refused: ${JSON.stringify(connack)}`);
+    return wire;
   }
 
-  durable(clientId: string, options: object = {}): Promise<MqttWire> {
-    return this.client({ clientId, clean: false, ...options });
+  /** Whether it is accepted or not. */
+  async connect(options: ClientOptions = {}): Promise<{ readonly wire: MqttWire; readonly connack: MqttPacket }> {
+    const { clientId = this.clientId() } = options;
+    const wire = await this.wire();
+    wire.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: this.version, clean: true, clientId, keepalive: 0, ...options });
+    return { wire, connack: await wire.expect('connack') };
+  }
+
+  /** A session that outlives its connection. */
+  durable(clientId: string, options: ClientOptions = {}): Promise<MqttWire> {
+    const { properties = {} } = options as { properties?: object };
+    const kept = this.version === 5 ? { properties: { sessionExpiryInterval: KEPT_SECONDS, ...properties } } : {};
+    return this.client({ clientId, clean: false, ...options, ...kept });
   }
 
   /** The connection is cut, and the gateway knows it. */
@@ -68,6 +89,14 @@ export class Stage {
   async leave(wire: MqttWire): Promise<void> {
     wire.send({ cmd: 'disconnect' });
     await wire.closed();
+  }
+
+  /** The gateway ends the connection over these bytes of a connected client; of version 5: with a DISCONNECT of this reason code. */
+  async expectDisconnect(bytes: Uint8Array, reasonCode: number, options: ClientOptions = {}): Promise<void> {
+    const wire = await this.client(options);
+    wire.bytes(bytes);
+    await wire.closed();
+    expect(wire.rest()).toMatchObject([{ cmd: 'disconnect', reasonCode }]);
   }
 
   /** The gateway ends the connection over these bytes of a connected client, and says nothing more. */
@@ -86,19 +115,20 @@ export class Stage {
     expect(wire.packets).toEqual([]);
   }
 
-  /** The gateway answers a new connection's bytes with a return code, without a session, and ends it. */
+  /** The gateway answers a new connection's bytes with a return code (reason code), without a session, and ends it. */
   async expectRefusal(bytes: Uint8Array, returnCode: number): Promise<void> {
     const wire = await this.wire();
     wire.bytes(bytes);
-    expect(await wire.expect('connack')).toMatchObject({ returnCode, sessionPresent: false });
+    const field = this.version === 5 ? 'reasonCode' : 'returnCode';
+    expect(await wire.expect('connack')).toMatchObject({ [field]: returnCode, sessionPresent: false });
     await wire.closed();
     expect(wire.rest()).toEqual([]);
   }
 }
 
 /** One gateway for the tests of a file. */
-export function stage(options: HouseOptions = {}): Stage {
-  const made = new Stage(options);
+export function stage(options: HouseOptions = {}, version: 4 | 5 = 4): Stage {
+  const made = new Stage(options, version);
   beforeAll(() => made.open());
   afterAll(() => made.close());
   return made;
