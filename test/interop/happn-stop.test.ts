@@ -1,21 +1,16 @@
 // A stop after which clients are to stay away, with the unmodified happn client of each generation.
 
-import { expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { createGateway } from '../../src/index.js';
 import { temporaryDirectory, until } from '../support/gateway-process.js';
-import { GENERATIONS, type HappnClient } from '../support/happn-clients.js';
+import { connectionOf, GENERATIONS, type HappnClient } from '../support/happn-clients.js';
 import { keptLog } from '../support/silent-log.js';
 
-/** The library under the client that keeps the connection. */
-interface Connection {
-  readonly readyState: number;
-  readonly recovery: { reconnecting(): boolean };
-}
 const CLOSED = 2;
 
-function connectionOf({ raw }: HappnClient): Connection {
-  return (raw.socket ?? raw.pubsub) as unknown as Connection;
-}
+beforeAll(() => {
+  for (const { load } of GENERATIONS) load();
+});
 
 test('clients that are dismissed stay away, and those that can be told why are', async () => {
   const config = { happn: { port: 0 }, mqtt: { port: 0 }, haven: { port: 0 }, admin: { port: 0 }, data: { dir: temporaryDirectory() } };

@@ -2,6 +2,7 @@
 // behind one promise-based face: what the tests ask of them is the same, how they are asked differs.
 
 import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
 export interface Meta {
@@ -34,10 +35,38 @@ export interface HappnClient {
 
 export interface Generation {
   readonly name: string;
+  /** Brings the library into the process, which takes a second or more: what times a connection loads it before. */
+  readonly load: () => void;
   /** Wildcards of subscriptions: `*` as any characters, or as one whole segment. */
   readonly wildcards: 'glob' | 'segments';
   /** `info` is what the client tells about itself when it logs in. */
-  readonly connect: (port: number, info?: object) => Promise<HappnClient>;
+  readonly connect: (port: number, info?: object, heartbeats?: Heartbeats) => Promise<HappnClient>;
+}
+
+export interface Heartbeats {
+  /** Between those that the client sends, if it is one that does. */
+  readonly everyMs: number;
+  /** It gives up a connection without a sign of life for so long. */
+  readonly patienceMs: number;
+}
+
+/** Options of the connection: until version 8 clients send heartbeats, from 10 on they expect them. */
+function socketOptions(sends: boolean, heartbeats: Heartbeats | undefined): object {
+  if (heartbeats === undefined) return {};
+  const { everyMs, patienceMs } = heartbeats;
+  return sends ? { ping: everyMs, pong: patienceMs } : { pingTimeout: patienceMs };
+}
+
+/** The connection below a client, as the library of its time shows it. */
+export interface Connection {
+  readonly readyState: number;
+  readonly recovery: { reconnecting(): boolean };
+  readonly socket: { readonly _socket: Socket };
+  on(event: string, handler: () => void): void;
+}
+
+export function connectionOf({ raw }: HappnClient): Connection {
+  return (raw.socket ?? raw.pubsub) as unknown as Connection;
 }
 
 type Callback = (error: unknown, result?: unknown) => void;
@@ -85,15 +114,18 @@ function face(client: Raw, reconnected: string): HappnClient {
   };
 }
 
-function happn3(name: string, wildcards: Generation['wildcards']): Generation {
+function happn3(name: string, wildcards: Generation['wildcards'], sendsHeartbeats: boolean): Generation {
   return {
     name,
+    load: () => void load('happn3', name),
     wildcards,
-    connect: async (port, info = {}) => {
+    connect: async (port, info = {}, heartbeats) => {
       const library = load('happn3', name) as Library;
+      const socket = socketOptions(sendsHeartbeats, heartbeats);
+      const options = { host: '127.0.0.1', port, info, socket };
       const client = await new Promise<Raw>((resolve, reject) => {
         const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
-        const made = library.client.create({ host: '127.0.0.1', port, info, config: { host: '127.0.0.1', port, info } }, done) as unknown;
+        const made = library.client.create({ ...options, config: options }, done) as unknown;
         if (made instanceof Promise) made.catch(reject);
       });
       return face(client, 'reconnect-successful');
@@ -104,12 +136,14 @@ function happn3(name: string, wildcards: Generation['wildcards']): Generation {
 function happn2(): Generation {
   return {
     name: 'happn 2.21.4',
+    load: () => void load('happn2', 'happn'),
     wildcards: 'glob',
-    connect: async (port, info = {}) => {
+    connect: async (port, info = {}, heartbeats) => {
       const library = load('happn2', 'happn') as Library;
+      const options = socketOptions(true, heartbeats);
       const client = await new Promise<Raw>((resolve, reject) => {
         const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
-        void library.client.create({ info, config: { host: '127.0.0.1', port, info } }, done);
+        void library.client.create({ info, config: { host: '127.0.0.1', port, info, pubsub: { options } } }, done);
       });
       return face(client, 'reconnect-successful');
     },
@@ -118,9 +152,9 @@ function happn2(): Generation {
 
 export const GENERATIONS: readonly Generation[] = [
   happn2(),
-  happn3('happn-3-v3', 'glob'),
-  happn3('happn-3-v7', 'glob'),
-  happn3('happn-3-v8', 'segments'),
-  happn3('happn-3-v10', 'segments'),
-  happn3('happn-3-v13', 'segments'),
+  happn3('happn-3-v3', 'glob', true),
+  happn3('happn-3-v7', 'glob', true),
+  happn3('happn-3-v8', 'segments', true),
+  happn3('happn-3-v10', 'segments', false),
+  happn3('happn-3-v13', 'segments', false),
 ];

@@ -438,14 +438,35 @@ describe('a connection of its own gateway', () => {
     expect(wire.frames).not.toContain('primus::server::close');
   });
 
-  test('of an old client is closed when it says nothing for long, and not before', async () => {
-    const one = await start({ silentMs: 300, firstRequestMs: 200 });
-    const silent = await (await one.connect()).login(null);
-    const talking = await (await one.connect()).login(null);
-    const timer = setInterval(() => talking.send('"primus::ping::1"'), 30);
-    await until('the silent one is closed', () => silent.closed !== null);
+  test.each([null, 'happn_1', 'happn_2', 'happn_3'])(
+    'of protocol %s is closed when it says nothing for long, and not before',
+    async (protocol) => {
+      const one = await start({ silentMs: 300, firstRequestMs: 200 });
+      const silent = await (await one.connect()).login(protocol);
+      const talking = await (await one.connect()).login(protocol);
+      const timer = setInterval(() => talking.send('"primus::ping::1"'), 30);
+      await until('the silent one is closed', () => silent.closed !== null);
+      clearInterval(timer);
+      expect(talking.closed).toBeNull();
+      expect(silent.frames).not.toContain('primus::server::close');
+    },
+  );
+
+  test('lives as long as its websocket gives a sign of life, in every protocol', async () => {
+    const one = await start({ silentMs: 500, pingIntervalMs: 200 });
+    const living: HappnWire[] = [];
+    const timer = setInterval(() => {
+      for (const { socket } of living) socket.ping();
+    }, 30);
+    for (const protocol of [null, 'happn_3', 'happn_4']) {
+      const wire = await one.connect();
+      living.push(wire);
+      await wire.login(protocol);
+    }
+    const silent = await Promise.all(['happn_3', 'happn_4'].map(async (protocol) => (await one.connect()).login(protocol)));
+    await until('the silent ones are closed', () => silent.every(({ closed }) => closed !== null));
     clearInterval(timer);
-    expect(talking.closed).toBeNull();
+    expect(living.map(({ closed }) => closed)).toEqual([null, null, null]);
   });
 
   test('that asks for nothing is closed in time, while another works', async () => {
@@ -487,6 +508,23 @@ describe('a connection of its own gateway', () => {
     await one.stop();
     await until('the end', () => wire.closed !== null);
     expect(wire.frames).not.toContain('primus::server::close');
+  });
+
+  test.each([
+    [null, 'server-side-disconnect'],
+    ['happn_1', 'server-side-disconnect'],
+    ['happn_2', { reason: 'reconnect-false' }],
+    ['happn_4', { reason: 'reconnect-false' }],
+  ])('of protocol %s is told to stay away in this order: notice, mark, close', async (protocol, data) => {
+    const one = await startHappn();
+    const wire = await (await one.connect()).login(protocol);
+    await one.stop(false);
+    await until('the end', () => wire.closed !== null);
+    expect(wire.frames.slice(-2)).toEqual([
+      { _meta: { type: 'system' }, eventKey: 'server-side-disconnect', data },
+      'primus::server::close',
+    ]);
+    expect(wire.closed).toEqual({ code: 1005 });
   });
 
   test('that never reads is ended, and nobody else waits for it', async () => {

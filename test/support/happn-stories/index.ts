@@ -3,6 +3,7 @@
 import { DATA } from './data.js';
 import { DATES } from './dates.js';
 import { LIFECYCLE, RESTART } from './lifecycle.js';
+import { METHODS } from './methods.js';
 import { PUBLICATION } from './publication.js';
 import { SEARCH } from './search.js';
 import type { Story } from './stage.js';
@@ -12,7 +13,7 @@ export { RESTART } from './lifecycle.js';
 export { Stage, type Story, TRAITS } from './stage.js';
 
 /** Without those around the restart, which share one. */
-export const STORIES: readonly Story[] = [...DATA, ...DATES, ...SEARCH, ...SUBSCRIPTIONS, ...PUBLICATION, ...LIFECYCLE];
+export const STORIES: readonly Story[] = [...DATA, ...DATES, ...METHODS, ...SEARCH, ...SUBSCRIPTIONS, ...PUBLICATION, ...LIFECYCLE];
 
 export const ALL_STORIES: readonly Story[] = [...STORIES, ...RESTART];
 

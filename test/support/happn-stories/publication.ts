@@ -82,7 +82,9 @@ export const PUBLICATION = stories('publication', {
   },
   'reserved names of meta have no effect': async (stage) => {
     const { heard } = await listen(stage.other, stage.at('a'));
-    const reserved = ['created', 'modified', 'path', 'action', 'type', 'published', 'status', 'eventId', 'sessionId', 'channel'];
+    const ofSeeds = ['created', 'modified', 'path', 'action', 'type', 'published', 'status', 'eventId', 'sessionId'];
+    const ofGateway = ['channel', 'consistency', 'depth', 'eventOrigin', 'modifiedBy', 'protocol', 'publicationId', 'timestamp'];
+    const reserved = [...ofSeeds, ...ofGateway];
     await stage.client.set(stage.at('a'), { n: 1 }, { meta: Object.fromEntries(reserved.map((name) => [name, 'forged'])) });
     await fence(stage.other);
     expect(heard).toHaveLength(1);

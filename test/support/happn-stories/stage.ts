@@ -17,12 +17,18 @@ export interface Traits {
   readonly listsOnePath: boolean;
   /** A path of all characters that the client lets pass. */
   readonly characters: string;
+  /** Those of its methods that other generations lack. */
+  readonly methods: readonly string[];
   /** The client knows the consistency levels and the results of publications. */
   readonly consistency: boolean;
 }
 
 const EVERY = 'A z-0_9.(x){y}+=&:%@ b';
 const FEWER = EVERY.replace(/[.{}]/g, '');
+
+const SIBLING = ['setSibling', 'revokeSession'];
+const COUNTING = [...SIBLING, 'increment'];
+const NEWEST = ['increment', 'count', 'publish', 'once', 'getCreatedBetween', 'logout', 'changePassword'];
 
 const OLD: Traits = {
   wildcards: 'glob',
@@ -31,16 +37,17 @@ const OLD: Traits = {
   noDataResponse: false,
   listsOnePath: false,
   characters: EVERY,
+  methods: SIBLING,
   consistency: true,
 };
 
 export const TRAITS: ReadonlyMap<string, Traits> = new Map([
-  ['happn 2.21.4', { ...OLD, sendsNull: false, consistency: false, listsOnePath: true }],
+  ['happn 2.21.4', { ...OLD, sendsNull: false, consistency: false, listsOnePath: true, methods: ['setSibling'] }],
   ['happn-3-v3', OLD],
-  ['happn-3-v7', { ...OLD, characters: FEWER, mergeEvents: 'bare' }],
-  ['happn-3-v8', { ...OLD, characters: FEWER, wildcards: 'segments', mergeEvents: 'bare' }],
-  ['happn-3-v10', { ...OLD, wildcards: 'segments', noDataResponse: true, mergeEvents: 'bare' }],
-  ['happn-3-v13', { ...OLD, wildcards: 'segments', noDataResponse: true, mergeEvents: 'request' }],
+  ['happn-3-v7', { ...OLD, characters: FEWER, mergeEvents: 'bare', methods: COUNTING }],
+  ['happn-3-v8', { ...OLD, characters: FEWER, wildcards: 'segments', mergeEvents: 'bare', methods: COUNTING }],
+  ['happn-3-v10', { ...OLD, wildcards: 'segments', noDataResponse: true, mergeEvents: 'bare', methods: [...COUNTING, 'count'] }],
+  ['happn-3-v13', { ...OLD, wildcards: 'segments', noDataResponse: true, mergeEvents: 'request', methods: NEWEST }],
 ]);
 
 export type Area = 'data' | 'search' | 'subscriptions' | 'publication' | 'lifecycle' | 'restart';
