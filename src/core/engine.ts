@@ -1,7 +1,7 @@
 // Engine: the one owner of state. Takes requests in bounded turns, executes them without waiting, writes one batch a turn,
 // then publishes, answers and flushes. What stores nothing overtakes the disk wherever order allows it.
 
-import type { Access } from './access.js';
+import { type Access, withControlArea } from './access.js';
 import type { AdapterContext, Clock, Formats, GatewayLoad, HttpRoutes, Log, NodeInfo } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
 import type { DurableSession, QueueLimits } from './durable-session.js';
@@ -115,7 +115,8 @@ export class Engine {
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
-    const { store, formats, access, counters, limits, clock, log } = parts;
+    const { store, formats, counters, limits, clock, log } = parts;
+    const access = withControlArea(parts.access);
     const router = new Router();
     this.#records = new Records(store, formats, limits.cacheBytes);
     this.#expiry = new ExpirySweep(store);
@@ -375,7 +376,7 @@ export class Engine {
     const action = actionOf(request);
     if (action === null) return;
     const path = pathOf(request);
-    if (this.#parts.access.authorize(request.session.identity, action, path)) return;
+    if (this.#state.access.authorize(request.session.identity, action, path)) return;
     throw new RequestError('ACCESS_DENIED', `${action} on ${path} is not allowed`);
   }
 

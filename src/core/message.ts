@@ -137,6 +137,8 @@ export const TRANSACTION_MAX = 128;
  * conditions (`expect`, `condition`); none has an exactly-once number. From 1 to TRANSACTION_MAX of them, else INVALID_REQUEST or
  * LIMIT_EXCEEDED; every other failure of an operation fails the request with a TransactionError that has its code. Needs the right
  * of each operation. Every change is news of its own, in their order; the one Reply has their `revisions`.
+ *
+ * `control`: changes what CONTROL_AREA keeps, which nothing else can, and needs the right `control` instead of all others.
  */
 export class TransactionRequest {
   readonly kind = 'request';
@@ -150,6 +152,7 @@ export class TransactionRequest {
     readonly id: RequestId,
     readonly operations: readonly DataRequest[],
     readonly tag: unknown,
+    readonly control = false,
   ) {}
 }
 

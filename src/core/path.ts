@@ -17,6 +17,11 @@ const DOLLAR = 0x24;
 /** Areas of the gateway's own records, as they are written with their leading slash. */
 const NAMED_AREAS: readonly string[] = ['/_SYSTEM', '/_HAVEN'];
 
+/** Where the roles of this node and its quorums are kept: changed by control requests alone. */
+export const CONTROL_AREA = '/_HAVEN/control/';
+/** What the right `control` is needed on. */
+export const CONTROL_PATH = '/_HAVEN/control';
+
 /** Throws RequestError INVALID_PATH unless `text` can be an address; returns it unchanged. */
 export function checkPath(text: unknown): string {
   const fault = textFault(text, 'path', PATH_MAX_BYTES);

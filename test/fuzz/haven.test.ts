@@ -103,6 +103,7 @@ function grown(next: Random): Buffer {
 
 class MemoryLink implements Link {
   readonly peer = 'fuzz';
+  readonly localAddress = '';
   readonly bufferedBytes = 0;
   sent: Buffer[] = [];
   ended = false;
@@ -150,6 +151,8 @@ function memoryHost(): { host: Host; requests: () => number; settle: (next: Rand
     received: counter(),
     malformed: counter(),
     missed: counter(),
+    control: { become: async () => 'node', discover: () => null },
+    port: 1,
     state: () => pack({ uuid: 'node' }),
     connected: () => {},
   };
@@ -167,6 +170,7 @@ function answerTo(request: Request, next: Random): Reply {
   const reply = new Reply(request);
   const payload = request.op === 'set' && request.payload !== null ? request.payload : Payload.fromValue({ a: 1 }, msgpack);
   const entry = new Entry('/a/b', payload, 1, 2, 3, 'ann');
+  if (request.op === 'transaction') reply.revisions = [1, 0];
   if (next(4) === 0) reply.error = new RequestError('CONFLICT', 'so it is');
   else if ((request.op === 'get' && request.pattern !== null) || request.op === 'subscribe') reply.entries = [entry, entry];
   else if (request.op === 'set' || next(2) === 0) reply.entry = entry;

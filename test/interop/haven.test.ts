@@ -231,11 +231,13 @@ describe('the process', () => {
   it('what was answered is there after a kill', async () => {
     const own = await startGateway();
     const client = await HavenClient.connect(own.ports.haven);
+    const { uuid } = await client.request({ action: 'become', type: 'leader', path: '/kept' });
     const value = { list: [1, 'two'], bytes: Buffer.from([0, 1, 254, 255]), at: new Date(1_700_000_000_123) };
     const written = await client.write('/kept', value);
     await own.restart({ kill: true });
     const later = await HavenClient.connect(own.ports.haven, { framing: 'bare' });
     expect(await later.read('/kept')).toEqual({ ...written, value });
+    expect((await later.heartbeat()).state.quorums).toEqual([{ uuid, path: '/kept', role: 'leader', members: 1 }]);
     expect((await later.write('/kept', 2)).revision).toBeGreaterThan(written.revision);
     await own.stop();
     await Promise.all([client.ended, later.ended]);

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { msgpack } from '../../src/adapters/haven/msgpack.js';
-import { OPEN_ACCESS } from '../../src/core/access.js';
+import { type Access, OPEN_ACCESS } from '../../src/core/access.js';
 import { Engine } from '../../src/core/engine.js';
 import { binary, json, raw } from '../../src/core/formats.js';
 import { type Adapter, Counters, type Formats, goodbye, type Listening, type Log, QUEUE_LIMITS } from '../../src/core/index.js';
@@ -46,12 +46,12 @@ export class ContractHouse {
   readonly #log: Log = this.#makeLog();
   #httpAt: Listening | null = null;
 
-  constructor(inbound: InboundLimits = INBOUND_LIMITS) {
+  constructor(inbound: InboundLimits = INBOUND_LIMITS, access: Access = OPEN_ACCESS) {
     this.#engine = new Engine({
       store: this.store,
       durability: 'sync',
       formats,
-      access: OPEN_ACCESS,
+      access,
       clock: { now: () => Date.now(), monotonic: () => performance.now() },
       log: this.#log,
       counters: this.counters,

@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { type Adapter, type AdapterContext, ConnectionError, Connections, type Counter, type Listeners, listen } from '../../core/index.js';
 import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
+import { Control } from './control.js';
 import { type Link, TcpLink, WebsocketLink } from './link.js';
 import { pack } from './msgpack.js';
 import type { ScanLimits } from './scanner.js';
@@ -28,6 +29,8 @@ export class HavenAdapter implements Adapter, Host {
   readonly writer = new Writer();
   readonly early: ScanLimits;
   readonly full: ScanLimits;
+  /** Where TCP connections are taken. */
+  port = 0;
   readonly #sessions = new Connections<HavenSession>();
   /** Sessions from elsewhere that have not connected yet. */
   readonly #fresh = new Set<HavenSession>();
@@ -36,6 +39,7 @@ export class HavenAdapter implements Adapter, Host {
   readonly #websockets: WebSocketServer;
   #context: AdapterContext | null = null;
   #counters: { received: Counter; malformed: Counter; missed: Counter } | null = null;
+  #control: Control | null = null;
   #server: Server | null = null;
   #sweep: NodeJS.Timeout | null = null;
   #accepting = false;
@@ -59,6 +63,11 @@ export class HavenAdapter implements Adapter, Host {
   get context(): AdapterContext {
     if (this.#context === null) throw new Error('the haven adapter is not started');
     return this.#context;
+  }
+
+  get control(): Control {
+    if (this.#control === null) throw new Error('the haven adapter is not started');
+    return this.#control;
   }
 
   get received(): Counter {
@@ -87,6 +96,7 @@ export class HavenAdapter implements Adapter, Host {
       missed: counters.counter('haven_watch_events_missed_total', 'Watch events that a full watchlist dropped'),
     };
     counters.gauge('haven_connections', 'Open Haven connections', () => this.#sessions.size);
+    this.#control = await Control.load(context);
     const listeners = await this.#listen();
     this.#accepting = true;
     context.http.upgrade(PATH, false, (request, socket, head) => this.#onUpgrade(request, socket, head));
@@ -99,6 +109,7 @@ export class HavenAdapter implements Adapter, Host {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#onConnection(socket));
     const listening = await listen(server, { host, port }, 'haven.port', this.context.log);
     this.#server = server;
+    this.port = listening.port;
     return new Map([[this.name, listening]]);
   }
 
@@ -153,7 +164,7 @@ export class HavenAdapter implements Adapter, Host {
     }
     const peer = `${request.socket.remoteAddress ?? '?'}:${request.socket.remotePort ?? 0}`;
     this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
-      const session = this.#open(new WebsocketLink(websocket, socket, peer), elsewhere);
+      const session = this.#open(new WebsocketLink(websocket, socket, peer, request.socket.localAddress ?? ''), elsewhere);
       this.#guardFirstBytes(session, socket);
       websocket.on('message', (data, binary) => session.onMessage(data as Buffer, binary));
       websocket.on('error', (error) => this.context.log.debug({ err: error }, 'a Haven connection failed'));
@@ -226,8 +237,8 @@ export class HavenAdapter implements Adapter, Host {
     this.#state = pack({
       uuid: node.id,
       name: node.name,
-      roles: [],
-      quorums: [],
+      roles: this.control.roles.map(({ type, path }) => (path === null ? { type } : { type, path })),
+      quorums: this.control.quorums.map(({ uuid, path }) => ({ uuid, path, role: 'leader', members: 1 })),
       uptime: Math.max(0, clock.now() - node.startedAt),
       load: {
         sessions: load.sessions,

@@ -18,6 +18,8 @@ const MESSAGE_KEY = constant('message');
 const OP = constant('op');
 const VALUE = constant('value');
 const REVISION = constant('revision');
+const UUID = constant('uuid');
+const LOCATION = constant('location');
 const REVISIONS = constant('revisions');
 const CREATED = constant('created');
 const MODIFIED = constant('modified');
@@ -144,6 +146,38 @@ export function encodeItemsEnd(writer: Writer, message: HavenMessage, more: bool
     writer.bool(true);
   }
   endData(writer, message);
+}
+
+/** The answer to CONTROL. */
+export function encodeBecame(writer: Writer, message: HavenMessage, uuid: string): void {
+  if (message.shape === 'array') {
+    writer.array(3);
+    writer.number(STATUS.controlOk);
+    writer.number(0);
+    writer.text(uuid);
+    return;
+  }
+  writer.map(message.id === null ? 2 : 3);
+  writer.raw(RESULT_TRUE);
+  writer.raw(UUID);
+  writer.text(uuid);
+  id(writer, message);
+}
+
+/** The answer to DISCOVER; `location` is MessagePack already. */
+export function encodeLocated(writer: Writer, message: HavenMessage, location: Uint8Array): void {
+  if (message.shape === 'array') {
+    writer.array(3);
+    writer.number(STATUS.controlOk);
+    writer.number(0);
+    writer.raw(location);
+    return;
+  }
+  writer.map(message.id === null ? 2 : 3);
+  writer.raw(RESULT_TRUE);
+  writer.raw(LOCATION);
+  writer.raw(location);
+  id(writer, message);
 }
 
 /** What a transaction made of each of its operations. */

@@ -10,6 +10,8 @@ export interface Link {
   readonly byMessage: boolean;
   /** Address and port, for the log. */
   readonly peer: string;
+  /** Where the peer reached this node; empty once it is gone. */
+  readonly localAddress: string;
   /** Bytes that the operating system has not taken yet. */
   readonly bufferedBytes: number;
   /** What is sent between the two goes out in as few system calls as possible. */
@@ -27,8 +29,10 @@ export interface Link {
 export class TcpLink implements Link {
   readonly byMessage = false;
   readonly peer: string;
+  readonly localAddress: string;
 
   constructor(readonly socket: Socket) {
+    this.localAddress = socket.localAddress ?? '';
     this.peer = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
   }
 
@@ -84,6 +88,7 @@ export class WebsocketLink implements Link {
     readonly websocket: WebSocket,
     readonly socket: Duplex,
     readonly peer: string,
+    readonly localAddress: string,
   ) {}
 
   get bufferedBytes(): number {

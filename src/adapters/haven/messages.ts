@@ -3,7 +3,7 @@
 
 import { type Credentials, isDocument, Payload, RequestError, TransactionError, type Value } from '../../core/index.js';
 import { isTextToken, msgpack, readText, readValue, skipValue } from './msgpack.js';
-import { type Action, type DataType, MESSAGE, MODE, type Mode, type Shape, VERB } from './wire.js';
+import { type Action, CONTROL, type DataType, MESSAGE, MODE, type Mode, type Shape, VERB } from './wire.js';
 
 /** One request as the peer sent it; null or false: the field was left out. */
 export class HavenMessage {
@@ -22,7 +22,9 @@ export class HavenMessage {
   limit: number | null = null;
   after: string | null = null;
   watch: number | null = null;
+  uuid: string | null = null;
   merge = false;
+  force = false;
   /** Of a transaction: each has type, path, value, expect and merge, and its own fault. */
   operations: readonly HavenMessage[] | null = null;
   initial = false;
@@ -48,6 +50,7 @@ const ACTIONS = new Map<string, Action>([
 const ACTION_OF_TYPE = new Map<Value, Action>(Object.entries(MESSAGE).map(([action, type]) => [type, action as Action]));
 const DATA_TYPES = new Set<string>(['create', 'read', 'write', 'update', 'delete', 'watch', 'unwatch', 'transaction']);
 const TYPE_OF_VERB = new Map<Value, DataType>(Object.entries(VERB).map(([type, verb]) => [verb, type as DataType]));
+const TYPE_OF_CONTROL = new Map<Value, string>(Object.entries(CONTROL).map(([type, action]) => [action, type]));
 const MODES = new Map<Value, Mode>([
   [MODE.readWrite, 'rw'],
   [MODE.readOnly, 'ro'],
@@ -152,6 +155,12 @@ function readField(message: HavenMessage, key: string, bytes: Buffer, at: number
     case 'initial':
       message.initial = flagAt(message, bytes, at, key);
       break;
+    case 'force':
+      message.force = flagAt(message, bytes, at, key);
+      break;
+    case 'uuid':
+      message.uuid = uuidAt(message, bytes, at);
+      break;
     case 'push':
       message.push = flagAt(message, bytes, at, key);
       break;
@@ -218,12 +227,25 @@ function readElement(message: HavenMessage, action: Action, position: number, by
       readDataElement(message, position, bytes, at);
       return;
     case 'control':
+      if (position === 1) readControl(message, readValue(bytes, at));
+      else if (position === 2) message.uuid = uuidAt(message, bytes, at);
+      else if (position === 3) message.path = textAt(message, bytes, at, 'path');
+      else if (position === 4) readCredentials(message, bytes, at);
+      return;
     case 'discover':
-      if (position === 4) readCredentials(message, bytes, at);
+      if (position === 1) message.type = textAt(message, bytes, at, 'type');
+      else if (position === 2) message.path = textAt(message, bytes, at, 'path');
+      else if (position === 3) message.uuid = uuidAt(message, bytes, at);
+      else if (position === 4) readCredentials(message, bytes, at);
       return;
     case 'heartbeat':
       if (position === 1) readCredentials(message, bytes, at);
   }
+}
+
+function readControl(message: HavenMessage, value: Value): void {
+  message.type = TYPE_OF_CONTROL.get(value) ?? null;
+  if (message.type === null) fail(message, 'UNKNOWN_OPERATION', 'no such action of CONTROL');
 }
 
 function readDataElement(message: HavenMessage, position: number, bytes: Buffer, at: number): void {
@@ -334,6 +356,21 @@ function countAt(message: HavenMessage, bytes: Buffer, at: number, name: string)
   if (value === null) return null;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
   fail(message, 'INVALID_REQUEST', `the field ${name} must be a whole number from 0 on`);
+  return null;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const UUID_BYTES = 16;
+
+/** Text, or the bytes that it stands for. */
+function uuidAt(message: HavenMessage, bytes: Buffer, at: number): string | null {
+  if (bytes[at] === 0xc0) return null;
+  const value = readValue(bytes, at);
+  const raw = typeof value === 'string' ? Buffer.from(value) : value instanceof Uint8Array ? Buffer.from(value) : Buffer.alloc(0);
+  const text =
+    raw.length === UUID_BYTES ? raw.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-') : raw.toString('latin1');
+  if (UUID.test(text)) return text.toLowerCase();
+  fail(message, 'INVALID_REQUEST', 'the field uuid must be a uuid, as text or as its 16 bytes');
   return null;
 }
 

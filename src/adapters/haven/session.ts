@@ -21,14 +21,16 @@ import {
   SubscribeRequest,
   SUBSCRIBED,
   Subscription,
+  type Value,
 } from '../../core/index.js';
 import * as codec from './codec.js';
 import { HavenMessage } from './codec.js';
 import type { HavenConfig } from './config.js';
+import type { Control, Found } from './control.js';
 import { Deframer, framingOf } from './framing.js';
 import type { Link } from './link.js';
 import { InitialEvents, ItemsAnswer, type LongAnswer, type Outlet, type Progress, SHORT_BYTES } from './long-answers.js';
-import { msgpack } from './msgpack.js';
+import { msgpack, pack } from './msgpack.js';
 import { deleteRequest, readRequest, transactionRequest, watchPattern, writeRequest } from './requests.js';
 import type { ScanLimits } from './scanner.js';
 import { WatchList } from './watchlist.js';
@@ -59,6 +61,9 @@ export interface Host {
   readonly received: Counter;
   readonly malformed: Counter;
   readonly missed: Counter;
+  readonly control: Pick<Control, 'become' | 'discover'>;
+  /** Of the listener for TCP. */
+  readonly port: number;
   /** State of this node as MessagePack. */
   state(): Uint8Array;
   /** CONNECT was answered. */
@@ -90,8 +95,10 @@ class Unwatching {
 /** An answer that the core has no part in, in its place behind those that it has. */
 interface LocalAnswer {
   readonly message: HavenMessage;
-  readonly kind: 'connected' | 'pong' | 'error';
+  readonly kind: 'connected' | 'pong' | 'became' | 'located' | 'error';
   readonly error: HavenError | null;
+  /** became: what the answer names. */
+  readonly uuid: string;
   /** Requests handed to the core before it. */
   readonly behind: number;
 }
@@ -131,9 +138,10 @@ export class HavenSession extends Session {
   /** The answer that is being worked off; everything behind it waits. */
   #long: LongAnswer | null = null;
   #isStepScheduled = false;
-  /** Websocket messages that came while credentials were looked at. */
+  /** Websocket messages that came while reading was held. */
   #frames: Buffer[] = [];
-  #authenticating = false;
+  /** No further message is taken: credentials are looked at, or this node changes what it is. */
+  #holding = false;
   #outputFull = false;
   #reading = true;
 
@@ -158,7 +166,7 @@ export class HavenSession extends Session {
 
   /** Nothing is owed to the peer any more. */
   get idle(): boolean {
-    return this.#submitted === this.#replied && this.#waiting.length === 0 && !this.#authenticating;
+    return this.#submitted === this.#replied && this.#waiting.length === 0 && !this.#holding;
   }
 
   get bufferedBytes(): number {
@@ -206,7 +214,7 @@ export class HavenSession extends Session {
   }
 
   #read(): void {
-    if (this.#authenticating) return;
+    if (this.#holding) return;
     this.#writing(() => {
       try {
         this.#readAll();
@@ -219,7 +227,7 @@ export class HavenSession extends Session {
 
   #readAll(): void {
     let heard = false;
-    while (this.#phase === 'open' && !this.#authenticating) {
+    while (this.#phase === 'open' && !this.#holding) {
       const frame = this.#frames.length > 0 && this.#deframer.pending === 0 ? this.#frames.shift() : undefined;
       if (frame !== undefined) this.#deframer.push(frame);
       if (!this.#deframer.next()) break;
@@ -245,7 +253,7 @@ export class HavenSession extends Session {
 
   /** On CONNECT they open the session, elsewhere they have to be good for their message. */
   #authenticate(message: HavenMessage, credentials: Credentials): void {
-    this.#authenticating = true;
+    this.#holding = true;
     this.#adjustReading();
     this.#host.context.authenticate(credentials, this).then(
       (identity) => this.#authenticated(message, identity, null),
@@ -254,7 +262,7 @@ export class HavenSession extends Session {
   }
 
   #authenticated(message: HavenMessage, identity: Identity | null, error: unknown): void {
-    this.#authenticating = false;
+    this.#holding = false;
     if (this.#phase === 'ended') return;
     this.#writing(() => {
       if (identity === null) {
@@ -276,8 +284,12 @@ export class HavenSession extends Session {
           return this.#heartbeat(message);
         case 'data':
           return this.#data(message);
-        default:
-          throw new RequestError('UNSUPPORTED', 'CONTROL and DISCOVER are not offered');
+        case 'control':
+          return this.#control(message);
+        case 'discover':
+          return this.#answer('located', message, null);
+        case null:
+          throw new RequestError('UNKNOWN_OPERATION', 'no such message');
       }
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
@@ -304,6 +316,29 @@ export class HavenSession extends Session {
   #heartbeat(message: HavenMessage): void {
     if (message.type !== null && message.type !== 'ping') throw new RequestError('INVALID_REQUEST', 'the type of a heartbeat is ping');
     this.#answer('pong', message, null);
+  }
+
+  /** What comes next is taken when this is done, and sees it. */
+  #control(message: HavenMessage): void {
+    this.#holding = true;
+    this.#adjustReading();
+    this.#host.control.become(message, this.identity, this.peer).then(
+      (uuid) => this.#controlled(() => this.#answer('became', message, null, uuid)),
+      (error: unknown) => this.#controlled(() => this.#answerFault(message, this.#asFault(error))),
+    );
+  }
+
+  #controlled(answer: () => void): void {
+    this.#holding = false;
+    if (this.#phase === 'ended') return;
+    this.#writing(answer);
+    this.#read();
+  }
+
+  #asFault(error: unknown): RequestError {
+    if (error instanceof RequestError) return error;
+    this.#host.context.log.error({ err: error, session: this.id }, 'a Haven control message failed');
+    return new RequestError('INTERNAL', 'the gateway failed on this request');
   }
 
   #data(message: HavenMessage): void {
@@ -365,8 +400,8 @@ export class HavenSession extends Session {
   }
 
   /** At once, or when all requests before it are answered. */
-  #answer(kind: LocalAnswer['kind'], message: HavenMessage, error: HavenError | null): void {
-    const answer: LocalAnswer = { message, kind, error, behind: this.#submitted };
+  #answer(kind: LocalAnswer['kind'], message: HavenMessage, error: HavenError | null, uuid = ''): void {
+    const answer: LocalAnswer = { message, kind, error, uuid, behind: this.#submitted };
     if (this.#submitted === this.#replied && this.#waiting.length === 0) {
       this.#writeLocal(answer);
       return;
@@ -387,10 +422,35 @@ export class HavenSession extends Session {
         codec.encodePong(writer, answer.message, this.#watchList, this.#host.state());
         this.#watchList.clear();
         break;
+      case 'became':
+        codec.encodeBecame(writer, answer.message, answer.uuid);
+        break;
+      case 'located':
+        this.#encodeLocated(answer.message);
+        break;
       case 'error':
         codec.encodeError(writer, answer.message, answer.error as HavenError, !this.connected);
     }
     this.#endFrame(mark);
+  }
+
+  #encodeLocated(message: HavenMessage): void {
+    try {
+      const found = this.#host.control.discover(message);
+      if (found === null) throw new RequestError('NOT_FOUND', 'there is no such thing here');
+      codec.encodeLocated(this.#host.writer, message, pack(this.#locationOf(found)));
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      this.#encodeError(message, error);
+    }
+  }
+
+  /** The address is the one by which the peer reached this node. */
+  #locationOf(found: Found): Value {
+    const { node } = this.#host.context;
+    const address = this.#link.localAddress.replace(/^::ffff:(?=\d+\.)/, '');
+    const location = { address, port: this.#host.port, uuid: found.uuid, role: found.role, versions: [String(VERSION)] };
+    return found.role === 'leader' ? { ...location, path: found.path, leader: node.id, members: [node.id] } : location;
   }
 
   #welcome(): codec.Welcome {
@@ -650,7 +710,7 @@ export class HavenSession extends Session {
   }
 
   #adjustReading(): void {
-    const read = this.#phase !== 'open' || !(this.paused || this.#authenticating || this.#outputFull || this.#waiting.length > WAITING_MAX);
+    const read = this.#phase !== 'open' || !(this.paused || this.#holding || this.#outputFull || this.#waiting.length > WAITING_MAX);
     if (read === this.#reading) return;
     this.#reading = read;
     if (read) this.#link.resume();

@@ -16,6 +16,18 @@ export const VERB = { read: 0x01, write: 0x03, transaction: 0x04, unwatch: 0x05,
 /** Third element of a DATA array. */
 export const MODE = { readWrite: 0x0c, readOnly: 0x0d, readTimestamp: 0x1c, readBounded: 0x1d } as const;
 
+/** Second element of a CONTROL array. */
+export const CONTROL = {
+  attach: 0x01,
+  exit: 0x02,
+  destroy: 0x03,
+  proxy: 0x04,
+  location: 0x05,
+  follower: 0x06,
+  leader: 0x07,
+  router: 0x0c,
+} as const;
+
 /** First element of an answer array. CONNECT and HEARTBEAT answer 1 and 0 instead. */
 export const STATUS = { dataOk: 0x14, dataError: 0x34, controlOk: 0x0d, controlError: 0x1d, controlNotFound: 0x1c } as const;
 

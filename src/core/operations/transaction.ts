@@ -4,6 +4,7 @@
 import type { Entry } from '../entry.js';
 import { RequestError, TransactionError } from '../errors.js';
 import { type DataRequest, Reply, TRANSACTION_MAX, type TransactionRequest } from '../message.js';
+import { CONTROL_AREA, CONTROL_PATH } from '../path.js';
 import type { View } from '../records.js';
 import { changedPath, checkCondition, keep, planRemoval, planSet, type PlannedSet, publicationOf, removal, takeAway } from './data.js';
 import { publish } from './publish.js';
@@ -28,16 +29,20 @@ export function transaction(request: TransactionRequest, run: Run): void {
 }
 
 /** Whether it is a transaction at all, and allowed: nothing is said about records to those who may not ask. */
-function checkAll({ operations, session, time }: TransactionRequest, { access }: State): void {
+function checkAll({ operations, session, time, control }: TransactionRequest, { access }: State): void {
   if (operations.length === 0) throw new RequestError('INVALID_REQUEST', 'a transaction has at least one operation');
   if (operations.length > TRANSACTION_MAX) {
     throw new RequestError('LIMIT_EXCEEDED', `a transaction has at most ${TRANSACTION_MAX} operations, not ${operations.length}`);
+  }
+  if (control && !access.authorize(session.identity, 'control', CONTROL_PATH)) {
+    throw new RequestError('ACCESS_DENIED', `control on ${CONTROL_PATH} is not allowed`);
   }
   for (const [index, operation] of operations.entries()) {
     operation.time = time;
     const path = changedPath(operation);
     if (!isSingle(operation)) throw failure(index, new RequestError('INVALID_REQUEST', 'it must change or read one record'));
-    if (!access.authorize(session.identity, operation.op, path)) {
+    const isAllowed = control ? path.startsWith(CONTROL_AREA) : access.authorize(session.identity, operation.op, path);
+    if (!isAllowed) {
       throw failure(index, new RequestError('ACCESS_DENIED', `${operation.op} on ${path} is not allowed`));
     }
   }

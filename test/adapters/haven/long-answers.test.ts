@@ -27,6 +27,7 @@ function entries(count: number, text = 'what is kept'): Entry[] {
 class FullLink implements Link {
   readonly byMessage = true;
   readonly peer = 'test';
+  readonly localAddress = '';
   bufferedBytes = 0;
   readonly parts: { readonly bytes: Buffer; readonly last: boolean }[] = [];
   cork(): void {}

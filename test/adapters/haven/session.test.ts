@@ -313,8 +313,6 @@ describe('DATA', () => {
     ['a transaction without operations', { action: 'query', type: 'transaction' }, 1],
     ['a transaction that must not write', { action: 'query', type: 'transaction', mode: 'ro', ops: [] }, 6],
     ['operations that are no list', { action: 'query', type: 'transaction', ops: 'a' }, 1],
-    ['CONTROL', { action: 'become', type: 'location' }, 9],
-    ['DISCOVER', { action: 'discover', type: 'quorum', path: '/' }, 9],
     ['an unknown action', { action: 'dance' }, 9],
     ['an unknown type', { action: 'query', type: 'upsert', path: 'a' }, 9],
     ['no path', { action: 'query', type: 'read' }, 1],

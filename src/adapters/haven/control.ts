@@ -1,0 +1,296 @@
+// Control: what this node is in Haven's terms: its roles, and the quorums that it leads. Decides what a CONTROL message changes,
+// has the core change it, and answers DISCOVER from what the core has confirmed. Kept as records below /_HAVEN/control/, so that
+// a restart finds them and whoever watches /_HAVEN/* hears of every change. On one node a quorum has one member, its leader.
+
+import { randomUUID } from 'node:crypto';
+import {
+  type AdapterContext,
+  CONTROL_AREA,
+  DataRequest,
+  type Entry,
+  type Identity,
+  isDocument,
+  Payload,
+  RequestError,
+  type RequestErrorCode,
+  STORED,
+  TransactionRequest,
+  type Value,
+} from '../../core/index.js';
+import type { HavenMessage } from './codec.js';
+import { ClerkSession } from './clerk-session.js';
+import { msgpack } from './msgpack.js';
+
+const ROLES = `${CONTROL_AREA}roles/`;
+const QUORUMS = `${CONTROL_AREA}quorums`;
+/** Errors after which the store may hold something else than is known here. */
+const MAY_BE_BEHIND: ReadonlySet<RequestErrorCode> = new Set(['CONFLICT', 'STORE_FAILED']);
+/** Roles and quorums of a node; all of them fit into one transaction. */
+export const CONTROL_MAX = 100;
+/** havend's keys of quorums. */
+const BASE_KEY = /^\/[a-z_/]*$/;
+const BASE_KEY_MAX = 1_024;
+
+export interface Role {
+  readonly type: 'location' | 'processor';
+  /** processor: what it serves. */
+  readonly path: string | null;
+}
+
+export interface Quorum {
+  readonly uuid: string;
+  /** Base key: it is responsible for this path and what lies below. */
+  readonly path: string;
+}
+
+/** A role or a quorum, and the revision of its record. */
+interface Kept<T> {
+  readonly what: T;
+  readonly revision: number;
+}
+
+/** A record that a decision sets, removes (value null), or needs as it is (value undefined). */
+interface Change {
+  readonly path: string;
+  readonly value: Value | undefined;
+  /** Revision that it must have. */
+  readonly expect: number;
+}
+
+interface Decision {
+  readonly uuid: string;
+  readonly changes: readonly Change[];
+}
+
+/** What DISCOVER finds. */
+export type Found =
+  | { readonly role: 'location' | 'node'; readonly uuid: string }
+  | { readonly role: 'leader'; readonly uuid: string; readonly path: string };
+
+export class Control {
+  readonly #context: AdapterContext;
+  /** By the paths of their records. */
+  readonly #roles = new Map<string, Kept<Role>>();
+  readonly #quorums = new Map<string, Kept<Quorum>>();
+
+  private constructor(context: AdapterContext) {
+    this.#context = context;
+  }
+
+  /** With what the store has of an earlier run. */
+  static async load(context: AdapterContext): Promise<Control> {
+    const control = new Control(context);
+    await control.#read();
+    return control;
+  }
+
+  async #read(): Promise<void> {
+    const clerk = new ClerkSession(this.#context, null);
+    try {
+      const entries = await clerk.find(`${CONTROL_AREA}*`);
+      this.#roles.clear();
+      this.#quorums.clear();
+      for (const entry of entries) this.#note(entry.path, entry);
+    } finally {
+      clerk.close();
+    }
+  }
+
+  get roles(): Role[] {
+    return [...this.#roles.values()].map(({ what }) => what);
+  }
+
+  get quorums(): Quorum[] {
+    return [...this.#quorums.values()].map(({ what }) => what);
+  }
+
+  /**
+   * Resolves with the uuid that the answer names once the change is kept. Rejects with RequestError: INVALID_REQUEST, INVALID_PATH,
+   * NOT_FOUND (no such quorum), CONFLICT (the quorum exists, data would lose its last copy, or another change came first),
+   * UNSUPPORTED (what one node cannot do), LIMIT_EXCEEDED, ACCESS_DENIED.
+   */
+  async become(message: HavenMessage, identity: Identity, peer: string): Promise<string> {
+    const { uuid, changes } = this.#decide(message);
+    const clerk = new ClerkSession(this.#context, identity);
+    try {
+      const requests = changes.map((change) => requestOf(change, clerk));
+      const { revisions } = await clerk.ask((tag) => new TransactionRequest(clerk, null, requests, tag, true));
+      for (const [index, { path, value }] of changes.entries()) {
+        if (value !== undefined) this.#apply(path, value, revisions?.[index] as number);
+      }
+    } catch (error) {
+      if (error instanceof RequestError && MAY_BE_BEHIND.has(error.code)) await this.#read();
+      throw plainError(error);
+    } finally {
+      clerk.close();
+    }
+    const changed = changes.some(({ value }) => value !== undefined);
+    const fields = { user: identity.name, peer, type: message.type, path: message.path, uuid, changed };
+    this.#context.log.info(fields, 'Haven control: this node was told what to be');
+    return uuid;
+  }
+
+  /** null: there is no such thing. Throws RequestError INVALID_REQUEST. */
+  discover({ type, path, uuid }: HavenMessage): Found | null {
+    const { id } = this.#context.node;
+    switch (type) {
+      case 'location':
+        return this.#roles.has(recordOf({ type: 'location', path: null })) ? { role: 'location', uuid: id } : null;
+      case 'uuid': {
+        if (uuid === null) throw new RequestError('INVALID_REQUEST', 'the field uuid is missing');
+        if (uuid === id) return { role: 'node', uuid: id };
+        return asFound(this.quorums.find((quorum) => quorum.uuid === uuid));
+      }
+      case 'quorum':
+        if (path === null) throw new RequestError('INVALID_REQUEST', 'the field path is missing');
+        return asFound(longestBase(this.quorums, path));
+      default:
+        throw new RequestError('INVALID_REQUEST', 'the type must be uuid, location or quorum');
+    }
+  }
+
+  #decide(message: HavenMessage): Decision {
+    switch (message.type) {
+      case 'location':
+      case 'location_leader':
+        return this.#take({ type: 'location', path: null });
+      case 'processor':
+        return this.#take({ type: 'processor', path: message.path === null ? '/' : baseKey(message.path) });
+      case 'leader':
+        return this.#lead(message);
+      case 'follower':
+      case 'join':
+        return this.#stay(this.#quorumOf(message));
+      case 'leave':
+        this.#quorumOf(message);
+        throw new RequestError('CONFLICT', 'this node is the only member of the quorum: destroy it instead');
+      case 'destroy':
+        return this.#destroy(message);
+      case 'exit':
+        return this.#exit(message.force);
+      case 'proxy':
+      case 'router':
+        throw new RequestError('UNSUPPORTED', 'there is no other node to forward to');
+      case 'attach':
+        throw new RequestError('UNSUPPORTED', 'attach is not offered');
+      default:
+        throw new RequestError('UNKNOWN_OPERATION', 'no such type of control');
+    }
+  }
+
+  #take(role: Role): Decision {
+    const path = recordOf(role);
+    const kept = this.#roles.get(path);
+    const uuid = this.#context.node.id;
+    if (kept !== undefined) return { uuid, changes: [{ path, value: undefined, expect: kept.revision }] };
+    this.#checkRoom();
+    return { uuid, changes: [{ path, value: { ...role }, expect: 0 }] };
+  }
+
+  #lead({ path }: HavenMessage): Decision {
+    if (path === null) throw new RequestError('INVALID_REQUEST', 'the field path is missing');
+    const base = baseKey(path);
+    const kept = this.#quorums.get(QUORUMS + base);
+    if (kept !== undefined) throw new RequestError('CONFLICT', `the quorum of ${base} exists: ${kept.what.uuid}`);
+    this.#checkRoom();
+    const { id } = this.#context.node;
+    const uuid = randomUUID();
+    return { uuid, changes: [{ path: QUORUMS + base, value: { uuid, path: base, leader: id, members: [id] }, expect: 0 }] };
+  }
+
+  #checkRoom(): void {
+    if (this.#roles.size + this.#quorums.size < CONTROL_MAX) return;
+    throw new RequestError('LIMIT_EXCEEDED', `a node has at most ${CONTROL_MAX} roles and quorums`);
+  }
+
+  /** It is a member already: on one node every quorum has this one. */
+  #stay({ what, revision }: Kept<Quorum>): Decision {
+    return { uuid: what.uuid, changes: [{ path: QUORUMS + what.path, value: undefined, expect: revision }] };
+  }
+
+  #destroy(message: HavenMessage): Decision {
+    if (message.force) throw new RequestError('UNSUPPORTED', 'destroy keeps the records: delete them with a DATA message');
+    const { what, revision } = this.#quorumOf(message);
+    return { uuid: what.uuid, changes: [{ path: QUORUMS + what.path, value: null, expect: revision }] };
+  }
+
+  #exit(force: boolean): Decision {
+    if (this.#quorums.size > 0 && !force) {
+      throw new RequestError('CONFLICT', `this node has the last copy of the data of ${this.#quorums.size} quorums: exit needs force`);
+    }
+    const kept = [...this.#roles, ...this.#quorums];
+    const changes = kept.map(([path, { revision }]) => ({ path, value: null, expect: revision }));
+    // Where there is nothing to drop, the right is still asked for.
+    const nothing = { path: recordOf({ type: 'location', path: null }), value: undefined, expect: 0 };
+    return { uuid: this.#context.node.id, changes: changes.length > 0 ? changes : [nothing] };
+  }
+
+  #quorumOf({ uuid, path }: HavenMessage): Kept<Quorum> {
+    if (uuid === null && path === null) throw new RequestError('INVALID_REQUEST', 'uuid or path is missing');
+    for (const kept of this.#quorums.values()) if (uuid === null ? kept.what.path === path : kept.what.uuid === uuid) return kept;
+    throw new RequestError('NOT_FOUND', 'there is no such quorum');
+  }
+
+  #apply(path: string, value: Value, revision: number): void {
+    if (value === null) {
+      this.#roles.delete(path);
+      this.#quorums.delete(path);
+    } else {
+      this.#keep(path, value, revision);
+    }
+  }
+
+  #note(path: string, { payload, revision }: Entry): void {
+    if (this.#keep(path, payload.value(), revision)) return;
+    this.#context.log.warn({ path }, 'a record of Haven control has an unknown form: it is left alone');
+  }
+
+  /** False: this is neither a role nor a quorum. */
+  #keep(path: string, value: Value, revision: number): boolean {
+    if (!isDocument(value)) return false;
+    const { type, path: of = null, uuid } = value;
+    if (typeof uuid === 'string' && typeof of === 'string' && path === QUORUMS + of) {
+      this.#quorums.set(path, { what: { uuid, path: of }, revision });
+      return true;
+    }
+    if ((type !== 'location' && type !== 'processor') || (of !== null && typeof of !== 'string')) return false;
+    const role: Role = { type, path: of };
+    if (path !== recordOf(role)) return false;
+    this.#roles.set(path, { what: role, revision });
+    return true;
+  }
+}
+
+function recordOf({ type, path }: Role): string {
+  return `${ROLES}${type}${path ?? ''}`;
+}
+
+/** Throws RequestError INVALID_PATH. */
+function baseKey(path: string): string {
+  if (path.length <= BASE_KEY_MAX && BASE_KEY.test(path)) return path;
+  throw new RequestError('INVALID_PATH', `a base key begins with a slash and has small letters, _ and / alone, at most ${BASE_KEY_MAX}`);
+}
+
+/** The quorum whose base key is the longest one that `path` is, or lies below. */
+function longestBase(quorums: readonly Quorum[], path: string): Quorum | undefined {
+  const isBelow = (base: string): boolean => path === base || path.startsWith(base.endsWith('/') ? base : `${base}/`);
+  return quorums.filter(({ path: base }) => isBelow(base)).sort((a, b) => b.path.length - a.path.length)[0];
+}
+
+function asFound(quorum: Quorum | undefined): Found | null {
+  return quorum === undefined ? null : { role: 'leader', ...quorum };
+}
+
+/** Of the transaction below it the asker knows nothing. */
+function plainError(error: unknown): unknown {
+  if (!(error instanceof RequestError)) return error;
+  const text = error.code === 'CONFLICT' ? 'another change of this node came first: ask again' : error.message;
+  return new RequestError(error.code, text, { cause: error });
+}
+
+function requestOf({ path, value, expect }: Change, clerk: ClerkSession): DataRequest {
+  const options = { ...STORED, expect };
+  if (value === undefined) return new DataRequest('get', clerk, null, path, null, null, options, false, 0, null);
+  if (value === null) return new DataRequest('remove', clerk, null, path, null, null, options, false, 0, null);
+  return new DataRequest('set', clerk, null, path, null, Payload.fromValue(value, msgpack), options, false, 0, null);
+}
