@@ -12,8 +12,10 @@ let gateway: GatewayProcess;
 let clients: HappnClient[] = [];
 
 beforeAll(async () => {
-  for (const { load } of GENERATIONS) load();
   gateway = await startGateway({ flags: ['--durability', 'os', '--happn-ping-interval-ms', String(BEAT_MS)] });
+  // The libraries load their parts when they first connect, which can take many seconds.
+  await connectAll(30_000);
+  await leaveAll();
 });
 
 afterAll(async () => {
@@ -21,8 +23,12 @@ afterAll(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(clients.map((client) => client.disconnect()));
+  await leaveAll();
 });
+
+async function leaveAll(): Promise<void> {
+  await Promise.all(clients.map((client) => client.disconnect()));
+}
 
 /** `patienceMs`: without a sign of life for so long, clients give a connection up. */
 async function connectAll(patienceMs: number): Promise<HappnClient[]> {
