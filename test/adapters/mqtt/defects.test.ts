@@ -1,6 +1,7 @@
 // What goes wrong with aedes as it comes, each as one scenario that is played twice: here it does not happen, there it does.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectBytes, field, publishBytes } from '../../support/mqtt-bytes.js';
 import { BareAedes, type Broker, MqttHouse, type MqttPacket, MqttWire, shown } from '../../support/mqtt-wire.js';
 
 let house: MqttHouse;
@@ -125,6 +126,55 @@ describe('the time of a SUBSCRIBE to one topic among many retained ones', () => 
   }, 60_000);
 });
 
+describe('levels', () => {
+  /** At which level a message of QoS 2 comes by a wildcard of level 1, and by overlapping filters of levels 0 and 1. */
+  async function heard({ port }: Broker): Promise<{ wildcard: unknown[]; overlapping: unknown[] }> {
+    const [publisher, one, both] = await Promise.all(['p', 'one', 'both'].map((id) => MqttWire.connected(port, `d4-${id}`)));
+    if (!publisher || !one || !both) throw new Error('not connected');
+    await one.subscribe('d4/#', 1);
+    await both.subscribe('d4/x', 0);
+    await both.subscribe('d4/+', 1);
+    publisher.publish('d4/x', 'x', { qos: 2, messageId: 1 });
+    await publisher.answer('pubrec', 1);
+    publisher.send({ cmd: 'pubrel', messageId: 1 });
+    await publisher.answer('pubcomp', 1);
+    const levels = async (wire: MqttWire): Promise<unknown[]> => {
+      await wire.until(() => wire.unseen().some(({ cmd }) => cmd === 'publish'), 'the message');
+      return (await wire.settled()).filter(({ cmd }) => cmd === 'publish').map(({ qos }) => qos);
+    };
+    return { wildcard: await levels(one), overlapping: await levels(both) };
+  }
+
+  it('are those of the subscriptions, the highest of overlapping ones', async () => {
+    expect(await heard(house)).toEqual({ wildcard: [1], overlapping: [1] });
+  });
+
+  it('are others in bare aedes', async () => {
+    expect(await heard(aedes)).toEqual({ wildcard: [2], overlapping: [0] });
+  });
+});
+
+describe('a client that acknowledges nothing', () => {
+  const MESSAGES = 1_000;
+
+  /** How many messages of QoS 1 it is sent. */
+  async function sent({ port }: Broker): Promise<number> {
+    const [publisher, silent] = [await MqttWire.connected(port, 'd5-p'), await MqttWire.connected(port, 'd5-s')];
+    await silent.subscribe('d5', 1);
+    for (let id = 1; id <= MESSAGES; id++) publisher.publish('d5', 'x', { qos: 1, messageId: id });
+    await publisher.answer('puback', MESSAGES);
+    return (await silent.settled()).filter(({ cmd }) => cmd === 'publish').length;
+  }
+
+  it('is sent a window', async () => {
+    expect(await sent(house)).toBe(100);
+  });
+
+  it('is sent without end by bare aedes', async () => {
+    expect(await sent(aedes)).toBeGreaterThan(MESSAGES / 2);
+  });
+});
+
 describe('a message of QoS 1 that cannot be kept for a session that is away', () => {
   async function acknowledged(broker: Broker): Promise<boolean> {
     const away = await MqttWire.connected(broker.port, 'd6-away', { clean: false });
@@ -144,6 +194,98 @@ describe('a message of QoS 1 that cannot be kept for a session that is away', ()
 
   it('is acknowledged by bare aedes', async () => {
     expect(await acknowledged(aedes)).toBe(true);
+  });
+});
+
+describe('a session that comes back', () => {
+  /** DUP of a message that was sent before and not acknowledged. */
+  async function repeated({ port }: Broker): Promise<unknown> {
+    const first = await MqttWire.connected(port, 'd7', { clean: false });
+    await first.subscribe('d7', 1);
+    const publisher = await MqttWire.connected(port, 'd7-p');
+    publisher.publish('d7', 'x', { qos: 1, messageId: 1 });
+    await publisher.answer('puback', 1);
+    await first.expect('publish');
+    // The second connection takes the first over.
+    const second = await MqttWire.connected(port, 'd7', { clean: false });
+    return (await second.expect('publish')).dup;
+  }
+
+  /** How many messages wait for it when so many were published. */
+  async function waiting(broker: Broker, published: number): Promise<number> {
+    const away = await MqttWire.connected(broker.port, 'd7-away', { clean: false });
+    await away.subscribe('d7-queue', 1);
+    away.send({ cmd: 'disconnect' });
+    await away.closed();
+    const publisher = await MqttWire.connected(broker.port, 'd7-q');
+    for (let id = 1; id <= published; id++) publisher.publish('d7-queue', 'x', { qos: 1, messageId: id });
+    await publisher.answer('puback', published);
+    const back = await MqttWire.connected(broker.port, 'd7-away', { clean: false });
+    const seen = new Set<unknown>();
+    for (let packets = await back.settled(); packets.length > 0; packets = await back.settled()) {
+      for (const { messageId } of packets) {
+        seen.add(messageId);
+        back.send({ cmd: 'puback', messageId });
+      }
+    }
+    return seen.size;
+  }
+
+  it('is sent again with DUP', async () => {
+    expect(await repeated(house)).toBe(true);
+  });
+
+  it('is sent again without DUP by bare aedes', async () => {
+    expect(await repeated(aedes)).toBe(false);
+  });
+
+  it('finds as many messages as its queue may hold', async () => {
+    expect(await waiting(house, 1_100)).toBe(1_000);
+  });
+
+  it('finds any number of them in bare aedes', async () => {
+    expect(await waiting(aedes, 1_100)).toBe(1_100);
+  });
+
+  it.each([
+    ['is present without subscriptions', (): Broker => house, true],
+    ['is not present without subscriptions in bare aedes', (): Broker => aedes, false],
+  ])('%s', async (_title, broker, present) => {
+    const { port } = broker();
+    await (await MqttWire.connected(port, 'd9', { clean: false })).drop();
+    const back = await MqttWire.connected(port, 'd9', { clean: false });
+    expect(back.packets[0]).toMatchObject({ sessionPresent: present });
+  });
+});
+
+describe('a packet that the standard forbids', () => {
+  const connected = (bytes: Buffer): Buffer => Buffer.concat([connectBytes({ payload: [field('d8')] }), bytes]);
+  const FORBIDDEN: readonly (readonly [string, Buffer])[] = [
+    ['U+0000 in a topic', connected(publishBytes(0x30, 'a\0b', null))],
+    ['bad UTF-8 in a topic', connected(publishBytes(0x30, Buffer.of(0xc3, 0x28), null))],
+    ['packet id 0', connected(publishBytes(0x32, 'a', 0))],
+    ['DUP at QoS 0', connected(publishBytes(0x38, 'a', null))],
+    ['a wildcard in a will topic', connectBytes({ flags: 0x06, payload: [field('d8'), field('a/#'), field('w')] })],
+    ['bytes behind a CONNECT', connectBytes({ payload: [field('d8'), Buffer.from('more')] })],
+  ];
+
+  /** Whether the connection is served after it. */
+  async function isTaken({ port }: Broker, bytes: Buffer): Promise<boolean> {
+    const wire = await MqttWire.open(port);
+    wire.bytes(Buffer.concat([bytes, Buffer.of(0xc0, 0)]));
+    const answered = (): boolean => wire.packets.some(({ cmd }) => cmd === 'pingresp');
+    await wire.until(() => answered() || wire.ended, 'an answer').catch(() => {});
+    const taken = answered();
+    await wire.drop();
+    return taken;
+  }
+
+  it.each(FORBIDDEN)('ends the connection: %s', async (_what, bytes) => {
+    expect(await isTaken(house, bytes)).toBe(false);
+  });
+
+  it.each(FORBIDDEN)('is taken by bare aedes: %s', async (_what, bytes) => {
+    expect(await isTaken(aedes, bytes)).toBe(true);
   });
 });
 
