@@ -193,6 +193,19 @@ describe('the rest of the house', () => {
     expect(inside.filter((one) => !one.to.startsWith('http/') && one.to !== 'core/index.ts').map(show)).toEqual([]);
   });
 
+  it('lets the Haven client know nothing of the gateway', () => {
+    const isOwn = ({ to, inside, from }: Import): boolean =>
+      inside ? to.startsWith('haven-client/') : to.startsWith('node:') || (to === 'msgpackr' && from === 'haven-client/wire.ts');
+    expect(
+      imports
+        .filter(below('haven-client'))
+        .filter((one) => !isOwn(one))
+        .map(show),
+    ).toEqual([]);
+    expect(imports.filter((one) => one.to.startsWith('haven-client/') && !one.from.startsWith('haven-client/')).map(show)).toEqual([]);
+    expect(circleIn('haven-client/')).toBeNull();
+  });
+
   it('starts at main, which nobody imports; the container is imported where a gateway is built', () => {
     const importers = (file: string): string[] => [...new Set(imports.filter((one) => one.to === file).map((one) => one.from))];
     expect(importers('main.ts')).toEqual([]);

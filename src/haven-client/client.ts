@@ -1,0 +1,272 @@
+// HavenClient: what a program does with a Haven gateway. A lost connection is made again by itself, and its watches with it.
+
+import { setTimeout as after } from 'node:timers/promises';
+import { Connection, type ConnectionOptions } from './connection.js';
+import { EventQueue, type EventSource } from './event-queue.js';
+import {
+  type Become,
+  type Found,
+  HavenError,
+  type HavenLocation,
+  type HavenOptions,
+  type HavenValue,
+  type Hello,
+  type Items,
+  type Operation,
+  type ReadOptions,
+  type Watch,
+  type WatchEvent,
+  type WriteOptions,
+  type Written,
+} from './types.js';
+import type { Answer } from './wire.js';
+
+const DEFAULT_PORT = 7_854;
+const RETRY_FIRST_MS = 100;
+const RETRY_MAX_MS = 5_000;
+
+/** Resolves with a client whose session is open. Rejects with HavenError: CONNECTION_LOST, TIMEOUT, or what the gateway says. */
+export async function connect(options: HavenOptions = {}): Promise<HavenClient> {
+  const client = new HavenClient(options);
+  await client.opened;
+  return client;
+}
+
+/** Every method rejects with HavenError. Requests that are made without waiting are answered in their order. */
+export class HavenClient implements EventSource {
+  readonly #options: ConnectionOptions;
+  readonly #reconnect: boolean;
+  readonly #watchMaxEvents: number;
+  readonly #queues = new Set<EventQueue>();
+  /** Of the present connection. */
+  #byId = new Map<number, EventQueue>();
+  #connection: Connection | null = null;
+  #opening: Promise<Connection>;
+  readonly #closing = new AbortController();
+
+  /** Use `connect`. */
+  constructor(options: HavenOptions) {
+    const { host = '127.0.0.1', port = DEFAULT_PORT, credentials = null, heartbeatMs = 30_000, timeoutMs = 30_000 } = options;
+    this.#reconnect = options.reconnect ?? true;
+    this.#watchMaxEvents = options.watchMaxEvents ?? 10_000;
+    const onPushed = (events: readonly Answer[]): void => this.#onPushed(events);
+    this.#options = { host, port, credentials, heartbeatMs, timeoutMs, onPushed, onLost: () => this.#onLost() };
+    this.#opening = this.#open();
+  }
+
+  /** Resolves when the connection stands. */
+  get opened(): Promise<unknown> {
+    return this.#opening;
+  }
+
+  /** What the gateway said when the connection was made; null while there is none. */
+  get hello(): Hello | null {
+    return this.#connection?.hello ?? null;
+  }
+
+  // ---------------------------------------------------------------- data
+
+  /** CONFLICT when the record exists. */
+  create(path: string, value: HavenValue): Promise<Written> {
+    return this.#query('create', { path, value });
+  }
+
+  write(path: string, value: HavenValue, options: WriteOptions = {}): Promise<Written> {
+    return this.#query('write', { path, value, ...options });
+  }
+
+  /** NOT_FOUND when there is no record. */
+  update(path: string, value: HavenValue, options: WriteOptions = {}): Promise<Written> {
+    return this.#query('update', { path, value, ...options });
+  }
+
+  /** The record; null: there is none, or it does not meet the criteria. */
+  async read(path: string, options: Pick<ReadOptions, 'criteria' | 'fields'> = {}): Promise<Found | null> {
+    if (path.includes('*')) throw new HavenError('INVALID_PATH', 11, 'read takes one path; list takes patterns');
+    try {
+      return await this.#query<Found>('read', { path, ...options });
+    } catch (error) {
+      if (error instanceof HavenError && error.name === 'NOT_FOUND') return null;
+      throw error;
+    }
+  }
+
+  /** The records that a pattern finds (`*` is any run of characters), by path unless sorted. */
+  async list(pattern: string, options: ReadOptions = {}): Promise<Items> {
+    if (!pattern.includes('*')) throw new HavenError('INVALID_PATH', 11, 'list takes a pattern; read takes one path');
+    const { items, more = false } = await this.#query<Partial<Items>>('read', { path: pattern, ...options });
+    return { items: items as Items['items'], more };
+  }
+
+  /** How many records were removed. */
+  async delete(path: string, options: { readonly expect?: number; readonly criteria?: object } = {}): Promise<number> {
+    return (await this.#query<{ removed: number }>('delete', { path, ...options })).removed;
+  }
+
+  /** All of the operations or none; resolves with the revision of each record, 0 where there is none. A failure names its `op`. */
+  async transaction(ops: readonly Operation[]): Promise<readonly number[]> {
+    return (await this.#query<{ revisions: readonly number[] }>('transaction', { ops })).revisions;
+  }
+
+  async #query<T>(type: string, fields: object): Promise<T> {
+    return (await this.#ask({ action: 'query', type, ...fields })) as unknown as T;
+  }
+
+  // ---------------------------------------------------------------- watches
+
+  /**
+   * The changes of a path or pattern from now on; with `initial` the records that exist come first, as writes. When events were
+   * missed, because the connection was lost or too many waited, there is a `resync`, and the records as they are follow it.
+   */
+  async watch(path: string, options: { readonly initial?: boolean } = {}): Promise<Watch> {
+    const queue = new EventQueue(path, this.#watchMaxEvents, this);
+    await this.#begin(queue, options.initial === true, (message, onAnswer) => this.#ask(message, onAnswer));
+    return queue;
+  }
+
+  /** The events of a watch may stand right behind its answer, so its number is noted before anything else happens. */
+  async #begin(queue: EventQueue, initial: boolean, ask: Connection['ask']): Promise<void> {
+    const message = { action: 'query', type: 'watch', path: queue.path, push: true, initial };
+    await ask(message, ({ watch }) => {
+      queue.id = watch as number;
+      this.#queues.add(queue);
+      this.#byId.set(queue.id, queue);
+    });
+  }
+
+  rewatch(queue: EventQueue): void {
+    const connection = this.#connection;
+    // With a new connection it begins anew anyway.
+    if (connection === null || !this.#byId.delete(queue.id)) return;
+    connection.ask({ action: 'query', type: 'unwatch', watch: queue.id }).catch(ignoreLoss);
+    this.#beginAgain(queue, connection);
+  }
+
+  async unwatch(queue: EventQueue): Promise<void> {
+    const { id } = queue;
+    this.#queues.delete(queue);
+    if (!this.#byId.delete(id) || this.#connection === null) return;
+    await this.#connection.ask({ action: 'query', type: 'unwatch', watch: id }).catch(ignoreLoss);
+  }
+
+  #onPushed(events: readonly Answer[]): void {
+    for (const { watch, ...event } of events) this.#byId.get(watch as number)?.push(event as unknown as WatchEvent);
+  }
+
+  // ---------------------------------------------------------------- node
+
+  /** Makes the node something; resolves with the uuid of the node or quorum. */
+  async become(type: string, options: Become = {}): Promise<string> {
+    return (await this.#ask({ action: 'become', type, ...options })).uuid as string;
+  }
+
+  /** null: there is no such thing. */
+  async discover(
+    type: 'uuid' | 'location' | 'quorum',
+    options: { readonly path?: string; readonly uuid?: string } = {},
+  ): Promise<HavenLocation | null> {
+    try {
+      return (await this.#ask({ action: 'discover', type, ...options })).location as HavenLocation;
+    } catch (error) {
+      if (error instanceof HavenError && error.name === 'NOT_FOUND') return null;
+      throw error;
+    }
+  }
+
+  /** The state of the node. Heartbeats that keep the session are sent by themselves. */
+  async state(): Promise<{ readonly [field: string]: unknown }> {
+    return (await this.#ask({ action: 'heartbeat', type: 'ping' })).state as { readonly [field: string]: unknown };
+  }
+
+  // ---------------------------------------------------------------- the connection
+
+  /** Ends the watches and the connection. What was asked and not answered rejects with CONNECTION_LOST. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    for (const queue of this.#queues) queue.end(null);
+    this.#queues.clear();
+    this.#connection?.close();
+    await this.#opening.then(
+      (connection) => connection.close(),
+      () => undefined,
+    );
+  }
+
+  /** While there is no connection, it is waited for. */
+  async #ask(message: object, onAnswer?: (answer: Answer) => void): Promise<Answer> {
+    if (this.#closing.signal.aborted) throw new HavenError('CLOSED', 0, 'the client was closed');
+    const connection = this.#connection ?? (await this.#connected());
+    return connection.ask(message, onAnswer);
+  }
+
+  async #connected(): Promise<Connection> {
+    const patience = new AbortController();
+    const tooLate = after(this.#options.timeoutMs, null, { signal: patience.signal, ref: false }).then(() => {
+      throw new HavenError('TIMEOUT', 0, 'there is no connection');
+    });
+    try {
+      return await Promise.race([this.#opening, tooLate]);
+    } finally {
+      tooLate.catch(() => undefined);
+      patience.abort();
+    }
+  }
+
+  async #open(): Promise<Connection> {
+    const connection = await Connection.open(this.#options);
+    if (this.#closing.signal.aborted) {
+      connection.close();
+      throw new HavenError('CLOSED', 0, 'the client was closed');
+    }
+    this.#connection = connection;
+    return connection;
+  }
+
+  #onLost(): void {
+    this.#connection = null;
+    this.#byId = new Map();
+    if (this.#closing.signal.aborted) return;
+    const error = new HavenError('CONNECTION_LOST', 0, 'the connection is gone');
+    this.#opening = this.#reconnect ? this.#reopen() : Promise.reject(error);
+    this.#opening.catch((reason: HavenError) => {
+      for (const queue of this.#queues) queue.end(reason);
+      this.#queues.clear();
+    });
+  }
+
+  /** Tries until there is a connection, or the gateway refuses this client. */
+  async #reopen(): Promise<Connection> {
+    for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, RETRY_MAX_MS)) {
+      try {
+        await after(waitMs * (0.5 + Math.random() / 2), null, { signal: this.#closing.signal });
+      } catch (cause) {
+        throw Object.assign(new HavenError('CLOSED', 0, 'the client was closed'), { cause });
+      }
+      try {
+        const connection = await this.#open();
+        this.#watchAgain(connection);
+        return connection;
+      } catch (error) {
+        if (!(error instanceof HavenError) || (error.code !== 0 && error.name !== 'OVERLOADED') || error.name === 'CLOSED') throw error;
+      }
+    }
+  }
+
+  #watchAgain(connection: Connection): void {
+    for (const queue of this.#queues) {
+      queue.resync('reconnected');
+      this.#beginAgain(queue, connection);
+    }
+  }
+
+  #beginAgain(queue: EventQueue, connection: Connection): void {
+    this.#begin(queue, true, (message, onAnswer) => connection.ask(message, onAnswer)).catch((error: HavenError) => {
+      if (error.name !== 'CONNECTION_LOST') queue.end(error);
+    });
+  }
+}
+
+/** What ends with the connection needs no other end. */
+function ignoreLoss(error: HavenError): void {
+  if (error.name !== 'CONNECTION_LOST') throw error;
+}

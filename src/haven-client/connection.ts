@@ -1,0 +1,133 @@
+// One TCP connection to a gateway: sends requests, hands each answer to who asked for it, in order, and keeps the session alive.
+
+import { connect, type Socket } from 'node:net';
+import { HavenError, type Hello } from './types.js';
+import { type Answer, Deframer, frameOf } from './wire.js';
+
+/** Signs of life in the time after which the gateway drops a silent session. */
+const BEATS = 3;
+
+interface Waiting {
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: HavenError) => void;
+  readonly onAnswer: ((answer: Answer) => void) | undefined;
+}
+
+export interface ConnectionOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly credentials: object | null;
+  readonly heartbeatMs: number;
+  readonly timeoutMs: number;
+  onPushed(events: readonly Answer[]): void;
+  /** Called once, after a connection that had been made is gone. */
+  onLost(): void;
+}
+
+export class Connection {
+  hello: Hello | null = null;
+  readonly #options: ConnectionOptions;
+  readonly #socket: Socket;
+  readonly #deframer = new Deframer();
+  /** Oldest first; answers come in this order. */
+  readonly #waiting: Waiting[] = [];
+  #beat: NodeJS.Timeout | null = null;
+  #isOver = false;
+
+  private constructor(socket: Socket, options: ConnectionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    socket.on('data', (chunk) => this.#onData(chunk));
+    socket.on('error', () => this.#end('the connection failed'));
+    socket.on('close', () => this.#end('the connection is gone'));
+  }
+
+  /** Rejects with HavenError: CONNECTION_LOST, TIMEOUT, or what the gateway says. */
+  static async open(options: ConnectionOptions): Promise<Connection> {
+    const socket = connect({ host: options.host, port: options.port, noDelay: true });
+    const connection = new Connection(socket, options);
+    const { credentials, heartbeatMs, timeoutMs } = options;
+    const patience = setTimeout(() => socket.destroy(), timeoutMs);
+    try {
+      const message = { action: 'connect', version: '1', heartbeat: heartbeatMs, ...(credentials === null ? {} : { credentials }) };
+      connection.hello = (await connection.ask(message)) as unknown as Hello;
+    } catch (error) {
+      connection.close();
+      throw error;
+    } finally {
+      clearTimeout(patience);
+    }
+    connection.#beat = setInterval(() => connection.#sayAlive(), connection.hello.heartbeat / BEATS);
+    return connection;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Rejects with HavenError. `onAnswer` sees a good answer before anything that came behind it. */
+  ask(message: object, onAnswer?: (answer: Answer) => void): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      if (this.#isOver) {
+        reject(lost('the connection is gone'));
+        return;
+      }
+      this.#waiting.push({ resolve, reject, onAnswer });
+      this.#socket.write(frameOf(message));
+    });
+  }
+
+  close(): void {
+    this.#socket.end();
+    this.#end('the connection was closed');
+  }
+
+  #sayAlive(): void {
+    // An answer that does not come in time is the sign that nobody is there.
+    const patience = setTimeout(() => this.#socket.destroy(), this.#options.timeoutMs);
+    const settled = (): void => clearTimeout(patience);
+    this.ask({ action: 'heartbeat', type: 'ping' }).then(settled, settled);
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#deframer.push(chunk);
+    try {
+      for (let answer = this.#deframer.next(); answer !== null; answer = this.#deframer.next()) this.#onAnswer(answer);
+    } catch (error) {
+      this.#socket.destroy();
+      this.#end((error as Error).message);
+    }
+  }
+
+  #onAnswer(answer: Answer): void {
+    if (answer.push === true) {
+      this.#options.onPushed(answer.result as readonly Answer[]);
+      return;
+    }
+    const waiting = this.#waiting.shift();
+    if (answer.result === false) {
+      waiting?.reject(refusal(answer));
+      return;
+    }
+    waiting?.onAnswer?.(answer);
+    waiting?.resolve(answer);
+  }
+
+  #end(reason: string): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#beat !== null) clearInterval(this.#beat);
+    for (const { reject } of this.#waiting.splice(0)) reject(lost(reason));
+    this.#socket.destroySoon();
+    if (this.hello !== null) this.#options.onLost();
+  }
+}
+
+function lost(reason: string): HavenError {
+  return new HavenError('CONNECTION_LOST', 0, reason);
+}
+
+function refusal({ error }: Answer): HavenError {
+  const { code, name, message, op = null } = error as { code: number; name: string; message: string; op?: number };
+  return new HavenError(name, code, message, op);
+}

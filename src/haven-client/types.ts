@@ -1,0 +1,123 @@
+// What the client of Haven takes and gives. Times are milliseconds since 1970, revisions count all stored changes.
+
+/** Any MessagePack value: nil, booleans, numbers, text, bytes (Buffer), dates, lists, and maps with text keys. */
+export type HavenValue = unknown;
+
+export interface HavenOptions {
+  /** 127.0.0.1 when absent. */
+  readonly host?: string;
+  /** 7854 when absent. */
+  readonly port?: number;
+  readonly credentials?: { readonly username?: string; readonly password?: string; readonly token?: string };
+  /** After so much silence the gateway may drop the session; the client says something three times as often. 30,000 when absent. */
+  readonly heartbeatMs?: number;
+  /** A connection, and an answer, takes no longer than this; 30,000 when absent. */
+  readonly timeoutMs?: number;
+  /** false: a lost connection is not made again. */
+  readonly reconnect?: boolean;
+  /** Events that wait in one watch for their reader, more than the records that it begins with; 10,000 when absent. */
+  readonly watchMaxEvents?: number;
+}
+
+export interface Written {
+  readonly revision: number;
+  readonly created: number;
+  readonly modified: number;
+}
+
+export interface Found extends Written {
+  readonly value: HavenValue;
+}
+
+export interface Item extends Found {
+  readonly path: string;
+}
+
+export interface Items {
+  readonly items: readonly Item[];
+  /** There are further ones: ask again with `after` set to the last path. */
+  readonly more: boolean;
+}
+
+export interface WriteOptions {
+  /** Only if the record has this revision; 0: only if there is none. Else CONFLICT. */
+  readonly expect?: number;
+  /** One level is merged into the record. */
+  readonly merge?: boolean;
+}
+
+export interface ReadOptions {
+  readonly criteria?: object;
+  readonly fields?: object;
+  readonly sort?: object;
+  readonly limit?: number;
+  /** Only paths behind this one. */
+  readonly after?: string;
+}
+
+export interface Operation {
+  readonly type: 'create' | 'write' | 'update' | 'delete' | 'read';
+  readonly path: string;
+  readonly value?: HavenValue;
+  readonly expect?: number;
+  readonly merge?: boolean;
+}
+
+/** A change of a record, or `resync`: events were missed, and the records as they are follow; those not among them are gone. */
+export type WatchEvent =
+  | {
+      readonly type: 'write';
+      readonly path: string;
+      readonly value: HavenValue;
+      readonly revision: number;
+      readonly time: number;
+      readonly by: string;
+    }
+  | { readonly type: 'delete'; readonly path: string; readonly revision: number; readonly time: number; readonly by: string }
+  | { readonly type: 'resync'; readonly reason: 'reconnected' | 'overflow' };
+
+/** Read it with `for await`; leaving the loop ends it. Ends with the client, and throws when the gateway refuses it later. */
+export interface Watch extends AsyncIterableIterator<WatchEvent> {
+  close(): Promise<void>;
+}
+
+export interface Become {
+  readonly path?: string;
+  readonly uuid?: string;
+  readonly force?: boolean;
+}
+
+export interface HavenLocation {
+  readonly address: string;
+  readonly port: number;
+  readonly uuid: string;
+  readonly role: string;
+  readonly versions: readonly string[];
+  /** Of a quorum. */
+  readonly path?: string;
+  readonly leader?: string;
+  readonly members?: readonly string[];
+}
+
+/** What the gateway said about itself when the connection was made. */
+export interface Hello {
+  readonly session: string;
+  readonly node: { readonly uuid: string; readonly name: string };
+  readonly heartbeat: number;
+}
+
+/**
+ * `name` of the protocol's table of errors (docs/protocols/haven.md) with its code, or the client's own with code 0: CONNECTION_LOST
+ * (what was asked may or may not have happened), TIMEOUT, CLOSED.
+ */
+export class HavenError extends Error {
+  constructor(
+    override readonly name: string,
+    readonly code: number,
+    message: string,
+    /** The operation of a transaction that failed, counted from 0. */
+    readonly op: number | null = null,
+  ) {
+    super(message);
+  }
+}
