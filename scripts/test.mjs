@@ -20,6 +20,7 @@ const NEEDED = {
   '/usr/include/stdio.h': 'libc6-dev',
   '/usr/include/MQTTClient.h': 'libpaho-mqtt-dev',
   '/usr/lib/python3/dist-packages/paho/mqtt/client.py': 'python3-paho-mqtt',
+  '/usr/lib/python3/dist-packages/msgpack/__init__.py': 'python3-msgpack',
 };
 const CLIENTS = join(ROOT, 'test', 'clients');
 
