@@ -22,6 +22,7 @@ import { Gateway } from './gateway.js';
 import { AdminListener } from './http/admin.js';
 import { CustomRoutes } from './http/custom-routes.js';
 import { HttpListener } from './http/listener.js';
+import { connectionsWithin, handleLimit } from './handles.js';
 import { Metrics } from './http/metrics.js';
 import { type OpenLog, openLog } from './log.js';
 import { Authorities } from './tls/authorities.js';
@@ -129,7 +130,8 @@ function registerAdapters(container: DependencyContainer): void {
 
 function mqttAdapter(parts: DependencyContainer): MqttAdapter {
   const { host, mqtt } = parts.resolve(TOKEN.config);
-  const { port, mountPoint, responseInformation, proxyProtocol, proxyAddresses, tls, ...limits } = mqtt;
+  const { port, mountPoint, responseInformation, proxyProtocol, proxyAddresses, tls, ...given } = mqtt;
+  const limits = { ...given, maxConnections: possibleConnections(given.maxConnections, parts.resolve(TOKEN.log)) };
   const adapter = new MqttAdapter({ host, port, mountPoint, responseInformation, proxyProtocol, proxyAddresses, tls, limits });
   if (tls.port === null) return adapter;
   const certificate = parts.resolve(TOKEN.certificate);
@@ -137,6 +139,18 @@ function mqttAdapter(parts: DependencyContainer): MqttAdapter {
   authorities?.addUser(adapter);
   certificate?.addUser(authorities ?? adapter);
   return adapter;
+}
+
+function possibleConnections(wanted: number, log: Log): number {
+  const handles = handleLimit();
+  const possible = connectionsWithin(wanted, handles);
+  if (possible < wanted) {
+    log.info(
+      { handles, maxConnections: possible },
+      'the system gives this process too few file handles for mqtt.maxConnections; see ulimit -n',
+    );
+  }
+  return possible;
 }
 
 function registerGateway(container: DependencyContainer): void {

@@ -2,15 +2,17 @@
 
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { renameSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { type Socket, connect } from 'node:net';
 import { join } from 'node:path';
 import { type IClientOptions, connectAsync } from 'mqtt';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
 import { type MadePem, makeAuthority, makeClientPem, makePem } from '../support/certificates.js';
 import { CliProcess, type GatewayProcess, startGateway, temporaryDirectory, until } from '../support/gateway-process.js';
-import { metric } from '../support/metrics.js';
-import { MqttWire } from '../support/mqtt-wire.js';
+import { logged, metric } from '../support/metrics.js';
+import { MqttWire, encode } from '../support/mqtt-wire.js';
 
 const MOSQUITTO = spawnSync('mosquitto_pub', ['--version']).error === undefined;
 
@@ -187,5 +189,122 @@ describe('MQTT behind a proxy', () => {
     await until('it is told', () => gateway.stderr.includes('198.51.100.7:40000'));
     expect(await metric(gateway, 'mqtt_connections_refused_total{limit="maxConnectionsPerAddress"}')).toBe(1);
     await expect(connectAsync(`mqtt://127.0.0.1:${gateway.ports.mqtt}`, { reconnectPeriod: 0 }, false)).rejects.toThrow();
+  });
+});
+
+describe('MQTT over websocket', () => {
+  async function open(gateway: GatewayProcess): Promise<WebSocket> {
+    const websocket = new WebSocket(`ws://127.0.0.1:${gateway.ports.happn}/mqtt`, ['mqtt']);
+    websocket.on('error', () => websocket.terminate());
+    await once(websocket, 'open');
+    return websocket;
+  }
+
+  it('collects no large message of somebody who has not connected', async () => {
+    const gateway = await start('--mqtt-connect-timeout-ms', '600000');
+    const websocket = await open(gateway);
+    const closed = once(websocket, 'close');
+    for (let i = 0; i < 10; i++) websocket.send(Buffer.alloc(50_000), { fin: false });
+    await closed;
+  });
+
+  it('takes no message in very many pieces', async () => {
+    const gateway = await start();
+    const websocket = await open(gateway);
+    websocket.send(encode({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'a', keepalive: 0 }));
+    await once(websocket, 'message');
+    const closed = once(websocket, 'close');
+    for (let i = 0; i < 5_000; i++) websocket.send(Buffer.of(0), { fin: false });
+    await closed;
+  });
+
+  it('sends away who would have to wait', async () => {
+    const gateway = await start('--mqtt-max-connecting', '1');
+    const first = await open(gateway);
+    const second = new WebSocket(`ws://127.0.0.1:${gateway.ports.happn}/mqtt`, ['mqtt']);
+    const [, response] = (await once(second, 'unexpected-response')) as [unknown, IncomingMessage];
+    expect(response.statusCode).toBe(503);
+    second.on('error', () => second.terminate());
+    second.terminate();
+    first.terminate();
+    await until(
+      'there is room',
+      async () =>
+        await open(gateway)
+          .then(
+            (one) => one.terminate(),
+            () => null,
+          )
+          .then(() => true),
+    );
+  });
+});
+
+describe('a process with few file handles', () => {
+  const CLIENT = { cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, keepalive: 0 };
+
+  async function startPoor(handles: number): Promise<GatewayProcess> {
+    const gateway = await startGateway({ handles });
+    gateways.push(gateway);
+    return gateway;
+  }
+
+  function many(count: number, port: number): Socket[] {
+    return Array.from({ length: count }, () => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => socket.destroy());
+      return socket;
+    });
+  }
+
+  /** Processor time of a process in milliseconds. */
+  function busyMs(pid: number): number {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  it('takes fewer MQTT connections, so that others have some left', async () => {
+    const gateway = await startPoor(200);
+    expect(gateway.stderr).toMatch(/too few file handles for mqtt\.maxConnections/);
+    const sockets = many(150, gateway.ports.mqtt);
+    await until('the others are closed', () => sockets.filter(({ closed }) => closed).length === 50);
+    expect(await metric(gateway, 'mqtt_connections_refused_total{limit="maxConnections"}')).toBe(50);
+    sockets.find(({ closed }) => !closed)?.destroy();
+    await until('there is room for one', async () => {
+      const wire = await MqttWire.open(gateway.ports.mqtt);
+      wire.send({ ...CLIENT, clientId: 'a' });
+      return await wire.expect('connack').then(
+        () => true,
+        () => false,
+      );
+    });
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it('neither ends nor spins when there are none left, and serves those who are there', async () => {
+    const gateway = await startPoor(200);
+    const device = await MqttWire.connected(gateway.ports.mqtt, 'device');
+    const sockets = many(400, gateway.ports.haven);
+    await until('all handles are taken', () => readdirSync(`/proc/${gateway.pid}/fd`).length >= 199);
+    const before = busyMs(gateway.pid);
+    const begun = performance.now();
+    for (let i = 1; i <= 20; i++) {
+      device.publish('t', 'x', { qos: 1, messageId: i });
+      await device.answer('puback', i);
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+    expect(busyMs(gateway.pid) - before).toBeLessThan((performance.now() - begun) * 0.7);
+    for (const socket of sockets) socket.destroy();
+    await until('handles are free', async () => {
+      const wire = await MqttWire.open(gateway.ports.mqtt);
+      wire.send({ ...CLIENT, clientId: 'later' });
+      return await wire.expect('connack').then(
+        () => true,
+        () => false,
+      );
+    });
+    expect(gateway.ended).toBe(false);
+    expect(logged(gateway, 'a listener failed to accept')).toBeLessThan(3);
+    await device.drop();
   });
 });

@@ -31,6 +31,8 @@ export interface StartOptions {
   readonly dataDir?: string;
   /** Flags of node itself, for example `--max-old-space-size=128`. */
   readonly nodeFlags?: readonly string[];
+  /** How many files and sockets it may have open; as many as the tests when absent. */
+  readonly handles?: number;
 }
 
 export interface Exit {
@@ -98,7 +100,10 @@ export class CliProcess {
   ended = false;
 
   constructor(args: readonly string[], options: StartOptions = {}) {
-    this.child = spawn(process.execPath, [...(options.nodeFlags ?? []), MAIN, ...args], {
+    const command = [process.execPath, ...(options.nodeFlags ?? []), MAIN, ...args];
+    const limited = options.handles === undefined ? [] : ['sh', '-c', `ulimit -n ${options.handles}; exec "$@"`, 'sh'];
+    const [program = '', ...rest] = [...limited, ...command];
+    this.child = spawn(program, rest, {
       env: cleanEnvironment(options.env),
       stdio: ['ignore', 'pipe', 'pipe'],
     });

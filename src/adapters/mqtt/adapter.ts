@@ -1,11 +1,8 @@
 // MqttAdapter: listens on TCP and takes websockets at /mqtt, gives connections the session of their version, and looks at the
 // clock for all of them.
 
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
-import { type WebSocket, WebSocketServer } from 'ws';
 import {
   type Adapter,
   type AdapterContext,
@@ -16,9 +13,9 @@ import {
   type Listening,
   untilNone,
 } from '../../core/index.js';
-import { AddressList, LOOPBACK, normalAddress } from './addresses.js';
-import { Admission, type Exceeded, Visit } from './admission.js';
-import type { Arrival, BaseSession } from './base-session.js';
+import { AddressList, LOOPBACK } from './addresses.js';
+import { Admission, type Exceeded, type Visit } from './admission.js';
+import type { BaseSession } from './base-session.js';
 import { Broker } from './broker.js';
 import { type ConnectionHost, MqttConnection } from './connection.js';
 import { type Encoder, PlainEncoder } from './encoder.js';
@@ -28,16 +25,17 @@ import { Listener, type ListenerHost } from './listener.js';
 import { Topics } from './paths.js';
 import type { Port } from './port.js';
 import { MqttSession, type MqttSessionHost } from './session.js';
-import { SocketTransport, type Transport, type TransportOwner, WebsocketTransport } from './transport.js';
+import type { Arrival } from './session-host.js';
+import { SocketTransport, type Transport, type TransportOwner } from './transport.js';
+import { Websockets } from './websockets.js';
 import type { Authenticators } from './v5/authentication.js';
 import type { EncoderHost } from './v5/encoder.js';
 import { PropertySession } from './v5/session.js';
-import { MQTT_5, MQTT_LIMITS, type MqttLimits, SUBPROTOCOLS, type Version } from './wire.js';
+import { MQTT_5, MQTT_LIMITS, type MqttLimits, type Version } from './wire.js';
 
 const TICK_MS = 500;
 const WEBSOCKET_PATH = '/mqtt';
 const TLS_LISTENER = 'mqttTls';
-const TOO_MANY = 'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n';
 
 export interface MqttConfig {
   readonly host: string;
@@ -71,7 +69,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
   #admission: Admission | null = null;
   readonly #listeners = new Map<string, Listener>();
   #secureContext: SecureContextOptions | null = null;
-  #websockets: WebSocketServer | null = null;
+  #websockets: Websockets | null = null;
   #broker: Broker | null = null;
   #encoder: Encoder | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -85,8 +83,9 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
   #expired: Counter | null = null;
   #encoderHost: EncoderHost | null = null;
   readonly #unforwardableEpisode = new Episode();
+  #slowed: Counter | null = null;
+  readonly #slowedEpisode = new Episode();
   readonly #refusedEpisode = new Episode();
-  #stopping = false;
 
   constructor(config: MqttConfig) {
     this.#config = config;
@@ -117,18 +116,15 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
     );
     this.#slowClosed = context.counters.counter('slow_consumers_closed_total', 'Connections ended because they read too slowly');
     context.counters.gauge('mqtt_connections', 'Open MQTT connections', () => this.#connections.size);
+    this.#slowed = context.counters.counter('mqtt_slowed_total', 'Pauses in reading MQTT clients that published faster than they may');
     this.#expired = context.counters.counter('mqtt_expired_total', 'Messages not sent to an MQTT client because their time was over');
     this.#encoder = new PlainEncoder(this.topics, context.formats.raw, (path) => this.#onUnforwardable(path));
     this.#encoderHost = this.#makeEncoderHost(context);
     this.#broker = await Broker.start(context);
-    this.#websockets = new WebSocketServer({
-      noServer: true,
-      perMessageDeflate: false,
-      maxPayload: this.limits.maxPacketBytes + this.limits.maxConnectBytes,
-      handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
-    });
     const listeners = await this.#listen();
-    context.http.upgrade(WEBSOCKET_PATH, false, (request, socket, head) => this.#onUpgrade(request, socket, head));
+    const websockets = new Websockets(this);
+    this.#websockets = websockets;
+    context.http.upgrade(WEBSOCKET_PATH, false, (request, socket, head) => websockets.onUpgrade(request, socket, head));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
     return listeners;
@@ -173,7 +169,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
   }
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
-    this.#stopping = true;
+    this.#websockets?.close();
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     for (const listener of this.#listeners.values()) listener.close();
@@ -184,7 +180,6 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
     // Peers that do not close their side in time are cut off.
     for (const connection of this.#connections) connection.destroyTransport();
     await this.#connections.untilEmpty(deadlineMs / 4);
-    this.#websockets?.close();
     this.#broker?.close();
   }
 
@@ -260,42 +255,19 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
     this.open(visit, (owner) => new SocketTransport(socket, owner));
   }
 
-  onRefused(limit: Exceeded, peer: string): void {
+  onSlowed(peer: string): void {
+    this.#slowed?.add();
+    if (this.#slowedEpisode.begins(this.context.clock.monotonic())) {
+      this.context.log.warn({ peer }, 'an MQTT client publishes faster than it may: reading it more slowly');
+    }
+  }
+
+  onRefused(limit: Exceeded | 'maxConnectsPerSecond', peer: string): void {
     const name = `mqtt_connections_refused_total{limit="${limit}"}`;
     this.context.counters.counter(name, 'MQTT connections refused because of a limit, by the limit').add();
     if (this.#refusedEpisode.begins(this.context.clock.monotonic())) {
       this.context.log.warn({ peer, limit: `mqtt.${limit}` }, 'refusing MQTT connections: there are too many');
     }
-  }
-
-  #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const visit = this.#stopping ? null : this.#admit(request.socket);
-    if (visit === null) {
-      socket.end(TOO_MANY);
-      return;
-    }
-    this.admission.enter(visit, () => {
-      this.#websockets?.handleUpgrade(request, socket, head, (websocket: WebSocket) => {
-        this.open(visit, (owner) => new WebsocketTransport(websocket, owner));
-      });
-    });
-  }
-
-  /** A websocket's; null: it cannot come in. One that would have to wait is sent away: its handshake is half done. */
-  #admit(socket: Socket): Visit | null {
-    const visit = this.admission.accept();
-    if (!(visit instanceof Visit)) {
-      this.onRefused(visit, '?');
-      return null;
-    }
-    const exceeded = this.admission.identify(visit, normalAddress(socket.remoteAddress ?? ''), socket.remotePort ?? 0);
-    if (exceeded !== null) this.onRefused(exceeded, visit.peer);
-    if (exceeded !== null || this.admission.isCrowded) {
-      visit.leave();
-      return null;
-    }
-    socket.once('close', () => visit.leave());
-    return visit;
   }
 
   /** Takes a connection over; `connect` makes its transport. */
@@ -314,6 +286,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
 
   #tick(): void {
     const now = this.context.clock.monotonic();
+    this.admission.onTick(now);
     for (const listener of this.#listeners.values()) listener.onTick(now);
     for (const connection of this.#connections) connection.onTick(now);
   }

@@ -2,12 +2,13 @@
 
 import { Ring } from '../../core/index.js';
 import { countedAddress } from './addresses.js';
+import { Rate } from './rate.js';
 import type { MqttLimits } from './wire.js';
 
 /** The limit that a connection is over, by its name in the configuration. */
 export type Exceeded = 'maxConnections' | 'maxConnectionsPerAddress' | 'maxConnectingPerAddress';
 
-type Limits = Pick<MqttLimits, Exceeded | 'maxConnecting'>;
+type Limits = Pick<MqttLimits, Exceeded | 'maxConnecting' | 'maxConnectsPerSecond'>;
 
 /** One connection, from its acceptance until its socket is closed. */
 export class Visit {
@@ -15,6 +16,8 @@ export class Visit {
   peer = '?';
   /** User that the client's certificate names; null: none. */
   certificateUser: string | null = null;
+  /** Its address connects too often: its CONNECT will be refused. */
+  isHasty = false;
   /** Where it is counted; null: nowhere, or not known yet. */
   place: Place | null = null;
   /** accepted: it is not known whose it is. waiting: for room. connecting: its first bytes are read. arrived: it has a session. */
@@ -41,6 +44,8 @@ interface Place {
   readonly address: string;
   open: number;
   connecting: number;
+  /** null: it may connect as often as it likes. */
+  readonly rate: Rate | null;
 }
 
 interface Waiting {
@@ -79,14 +84,21 @@ export class Admission {
 
   #count(visit: Visit, address: string): Exceeded | null {
     const counted = countedAddress(address);
-    const place = this.#places.get(counted) ?? { address: counted, open: 0, connecting: 0 };
+    const place = this.#places.get(counted) ?? this.#newPlace(counted);
     if (place.open >= this.limits.maxConnectionsPerAddress) return 'maxConnectionsPerAddress';
     if (place.connecting >= this.limits.maxConnectingPerAddress) return 'maxConnectingPerAddress';
     this.#places.set(counted, place);
     visit.place = place;
     place.open += 1;
     place.connecting += 1;
+    visit.isHasty = place.rate !== null && !place.rate.takeOne(this.clock.monotonic());
     return null;
+  }
+
+  #newPlace(address: string): Place {
+    const { maxConnectsPerSecond } = this.limits;
+    const rate = maxConnectsPerSecond === 0 ? null : new Rate(maxConnectsPerSecond, this.clock.monotonic());
+    return { address, open: 0, connecting: 0, rate };
   }
 
   get isCrowded(): boolean {
@@ -123,7 +135,7 @@ export class Admission {
     this.#open -= 1;
     if (place === null) return;
     place.open -= 1;
-    if (place.open === 0) this.#places.delete(place.address);
+    if (place.open === 0 && place.rate === null) this.#places.delete(place.address);
   }
 
   readonly #letWaitingIn = (): void => {
@@ -133,6 +145,14 @@ export class Admission {
       if (next.visit.stage === 'waiting') this.#letIn(next.visit, next.begin);
     }
   };
+
+  /** Called about twice a second: forgets addresses that have nothing open, and connect seldom enough. */
+  onTick(now: number): void {
+    if (this.limits.maxConnectsPerSecond === 0) return;
+    for (const place of this.#places.values()) {
+      if (place.open === 0 && place.rate?.isFull(now) === true) this.#places.delete(place.address);
+    }
+  }
 
   /** Open connections. */
   get open(): number {

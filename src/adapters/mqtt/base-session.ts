@@ -3,7 +3,6 @@
 
 import { randomBytes } from 'node:crypto';
 import {
-  type AdapterContext,
   ConnectionError,
   type Credentials,
   type DataRequest,
@@ -26,51 +25,27 @@ import { malformed } from './codec.js';
 import { Deliveries, type DeliveryHost } from './deliveries.js';
 import { type Encoder, NO_TERMS, type Terms } from './encoder.js';
 import { Filters } from './filters.js';
-import { Guard, type HeaderFault, type PacketTaker } from './guard.js';
-import type { Topics } from './paths.js';
+import type { Guard, HeaderFault, PacketTaker } from './guard.js';
+import { Intake } from './intake.js';
+import type { Arrival, SessionHost } from './session-host.js';
 import { LINGER_MS, type Transport, type TransportOwner } from './transport.js';
-import type { MqttLimits } from './wire.js';
+import { PACKET } from './wire.js';
 
 /** Draining stops while more than this waits in the socket. */
 const HIGH_WATER_BYTES = 1024 * 1024;
 
 const OUTBOUND: OutboundLimits = Object.freeze({ ...OUTBOUND_LIMITS, dropBytes: 2 * 1024 * 1024 });
 
-/** What all sessions of one adapter share. */
-export interface SessionHost {
-  readonly context: AdapterContext;
-  readonly topics: Topics;
-  readonly limits: MqttLimits;
-  /** `session.flush` at the end of this turn of the loop. */
-  flushSoon(session: BaseSession): void;
-  /** One buffer for these frames; sessions that were given the same frames share it. */
-  join(frames: readonly Uint8Array[], bytes: number): Uint8Array;
-  /** A client of this key connects: the one that had it before is closed. */
-  takeOver(session: BaseSession): void;
-  /** A client does not acknowledge: its connection is about to be ended. */
-  onStuck(session: BaseSession, waitingBytes: number, waitingMessages: number): void;
-  /** A message was not sent because its time was over. */
-  onExpired(): void;
-  onEnded(session: BaseSession): void;
-}
-
-/** What a transport brings along when the version of its client is known. */
-export interface Arrival {
-  readonly transport: Transport;
-  readonly visit: Visit;
-}
-
 /** Waits for a reply; carried by the request. */
 export type Awaiting = (reply: Reply) => void;
 
-/** new: the CONNECT has not come. connecting: it was not accepted yet. leaving: nothing is read any more. */
-type Phase = 'new' | 'connecting' | 'ready' | 'leaving' | 'closed';
+/** new: the CONNECT has not come. connecting: it was not accepted yet. */
+type Phase = 'new' | 'connecting' | 'ready' | 'closed';
 
 export abstract class BaseSession extends Session implements PacketTaker, TransportOwner, DeliveryHost {
   /** User and client id: what is taken over, and what a durable session is kept under. */
   key = '';
   flushPlanned = false;
-  protected readonly guard: Guard;
   protected readonly deliveries: Deliveries;
   protected readonly filters: Filters;
   protected phase: Phase = 'new';
@@ -82,15 +57,13 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   protected goodbye = false;
   /** Longest silence of this client. */
   protected silenceMs = Number.POSITIVE_INFINITY;
+  readonly #intake: Intake;
   readonly #transport: Transport;
   readonly #visit: Visit;
   #willKept = false;
   #frames: Uint8Array[] = [];
   #frameBytes = 0;
   #flushing = false;
-  /** Something came since the last look at the clock. */
-  #heard = true;
-  #heardAt: number;
   #stuckSince = 0;
   #closedAt = 0;
 
@@ -98,16 +71,15 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     protected readonly host: SessionHost,
     readonly encoder: Encoder,
     headerFault: HeaderFault,
-    { transport, visit }: Arrival,
+    arrival: Arrival,
   ) {
     super(randomBytes(16).toString('hex'), 'mqtt', true, OUTBOUND);
-    this.guard = new Guard(this, headerFault, host.limits.maxConnectBytes);
     this.deliveries = new Deliveries(this, host.limits.outgoingWindow);
     this.filters = new Filters(this, host.topics, host.limits.maxSubscriptions);
-    this.#transport = transport;
-    this.#visit = visit;
-    this.#heardAt = visit.openedAt;
-    transport.owner = this;
+    this.#transport = arrival.transport;
+    this.#visit = arrival.visit;
+    this.#intake = new Intake(host, arrival, this, headerFault);
+    arrival.transport.owner = this;
   }
 
   // What a version adds.
@@ -126,12 +98,16 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   // From the wire.
 
   onData(chunk: Buffer): void {
-    this.#heard = true;
-    this.guard.push(chunk);
+    this.#intake.push(chunk);
+  }
+
+  protected get guard(): Guard {
+    return this.#intake.guard;
   }
 
   /** The boundary for everything that a peer's packet can break. */
   onPacket(first: number, bytes: Buffer, start: number, body: number, end: number): void {
+    if (first >> 4 === PACKET.PUBLISH) this.#intake.countPublish(end - start);
     try {
       this.take(first, bytes, start, body, end);
     } catch (error) {
@@ -206,10 +182,9 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     if (this.phase !== 'connecting') return;
     this.phase = 'ready';
     this.#visit.arrive();
-    this.guard.maxBytes = this.host.limits.maxPacketBytes;
     this.deliveries.blocked = false;
     this.flushSoon();
-    if (!this.paused) this.guard.release();
+    this.#intake.accept();
   }
 
   // To the core.
@@ -356,18 +331,15 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
 
   /** Reads no more; what was read is still answered. */
   stopReading(): void {
-    this.pauseReading();
-    if (this.phase === 'ready') this.phase = 'leaving';
+    this.#intake.stop();
   }
 
   pauseReading(): void {
-    this.guard.hold();
-    this.#transport.pause();
+    this.#intake.pause();
   }
 
   resumeReading(): void {
-    this.#transport.resume();
-    if (this.phase === 'ready') this.guard.release();
+    this.#intake.resume();
   }
 
   // Time.
@@ -378,14 +350,11 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
       if (now - this.#closedAt > LINGER_MS) this.#transport.destroy();
       return;
     }
-    if (this.#heard) {
-      this.#heard = false;
-      this.#heardAt = now;
-    }
+    const isSilent = this.#intake.isSilent(now, this.silenceMs);
     if (this.isConnecting) {
       if (now - this.#visit.openedAt < this.host.limits.connectTimeoutMs) return;
       this.close(new ConnectionError('CONNECT_TIMEOUT', 'no CONNECT was accepted in time'));
-    } else if (now - this.#heardAt > this.silenceMs && !this.paused) {
+    } else if (isSilent) {
       this.close(new ConnectionError('PEER_SILENT', 'nothing came within one and a half times the keep alive'));
     } else if (this.#stuckSince > 0 && now - this.#stuckSince > this.outbound.limits.slowMs) {
       this.#closeStuck();
@@ -430,7 +399,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.#send();
     this.phase = 'closed';
     this.#closedAt = this.host.context.clock.monotonic();
-    this.guard.end();
+    this.#intake.end();
     this.deliveries.clear();
     this.#frames = [];
     if (known) this.host.context.closeSession(this, error);

@@ -115,7 +115,13 @@ function readUnicode(bytes: Buffer): string | null {
 }
 
 /** `bytes` from `start` to `end` follow the fixed header of a CONNECT; its `version` was read by `readOpening`. */
-export function readConnect(bytes: Buffer, start: number, end: number, version: PlainVersion): ConnectFacts | ConnectRefusal {
+export function readConnect(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  version: PlainVersion,
+  maxClientIdBytes = CLIENT_ID_BYTES_MAX,
+): ConnectFacts | ConnectRefusal {
   const fields = new Fields(bytes, start + CONNECT_FLAGS_AT[version], end);
   const flags = fields.byte('connect flags');
   checkConnectFlags(flags, version);
@@ -126,7 +132,7 @@ export function readConnect(bytes: Buffer, start: number, end: number, version: 
   const password = (flags & CONNECT_FLAG.PASSWORD) === 0 ? null : fields.binary('password');
   if (!fields.done) throw malformed('bytes behind the last field of CONNECT');
   const clean = (flags & CONNECT_FLAG.CLEAN_SESSION) !== 0;
-  const fault = clientIdFault(clientId, clean, version);
+  const fault = clientIdFault(clientId, clean, version, maxClientIdBytes);
   if (fault !== null) return { returnCode: RETURN_CODE.IDENTIFIER_REJECTED, reason: fault };
   return { clean, keepAlive, clientId, will, username, password };
 }
@@ -157,8 +163,8 @@ function readWill(fields: Fields, flags: number): WillFacts {
   };
 }
 
-function clientIdFault(clientId: string, clean: boolean, version: PlainVersion): string | null {
-  if (Buffer.byteLength(clientId) > CLIENT_ID_BYTES_MAX) return `client id of more than ${CLIENT_ID_BYTES_MAX} bytes`;
+function clientIdFault(clientId: string, clean: boolean, version: PlainVersion, maxBytes: number): string | null {
+  if (Buffer.byteLength(clientId) > maxBytes) return `client id of more than ${maxBytes} bytes`;
   if (version === MQTT_3_1) {
     return clientId.length >= 1 && clientId.length <= CLIENT_ID_CHARACTERS_MAX_3_1 ? null : 'client id must have 1 to 23 characters';
   }

@@ -3,8 +3,8 @@
 
 import { type AdapterContext, ConnectionError } from '../../core/index.js';
 import type { Visit } from './admission.js';
-import type { Arrival } from './base-session.js';
-import { readOpening } from './opening.js';
+import { readOpening, refusalToHasty } from './opening.js';
+import type { Arrival } from './session-host.js';
 import { LINGER_MS, type Transport, type TransportOwner } from './transport.js';
 import type { MqttLimits, Version } from './wire.js';
 
@@ -13,6 +13,7 @@ export interface ConnectionHost {
   readonly limits: MqttLimits;
   /** Makes the session of this version, which takes the transport over. */
   beginSession(connection: MqttConnection, version: Version, arrival: Arrival): void;
+  onRefused(limit: 'maxConnectsPerSecond', peer: string): void;
   /** It ended without a session. */
   onConnectionEnded(connection: MqttConnection): void;
 }
@@ -53,9 +54,16 @@ export class MqttConnection implements TransportOwner {
       transport.write(opening.answer);
       throw new ConnectionError('UNSUPPORTED_VERSION', opening.reason);
     }
+    if (this.#visit.isHasty) return this.#refuse(opening.version);
     this.#bytes = null;
     this.#host.beginSession(this, opening.version, { transport, visit: this.#visit });
     transport.owner.onData(bytes);
+  }
+
+  #refuse(version: Version): void {
+    this.#transport.write(refusalToHasty(version));
+    this.#host.onRefused('maxConnectsPerSecond', this.#visit.peer);
+    this.close(null);
   }
 
   onDrain(): void {}

@@ -14,6 +14,14 @@ const BRIDGE_BIT = 0x80;
 /** CONNACK of version 5: reason code 0x84, unsupported protocol version, and no properties. */
 const UNSUPPORTED_VERSION = Buffer.of(0x20, 3, 0, 0x84, 0);
 
+/** CONNACK of version 5: reason code 0x9F, connection rate exceeded, and no properties. */
+const RATE_EXCEEDED = Buffer.of(0x20, 3, 0, 0x9f, 0);
+
+/** The CONNACK for a client of an address that connects too often. */
+export function refusalToHasty(version: Version): Uint8Array {
+  return version === MQTT_5 ? RATE_EXCEEDED : encodeConnack(false, RETURN_CODE.SERVER_UNAVAILABLE);
+}
+
 /**
  * What `bytes`, the first of a connection, say; null: more of them are needed, which 14 never are. Throws ConnectionError for
  * what is no CONNECT ([MQTT-3.1.0-1]), is larger than `maxBytes`, or names another protocol ([MQTT-3.1.2-1]).

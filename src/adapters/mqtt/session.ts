@@ -12,7 +12,7 @@ import {
   type Subscription,
   type SubscriptionOptions,
 } from '../../core/index.js';
-import { type Arrival, BaseSession, type SessionHost } from './base-session.js';
+import { BaseSession } from './base-session.js';
 import {
   type ConnectFacts,
   type Filter,
@@ -32,6 +32,7 @@ import { isSystemTopic, type SharedFilter, splitShared } from './paths.js';
 import { Outcome, type PersistentClient } from './persistence.js';
 import { Port, type PortOwner } from './port.js';
 import { Publishing } from './publishing.js';
+import type { Arrival, SessionHost } from './session-host.js';
 import {
   CONNECT_FLAG,
   CONNECT_FLAGS_AT,
@@ -109,7 +110,7 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
   #connect(first: number, bytes: Buffer, start: number, body: number, end: number): void {
     // [MQTT-3.1.0-2]
     if (this.phase !== 'new') throw malformed('a second CONNECT');
-    const facts = readConnect(bytes, body, end, this.#version);
+    const facts = readConnect(bytes, body, end, this.#version, this.host.limits.maxClientIdBytes);
     if ('returnCode' in facts) {
       this.write(encodeConnack(false, facts.returnCode));
       throw malformed(facts.reason);

@@ -115,6 +115,14 @@ export interface MqttLimits {
   readonly maxConnectionsPerAddress: number;
   /** Of these, without an accepted CONNECT. */
   readonly maxConnectingPerAddress: number;
+  /** Longest client id; 3.1 allows 23 characters. */
+  readonly maxClientIdBytes: number;
+  /** Connections a second from one address, as it is counted above; further ones are answered with a refusal. 0: any number. */
+  readonly maxConnectsPerSecond: number;
+  /** Messages a second of one client; who sends more is read more slowly. 0: any number. */
+  readonly maxPublishesPerSecond: number;
+  /** Bytes of these, packets whole. 0: any number. */
+  readonly maxPublishBytesPerSecond: number;
   /** QoS 2 packet ids that one client may have unreleased. */
   readonly maxIncomingOnce: number;
   /** Filters of one session. */
@@ -137,6 +145,10 @@ export const MQTT_LIMITS: MqttLimits = Object.freeze({
   maxConnections: 100_000,
   maxConnectionsPerAddress: 10_000,
   maxConnectingPerAddress: 500,
+  maxClientIdBytes: CLIENT_ID_BYTES_MAX,
+  maxConnectsPerSecond: 0,
+  maxPublishesPerSecond: 0,
+  maxPublishBytesPerSecond: 0,
   maxIncomingOnce: 1_000,
   maxSubscriptions: 1_000,
   sessionExpiryMs: SESSION_EXPIRY_MS,

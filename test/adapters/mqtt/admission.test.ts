@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Admission, type Exceeded, Visit } from '../../../src/adapters/mqtt/admission.js';
 
-const LIMITS = { maxConnections: 10, maxConnecting: 4, maxConnectionsPerAddress: 5, maxConnectingPerAddress: 3 };
+const LIMITS = { maxConnections: 10, maxConnecting: 4, maxConnectionsPerAddress: 5, maxConnectingPerAddress: 3, maxConnectsPerSecond: 0 };
 const HERE = '127.0.0.1';
 
 let time: number;

@@ -361,6 +361,45 @@ describe('a limit', () => {
     await login('198.51.100.1', 'g');
   });
 
+  it.each([
+    [3, Buffer.of(0x20, 2, 0, 3)],
+    [4, Buffer.of(0x20, 2, 0, 3)],
+    [5, Buffer.of(0x20, 3, 0, 0x9f, 0)],
+  ])('of connections a second of one address answers one more of it alone with a refusal, in version %i', async (version, refusal) => {
+    await start({ ...PROXIED, limits: { maxConnectsPerSecond: 2 } });
+    const connectPacket = encode(
+      { ...CONNECT, protocolId: version === 3 ? 'MQIsdp' : 'MQTT', protocolVersion: version, clientId: 'x' },
+      version,
+    );
+    const expectRefusal = async (): Promise<void> => {
+      const socket = await come('198.51.100.1');
+      const answer: Buffer[] = [];
+      socket.on('data', (chunk) => answer.push(chunk));
+      socket.write(connectPacket);
+      await closed(socket);
+      expect(Buffer.concat(answer)).toEqual(refusal);
+    };
+    // Also when they do not stay.
+    for (const clientId of ['a', 'b']) await (await login('198.51.100.1', clientId)).drop();
+    for (let i = 0; i < 3; i++) await expectRefusal();
+    expect(refused('maxConnectsPerSecond')).toBe(3);
+    await login('198.51.100.2', 'c');
+    for (const clientId of ['d', 'e', 'f']) await login('', clientId);
+    house.clock.mono += 500;
+    await login('198.51.100.1', 'g');
+    await expectRefusal();
+    expect(house.adapter.admission.addresses).toBe(2);
+  });
+
+  it('of connections a second forgets addresses that keep it', async () => {
+    await start({ ...PROXIED, limits: { maxConnectsPerSecond: 1 } });
+    await (await login('198.51.100.1', 'a')).drop();
+    await until('it is gone', () => house.adapter.admission.open === 0);
+    expect(house.adapter.admission.addresses).toBe(1);
+    house.clock.mono += 1_000;
+    await until('it is forgotten', () => house.adapter.admission.addresses === 0);
+  });
+
   it('of connections of one address without a login closes one more of it alone', async () => {
     await start({ ...PROXIED, limits: { maxConnectingPerAddress: 2 } });
     const first = MqttWire.over(await come('198.51.100.1'));

@@ -95,7 +95,7 @@ function publishFlagsFault(flags: number): ProtocolFault | null {
 }
 
 /** `bytes` from `start` to `end` are the body of a CONNECT. */
-export function readConnect(bytes: Buffer, start: number, end: number): Connect {
+export function readConnect(bytes: Buffer, start: number, end: number, maxClientIdBytes = CLIENT_ID_BYTES_MAX): Connect {
   const fields = new Fields(bytes, start, end);
   const name = fields.text('protocol name');
   const level = fields.byte('protocol level');
@@ -107,7 +107,7 @@ export function readConnect(bytes: Buffer, start: number, end: number): Connect 
   checkConnectFlags(flags);
   const keepAlive = fields.number('keep alive');
   const properties = readConnectProperties(fields);
-  const clientId = readClientId(fields);
+  const clientId = readClientId(fields, maxClientIdBytes);
   const will = (flags & CONNECT_FLAG.WILL) === 0 ? null : readWill(fields, flags);
   const username = (flags & CONNECT_FLAG.USER_NAME) === 0 ? null : fields.text('user name');
   const password = (flags & CONNECT_FLAG.PASSWORD) === 0 ? null : fields.binary('password');
@@ -166,14 +166,14 @@ function checkAuthentication(method: string | null, data: Uint8Array | null): vo
 }
 
 /** An empty one asks for one ([MQTT5-3.1.3-6]). */
-function readClientId(fields: Fields): string {
+function readClientId(fields: Fields, maxBytes: number): string {
   const field = fields.binary('client id');
   const clientId = readText(field, 0, field.length);
   if (clientId === null) {
     throw new ProtocolFault(REASON.CLIENT_IDENTIFIER_NOT_VALID, 'client id is not UTF-8 text without control characters');
   }
-  if (field.length > CLIENT_ID_BYTES_MAX) {
-    throw new ProtocolFault(REASON.CLIENT_IDENTIFIER_NOT_VALID, `client id of more than ${CLIENT_ID_BYTES_MAX} bytes`);
+  if (field.length > maxBytes) {
+    throw new ProtocolFault(REASON.CLIENT_IDENTIFIER_NOT_VALID, `client id of more than ${maxBytes} bytes`);
   }
   return clientId;
 }

@@ -11,8 +11,9 @@ import {
   type Subscription,
   UNSTORED,
 } from '../../../core/index.js';
-import { type Arrival, BaseSession, type SessionHost } from '../base-session.js';
+import { BaseSession } from '../base-session.js';
 import { isForbiddenTopic, isSystemTopic } from '../paths.js';
+import type { Arrival, SessionHost } from '../session-host.js';
 import { FIRST_BYTE, PACKET } from '../wire.js';
 import {
   type ConnackProperties,
@@ -130,8 +131,8 @@ export class PropertySession extends BaseSession {
   #onConnect(bytes: Buffer, body: number, end: number): void {
     // [MQTT5-3.1.0-2]
     if (this.phase !== 'new') throw protocolError('a second CONNECT');
-    const connect = readConnect(bytes, body, end);
     const { limits } = this.#host;
+    const connect = readConnect(bytes, body, end, limits.maxClientIdBytes);
     this.#connect = connect;
     this.#encoder.maxBytes = connect.maximumPacketSize;
     this.#encoder.takeAliases(Math.min(connect.topicAliasMaximum, limits.maxTopicAliases));

@@ -1,0 +1,95 @@
+// Websockets: MQTT connections that come through the HTTP listener.
+
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { normalAddress } from './addresses.js';
+import { type Admission, type Exceeded, Visit } from './admission.js';
+import { LINGER_MS, type Transport, type TransportOwner, WebsocketTransport } from './transport.js';
+import { type MqttLimits, SUBPROTOCOLS } from './wire.js';
+
+export interface WebsocketHost {
+  readonly admission: Admission;
+  readonly limits: MqttLimits;
+  onRefused(limit: Exceeded, peer: string): void;
+  /** Takes a connection over; `connect` makes its transport. */
+  open(visit: Visit, connect: (owner: TransportOwner) => Transport): void;
+}
+
+/** Options that the type declarations of the library do not know yet. */
+const NEWER_OPTIONS = Object.freeze({ maxFragments: 4_096, closeTimeout: LINGER_MS });
+const TOO_MANY = 'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n';
+
+export class Websockets {
+  readonly #host: WebsocketHost;
+  readonly #server: WebSocketServer;
+  #closed = false;
+
+  constructor(host: WebsocketHost) {
+    this.#host = host;
+    this.#server = new WebSocketServer({
+      noServer: true,
+      perMessageDeflate: false,
+      maxPayload: host.limits.maxPacketBytes + host.limits.maxConnectBytes,
+      clientTracking: false,
+      handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
+      ...NEWER_OPTIONS,
+    });
+  }
+
+  /** No new ones from now on. */
+  close(): void {
+    this.#closed = true;
+    this.#server.close();
+  }
+
+  onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const visit = this.#closed ? null : this.#admit(request.socket);
+    if (visit === null) {
+      socket.end(TOO_MANY);
+      return;
+    }
+    this.#host.admission.enter(visit, () => {
+      this.#server.handleUpgrade(request, socket, head, (websocket) => this.#open(visit, websocket, socket));
+    });
+  }
+
+  /** null: it cannot come in. One that would have to wait is sent away: its handshake is half done. */
+  #admit(socket: Socket): Visit | null {
+    const { admission } = this.#host;
+    const visit = admission.accept();
+    if (!(visit instanceof Visit)) {
+      this.#host.onRefused(visit, '?');
+      return null;
+    }
+    const exceeded = admission.identify(visit, normalAddress(socket.remoteAddress ?? ''), socket.remotePort ?? 0);
+    if (exceeded !== null) this.#host.onRefused(exceeded, visit.peer);
+    if (exceeded !== null || admission.isCrowded) {
+      visit.leave();
+      return null;
+    }
+    socket.once('close', () => visit.leave());
+    return visit;
+  }
+
+  #open(visit: Visit, websocket: WebSocket, socket: Duplex): void {
+    this.#host.open(visit, (owner) => {
+      const transport = new WebsocketTransport(websocket, owner);
+      limitFirstBytes(socket, transport, 2 * this.#host.limits.maxConnectBytes);
+      return transport;
+    });
+  }
+}
+
+/** A message is whole before it is seen: one that nobody has connected with yet is not collected beyond this. */
+function limitFirstBytes(socket: Duplex, transport: Transport, maxBytes: number): void {
+  const { owner } = transport;
+  let received = 0;
+  const count = (chunk: Buffer): void => {
+    received += chunk.length;
+    if (transport.owner !== owner) socket.off('data', count);
+    else if (received > maxBytes) transport.destroy();
+  };
+  socket.on('data', count);
+}
