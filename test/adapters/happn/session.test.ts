@@ -1,8 +1,8 @@
 // happn connections over real sockets: subscriptions, heartbeats, ends, bad input.
 
 import { once } from 'node:events';
-import { connect } from 'node:net';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { connect, Socket } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { startHappn, type HappnGateway, type HappnWire, type WireFrame } from '../../support/happn-wire.js';
 import { until } from '../../support/gateway-process.js';
@@ -38,6 +38,11 @@ const idOf = (answer: WireFrame): string => (answer.data as { id: string }).id;
 let nextArea = 0;
 /** A part of the data space of its own for each test. */
 const area = (): string => `/area/${nextArea++}`;
+
+/** The connection below a websocket of this test. */
+function tcpOf({ socket }: HappnWire): Socket {
+  return (socket as unknown as { _socket: Socket })._socket;
+}
 
 describe('events', () => {
   test('come once for each channel, however many references the session holds on it', async () => {
@@ -84,6 +89,23 @@ describe('events', () => {
     for (let n = 0; n < 5; n++) await set(publisher, `${at}/${n}`, { n }, { noStore: true });
     await until('all events', () => wires.every((wire) => wire.events().length === 5));
     for (const wire of wires) expect(wire.events()).toEqual(wires[0]?.events());
+  });
+
+  test('of one turn leave in one write, not each in its own', async () => {
+    const at = area();
+    const [listener, publisher] = [await client(), await client()];
+    await on(listener, `/SET@${at}/*`);
+    const port = tcpOf(listener).localPort;
+    const write = vi.spyOn(Socket.prototype, 'write');
+    tcpOf(publisher).cork();
+    for (let n = 0; n < 200; n++)
+      publisher.send({ action: 'set', eventId: `w${n}`, path: `${at}/${n}`, data: { n }, options: { noStore: true } });
+    tcpOf(publisher).uncork();
+    await until('all events', () => listener.events().length === 200);
+    const writes = write.mock.contexts.filter((socket) => (socket as Socket).remotePort === port).length;
+    write.mockRestore();
+    expect(writes).toBeGreaterThan(0);
+    expect(writes).toBeLessThanOrEqual(10);
   });
 
   test('of removals by wildcard are one, with the pattern as its path', async () => {
