@@ -441,12 +441,13 @@ describe('a connection of its own gateway', () => {
 
   test('gets heartbeats in protocol 4 only, and lives as long as it answers them', async () => {
     const one = await start({ pingIntervalMs: 40 });
-    const four = await (await one.connect()).login('happn_4');
-    const three = await (await one.connect()).login('happn_3');
+    const four = await one.connect();
     four.socket.on('message', (data: Buffer) => {
       const text = data.toString();
       if (text.startsWith('"primus::ping')) four.send(text.replace('ping', 'pong'));
     });
+    await four.login('happn_4');
+    const three = await (await one.connect()).login('happn_3');
     await until('eight heartbeats', () => pings(four) >= 8);
     expect([four.closed, three.closed, pings(three)]).toEqual([null, null, 0]);
   });
