@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ConnectionError } from './errors.js';
+import type { GatewayFigures } from './figures.js';
 import type { Publication, Request } from './message.js';
 import type { Counters } from './counters.js';
 import type { Format } from './payload.js';
@@ -93,6 +94,8 @@ export interface AdapterContext {
   queuedPublication(number: number): Publication | null;
   /** Sessions, queues and rates for protocols that report load. */
   load(): GatewayLoad;
+  /** More of them, for administrators; it costs what looking at every session costs. */
+  figures(): GatewayFigures;
 }
 
 export interface GatewayLoad {

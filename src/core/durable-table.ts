@@ -116,6 +116,28 @@ export class DurableTable {
     return count;
   }
 
+  get queuedBytes(): number {
+    let bytes = 0;
+    for (const durable of this.sessions.values()) bytes += durable.queueBytes;
+    return bytes;
+  }
+
+  /** Sessions without a connection. */
+  get away(): number {
+    let count = 0;
+    for (const { session } of this.sessions.values()) if (session === null) count += 1;
+    return count;
+  }
+
+  /** Bodies, each once however many queues it is in. */
+  get messages(): number {
+    return this.#tables.references.size;
+  }
+
+  get messageBytes(): number {
+    return this.#tables.messageBytes;
+  }
+
   create(number: number, key: string, expiryMs: number, batch: WriteBatch): DurableSession {
     const durable = new DurableSession(number, key);
     this.#tables.add(durable);
@@ -309,8 +331,10 @@ class Tables {
   readonly wills = new Map<string, Buffer>();
   /** By the id of the connection that opened them last. */
   readonly holders = new Map<string, DurableSession>();
-  /** How many queue rows refer to each message. */
-  readonly references = new Map<number, number>();
+  /** How many queue rows refer to each message, and its size as the first of them has it. */
+  readonly references = new Map<number, { count: number; readonly size: number }>();
+  /** Of all messages, each once. */
+  messageBytes = 0;
 
   add(durable: DurableSession): void {
     this.sessions.set(durable.key, durable);
@@ -334,9 +358,14 @@ class Tables {
     durable.queue.set(message.number, message);
     durable.packetIds.add(message.packetId);
     durable.queueBytes += message.size;
-    const references = (this.references.get(message.number) ?? 0) + 1;
-    this.references.set(message.number, references);
-    return references;
+    const known = this.references.get(message.number);
+    if (known !== undefined) {
+      known.count += 1;
+      return known.count;
+    }
+    this.references.set(message.number, { count: 1, size: message.size });
+    this.messageBytes += message.size;
+    return 1;
   }
 
   /** Returns how many queues the message is still in. */
@@ -345,10 +374,12 @@ class Tables {
     durable.packetIds.delete(message.packetId);
     durable.queueBytes -= message.size;
     durable.refusing = false;
-    const references = (this.references.get(message.number) as number) - 1;
-    if (references > 0) this.references.set(message.number, references);
-    else this.references.delete(message.number);
-    return references;
+    const known = this.references.get(message.number) as { count: number; readonly size: number };
+    known.count -= 1;
+    if (known.count > 0) return known.count;
+    this.references.delete(message.number);
+    this.messageBytes -= known.size;
+    return 0;
   }
 }
 

@@ -8,6 +8,7 @@ import type { DurableSession, QueueLimits } from './durable-session.js';
 import { DurableTable, isDelayed } from './durable-table.js';
 import { ConnectionError, RequestError } from './errors.js';
 import { ExpirySweep } from './expiry.js';
+import type { GatewayFigures } from './figures.js';
 import { InboundQueue, type InboundLimits } from './inbound-queue.js';
 import { Lanes } from './lanes.js';
 import { LoadMeter } from './load-meter.js';
@@ -28,6 +29,7 @@ import { Shifts } from './shifts.js';
 import { type Durability, type Store, StoreDamage, StoreFailure, type StoreState } from './store/store.js';
 import type { Subscription } from './subscription.js';
 import { Sweeper } from './sweeper.js';
+import { Tally } from './tally.js';
 import { type Job, type Outcome, Turn } from './turn.js';
 
 /** A turn takes no more once it has taken so many requests, or so many bytes of them and of what they read, */
@@ -72,6 +74,7 @@ export class Engine {
   readonly #state: State;
   readonly #records: Records;
   readonly #durables: DurableTable;
+  readonly #tally: Tally;
   readonly #expiry: ExpirySweep;
   readonly #inbound: InboundQueue;
   readonly #sessions: Sessions;
@@ -120,6 +123,7 @@ export class Engine {
     const router = new Router();
     this.#records = new Records(store, formats, limits.cacheBytes);
     this.#expiry = new ExpirySweep(store);
+    this.#tally = new Tally(store, formats);
     this.#durables = new DurableTable(store, formats, router, limits.queue.maxAgeMs);
     this.#sessions = new Sessions(clock, log, counters, (session, error) => this.#abandon(session, error));
     this.#inbound = new InboundQueue(limits.inbound, this.#sessions);
@@ -162,6 +166,8 @@ export class Engine {
     counters.gauge('requests_unsettled', 'Requests taken and not yet settled', () => this.#inbound.unsettled);
     counters.gauge('subscriptions', 'Subscriptions of all sessions', () => router.size);
     counters.gauge('queued_messages', 'Messages queued for durable sessions', () => this.#durables.queuedMessages);
+    counters.gauge('records', 'Records stored', () => this.#tally.records);
+    counters.gauge('record_bytes', 'Bytes of the bodies of all records', () => this.#tally.bytes);
     counters.gauge('revision', 'Number of the last stored change', () => this.#stored.revision);
   }
 
@@ -169,6 +175,7 @@ export class Engine {
   async start(): Promise<void> {
     this.#restore(await this.#parts.store.open());
     await this.#durables.load(this.#parts.clock.now());
+    await this.#tally.load();
     this.#phase = 'running';
     this.#sessions.start();
     this.#load.start();
@@ -212,6 +219,7 @@ export class Engine {
       },
       queuedPublication: (number) => this.#queuedPublication(number),
       load: () => this.load(),
+      figures: () => this.#figures(),
     };
   }
 
@@ -234,6 +242,26 @@ export class Engine {
 
   load(): GatewayLoad {
     return this.#load.read(this.#sessions.size, this.#inbound.unsettled);
+  }
+
+  #figures(): GatewayFigures {
+    const durables = this.#durables;
+    return {
+      records: this.#tally.records,
+      recordBytes: this.#tally.bytes,
+      messages: durables.messages,
+      messageBytes: durables.messageBytes,
+      queued: durables.queuedMessages,
+      queuedBytes: durables.queuedBytes,
+      subscriptions: this.#state.router.size,
+      durableSessions: durables.sessions.size,
+      durableAway: durables.away,
+      durableExpired: this.#sessionsOver.value,
+      dropped: this.#sessions.dropped + this.#queueDropped.value,
+      unsettled: this.#inbound.unsettled,
+      eventLoopDelayMs: this.load().eventLoopDelayMs,
+      protocols: this.#sessions.protocols,
+    };
   }
 
   /** See AdapterContext.submit. */
@@ -362,6 +390,7 @@ export class Engine {
   /** The boundary: a request that fails is answered and harms nothing else. */
   #execute(request: Request | RemovalSlice, run: Run): void {
     this.#executed.add();
+    request.session.executed += 1;
     try {
       if (request.op !== 'removeSlice') this.#authorize(request);
       execute(request, run);
@@ -477,6 +506,7 @@ export class Engine {
     const next: StoreState = { batch: this.#stored.batch + 1, revision: this.#state.revision, applied: this.#state.applied };
     this.#committing = turn;
     this.#records.committing = turn.view;
+    this.#tally.write(turn);
     this.#turns.add();
     if (this.#parts.durability === 'none') this.#sayAll(turn, false);
     this.#parts.store.write(turn.batch, next).then(
@@ -490,6 +520,7 @@ export class Engine {
     this.#committing = null;
     this.#records.committing = null;
     this.#records.committed(turn.view);
+    this.#tally.committed(turn);
     if (this.#parts.durability === 'none') {
       this.#settleRequests(turn);
       this.#sayAll(turn, true);
@@ -766,6 +797,7 @@ export class Engine {
       try {
         const state = await this.#parts.store.reopen();
         await this.#durables.load(this.#parts.clock.now());
+        await this.#tally.load();
         if (this.#phase === 'recovering') this.#recovered(state);
         return;
       } catch (error) {

@@ -7,6 +7,7 @@ export * from './durable-session.js';
 export * from './entry.js';
 export * from './entry-source.js';
 export * from './errors.js';
+export type { GatewayFigures, ProtocolFigures } from './figures.js';
 export * from './listen.js';
 export { isExactNumber, jsonText } from './formats.js';
 export * from './message.js';

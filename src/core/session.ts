@@ -29,6 +29,8 @@ export abstract class Session {
   received: Set<number> | null = null;
 
   // Engine's accounting: adapters read, never write.
+  /** Requests executed, all in all. */
+  executed = 0;
   /** Requests submitted and not yet settled. */
   inFlight = 0;
   /** Bytes of these. */

@@ -5,6 +5,7 @@ import type { Clock, Log } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
 import { ConnectionError } from './errors.js';
 import type { Outbound } from './message.js';
+import { type ProtocolFigures, ProtocolTotals } from './figures.js';
 import type { Session } from './session.js';
 import type { Subscription } from './subscription.js';
 
@@ -19,6 +20,7 @@ export class Sessions {
   #dropping = new Set<Session>();
   #timer: NodeJS.Timeout | null = null;
   #dropped: Counter;
+  readonly #totals = new ProtocolTotals();
   #slowClosed: Counter;
 
   constructor(
@@ -35,6 +37,16 @@ export class Sessions {
 
   get size(): number {
     return this.#open.size;
+  }
+
+  /** Publications dropped because their receiver was slow. */
+  get dropped(): number {
+    return this.#dropped.value;
+  }
+
+  /** By name of the adapter. */
+  get protocols(): ReadonlyMap<string, ProtocolFigures> {
+    return this.#totals.with(this.#open);
   }
 
   [Symbol.iterator](): IterableIterator<Session> {
@@ -59,6 +71,7 @@ export class Sessions {
   close(session: Session): boolean {
     if (session.closed) return false;
     session.closed = true;
+    this.#totals.add(session);
     this.#open.delete(session);
     this.#slow.delete(session);
     this.#dropping.delete(session);

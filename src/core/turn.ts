@@ -29,6 +29,9 @@ export class Turn {
   readonly requests: (Request | RemovalSlice)[] = [];
   /** Nothing more that stores may join: a job of this turn must see the store as it is after this turn. */
   closed = false;
+  /** By how many the turn changes the number of records, and the bytes of their bodies. */
+  records = 0;
+  recordBytes = 0;
   #undo: (() => void)[] | null = null;
 
   constructor(private readonly store: Store) {}
@@ -47,6 +50,8 @@ export class Turn {
   put(entry: Entry, before: Entry | null): void {
     this.batch.put(SECTION.record, entry.path, encodeEntry(entry));
     this.view.set(entry.path, entry);
+    if (before === null) this.records += 1;
+    this.recordBytes += bodyBytes(entry) - (before === null ? 0 : bodyBytes(before));
     if (before !== null && before.expires !== entry.expires) this.#forgetDeadline(before);
     if (entry.expires !== 0) this.batch.put(SECTION.expiry, expiryKey(entry.expires, entry.path), SEALED_NOTHING);
   }
@@ -54,6 +59,8 @@ export class Turn {
   remove(before: Entry): void {
     this.view.set(before.path, null);
     this.batch.delete(SECTION.record, before.path);
+    this.records -= 1;
+    this.recordBytes -= bodyBytes(before);
     this.#forgetDeadline(before);
   }
 
@@ -71,4 +78,8 @@ export class Turn {
   undo(): void {
     for (const undo of this.#undo?.reverse() ?? []) undo();
   }
+}
+
+function bodyBytes({ payload }: Entry): number {
+  return payload.ownBytes().length;
 }
