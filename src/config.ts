@@ -143,6 +143,7 @@ export const schema = z.strictObject({
       .string()
       .default('')
       .meta(about('text', 'what MQTT 5 clients are told that ask for response information', 'a text')),
+    sysIntervalMs: whole(10_000, 0, 3_600_000, 'time between publications of the $SYS topics; 0: there are none'),
     proxyProtocol: choice('off', ['off', 'required'], 'whether every MQTT connection over TCP begins with a PROXY header'),
     proxyAddresses: networks.meta(
       about('list', 'proxies in front of MQTT: who may send such a header', 'a list of IP addresses and networks such as 10.0.0.0/8'),

@@ -130,9 +130,10 @@ function registerAdapters(container: DependencyContainer): void {
 
 function mqttAdapter(parts: DependencyContainer): MqttAdapter {
   const { host, mqtt } = parts.resolve(TOKEN.config);
-  const { port, mountPoint, responseInformation, proxyProtocol, proxyAddresses, tls, ...given } = mqtt;
+  const { port, mountPoint, responseInformation, sysIntervalMs, proxyProtocol, proxyAddresses, tls, ...given } = mqtt;
   const limits = { ...given, maxConnections: possibleConnections(given.maxConnections, parts.resolve(TOKEN.log)) };
-  const adapter = new MqttAdapter({ host, port, mountPoint, responseInformation, proxyProtocol, proxyAddresses, tls, limits });
+  const own = { mountPoint, responseInformation, sysIntervalMs, proxyProtocol, proxyAddresses, tls };
+  const adapter = new MqttAdapter({ host, port, ...own, limits });
   if (tls.port === null) return adapter;
   const certificate = parts.resolve(TOKEN.certificate);
   const authorities = parts.resolve(TOKEN.authorities);

@@ -46,7 +46,7 @@ describe('defaults', () => {
     expect(happn).toEqual({ port: 55_000, ...HAPPN_DEFAULTS });
     const tls = { port: null, clientCertificates: 'off', clientCaFile: null, userFrom: 'none' };
     const proxies = { proxyProtocol: 'off', proxyAddresses: [] };
-    expect(mqtt).toEqual({ port: 1883, mountPoint: '', responseInformation: '', ...proxies, tls, ...MQTT_LIMITS });
+    expect(mqtt).toEqual({ port: 1883, mountPoint: '', responseInformation: '', sysIntervalMs: 10_000, ...proxies, tls, ...MQTT_LIMITS });
     expect({ host, ...haven }).toEqual(HAVEN_DEFAULTS);
   });
 

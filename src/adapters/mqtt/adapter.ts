@@ -9,6 +9,7 @@ import {
   ConnectionError,
   Connections,
   type Counter,
+  type Identity,
   type Listeners,
   type Listening,
   untilNone,
@@ -26,13 +27,16 @@ import { Topics } from './paths.js';
 import type { Port } from './port.js';
 import { MqttSession, type MqttSessionHost } from './session.js';
 import type { Arrival } from './session-host.js';
+import { isAdministrator, SystemTopics } from './sys.js';
 import { SocketTransport, type Transport, type TransportOwner } from './transport.js';
 import { Websockets } from './websockets.js';
 import type { Authenticators } from './v5/authentication.js';
 import type { EncoderHost } from './v5/encoder.js';
 import { PropertySession } from './v5/session.js';
 import { MQTT_5, MQTT_LIMITS, type MqttLimits, type Version } from './wire.js';
+import { WireCounts } from './wire-counts.js';
 
+const SYS_INTERVAL_MS = 10_000;
 const TICK_MS = 500;
 const WEBSOCKET_PATH = '/mqtt';
 const TLS_LISTENER = 'mqttTls';
@@ -56,6 +60,10 @@ export interface MqttConfig {
   readonly proxyProtocol?: 'off' | 'required';
   /** Addresses and networks of proxies: who may send that header. Not limited as the address of one client. */
   readonly proxyAddresses?: readonly string[];
+  /** Time between publications of $SYS topics; 0: there are none. Default 10 s. */
+  readonly sysIntervalMs?: number;
+  /** Who reads them; default everybody. */
+  readonly isAdministrator?: (identity: Identity) => boolean;
 }
 
 export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, ListenerHost {
@@ -82,6 +90,8 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
   #slowClosed: Counter | null = null;
   #expired: Counter | null = null;
   #encoderHost: EncoderHost | null = null;
+  #counts: WireCounts | null = null;
+  #system: SystemTopics | null = null;
   readonly #unforwardableEpisode = new Episode();
   #slowed: Counter | null = null;
   readonly #slowedEpisode = new Episode();
@@ -108,8 +118,19 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
     return this.#encoderHost as EncoderHost;
   }
 
+  get counts(): WireCounts {
+    return this.#counts as WireCounts;
+  }
+
+  get system(): SystemTopics {
+    return this.#system as SystemTopics;
+  }
+
   async start(context: AdapterContext): Promise<Listeners> {
     this.#context = context;
+    this.#counts = new WireCounts(context.counters);
+    const { sysIntervalMs: intervalMs = SYS_INTERVAL_MS, isAdministrator: isReadableBy = isAdministrator } = this.#config;
+    this.#system = new SystemTopics({ intervalMs, mountPoint: this.topics.mountPoint, isReadableBy }, context, this.#counts);
     this.#unforwardable = context.counters.counter(
       'mqtt_unforwardable_total',
       'Changes of paths that no MQTT topic can name, not forwarded to MQTT subscribers',
@@ -127,6 +148,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
     context.http.upgrade(WEBSOCKET_PATH, false, (request, socket, head) => websockets.onUpgrade(request, socket, head));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
+    this.#system.start();
     return listeners;
   }
 
@@ -170,6 +192,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
     this.#websockets?.close();
+    this.#system?.stop();
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     for (const listener of this.#listeners.values()) listener.close();
@@ -272,6 +295,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
 
   /** Takes a connection over; `connect` makes its transport. */
   open(visit: Visit, connect: (owner: TransportOwner) => Transport): void {
+    this.counts.sockets.add();
     this.#connections.add(new MqttConnection(this, visit, connect));
   }
 

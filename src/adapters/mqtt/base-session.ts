@@ -8,6 +8,7 @@ import {
   type DataRequest,
   type DurableCommand,
   DurableRequest,
+  type Entry,
   OUTBOUND_LIMITS,
   type Outbound,
   type OutboundLimits,
@@ -28,6 +29,7 @@ import { Filters } from './filters.js';
 import type { Guard, HeaderFault, PacketTaker } from './guard.js';
 import { Intake } from './intake.js';
 import type { Arrival, SessionHost } from './session-host.js';
+import type { SystemReader } from './sys.js';
 import { LINGER_MS, type Transport, type TransportOwner } from './transport.js';
 import { PACKET } from './wire.js';
 
@@ -42,7 +44,7 @@ export type Awaiting = (reply: Reply) => void;
 /** new: the CONNECT has not come. connecting: it was not accepted yet. */
 type Phase = 'new' | 'connecting' | 'ready' | 'closed';
 
-export abstract class BaseSession extends Session implements PacketTaker, TransportOwner, DeliveryHost {
+export abstract class BaseSession extends Session implements PacketTaker, TransportOwner, DeliveryHost, SystemReader {
   /** User and client id: what is taken over, and what a durable session is kept under. */
   key = '';
   flushPlanned = false;
@@ -98,6 +100,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   // From the wire.
 
   onData(chunk: Buffer): void {
+    this.host.counts.receivedBytes.add(chunk.length);
     this.#intake.push(chunk);
   }
 
@@ -107,6 +110,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
 
   /** The boundary for everything that a peer's packet can break. */
   onPacket(first: number, bytes: Buffer, start: number, body: number, end: number): void {
+    this.host.counts.onReceived(first);
     if (first >> 4 === PACKET.PUBLISH) this.#intake.countPublish(end - start);
     try {
       this.take(first, bytes, start, body, end);
@@ -139,6 +143,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   /** The CONNECT was read: the session is known to the core. What the client sends before it has its CONNACK waits. */
   protected beginConnecting(): void {
     this.phase = 'connecting';
+    this.host.counts.connects.add();
     this.guard.hold();
     this.host.context.openSession(this);
   }
@@ -174,13 +179,17 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   #onOpened({ error, present, durable }: Reply): void {
     if (error !== null) return;
     this.present = present;
-    if (durable !== null) this.deliveries.resume(durable);
+    if (durable === null) return;
+    this.deliveries.resume(durable);
+    this.filters.resume();
   }
 
   /** The CONNACK is written: the client is served from here on. */
   protected becomeReady(): void {
     if (this.phase !== 'connecting') return;
     this.phase = 'ready';
+    this.host.counts.onClient();
+    if (this.filters.system.size > 0) this.readSystem();
     this.#visit.arrive();
     this.deliveries.blocked = false;
     this.flushSoon();
@@ -283,6 +292,27 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     if (qos >= 0) this.deliveries.deliver(publication, qos, terms);
   }
 
+  /** It has a filter below $SYS. */
+  readSystem(): void {
+    if (!this.isEnded) this.host.system.add(this);
+  }
+
+  /** A value below $SYS. */
+  hearSystem(publication: Publication): void {
+    const matching = [...this.filters.system].filter(({ pattern }) => pattern.matches(publication.path));
+    if (matching.length === 0) return;
+    if (this.isFull) return this.host.system.onSkipped();
+    let terms = NO_TERMS;
+    for (const { options } of matching) terms = withTerms(terms, options);
+    this.deliveries.deliver(publication, 0, terms);
+  }
+
+  /** A filter was granted: what its first messages are. */
+  protected firstMessages({ entries }: Reply, subscription: Subscription): readonly Entry[] {
+    if (this.filters.system.has(subscription)) return this.host.system.entriesFor(subscription.pattern);
+    return entries === null ? [] : entries.filter(({ path }) => !this.filters.isHidden(subscription, path));
+  }
+
   #onReply(reply: Reply): void {
     const { request } = reply;
     if (request.op === 'set' || request.op === 'remove') this.onPublished(reply, request);
@@ -300,6 +330,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   /** Joins what goes out at the end of this turn. */
   write(frame: Uint8Array): void {
     if (this.isEnded) return;
+    this.host.counts.onSent(frame[0] as number);
     this.#frames.push(frame);
     this.#frameBytes += frame.length;
     if (!this.#flushing) this.flushSoon();
@@ -312,6 +343,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   #send(): void {
     const frames = this.#frames;
     if (frames.length === 0) return;
+    this.host.counts.sentBytes.add(this.#frameBytes);
     this.#transport.write(frames.length === 1 ? (frames[0] as Uint8Array) : this.host.join(frames, this.#frameBytes));
     this.#frames = [];
     this.#frameBytes = 0;
@@ -392,6 +424,8 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   close(error: ConnectionError | null): void {
     if (this.isEnded) return;
     const known = this.phase !== 'new';
+    if (known && !this.isConnecting) this.host.counts.onClientGone();
+    this.host.system.delete(this);
     this.#visit.arrive();
     if (known) this.#leaveWill();
     this.#flushing = true;

@@ -2,7 +2,7 @@
 
 import { type Reply, RequestError, SubscribeRequest, Subscription, type SubscriptionOptions, subscriptionKey } from '../../core/index.js';
 import type { BaseSession } from './base-session.js';
-import { type SharedFilter, type Topics, isFilterServed } from './paths.js';
+import { type SharedFilter, type Topics, isFilterServed, isSystemTopic } from './paths.js';
 
 /** Why a filter is not subscribed to. */
 export type FilterFault = 'invalid' | 'limit';
@@ -10,6 +10,8 @@ export type FilterFault = 'invalid' | 'limit';
 export class Filters {
   /** By the key that the core has for them; null until somebody asks, because a resumed session has filters from before. */
   #known: Map<string, Subscription> | null = null;
+  /** Those below $SYS, for which the core has nothing. */
+  readonly system = new Set<Subscription>();
 
   constructor(
     private readonly session: BaseSession,
@@ -19,7 +21,7 @@ export class Filters {
 
   /**
    * `onReply` gets the core's answer, with what is retained under the filter when `retained` asks for it and the filter is
-   * not shared. null: it is on its way.
+   * neither shared nor below $SYS. null: it is on its way.
    */
   subscribe(
     filter: SharedFilter,
@@ -28,19 +30,23 @@ export class Filters {
     onReply: (reply: Reply, subscription: Subscription) => void,
   ): FilterFault | null {
     const { session } = this;
-    if (!isFilterServed(filter.text)) return 'invalid';
-    const subscription = this.#make(filter, options);
+    const isSystem = isSystemTopic(filter.text);
+    if (!isFilterServed(filter.text) || (isSystem && filter.group !== null)) return 'invalid';
+    const subscription = this.#make(filter, isSystem ? { ...options, qos: 0 } : options);
     if (subscription === null) return 'invalid';
     const filters = this.#all();
     const key = subscriptionKey(subscription);
     const known = filters.get(key) ?? null;
     if (known === null && filters.size >= this.max) return 'limit';
     filters.set(key, subscription);
+    if (known !== null) this.system.delete(known);
+    if (isSystem) this.system.add(subscription);
     const awaiting = (reply: Reply): void => {
-      if (reply.error !== null && filters.get(key) === subscription) filters.delete(key);
+      if (reply.error !== null) this.#drop(key, subscription);
+      else if (isSystem) session.readSystem();
       onReply(reply, subscription);
     };
-    const initial = retained && filter.group === null ? subscription.pattern : null;
+    const initial = retained && filter.group === null && !isSystem ? subscription.pattern : null;
     session.submit(new SubscribeRequest('subscribe', session, null, subscription, initial, awaiting));
     // The core itself replaces a durable one. The new one is there first: the flow is not interrupted ([MQTT-3.8.4-3]).
     if (known !== null && session.durable === null) {
@@ -58,14 +64,30 @@ export class Filters {
     const key = this.#keyOf(filter);
     const subscription = this.#all().get(key);
     if (subscription === undefined) return false;
-    this.#all().delete(key);
+    this.#drop(key, subscription);
     this.session.submit(new SubscribeRequest('unsubscribe', this.session, null, subscription, null, onReply));
     return true;
   }
 
-  /** [MQTT-4.7.2-1] below a mount point, which the core does not know. */
+  /** A durable session was resumed. */
+  resume(): void {
+    for (const subscription of this.session.durable?.subscriptions.values() ?? []) {
+      if (isSystemTopic(subscription.pattern.text.slice(this.topics.mountPoint.length))) this.system.add(subscription);
+    }
+  }
+
+  #drop(key: string, subscription: Subscription): void {
+    this.system.delete(subscription);
+    if (this.#all().get(key) === subscription) this.#all().delete(key);
+  }
+
+  /**
+   * [MQTT-4.7.2-1] below a mount point, which the core does not know. And what other protocols put below $SYS is not what
+   * the broker says of itself.
+   */
   isHidden(subscription: Subscription, path: string): boolean {
     const { mountPoint } = this.topics;
+    if (this.topics.isSystemPath(path)) return true;
     return mountPoint !== '' && this.topics.isHidden(subscription.pattern.text.slice(mountPoint.length), path);
   }
 

@@ -97,6 +97,12 @@ export class Topics {
     return parsePattern(this.mountPoint + filter, 'mqtt');
   }
 
+  /** Of a `$SYS` topic. */
+  isSystemPath(path: string): boolean {
+    const { length } = this.mountPoint;
+    return path.charCodeAt(length) === DOLLAR && isSystemTopic(path.slice(length));
+  }
+
   /** Below a mount point the core does not see that a topic begins with `$`: [MQTT-4.7.2-1] is kept here. */
   isHidden(filter: string, path: string): boolean {
     if (this.mountPoint === '' || path.charCodeAt(this.mountPoint.length) !== DOLLAR) return false;

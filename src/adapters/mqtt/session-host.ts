@@ -4,13 +4,17 @@ import type { AdapterContext } from '../../core/index.js';
 import type { Visit } from './admission.js';
 import type { BaseSession } from './base-session.js';
 import type { Topics } from './paths.js';
+import type { SystemTopics } from './sys.js';
 import type { Transport } from './transport.js';
 import type { MqttLimits } from './wire.js';
+import type { WireCounts } from './wire-counts.js';
 
 export interface SessionHost {
   readonly context: AdapterContext;
   readonly topics: Topics;
   readonly limits: MqttLimits;
+  readonly counts: WireCounts;
+  readonly system: SystemTopics;
   /** `session.flush` at the end of this turn of the loop. */
   flushSoon(session: BaseSession): void;
   /** One buffer for these frames; sessions that were given the same frames share it. */

@@ -196,9 +196,10 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
   /** One filter of a SUBSCRIBE. `done` grants or refuses it. */
   subscribe(filter: string, qos: Qos, done: SubscribeDone): void {
     const batch = this.#batch as SubscribeBatch;
-    if (isSystemTopic(filter)) return done(null, true);
+    const isReadable = !isSystemTopic(filter) || this.#host.system.isReadableBy(this.identity);
     const shared = splitShared(filter);
     const isTaken =
+      isReadable &&
       shared !== null &&
       this.#take(shared, qos, (reply, subscription) => {
         if (reply.error !== null) batch.refused.add(filter);
@@ -224,9 +225,8 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
     // All that follows waits for the SUBACK.
     this.deliveries.blocked = batch.open > 0;
     if (batch.open === 0) this.#acknowledgeSubscribe(batch);
-    if (reply.entries === null) return;
-    const entries = reply.entries.filter(({ path }) => !this.filters.isHidden(subscription, path));
-    this.deliveries.deliverRetained(entries, subscription.options.qos, NO_TERMS);
+    if (reply.error !== null) return;
+    this.deliveries.deliverRetained(this.firstMessages(reply, subscription), subscription.options.qos, NO_TERMS);
   }
 
   unsubscribe(filters: readonly string[]): Outcome {

@@ -256,12 +256,6 @@ describe('SUBSCRIBE', () => {
     expect(await published(a)).toEqual(['t=m/1']);
   });
 
-  it('of $SYS is granted and stays within the adapter', async () => {
-    const a = await client('a');
-    expect((await a.subscribe('$SYS/#', 1)).granted).toEqual([1]);
-    expect(house.counters.gauges.get('subscriptions')?.read()).toBe(0);
-  });
-
   it('with a leading wildcard does not hear topics that begin with $', async () => {
     const a = await client('a');
     for (const filter of ['#', '+/x']) await a.subscribe(filter, 0);

@@ -362,10 +362,10 @@ export class PropertySession extends BaseSession {
     };
     for (const [index, filter] of filters.entries()) {
       open += 1;
-      const failure = this.#subscribe(filter, identifier, (reply, subscription) => {
+      const failure = this.#subscribe(filter, identifier, (reply, subscription, wantsRetained) => {
         if (reply.error !== null) reasons[index] = subscribeReason(reply.error);
         close();
-        this.#sendRetained(reply, subscription, identifier);
+        if (reply.error === null && wantsRetained) this.#sendRetained(reply, subscription, identifier);
       });
       if (failure === null) continue;
       reasons[index] = failure;
@@ -378,21 +378,22 @@ export class PropertySession extends BaseSession {
   #subscribe(
     filter: SubscribeFilter,
     identifier: number,
-    onReply: (reply: Reply, subscription: Subscription) => void,
+    onReply: (reply: Reply, subscription: Subscription, wantsRetained: boolean) => void,
   ): SubackReason | null {
     const { text, group, qos, noLocal, retainAsPublished, retainHandling } = filter;
-    if (isSystemTopic(text)) return qos;
+    if (isSystemTopic(text) && !this.#host.system.isReadableBy(this.identity)) return REASON.NOT_AUTHORIZED;
     const options = { ...SUBSCRIBED, qos, noLocal, identifier, asPublished: retainAsPublished, group };
     const isNew = !this.filters.has(filter);
     const wantsRetained = retainHandling === RETAIN_HANDLING.ALWAYS || (retainHandling === RETAIN_HANDLING.WHEN_NEW && isNew);
-    const fault = this.filters.subscribe(filter, options, wantsRetained, onReply);
+    const fault = this.filters.subscribe(filter, options, wantsRetained, (reply, subscription) =>
+      onReply(reply, subscription, wantsRetained),
+    );
     if (fault === null) return null;
     return fault === 'limit' ? REASON.QUOTA_EXCEEDED : REASON.TOPIC_FILTER_INVALID;
   }
 
-  #sendRetained({ entries }: Reply, subscription: Subscription, identifier: number): void {
-    if (entries === null) return;
-    const shown = entries.filter(({ path }) => !this.filters.isHidden(subscription, path));
+  #sendRetained(reply: Reply, subscription: Subscription, identifier: number): void {
+    const shown = this.firstMessages(reply, subscription);
     const terms = { identifiers: identifier > 0 ? [identifier] : [], asPublished: true };
     this.deliveries.deliverRetained(shown, subscription.options.qos, terms);
   }
@@ -411,7 +412,7 @@ export class PropertySession extends BaseSession {
         close();
       });
       if (isThere) open += 1;
-      else if (!isSystemTopic(filter.text)) reasons[index] = REASON.NO_SUBSCRIPTION_EXISTED;
+      else reasons[index] = REASON.NO_SUBSCRIPTION_EXISTED;
     }
     close();
   }
