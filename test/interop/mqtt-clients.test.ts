@@ -59,10 +59,6 @@ it.each([
 });
 
 describe('the gateway', () => {
-  it('refuses protocol version 5 with a return code that clients understand', async () => {
-    await expect(connect({ protocolVersion: 5 })).rejects.toThrow(/[Uu]nacceptable protocol version|[Uu]nsupported/);
-  });
-
   it('speaks the subprotocol that a websocket client offers', async () => {
     const a = await connect({ wsOptions: { protocol: 'mqttv3.1' } } as IClientOptions, websocket());
     await a.client.publishAsync('ws', 'x', { qos: 1 });
