@@ -30,6 +30,8 @@ export class Properties {
   toRemote(meta: Meta | null, remainingMs: number, remoteNode: string | null): MessageProperties | DropReason | null {
     const via = viaOf(meta?.pairs ?? []);
     if (remoteNode !== null && via.includes(remoteNode)) return null;
+    // It came back as that of a client.
+    if (via.includes(this.node)) return 'loop';
     if (via.length >= this.maxHops) return 'hops';
     const response = meta?.responseTopic ?? null;
     const user: (readonly [string, string])[] = [];
