@@ -173,10 +173,10 @@ function decodeParts(bytes: Buffer, headBytes: number, formats: Formats): Messag
 }
 
 export function encodeMessage(publication: Publication): Buffer {
-  const { action, revision, expires, time, author, path, payload } = publication;
+  const { action, expires, time, author, path, payload } = publication;
   // A record's deadline may be an earlier set's.
   const lifetimeMs = expires === 0 ? 0 : Math.max(1, expires - time);
-  const options = { ...publication.options, store: revision > 0, lifetimeMs };
+  const options = { ...publication.options, lifetimeMs };
   return seal(encodeParts({ remove: action === 'remove', options, time, author, path, payload }, 0));
 }
 

@@ -228,6 +228,33 @@ describe('a queued message', () => {
   });
 });
 
+describe('a message for a session that is away', () => {
+  it('is not its own will, if it does not want to hear itself', async () => {
+    house = await startEngine();
+    const { session } = await open(1e9);
+    await session.subscribe('#', 'mqtt', { qos: 1, noLocal: true });
+    const payload = Payload.fromBytes(Buffer.from('gone'), formats.raw);
+    const options = { ...STORED, qos: 1 } as const;
+    await session.durably({ type: 'will', will: { path: 'status', payload, options, remove: false, delayMs: 0 } });
+    session.context.submit(session.durableRequest({ type: 'fireWill' }));
+    await away(session);
+    expect((await house.session().get('status')).entry?.payload.value()).toBe('gone');
+    expect(bodies((await open(1e9)).session)).toEqual([]);
+  });
+
+  it('still says that it was to be stored when there was nothing to remove', async () => {
+    house = await startEngine();
+    const { session } = await open(1e9);
+    await session.subscribe('#', 'mqtt', { qos: 1, asPublished: true });
+    await away(session);
+    await house.session().remove('t', 1, { qos: 1, publishMissing: true });
+    await restart();
+    const back = (await open(1e9)).session;
+    const [number] = back.durable?.queue.keys() ?? [];
+    expect(back.context.queuedPublication(number ?? 0)?.options.store).toBe(true);
+  });
+});
+
 describe('a will with a delay', () => {
   const will: Will = {
     path: 'status',

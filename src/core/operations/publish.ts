@@ -51,7 +51,8 @@ function queueForDurables(run: Run, publication: Publication, match: Match, numb
 function note(publication: Publication, { durable: owner, options }: Subscription, owners: Map<DurableSession, OpenTerms>): void {
   if (owner === null || (publication.action === 'set' ? !options.sets : !options.removes)) return;
   const online = owner.session?.id;
-  if (options.noLocal && online === publication.origin) return;
+  // Also what its connection left behind when it was cut off.
+  if (options.noLocal && (publication.origin === online || publication.origin === owner.holder)) return;
   const { targets } = publication.options;
   if (targets !== null && (online === undefined || !targets.has(online))) return;
   let terms = owners.get(owner);
