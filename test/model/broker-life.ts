@@ -5,15 +5,21 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { MqttWire, type MqttPacket } from '../support/mqtt-wire.js';
 import { pick, type Random } from '../support/random.js';
 import type { House } from './houses.js';
-import { type Message, type Observed, ReferenceBroker, type ReferenceLimits } from './reference-broker.js';
+import { type Message, type Observed, type Opening, ReferenceBroker, type ReferenceLimits, type Subscription } from './reference-broker.js';
 
 export const CLIENTS = ['c1', 'c2', 'c3', 'c4'] as const;
 /** Publishes what marks a moment in the order of things; not part of the random steps. */
 const MARKER = 'marker';
 const TOPICS = ['a', 'a/b', 'a/c', 'b', 'b/', '/a', '$own/a'] as const;
 const FILTERS = ['#', '+', 'a/#', 'a/+', '+/b', 'a', 'a/b', '$own/#', '+/#'] as const;
+/** Topic and filter of the shared subscription; no other filter matches it. */
+const SHARED_TOPIC = '$s/x';
+const SHARED_FILTER = '$share/g/$s/#';
 const BURST_MAX = 8;
 const WORLDS_MAX = 500;
+/** How long sessions of 3.1 and 3.1.1 are kept, in seconds: longer than a life. */
+const FOR_GOOD = 1_000_000;
+const MARKING: Opening = { cleanStart: true, expiry: 0, will: null };
 const PATIENCE_MS = 5_000;
 
 /** A client: its connection, and what it still has to do as a publisher. */
@@ -48,7 +54,7 @@ export class BrokerLife {
   constructor(
     private readonly house: House,
     limits: ReferenceLimits,
-    private readonly version: 3 | 4,
+    private readonly version: 3 | 4 | 5,
     private readonly random: Random,
   ) {
     this.#worlds = [new ReferenceBroker(limits)];
@@ -56,7 +62,7 @@ export class BrokerLife {
 
   /** Throws when the broker does what the reference does not. */
   async live(steps: number): Promise<void> {
-    await this.#connect(MARKER, true, null);
+    await this.#connect(MARKER, MARKING);
     for (let i = 0; i < steps; i++) await this.#step();
     for (const client of this.clients.values()) if (client.wire !== null) await this.#disconnect(client.name);
   }
@@ -75,6 +81,7 @@ export class BrokerLife {
     if (dice < 890) return await this.#lose(client);
     if (dice < 930) return await this.#disconnect(client);
     if (dice < 970) return await this.#connectSomehow(client);
+    if (this.version === 5 && dice < 978) return await this.#pass();
     if (dice < 985) return await this.#restart();
     return this.random(2) === 0 ? await this.#kill() : await this.#killInBurst(client);
   }
@@ -85,23 +92,27 @@ export class BrokerLife {
     // One will at a time: the order of several would be open.
     const isFirst = [...this.clients.values()].every(({ name: other }) => other === name || !this.#wills.has(other));
     const will = isFirst && this.random(3) === 0 ? this.#message(name) : null;
-    await this.#connect(name, this.random(3) === 0, will);
+    const cleanStart = this.random(3) === 0;
+    const expiry = this.version === 5 ? pick([0, 60, 3_600], this.random) : cleanStart ? 0 : FOR_GOOD;
+    await this.#connect(name, { cleanStart, expiry, will });
   }
 
   readonly #wills = new Set<string>();
 
-  async #connect(name: string, clean: boolean, will: Message | null): Promise<void> {
-    this.log.push(`${name} connects${clean ? ' clean' : ''}${will === null ? '' : `, will ${text(will)}`}`);
+  async #connect(name: string, opening: Opening): Promise<void> {
+    const { cleanStart, expiry, will } = opening;
+    this.log.push(`${name} connects${cleanStart ? ' clean' : ''} for ${expiry}${will === null ? '' : `, will ${text(will)}`}`);
     const client = this.#client(name);
     const old = client.wire;
-    const wire = await MqttWire.open(this.house.port);
+    const wire = await MqttWire.open(this.house.port, this.version);
     wire.send({
       cmd: 'connect',
       protocolId: this.version === 3 ? 'MQIsdp' : 'MQTT',
       protocolVersion: this.version,
-      clean,
+      clean: cleanStart,
       clientId: name,
       keepalive: 0,
+      ...(this.version === 5 && { properties: { sessionExpiryInterval: expiry } }),
       ...(will && { will: { ...will, payload: Buffer.from(will.payload) } }),
     });
     const connack = await wire.expect('connack');
@@ -110,12 +121,12 @@ export class BrokerLife {
     if (will === null) this.#wills.delete(name);
     else this.#wills.add(name);
     this.#keepWorlds((world) => {
-      const present = world.connect(name, clean, will);
+      const present = world.connect(name, opening);
       // 3.1 has no such flag.
       const said = this.version === 3 ? connack.sessionPresent === false : connack.sessionPresent === present;
       return said ? null : `${name}: session present is ${String(connack.sessionPresent)}`;
     });
-    if (clean) client.unreleased.clear();
+    if (!isPresent(connack, cleanStart, this.version)) client.unreleased.clear();
     await this.#settle();
   }
 
@@ -145,17 +156,26 @@ export class BrokerLife {
   // Subscriptions.
 
   async #subscribe(name: string): Promise<void> {
-    const [filter, qos] = [pick(FILTERS, this.random), this.random(3)];
-    this.log.push(`${name} subscribes to ${filter} at ${qos}`);
+    const subscription = this.#subscription();
+    const { filter, qos, noLocal: nl, retainAsPublished: rap, retainHandling: rh } = subscription;
+    this.log.push(`${name} subscribes to ${filter} at ${qos}${nl ? ' nl' : ''}${rap ? ' rap' : ''} rh ${rh}`);
     const { connected: wire } = this.#client(name);
-    wire.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: filter, qos }] });
+    wire.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: filter, qos, nl, rap, rh }] });
     await wire.answer('suback', 1);
-    for (const world of this.#worlds) world.subscribe(name, filter, qos);
+    for (const world of this.#worlds) world.subscribe(name, subscription);
     await this.#settle();
   }
 
+  #subscription(): Subscription {
+    const { random } = this;
+    const plain = { filter: pick(FILTERS, random), qos: random(3), noLocal: false, retainAsPublished: false, retainHandling: 0 };
+    if (this.version < 5) return plain;
+    if (random(5) === 0) return { ...plain, filter: SHARED_FILTER };
+    return { ...plain, noLocal: random(3) === 0, retainAsPublished: random(2) === 0, retainHandling: random(3) };
+  }
+
   async #unsubscribe(name: string): Promise<void> {
-    const filter = pick(FILTERS, this.random);
+    const filter = this.#subscription().filter;
     this.log.push(`${name} unsubscribes from ${filter}`);
     const { connected: wire } = this.#client(name);
     wire.send({ cmd: 'unsubscribe', messageId: 1, unsubscriptions: [filter] });
@@ -170,16 +190,26 @@ export class BrokerLife {
     this.#count += 1;
     const retain = this.random(3) === 0;
     const isEmpty = this.random(8) === 0;
-    return { topic, payload: isEmpty ? '' : `${from}-${this.#count}`, qos: this.random(3), retain };
+    // One that is retained would be removed when its time is over, and that is news at a time of its own.
+    const expiry = this.version === 5 && !retain && this.random(3) === 0 ? 30 : 0;
+    return { topic, payload: isEmpty ? '' : `${from}-${this.#count}`, qos: this.random(3), retain, expiry };
   }
 
   async #publish(name: string): Promise<void> {
-    const message = this.#message(name);
+    const isForGroup = this.version === 5 && this.random(5) === 0;
+    const message = isForGroup ? { ...this.#message(name, SHARED_TOPIC), retain: false } : this.#message(name);
     const id = message.qos === 0 ? 0 : this.#client(name).nextId();
     this.log.push(`${name} publishes ${text(message)} as ${id}`);
     this.#write(name, message, id, false);
     if (id > 0) await this.#client(name).connected.answer(message.qos === 1 ? 'puback' : 'pubrec', id);
-    for (const world of this.#worlds) world.publish(name, message, id);
+    this.#worlds = this.#worlds.flatMap((world) =>
+      world.candidates(message.topic).map((member) => {
+        const copy = world.clone();
+        copy.publish(name, message, id, member);
+        return copy;
+      }),
+    );
+    await this.#settle();
     if (message.qos === 2 && this.random(3) > 0) await this.#release(name, id);
     await this.#settle();
   }
@@ -187,7 +217,9 @@ export class BrokerLife {
   #write(name: string, message: Message, id: number, dup: boolean): void {
     const client = this.#client(name);
     if (message.qos === 2) client.unreleased.set(id, message);
-    client.connected.publish(message.topic, message.payload, { qos: message.qos, retain: message.retain, messageId: id, dup });
+    const { topic, payload, qos, retain, expiry } = message;
+    const properties = expiry > 0 ? { properties: { messageExpiryInterval: expiry } } : {};
+    client.connected.publish(topic, payload, { qos, retain, messageId: id, dup, ...properties });
   }
 
   async #release(name: string, id: number): Promise<void> {
@@ -301,6 +333,15 @@ export class BrokerLife {
     await this.#begunAgain(wires);
   }
 
+  /** Time passes, where the house can do that. */
+  async #pass(): Promise<void> {
+    const seconds = pick([20, 40, 1_000], this.random);
+    if (!this.house.pass(seconds)) return;
+    this.log.push(`${seconds} seconds pass`);
+    for (const world of this.#worlds) world.pass(seconds);
+    await this.#settle();
+  }
+
   #wires(): MqttWire[] {
     return [...this.clients.values()].flatMap(({ wire }) => (wire === null ? [] : [wire]));
   }
@@ -310,7 +351,7 @@ export class BrokerLife {
     for (const client of this.clients.values()) client.wire = null;
     this.#wills.clear();
     for (const world of this.#worlds) world.stop();
-    await this.#connect(MARKER, true, null);
+    await this.#connect(MARKER, MARKING);
     await this.#inspect();
   }
 
@@ -324,7 +365,7 @@ export class BrokerLife {
       wire.send({ cmd: 'unsubscribe', messageId: 1, unsubscriptions: [filter] });
       await wire.answer('unsuback', 1);
       for (const world of this.#worlds) {
-        world.subscribe(MARKER, filter, 0);
+        world.subscribe(MARKER, { filter, qos: 0, noLocal: false, retainAsPublished: false, retainHandling: 0 });
         world.unsubscribe(MARKER, filter);
       }
     }
@@ -334,7 +375,7 @@ export class BrokerLife {
   /** What was done before has reached the store: acknowledgements of clients, which nobody answers, included. */
   async #mark(): Promise<void> {
     this.#count += 1;
-    const message = { topic: 'mark', payload: `${this.#count}`, qos: 1, retain: true };
+    const message = { topic: 'mark', payload: `${this.#count}`, qos: 1, retain: true, expiry: 0 };
     this.log.push(`marker publishes ${text(message)}`);
     this.#write(MARKER, message, 1, false);
     await this.#client(MARKER).connected.answer('puback', 1);
@@ -382,8 +423,13 @@ export class BrokerLife {
   }
 }
 
-function text({ topic, payload, qos, retain }: Message): string {
-  return `${topic}=${payload}/${qos}${retain ? 'r' : ''}`;
+/** The session was there; 3.1 does not say. */
+function isPresent(connack: MqttPacket, cleanStart: boolean, version: number): boolean {
+  return version === 3 ? !cleanStart : connack.sessionPresent === true;
+}
+
+function text({ topic, payload, qos, retain, expiry }: Message): string {
+  return `${topic}=${payload}/${qos}${retain ? 'r' : ''}${expiry > 0 ? ` for ${expiry}` : ''}`;
 }
 
 /** Packets of deliveries as the reference knows them; others are answers. */

@@ -8,6 +8,8 @@ import { type HouseOptions, MqttHouse } from '../support/mqtt-wire.js';
 
 export interface House {
   readonly port: number;
+  /** The time of day moves on; false: this house cannot do that. */
+  pass(seconds: number): boolean;
   /** Connections that the gateway has. */
   connections(): Promise<number>;
   restart(): Promise<void>;
@@ -23,9 +25,15 @@ export class MemoryHouse implements House {
     private store: GateStore,
   ) {}
 
-  static async start(options: HouseOptions): Promise<MemoryHouse> {
+  static async start(given: HouseOptions): Promise<MemoryHouse> {
     const store = new GateStore();
+    const options = { ...given, clock: { mono: 1, ahead: 0 } };
     return new MemoryHouse(options, await MqttHouse.start({ ...options, store }), store);
+  }
+
+  pass(seconds: number): boolean {
+    this.house.clock.ahead += seconds * 1_000;
+    return true;
   }
 
   get port(): number {
@@ -62,6 +70,10 @@ export class ProcessHouse implements House {
 
   static async start(options: StartOptions): Promise<ProcessHouse> {
     return new ProcessHouse(await GatewayProcess.start(options));
+  }
+
+  pass(): boolean {
+    return false;
   }
 
   get port(): number {

@@ -20,7 +20,7 @@ const TIMEOUT_MS = LONG ? 6 * 3_600_000 : 120_000;
 const WIDE: ReferenceLimits = { window: 100, queue: QUEUE_LIMITS.maxMessages };
 const NARROW: ReferenceLimits = { window: 3, queue: 8 };
 
-async function live(start: () => Promise<House>, limits: ReferenceLimits, version: 3 | 4, seed: number): Promise<void> {
+async function live(start: () => Promise<House>, limits: ReferenceLimits, version: 3 | 4 | 5, seed: number): Promise<void> {
   const house = await start();
   const life = new BrokerLife(house, limits, version, randomOf(seed));
   try {
@@ -32,7 +32,7 @@ async function live(start: () => Promise<House>, limits: ReferenceLimits, versio
   }
 }
 
-describe.each([3, 4] as const)('MQTT of protocol level %i', (version) => {
+describe.each([3, 4, 5] as const)('MQTT of protocol level %i', (version) => {
   it.each([
     ['wide', WIDE],
     ['narrow', NARROW],

@@ -1,4 +1,4 @@
-// What an MQTT 3.1.1 broker has to do, written to be read: one step at a time, no time, no bytes, no store. The gateway is
+// What a broker of MQTT 3.1.1 and 5 has to do, written to be read: one step at a time, no bytes, no store. The gateway is
 // compared with it after every step. Where a crash leaves open what had been stored, there are several of these, one for each
 // outcome, until what clients see tells which one happened.
 
@@ -7,10 +7,29 @@ export interface Message {
   readonly payload: string;
   readonly qos: number;
   readonly retain: boolean;
+  /** It is good for so many seconds (version 5); 0: for ever. */
+  readonly expiry: number;
+}
+
+export interface Subscription {
+  readonly filter: string;
+  readonly qos: number;
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  /** 0: retained messages are sent, 1: for a new subscription, 2: never. */
+  readonly retainHandling: number;
+}
+
+export interface Opening {
+  /** Begins with nothing of the session before. */
+  readonly cleanStart: boolean;
+  /** How many seconds the session outlives its connection. */
+  readonly expiry: number;
+  readonly will: Message | null;
 }
 
 /** A PUBLISH or a PUBREL that a client was sent. */
-export interface Observed extends Message {
+export interface Observed extends Omit<Message, 'expiry'> {
   readonly packet: 'publish' | 'pubrel';
   readonly dup: boolean;
   readonly id: number;
@@ -28,6 +47,8 @@ interface Owed extends Message {
   id: number;
   /** It outlives the connection. */
   readonly kept: boolean;
+  /** When it is of no use any more, unless it was sent; Infinity: never. */
+  readonly deadline: number;
 }
 
 interface Expected {
@@ -37,11 +58,15 @@ interface Expected {
 }
 
 interface ReferenceSession {
-  readonly clean: boolean;
+  /** It is one that outlives its connection, or was when it was resumed. */
+  readonly durable: boolean;
+  /** In seconds. */
+  expiry: number;
+  /** Infinity: it has a connection. */
+  awaySince: number;
   connected: boolean;
   will: Message | null;
-  /** Level by filter. */
-  readonly filters: Map<string, number>;
+  readonly filters: Map<string, Subscription>;
   /** Oldest first. */
   owed: Owed[];
   /** QoS 2 ids that came and were not released. */
@@ -61,24 +86,30 @@ export class ReferenceBroker {
   /** By topic. */
   #retained = new Map<string, Message>();
   #sessions = new Map<string, ReferenceSession>();
+  /** In seconds. */
+  #now = 0;
 
   constructor(readonly limits: ReferenceLimits) {}
 
   clone(): ReferenceBroker {
     const copy = new ReferenceBroker(this.limits);
     [copy.#retained, copy.#sessions] = structuredClone([this.#retained, this.#sessions] as const);
+    copy.#now = this.#now;
     return copy;
   }
 
   /** Returns whether a session was present. */
-  connect(client: string, clean: boolean, will: Message | null): boolean {
+  connect(client: string, { cleanStart, expiry, will }: Opening): boolean {
     if (this.isConnected(client)) this.lose(client);
     const kept = this.#sessions.get(client);
-    if (clean || kept === undefined) {
-      const session = { clean, connected: true, will, filters: new Map(), owed: [], incoming: new Set<number>(), expected: [] };
-      this.#sessions.set(client, session);
+    if (cleanStart || kept === undefined) {
+      const state = { filters: new Map(), owed: [], incoming: new Set<number>(), expected: [] };
+      const times = { durable: expiry > 0, expiry, awaySince: Number.POSITIVE_INFINITY };
+      this.#sessions.set(client, { ...times, connected: true, will, ...state });
       return false;
     }
+    kept.expiry = expiry;
+    kept.awaySince = Number.POSITIVE_INFINITY;
     kept.connected = true;
     kept.will = will;
     for (const owed of kept.owed) owed.due = true;
@@ -95,7 +126,7 @@ export class ReferenceBroker {
   lose(client: string): void {
     const { will } = this.#session(client);
     this.#end(client);
-    if (will !== null) this.#distribute(will);
+    if (will !== null) this.#distribute(client, will, null);
   }
 
   #end(client: string): void {
@@ -104,16 +135,20 @@ export class ReferenceBroker {
     session.will = null;
     session.expected = [];
     session.owed = session.owed.filter(({ kept }) => kept);
-    if (session.clean) this.#sessions.delete(client);
+    session.awaySince = this.#now;
+    if (session.expiry === 0) this.#sessions.delete(client);
   }
 
-  subscribe(client: string, filter: string, qos: number): void {
+  subscribe(client: string, subscription: Subscription): void {
     const session = this.#session(client);
-    session.filters.set(filter, qos);
+    const { filter, qos, retainHandling } = subscription;
+    const isNew = !session.filters.has(filter);
+    session.filters.set(filter, subscription);
+    if (filter.startsWith(SHARED) || retainHandling === 2 || (retainHandling === 1 && !isNew)) return;
     const topics = [...this.#retained.keys()].filter((topic) => matches(filter, topic)).sort();
     for (const topic of topics) {
       const message = this.#retained.get(topic) as Message;
-      session.owed.push(owedOf({ ...message, qos: Math.min(qos, message.qos) }, false));
+      session.owed.push(this.#owe({ ...message, qos: Math.min(qos, message.qos) }, false));
     }
     this.#send(session);
   }
@@ -122,14 +157,22 @@ export class ReferenceBroker {
     this.#session(client).filters.delete(filter);
   }
 
-  /** `id`: packet id of QoS 2. One that is known already is no new message. */
-  publish(client: string, message: Message, id: number): void {
+  /** Clients to one of whom a message goes by their shared subscription; null: there are none. */
+  candidates(topic: string): readonly (string | null)[] {
+    const members = [...this.#sessions].filter(([, { filters }]) => [...filters.keys()].some((filter) => isShared(filter, topic)));
+    const here = members.filter(([, { connected }]) => connected);
+    const chosen = here.length > 0 ? here : members;
+    return chosen.length > 0 ? chosen.map(([client]) => client) : [null];
+  }
+
+  /** `id`: packet id of QoS 2. One that is known already is no new message. `member`: one of the candidates. */
+  publish(client: string, message: Message, id: number, member: string | null = null): void {
     const { incoming } = this.#session(client);
     if (message.qos === 2) {
       if (incoming.has(id)) return;
       incoming.add(id);
     }
-    this.#distribute(message);
+    this.#distribute(client, message, member);
   }
 
   /** PUBREL from the publisher. */
@@ -137,17 +180,36 @@ export class ReferenceBroker {
     this.#session(client).incoming.delete(id);
   }
 
-  #distribute(message: Message): void {
+  #distribute(from: string, message: Message, member: string | null): void {
     if (message.retain && message.payload === '') this.#retained.delete(message.topic);
     else if (message.retain) this.#retained.set(message.topic, message);
-    for (const session of this.#sessions.values()) {
-      const levels = [...session.filters].filter(([filter]) => matches(filter, message.topic)).map(([, qos]) => qos);
-      if (levels.length === 0) continue;
-      const qos = Math.min(message.qos, Math.max(...levels));
-      const kept = !session.clean && qos > 0;
+    for (const [client, session] of this.#sessions) {
+      const matching = [...session.filters.values()].filter(({ filter, noLocal }) => {
+        if (isShared(filter, message.topic)) return client === member;
+        return matches(filter, message.topic) && !(noLocal && client === from);
+      });
+      if (matching.length === 0) continue;
+      const qos = Math.min(message.qos, Math.max(...matching.map((subscription) => subscription.qos)));
+      const kept = session.durable && qos > 0;
       if (!session.connected && !kept) continue;
       if (kept && session.owed.filter((owed) => owed.kept).length >= this.limits.queue) continue;
-      session.owed.push(owedOf({ ...message, qos, retain: false }, kept));
+      const retain = message.retain && matching.some(({ retainAsPublished }) => retainAsPublished);
+      session.owed.push(this.#owe({ ...message, qos, retain }, kept));
+      this.#send(session);
+    }
+  }
+
+  #owe(message: Message, kept: boolean): Owed {
+    const deadline = message.expiry > 0 ? this.#now + message.expiry : Number.POSITIVE_INFINITY;
+    return { ...message, phase: 'waiting', due: true, dup: false, id: 0, kept, deadline };
+  }
+
+  /** Messages that were not sent and sessions that are away are over when their time is. */
+  pass(seconds: number): void {
+    this.#now += seconds;
+    for (const [client, session] of this.#sessions) {
+      if (session.awaySince + session.expiry <= this.#now) this.#sessions.delete(client);
+      session.owed = session.owed.filter(({ phase, deadline }) => phase !== 'waiting' || deadline > this.#now);
       this.#send(session);
     }
   }
@@ -189,9 +251,9 @@ export class ReferenceBroker {
   /** The broker ends, and all connections with it. */
   stop(): void {
     const connected = [...this.#sessions].filter(([, session]) => session.connected);
-    const wills = connected.map(([, { will }]) => will);
+    const wills = connected.map(([client, { will }]) => ({ client, will }));
     for (const [client] of connected) this.#end(client);
-    for (const will of wills) if (will !== null) this.#distribute(will);
+    for (const { client, will } of wills) if (will !== null) this.#distribute(client, will, null);
     for (const { owed } of this.#sessions.values()) for (const one of owed) one.dup = one.phase === 'sent' ? true : null;
   }
 
@@ -226,8 +288,11 @@ export class ReferenceBroker {
   }
 }
 
-function owedOf(message: Message, kept: boolean): Owed {
-  return { ...message, phase: 'waiting', due: true, dup: false, id: 0, kept };
+const SHARED = '$share/';
+
+/** Whether the filter is a shared one that matches. */
+function isShared(filter: string, topic: string): boolean {
+  return filter.startsWith(SHARED) && matches(filter.split('/').slice(2).join('/'), topic);
 }
 
 function agrees({ owed, packet, dup }: Expected, seen: Observed): boolean {

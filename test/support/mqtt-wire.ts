@@ -199,6 +199,8 @@ export interface HouseOptions extends Partial<MqttConfig> {
   readonly store?: GateStore;
   readonly queue?: QueueLimits;
   readonly access?: Access;
+  /** Shared by houses that follow each other. */
+  readonly clock?: { mono: number; ahead: number };
 }
 
 /** The adapter over a real engine on a store in memory. */
@@ -217,10 +219,9 @@ export class MqttHouse implements Broker {
   ) {}
 
   static async start(options: HouseOptions = {}): Promise<MqttHouse> {
-    const { store = new GateStore(), queue = QUEUE_LIMITS, access = OPEN_ACCESS, ...config } = options;
+    const { store = new GateStore(), queue = QUEUE_LIMITS, access = OPEN_ACCESS, clock = { mono: 1, ahead: 0 }, ...config } = options;
     const counters = new Counters();
     const log = keptLog();
-    const clock = { mono: 1, ahead: 0 };
     const engine = new Engine({
       store,
       durability: 'sync',
