@@ -2,7 +2,16 @@
 
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Range, SECTION, type Section, type Store, StoreFailure, type StoreRow, type StoreState } from '../../src/core/store/store.js';
+import {
+  type Range,
+  SECTION,
+  type Section,
+  type Store,
+  StoreFailure,
+  type StoreRow,
+  type StoreScan,
+  type StoreState,
+} from '../../src/core/store/store.js';
 
 export interface StoreData {
   /** A store over the data that was not opened yet. */
@@ -228,6 +237,38 @@ export function storeContract(name: string, create: () => Promise<StoreData>): v
       scan.seek('k95');
       expect(await keys()).toEqual([]);
       await scan.close();
+    });
+
+    test('lets a scan go back, also after its end, and still from its one moment', async () => {
+      await write(Array.from({ length: 30 }, (_, i): Change => [`k${i + 10}`, 'old']));
+      const scan = store.scan({ section: SECTION.record, gte: 'k12', lt: 'k35' }, 4);
+      const keys = store.scanKeys({ section: SECTION.record, gte: 'k12', lt: 'k35' }, 4);
+      await write([
+        ['k20', null],
+        ['k21', 'new'],
+        ['k21x', 'new'],
+      ]);
+      const rest = async (of: StoreScan): Promise<string[]> => {
+        const rows: string[] = [];
+        for (let slice = await of.next(); slice.length > 0; slice = await of.next()) rows.push(...slice.map(shown));
+        return rows;
+      };
+      const all = Array.from({ length: 23 }, (_, i) => `k${i + 12}=old`);
+      const first = keys.rowsFrom('k30');
+      expect(await rest(first)).toEqual(all.slice(18));
+      for (const rows of [scan, keys.rowsFrom('k12')]) {
+        expect(await rest(rows)).toEqual(all);
+        rows.seek('k20');
+        expect(await rest(rows)).toEqual(all.slice(8));
+        rows.seek('k20\0');
+        expect(await rest(rows)).toEqual(all.slice(9));
+        rows.seek('k12');
+        expect(await rows.next()).toHaveLength(4);
+        rows.seek('k34\0');
+        expect(await rest(rows)).toEqual([]);
+      }
+      await scan.close();
+      await keys.close();
     });
 
     test('lets a scan be closed before its end, and several run beside each other', async () => {

@@ -138,7 +138,8 @@ function scanOf<Item>(items: readonly Item[], keyOf: (item: Item) => string, sli
       return items.slice(from, at);
     },
     seek: (key) => {
-      while (at < items.length && compareKeys(keyOf(items[at] as Item), key) < 0) at += 1;
+      const found = items.findIndex((item) => compareKeys(keyOf(item), key) >= 0);
+      at = found === -1 ? items.length : found;
     },
     close: async () => {
       at = items.length;

@@ -278,9 +278,9 @@ class LevelScan<Value, Item> implements StoreScan<Item> {
 
 const rowOf = (key: string, value: Uint8Array): StoreRow => ({ key, value });
 
-/** Two iterators on one snapshot. */
+/** Iterators on one snapshot. */
 class LevelKeyScan extends LevelScan<unknown, string> implements StoreKeyScan {
-  #rows: StoreScan | null = null;
+  readonly #rows: StoreScan[] = [];
 
   constructor(
     keys: Iterator<unknown>,
@@ -294,13 +294,14 @@ class LevelKeyScan extends LevelScan<unknown, string> implements StoreKeyScan {
   }
 
   rowsFrom(key: string): StoreScan {
-    this.#rows = this.rowsAt(key);
-    return this.#rows;
+    const rows = this.rowsAt(key);
+    this.#rows.push(rows);
+    return rows;
   }
 
   override async close(): Promise<void> {
     await super.close();
-    await this.#rows?.close();
+    for (const rows of this.#rows) await rows.close();
     await this.snapshot.close();
   }
 }

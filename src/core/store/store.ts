@@ -93,13 +93,16 @@ export interface Store {
 export interface StoreScan<Item = StoreRow> {
   /** The next slice, of at most `rows` if that is less than in every slice; empty when done. */
   next(rows?: number): Promise<Item[]>;
-  /** The next slice begins at `key`, or with the first row behind it. Not back: the key lies behind what was given out. */
+  /**
+   * The next slice begins at `key`, which is in the range, or with the first row behind it: back or forth, also after the end, and
+   * from the same moment. Not while a slice is being read.
+   */
   seek(key: string): void;
   close(): Promise<void>;
 }
 
 export interface StoreKeyScan extends StoreScan<string> {
-  /** The rows of the range from this key on, as of the same moment. Ends with this scan. To be called once. */
+  /** The rows of the range from this key on, as of the same moment. Ends with this scan. */
   rowsFrom(key: string): StoreScan;
 }
 
