@@ -649,6 +649,8 @@ export class Engine {
       search: { limits: limits.scan, lanes: new Lanes(), shifts: this.#shifts, now: () => clock.monotonic() },
       submitSlice: (slice) => this.#submitSlice(slice),
       finish: (request, reply) => this.#finishReading(request, reply),
+      ready: (session) => this.#sessions.flushNow(session),
+      lost: (session, error) => this.#onStreamLost(session, error),
       fail: (request, error) => {
         const reply = new Reply(request);
         reply.error = this.#asRequestError(error, request);
@@ -669,11 +671,19 @@ export class Engine {
   #finishReading(request: DataRequest | SubscribeRequest, reply: Reply): void {
     this.#pending.reading.delete(request);
     this.#inbound.settled(request);
+    if (reply.stream !== null) this.#sessions.stream(request.session, reply.stream);
     this.#settleOutcome(reply);
     if (request.op === 'subscribe') this.#releaseHeld(request);
     const backlog = this.#detachBacklog(request);
     if (backlog !== null) this.#release(backlog);
     this.#conclude();
+  }
+
+  /** A part of the answer is with the peer: that there is no more of it can be told by the end of the connection alone. */
+  #onStreamLost(session: Session, error: unknown): void {
+    if (session.closed) return;
+    this.#parts.log.error({ err: error, session: session.id, adapter: session.adapter }, 'a long answer could not be read to its end');
+    this.#sessions.end(session, new ConnectionError('STORE_FAILED', 'a long answer could not be read to its end'));
   }
 
   #releaseHeld(request: SubscribeRequest): void {

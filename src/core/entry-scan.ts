@@ -32,6 +32,9 @@ export class EntryScan {
   readonly #keys: StoreKeyScan;
   readonly #keySlices: StoreScan<string>;
   #rowSlices: StoreScan | null = null;
+  readonly #first: string;
+  /** Rows of the whole range, once it was sought in them. */
+  #rows: StoreScan | null = null;
 
   /**
    * The moment is that of the call; no change of a path that matches may be on its way to the store. `after` leaves out
@@ -41,7 +44,9 @@ export class EntryScan {
     this.#pattern = pattern;
     this.#source = source;
     this.#revision = source.records.revision;
-    this.#keys = source.store.scanKeys(rangeOf(pattern, after), SLICE_ROWS);
+    const range = rangeOf(pattern, after);
+    this.#first = range.gte ?? '';
+    this.#keys = source.store.scanKeys(range, SLICE_ROWS);
     this.#keySlices = skipping(this.#keys, pattern, SLICE_ROWS);
   }
 
@@ -76,6 +81,13 @@ export class EntryScan {
     const entries: Entry[] = [];
     for (const { key, value } of rows) if (this.#pattern.matches(key)) entries.push(decodeEntry(key, value, byId));
     return { entries, looked: rows.length };
+  }
+
+  /** Goes on with the entry at this path, which was given before: from the same moment, but from the store. */
+  seek(path: string): void {
+    this.#rows ??= this.#keys.rowsFrom(this.#first);
+    this.#rows.seek(path);
+    this.#rowSlices = skipping(this.#rows, this.#pattern, SLICE_ROWS);
   }
 
   close(): Promise<void> {

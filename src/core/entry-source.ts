@@ -15,8 +15,10 @@ export interface EntrySource {
    * answered is flushed when they are there.
    */
   take(): readonly Entry[] | null;
-  /** Begins with the first one again. */
+  /** Begins with the first one again, once all were taken. */
   rewind(): void;
+  /** To be called when nothing more of it is taken, also when all of it was. */
+  close(): void;
 }
 
 /** Entries that are in memory. */
@@ -42,6 +44,8 @@ export class EntryList implements EntrySource {
   rewind(): void {
     this.#next = 0;
   }
+
+  close(): void {}
 }
 
 /** Goes through a source, entry by entry. */

@@ -4,6 +4,7 @@
 import type { DurableSession } from './durable-session.js';
 import type { Entry } from './entry.js';
 import { bytesOf, EntryList, type EntrySource } from './entry-source.js';
+import type { EntryStream } from './entry-streams.js';
 import type { RequestError } from './errors.js';
 import type { Pattern } from './pattern.js';
 import type { Meta } from './meta.js';
@@ -248,9 +249,13 @@ export class Reply {
   error: RequestError | null = null;
   /** set: the entry as stored; get of a path: the entry or null. */
   entry: Entry | null = null;
-  /** get by wildcard, subscribe with initial: entries in path order, or as the query or `initialOrder` says; else null. */
+  /**
+   * get by wildcard, subscribe with initial: entries in path order, or as the query or `initialOrder` says; else null. A long
+   * answer to a session that takes streams comes as `stream` instead.
+   */
   entries: readonly Entry[] | null = null;
-  /** Bytes of their paths and payloads. */
+  stream: EntryStream | null = null;
+  /** Bytes of the paths and payloads of all entries. */
   entriesBytes = 0;
   /** remove: records removed; unsubscribe: subscriptions ended; get that only counts: records found. */
   count = 0;
@@ -279,15 +284,15 @@ export class Reply {
     this.entriesBytes = entry === null ? 0 : bytesOf(entry);
   }
 
-  /** `entries`, to be taken in slices. */
-  source(): EntrySource {
-    return new EntryList(this.entries ?? []);
+  /** `entries` or `stream`, to be taken in slices; null: the answer has none of them. */
+  source(): EntrySource | null {
+    return this.stream ?? (this.entries === null ? null : new EntryList(this.entries));
   }
 
-  /** Bytes for queue accounting. */
+  /** Bytes for queue accounting: a stream does not wait in the queue. */
   get size(): number {
     const bytes = this.entry === null ? 0 : this.entry.payload.size;
-    return REPLY_BYTES + bytes + this.entriesBytes;
+    return REPLY_BYTES + bytes + (this.entries === null ? 0 : this.entriesBytes);
   }
 }
 

@@ -10,6 +10,8 @@ export interface OutboundLimits {
   /** More than this for `slowMs` ends the connection with SLOW_CONSUMER. */
   readonly slowBytes: number;
   readonly slowMs: number;
+  /** A long answer of which nothing is taken for so long ends the connection with SLOW_CONSUMER. */
+  readonly streamMs: number;
   /** More than this ends the connection with SLOW_CONSUMER at once. */
   readonly closeBytes: number;
   readonly closeItems: number;
@@ -19,6 +21,7 @@ export const OUTBOUND_LIMITS: OutboundLimits = Object.freeze({
   dropBytes: Number.POSITIVE_INFINITY,
   slowBytes: 8 * 1024 * 1024,
   slowMs: 10_000,
+  streamMs: 60_000,
   closeBytes: 32 * 1024 * 1024,
   closeItems: 262_144,
 });

@@ -135,7 +135,7 @@ export class Query {
   }
 
   /** Keeps the first `size` of the records that are added, in the order of this query. */
-  selection(size = this.skip + this.limit): Selection<SortValues> {
+  selection<T>(size = this.skip + this.limit): Selection<T, SortValues> {
     const sort = this.#sort;
     return new Selection((a, b) => compareSorted(sort, a, b), size);
   }

@@ -2,21 +2,21 @@
 
 import type { Counter } from './counters.js';
 import type { Entry } from './entry.js';
-import { EntryScan, type EntrySlice } from './entry-scan.js';
-import { bytesOf } from './entry-source.js';
+import { EntryReader, type NumberedSlice } from './entry-reader.js';
+import { EntryScan } from './entry-scan.js';
+import { type EntryStream, PathStream, RankedStream, type StreamHost } from './entry-streams.js';
 import { RequestError } from './errors.js';
+import { CountedShifts, type Found, type Gatherer, gathererByRevision, gathererFor, Marks, NOTHING, type Ranking } from './gatherers.js';
 import type { Lanes } from './lanes.js';
 import { type DataRequest, Receipt, Reply, type SubscribeRequest } from './message.js';
 import { removal } from './operations/data.js';
 import { RemovalSlice, type State } from './operations/run.js';
 import type { Pattern } from './pattern.js';
 import type { Query } from './query.js';
-import { Selection } from './query/order.js';
-import { type Found, gathererFor, NOTHING, EntrySearch, type SearchHost, type SearchLimits } from './searches.js';
+import { EntrySearch, type SearchHost, type SearchLimits } from './searches.js';
+import type { Session } from './session.js';
 import type { Shifts } from './shifts.js';
 
-/** Entries that are put into an order in one shift. */
-const SHIFT_ENTRIES = 4_096;
 /** Records that one slice of a removal takes away atomically. */
 export const REMOVAL_SLICE = 1_000;
 /** A slice of a removal ends sooner when its records have so many bytes, or so many copies of its news are to be made. */
@@ -24,10 +24,19 @@ const REMOVAL_SLICE_BYTES = 2 * 1024 * 1024;
 const REMOVAL_SLICE_COPIES = 16_384;
 
 /** What one answer or removal may cost. */
-export type ScanLimits = SearchLimits;
+export interface ScanLimits extends SearchLimits {
+  /** An answer of more bytes is LIMIT_EXCEEDED. */
+  readonly answerBytes: number;
+  /** An answer of more bytes is a stream for sessions that take streams: no more of it is held, */
+  readonly headBytes: number;
+  /** or than this, when it has another order than that of the paths. */
+  readonly windowBytes: number;
+}
 
 export const SCAN_LIMITS: ScanLimits = Object.freeze({
   answerBytes: 64 * 1024 * 1024,
+  headBytes: 512 * 1024,
+  windowBytes: 4 * 1024 * 1024,
   queryRows: 1_000_000,
   queryWorkMs: 10_000,
   queryMs: 60_000,
@@ -47,106 +56,114 @@ export interface ScanHost {
   finish(request: DataRequest | SubscribeRequest, reply: Reply): void;
   /** The answer failed. */
   fail(request: DataRequest | SubscribeRequest, error: unknown): void;
+  /** What the session waits for in its stream is there. */
+  ready(session: Session): void;
+  /** The rest of the session's stream cannot be read. */
+  lost(session: Session, error: unknown): void;
   /** Publishes beside the turns (the one news of a wildcard removal). */
   announce(request: DataRequest, pattern: Pattern, removed: number): Receipt | null;
 }
 
-/** Begins now: the answer shows the store as of this call. Never rejects. */
+/**
+ * Begins now: the answer shows the store as of this call. Never rejects. Resolves when the session is done with it: the next
+ * answer of the same session is read then.
+ */
 export async function answerByPattern(request: DataRequest | SubscribeRequest, host: ScanHost): Promise<void> {
+  const reading = request.op === 'get' ? readingOf(request as DataRequest) : initialOf(request as SubscribeRequest);
   const reply = new Reply(request);
   try {
-    if (request.op === 'get') await answerGet(request as DataRequest, reply, host);
-    else await answerInitial(request as SubscribeRequest, reply, host);
+    const scan = new EntryScan(reading.pattern, reading.after, host.state);
+    const reader = new EntryReader(scan, () => host.lanes.next(scan));
+    await host.lanes.after(request.session, () => answer(reader, reading, reply, host));
   } catch (error) {
     host.fail(request, error);
-    return;
   }
-  host.finish(request, reply);
 }
 
-async function answerGet(request: DataRequest, reply: Reply, host: ScanHost): Promise<void> {
-  const { session, options } = request;
-  const { after, limit, query } = options;
-  const pattern = request.pattern as Pattern;
-  const scan = new EntryScan(pattern, after, host.state);
-  const found = await host.lanes.after(session, () =>
-    query === null ? collect(scan, request, limit, host) : find(scan, request, query, reply, host),
-  );
-  show(found, reply);
-}
-
-async function answerInitial(request: SubscribeRequest, reply: Reply, host: ScanHost): Promise<void> {
-  const { session, initialOrder } = request;
-  const pattern = request.initial as Pattern;
-  const scan = new EntryScan(pattern, null, host.state);
-  const found = await host.lanes.after(session, () => collect(scan, request, Number.POSITIVE_INFINITY, host));
-  show(initialOrder === 'path' ? found : { ...found, entries: await byRevision(found.entries, host.shifts) }, reply);
-}
-
-function show({ entries, bytes }: Found, reply: Reply): void {
-  reply.entries = entries;
-  reply.entriesBytes = bytes;
-}
-
-/** The entries, oldest change first. Sorting many takes long. */
-async function byRevision(entries: readonly Entry[], shifts: Shifts): Promise<readonly Entry[]> {
-  const selection = new Selection<number>((a, b) => a - b, entries.length);
-  const sorted = new Array<Entry>(entries.length);
-  for (const [at, entry] of entries.entries()) {
-    if (at % SHIFT_ENTRIES === SHIFT_ENTRIES - 1) await shifts.next();
-    selection.add(entry, entry.revision);
-  }
-  for (let at = sorted.length - 1; at >= 0; at--) {
-    if (at % SHIFT_ENTRIES === SHIFT_ENTRIES - 1) await shifts.next();
-    sorted[at] = selection.takeLast() as Entry;
-  }
-  return sorted;
-}
-
-/** What the query wants; the number of that goes into the reply when it only counts. */
-async function find(scan: EntryScan, { session, options, time }: DataRequest, query: Query, reply: Reply, host: ScanHost): Promise<Found> {
-  const search = new EntrySearch(query, session, time, host.search);
-  const gathered = gathererFor(query, options.limit, host.limits.answerBytes);
+async function answer(reader: EntryReader, reading: Reading, reply: Reply, host: ScanHost): Promise<void> {
   try {
-    await search.begin();
-    const look = async (): Promise<boolean> => {
-      const slice = await nextOf(scan, host);
-      return slice !== null && search.look(slice, (entry, by) => gathered.take(entry, by));
-    };
-    while (await host.search.lanes.hold(look));
+    await read(reader, reading, reply, host);
   } finally {
-    await scan.close();
+    if (reply.stream === null) await reader.close();
   }
-  if (query.count) reply.count = gathered.count;
-  return session.closed ? NOTHING : gathered.found(search);
+  host.finish(reply.request as DataRequest | SubscribeRequest, reply);
+  await reply.stream?.closed;
+}
+
+/** What an answer by pattern is read for. */
+interface Reading {
+  readonly session: Session;
+  /** What has expired then is not there. */
+  readonly time: number;
+  readonly pattern: Pattern;
+  readonly after: string | null;
+  readonly limit: number;
+  readonly query: Query | null;
+  readonly byRevision: boolean;
+}
+
+function readingOf({ session, time, options, pattern }: DataRequest): Reading {
+  const { after, limit, query } = options;
+  return { session, time, pattern: pattern as Pattern, after, limit, query, byRevision: false };
+}
+
+function initialOf({ session, time, initial, initialOrder }: SubscribeRequest): Reading {
+  const byRevision = initialOrder === 'revision';
+  return { session, time, pattern: initial as Pattern, after: null, limit: Number.POSITIVE_INFINITY, query: null, byRevision };
+}
+
+async function read(reader: EntryReader, reading: Reading, reply: Reply, host: ScanHost): Promise<void> {
+  const { session, query } = reading;
+  const gatherer = gathererOf(reading, host.limits);
+  const found = query === null ? await collect(reader, reading, gatherer, host) : await find(reader, reading, query, gatherer, host);
+  if (query?.count === true) reply.count = gatherer.count;
+  reply.entriesBytes = found.bytes;
+  if (session.closed || found.rest === null) reply.entries = found.entries;
+  else reply.stream = streamOf(found, found.rest, reader, session, host);
+}
+
+function gathererOf({ session, query, limit, byRevision }: Reading, { answerBytes, headBytes }: ScanLimits): Gatherer {
+  const limits = { answerBytes, headBytes: session.takesStreams ? headBytes : Number.POSITIVE_INFINITY };
+  return byRevision ? gathererByRevision(limits) : gathererFor(query, limit, limits);
+}
+
+function streamOf({ entries, count }: Found, rest: Marks | Ranking, reader: EntryReader, session: Session, host: ScanHost): EntryStream {
+  const streamHost: StreamHost = {
+    windowBytes: host.limits.windowBytes,
+    ready: () => host.ready(session),
+    failed: (error) => host.lost(session, error),
+  };
+  return rest instanceof Marks ? new PathStream(entries, rest, count, reader, streamHost) : new RankedStream(rest, reader, streamHost);
+}
+
+/** What the query wants. */
+async function find(reader: EntryReader, reading: Reading, query: Query, gatherer: Gatherer, host: ScanHost): Promise<Found> {
+  const { session, time } = reading;
+  const search = new EntrySearch(query, session, time, host.search);
+  await search.begin();
+  const look = async (): Promise<boolean> => {
+    const slice = await nextOf(reader, host);
+    return slice !== null && search.look(slice, (entry, by, at) => gatherer.take(entry, by, slice.number + at));
+  };
+  while (await host.search.lanes.hold(look));
+  return session.closed ? NOTHING : gatherer.found(search);
 }
 
 /** Ends early when nobody is there any more to be answered. */
-async function collect(scan: EntryScan, { session, time }: DataRequest | SubscribeRequest, limit: number, host: ScanHost): Promise<Found> {
-  const entries: Entry[] = [];
-  let bytes = 0;
-  try {
-    while (!session.closed) {
-      const slice = await nextOf(scan, host);
-      if (slice === null) return { entries, bytes };
-      for (const entry of slice.entries) {
-        if (entries.length >= limit) return { entries, bytes };
-        if (entry.isExpired(time)) continue;
-        bytes += bytesOf(entry);
-        if (bytes > host.limits.answerBytes) {
-          throw new RequestError('LIMIT_EXCEEDED', `the answer is larger than ${host.limits.answerBytes} bytes: ask for less`);
-        }
-        entries.push(entry);
-      }
+async function collect(reader: EntryReader, { session, time }: Reading, gatherer: Gatherer, host: ScanHost): Promise<Found> {
+  const found = (): Promise<Found> => gatherer.found(new CountedShifts(() => host.shifts.next()));
+  while (!session.closed) {
+    const slice = await nextOf(reader, host);
+    if (slice === null) return found();
+    for (const [at, entry] of slice.entries.entries()) {
+      if (!entry.isExpired(time) && !gatherer.take(entry, null, slice.number + at)) return found();
     }
-    return NOTHING;
-  } finally {
-    await scan.close();
   }
+  return NOTHING;
 }
 
-async function nextOf(scan: EntryScan, host: ScanHost): Promise<EntrySlice | null> {
-  const slice = await host.lanes.next(scan);
+async function nextOf(reader: EntryReader, host: ScanHost): Promise<NumberedSlice | null> {
+  const slice = await reader.next();
   if (slice !== null) host.scanned.add(slice.looked);
   return slice;
 }
@@ -159,7 +176,8 @@ export async function removeByPattern(request: DataRequest, host: ScanHost): Pro
   let failure: unknown = null;
   try {
     const scan = new EntryScan(pattern, null, host.state);
-    await host.lanes.after(request.session, () => removeScanned(scan, request, asOf, reply, host));
+    const reader = new EntryReader(scan, () => host.lanes.next(scan));
+    await host.lanes.after(request.session, () => removeScanned(reader, request, asOf, reply, host));
   } catch (error) {
     failure = reply.count > 0 && error instanceof RequestError ? broughtTo(error, reply.count) : error;
   }
@@ -180,12 +198,12 @@ function broughtTo(error: RequestError, removed: number): RequestError {
 }
 
 /** Counts in the reply what is removed. */
-async function removeScanned(scan: EntryScan, request: DataRequest, asOf: number, reply: Reply, host: ScanHost): Promise<void> {
+async function removeScanned(reader: EntryReader, request: DataRequest, asOf: number, reply: Reply, host: ScanHost): Promise<void> {
   let paths: string[] = [];
   let bytes = 0;
   let copies = 0;
   try {
-    const next = await removables(scan, request, host);
+    const next = await removables(reader, request, host);
     for (let entries = await next(); entries !== null; entries = await next()) {
       for (const { path, payload } of entries) {
         paths.push(path);
@@ -200,21 +218,21 @@ async function removeScanned(scan: EntryScan, request: DataRequest, asOf: number
     }
     if (paths.length > 0) reply.count += await removeSlice(request, paths, asOf, host);
   } finally {
-    await scan.close();
+    await reader.close();
   }
 }
 
 /** Reads on: the next entries that a removal takes away, of those of a slice; null: there are no more slices. */
 async function removables(
-  scan: EntryScan,
+  reader: EntryReader,
   { options, time }: DataRequest,
   host: ScanHost,
 ): Promise<() => Promise<readonly Entry[] | null>> {
-  if (options.query === null) return async () => (await nextOf(scan, host))?.entries ?? null;
+  if (options.query === null) return async () => (await nextOf(reader, host))?.entries ?? null;
   const search = new EntrySearch(options.query, null, time, host.search);
   await search.begin();
   const readWanted = async (): Promise<readonly Entry[] | null> => {
-    const slice = await nextOf(scan, host);
+    const slice = await nextOf(reader, host);
     return slice === null ? null : search.wanted(slice);
   };
   return () => host.search.lanes.hold(readWanted);

@@ -2,12 +2,10 @@
 // and what it does in all is bounded, too.
 
 import type { Entry } from './entry.js';
-import { bytesOf } from './entry-source.js';
 import { RequestError } from './errors.js';
 import type { Lanes } from './lanes.js';
 import type { EntrySlice } from './entry-scan.js';
 import type { Query, Search } from './query.js';
-import type { Selection, SortValues } from './query/order.js';
 import type { Session } from './session.js';
 import type { Shifts } from './shifts.js';
 
@@ -21,8 +19,6 @@ export interface SearchLimits {
   readonly queryWorkMs: number;
   /** Milliseconds from its beginning to its end, most of which it may wait for others. */
   readonly queryMs: number;
-  /** An answer of more bytes is LIMIT_EXCEEDED. */
-  readonly answerBytes: number;
 }
 
 /** What searches need of whoever runs them. */
@@ -35,8 +31,8 @@ export interface SearchHost {
   now(): number;
 }
 
-/** Is given what is wanted; says whether more is. */
-type OnFound = (entry: Entry, search: Search) => boolean;
+/** Is given what is wanted, and where in its slice it is; says whether more is. */
+type OnFound = (entry: Entry, search: Search, at: number) => boolean;
 
 /** One query on its way through the entries of one scan. */
 export class EntrySearch {
@@ -73,10 +69,10 @@ export class EntrySearch {
     await this.shift();
     this.#spend(looked);
     try {
-      for (const entry of entries) {
+      for (const [at, entry] of entries.entries()) {
         if (this.isShiftOver) await this.shift();
         if (this.#session?.closed === true) return false;
-        if (!this.#goesOn(entry, found)) return false;
+        if (!this.#goesOn(entry, at, found)) return false;
       }
       return true;
     } finally {
@@ -84,9 +80,9 @@ export class EntrySearch {
     }
   }
 
-  #goesOn(entry: Entry, found: OnFound): boolean {
+  #goesOn(entry: Entry, at: number, found: OnFound): boolean {
     const search = this.#search as Search;
-    return entry.isExpired(this.#time) || !search.matches(entry) || found(entry, search);
+    return entry.isExpired(this.#time) || !search.matches(entry) || found(entry, search, at);
   }
 
   /** To be called after `begin`: those of the entries that are wanted. Rejects as `look` does. */
@@ -125,138 +121,5 @@ export class EntrySearch {
 
   #tooMuch(what: string): RequestError {
     return new RequestError('LIMIT_EXCEEDED', `the query ${what} (${this.#rows} until now): ask for a narrower path or a smaller limit`);
-  }
-}
-
-/** What is answered, and the bytes of it. */
-export interface Found {
-  readonly entries: readonly Entry[];
-  readonly bytes: number;
-}
-
-export const NOTHING: Found = Object.freeze({ entries: Object.freeze([]), bytes: 0 });
-
-/** Gathers what was found: in the order in which it is read, sorted, or only counted. */
-export interface Gatherer {
-  /** false: nothing more is wanted. Throws RequestError LIMIT_EXCEEDED. */
-  take(entry: Entry, search: Search): boolean;
-  /** How many there are between skip and limit. */
-  readonly count: number;
-  /** What is answered. To be asked once. */
-  found(search: EntrySearch): Promise<Found>;
-}
-
-/** `limit` is that of the request, the query may have a smaller one of its own. */
-export function gathererFor(query: Query, limit: number, answerBytes: number): Gatherer {
-  const end = query.skip + Math.min(query.limit, limit);
-  if (query.count) return new Count(query.skip, end);
-  return query.isSorted ? new Sorted(query, end, answerBytes) : new InOrder(query.skip, end, answerBytes);
-}
-
-class Count implements Gatherer {
-  #found = 0;
-
-  constructor(
-    private readonly skip: number,
-    private readonly end: number,
-  ) {}
-
-  take(): boolean {
-    if (this.#found < this.end) this.#found += 1;
-    return this.#found < this.end;
-  }
-
-  get count(): number {
-    return Math.max(0, this.#found - this.skip);
-  }
-
-  async found(): Promise<Found> {
-    return NOTHING;
-  }
-}
-
-class InOrder implements Gatherer {
-  readonly #entries: Entry[] = [];
-  readonly #bytes: ByteCount;
-  #found = 0;
-
-  constructor(
-    private readonly skip: number,
-    private readonly end: number,
-    answerBytes: number,
-  ) {
-    this.#bytes = new ByteCount(answerBytes);
-  }
-
-  take(entry: Entry): boolean {
-    this.#found += 1;
-    if (this.#found > this.end) return false;
-    if (this.#found <= this.skip) return true;
-    this.#bytes.add(entry);
-    this.#entries.push(entry);
-    return this.#found < this.end;
-  }
-
-  get count(): number {
-    return this.#entries.length;
-  }
-
-  async found(): Promise<Found> {
-    return { entries: this.#entries, bytes: this.#bytes.total };
-  }
-}
-
-class Sorted implements Gatherer {
-  readonly #selection: Selection<SortValues>;
-  readonly #skip: number;
-  readonly #bytes: ByteCount;
-
-  constructor(query: Query, end: number, answerBytes: number) {
-    this.#selection = query.selection(end);
-    this.#skip = query.skip;
-    this.#bytes = new ByteCount(answerBytes);
-  }
-
-  take(entry: Entry, search: Search): boolean {
-    const left = this.#selection.add(entry, search.sortValues(entry));
-    if (left === entry) return true;
-    this.#bytes.add(entry);
-    if (left !== null) this.#bytes.remove(left);
-    return true;
-  }
-
-  get count(): number {
-    return Math.max(0, this.#selection.length - this.#skip);
-  }
-
-  async found(search: EntrySearch): Promise<Found> {
-    const entries = new Array<Entry>(this.count);
-    await search.shift();
-    for (let at = entries.length - 1; at >= 0; at--) {
-      if (search.isShiftOver) await search.shift();
-      entries[at] = this.#selection.takeLast() as Entry;
-    }
-    return { entries, bytes: this.#bytes.total };
-  }
-}
-
-/** Bytes of an answer that is being put together. */
-class ByteCount {
-  #total = 0;
-
-  constructor(private readonly max: number) {}
-
-  get total(): number {
-    return this.#total;
-  }
-
-  add(entry: Entry): void {
-    this.#total += bytesOf(entry);
-    if (this.#total <= this.max) return;
-    throw new RequestError('LIMIT_EXCEEDED', `the answer is larger than ${this.max} bytes: ask for less`);
-  }
-
-  remove(entry: Entry): void {
-    this.#total -= bytesOf(entry);
   }
 }

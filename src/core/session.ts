@@ -1,6 +1,7 @@
 // Session: one connection's state in the core. Adapters extend it with their protocol; the engine owns the accounting.
 
 import type { DurableSession } from './durable-session.js';
+import type { EntryStream } from './entry-streams.js';
 import type { ConnectionError } from './errors.js';
 import { OUTBOUND_LIMITS, type OutboundLimits, OutboundQueue } from './outbound-queue.js';
 import type { Request } from './message.js';
@@ -27,6 +28,8 @@ export abstract class Session {
   durable: DurableSession | null = null;
   /** Exactly-once numbers that were received and not released; null until the first. */
   received: Set<number> | null = null;
+  /** Takes long answers as streams, one after the other, and closes each; else they come as lists that are held in memory. */
+  readonly takesStreams: boolean = false;
 
   // Engine's accounting: adapters read, never write.
   /** Requests executed, all in all. */
@@ -44,6 +47,8 @@ export abstract class Session {
   backlog: Ring<Request> | null = null;
   /** Reading was paused because too much of this session's work waits. */
   paused = false;
+  /** The long answer that it takes. */
+  stream: EntryStream | null = null;
   /** On the list of sessions to flush. */
   touched = false;
   /** Began to be slow at this monotonic millisecond; 0: it is not. */

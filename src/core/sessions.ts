@@ -3,6 +3,7 @@
 
 import type { Clock, Log } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
+import type { EntryStream } from './entry-streams.js';
 import { ConnectionError } from './errors.js';
 import type { Outbound } from './message.js';
 import { type ProtocolFigures, ProtocolTotals } from './figures.js';
@@ -16,6 +17,8 @@ export class Sessions {
   #touched: Session[] = [];
   /** Sessions whose outbound queue is above `slowBytes`. */
   #slow = new Set<Session>();
+  /** Sessions that take a long answer. */
+  #streaming = new Set<Session>();
   /** Sessions in an episode of dropping. */
   #dropping = new Set<Session>();
   #timer: NodeJS.Timeout | null = null;
@@ -75,6 +78,7 @@ export class Sessions {
     this.#open.delete(session);
     this.#slow.delete(session);
     this.#dropping.delete(session);
+    session.stream?.close();
     session.outbound.clear();
     return true;
   }
@@ -92,6 +96,20 @@ export class Sessions {
       session.touched = true;
       this.#touched.push(session);
     }
+  }
+
+  /** The session is given a long answer; it takes one at a time. */
+  stream(session: Session, stream: EntryStream): void {
+    if (session.closed) {
+      stream.close();
+      return;
+    }
+    session.stream = stream;
+    this.#streaming.add(session);
+    void stream.closed.then(() => {
+      session.stream = null;
+      this.#streaming.delete(session);
+    });
   }
 
   flush(): void {
@@ -188,15 +206,26 @@ export class Sessions {
       if (bytes <= limits.slowBytes) this.#recovered(session);
       else if (session.slowSince !== 0 && now - session.slowSince >= limits.slowMs) this.#closeSlow(session);
     }
+    for (const session of this.#streaming) this.#checkStream(session, session.stream as EntryStream, now);
   }
 
-  #closeSlow(session: Session): void {
+  /** A stream holds on to records, or to a state of the store. */
+  #checkStream(session: Session, stream: EntryStream, now: number): void {
+    if (stream.isTaken || stream.quietSince === 0) {
+      stream.isTaken = false;
+      stream.quietSince = now;
+    } else if (now - stream.quietSince >= session.outbound.limits.streamMs) {
+      this.#closeSlow(session, 'nothing of a long answer was read any more');
+    }
+  }
+
+  #closeSlow(session: Session, why = `${session.outbound.bytes} bytes were waiting to be read`): void {
     this.#slowClosed.add();
     const { outbound } = session;
     this.log.warn(
       { session: session.id, adapter: session.adapter, waitingBytes: outbound.bytes, waitingMessages: outbound.length },
       'receiver is too slow: ending the connection',
     );
-    this.end(session, new ConnectionError('SLOW_CONSUMER', `${outbound.bytes} bytes were waiting to be read`));
+    this.end(session, new ConnectionError('SLOW_CONSUMER', why));
   }
 }

@@ -57,7 +57,7 @@ describe('a cursor', () => {
   test('waits for entries that are on their way', () => {
     const [entry] = entries(1);
     const answers: (readonly Entry[] | null)[] = [null, null, [entry as Entry], null, []];
-    const cursor = new EntryCursor({ count: 1, take: () => answers.shift() ?? null, rewind: () => {} });
+    const cursor = new EntryCursor({ count: 1, take: () => answers.shift() ?? null, rewind: () => {}, close: () => {} });
     expect([cursor.next(), cursor.isWaiting, cursor.isOver]).toEqual([null, true, false]);
     expect([cursor.next(), cursor.isWaiting]).toEqual([entry, true]);
     expect([cursor.next(), cursor.isWaiting, cursor.isOver]).toEqual([null, false, true]);

@@ -6,7 +6,8 @@ import { Lanes } from '../../src/core/lanes.js';
 import type { Reply } from '../../src/core/message.js';
 import { Payload } from '../../src/core/payload.js';
 import { parseQuery, type QueryInput } from '../../src/core/query.js';
-import { gathererFor, EntrySearch, type SearchHost } from '../../src/core/searches.js';
+import { gathererFor } from '../../src/core/gatherers.js';
+import { EntrySearch, type SearchHost } from '../../src/core/searches.js';
 import { Shifts } from '../../src/core/shifts.js';
 import { formats, type Harness, type HarnessOptions, settled, startEngine, type TestSession } from '../support/core-harness.js';
 
@@ -295,10 +296,10 @@ describe('shifts of a search', () => {
     const query = parseQuery({ criteria: { n: { $gte: 0 } }, sort: { n: -1 } });
     const host = ticking();
     const search = new EntrySearch(query, null, 0, host);
-    const gathered = gathererFor(query, Number.POSITIVE_INFINITY, 1e9);
+    const gathered = gathererFor(query, Number.POSITIVE_INFINITY, { answerBytes: 1e9, headBytes: 1e9 });
     const slice = range(400).map((i) => new Entry(pathOf(i), Payload.fromValue({ n: (i * 7) % 400 }, formats.json), 1, 1, i + 1, ''));
     await search.begin();
-    expect(await search.look({ entries: slice, looked: 400 }, (entry, by) => gathered.take(entry, by))).toBe(true);
+    expect(await search.look({ entries: slice, looked: 400 }, (entry, by, at) => gathered.take(entry, by, at))).toBe(true);
     const looking = host.shiftsGiven;
     expect(looking).toBeGreaterThan(40);
     const { entries } = await gathered.found(search);

@@ -6,6 +6,7 @@ import type { AdapterContext, Formats, Log } from '../../src/core/adapter.js';
 import { Counters } from '../../src/core/counters.js';
 import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.js';
 import { Engine } from '../../src/core/engine.js';
+import type { Entry } from '../../src/core/entry.js';
 import type { ConnectionError } from '../../src/core/errors.js';
 import { binary, json, raw } from '../../src/core/formats.js';
 import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
@@ -57,12 +58,16 @@ export class GateStore extends MemoryStore {
   held = false;
   scansHeld = false;
   failure: Error | null = null;
+  /** Thrown by whatever reads a slice. */
+  scanFailure: Error | null = null;
   unopenable = 0;
   writes = 0;
   reopened = 0;
   /** Slices of scans that are being read now, and the most that ever were. */
   reading = 0;
   mostReading = 0;
+  /** Scans that were not closed. */
+  openScans = 0;
   #release: (() => void) | null = null;
   #waitingScans: (() => void)[] = [];
 
@@ -93,12 +98,12 @@ export class GateStore extends MemoryStore {
   }
 
   override scan(range: Range, sliceRows: number): StoreScan {
-    return this.#gated(super.scan(range, sliceRows));
+    return this.#counted(this.#gated(super.scan(range, sliceRows)));
   }
 
   override scanKeys(range: Range, sliceRows: number): StoreKeyScan {
     const scan = super.scanKeys(range, sliceRows);
-    return { ...this.#gated(scan), rowsFrom: (key) => this.#gated(scan.rowsFrom(key)) };
+    return { ...this.#counted(this.#gated(scan)), rowsFrom: (key) => this.#gated(scan.rowsFrom(key)) };
   }
 
   #gated<Item>(scan: StoreScan<Item>): StoreScan<Item> {
@@ -109,10 +114,22 @@ export class GateStore extends MemoryStore {
         this.mostReading = Math.max(this.mostReading, this.reading);
         if (this.scansHeld) await new Promise<void>((resolve) => this.#waitingScans.push(resolve));
         this.reading -= 1;
+        if (this.scanFailure !== null) throw this.scanFailure;
         return scan.next(rows);
       },
       close: () => scan.close(),
     };
+  }
+
+  #counted<Item>(scan: StoreScan<Item>): StoreScan<Item> {
+    let isOpen = true;
+    this.openScans += 1;
+    const close = (): Promise<void> => {
+      if (isOpen) this.openScans -= 1;
+      isOpen = false;
+      return scan.close();
+    };
+    return { ...scan, close };
   }
 
   releaseScans(): void {
@@ -131,7 +148,43 @@ export interface Heard {
   readonly subscription: Subscription;
 }
 
+/** Takes long answers as a session does that takes streams: the reply is there when it has all entries. */
+export class StreamTaker {
+  #reply: Reply | null = null;
+  #entries: Entry[] = [];
+
+  /** False: the reply is not complete, and nothing behind it may be looked at. */
+  take(reply: Reply, done: (reply: Reply) => void): boolean {
+    if (reply.stream === null) {
+      done(reply);
+      return true;
+    }
+    this.#reply = reply;
+    this.#entries = [];
+    return this.goOn(done);
+  }
+
+  /** True: there is nothing that is not complete. */
+  goOn(done: (reply: Reply) => void): boolean {
+    const reply = this.#reply;
+    if (reply === null || reply.stream === null) return true;
+    for (let slice = reply.stream.take(); ; slice = reply.stream.take()) {
+      if (slice === null) return false;
+      if (slice.length === 0) break;
+      this.#entries.push(...slice);
+    }
+    reply.stream.close();
+    reply.entries = this.#entries;
+    this.#reply = null;
+    done(reply);
+    return true;
+  }
+}
+
 export class TestSession extends Session {
+  override takesStreams = false;
+  /** false: streams are left to the test. */
+  takesAll = true;
   readonly replies: Reply[] = [];
   readonly heard: Heard[] = [];
   /** Replies and publications in the order in which they came. */
@@ -145,6 +198,7 @@ export class TestSession extends Session {
   onFlush: (() => void) | null = null;
   /** Methods that throw, as those of a broken adapter. */
   readonly broken = new Set<'flush' | 'close' | 'pauseReading' | 'resumeReading'>();
+  readonly #taking = new StreamTaker();
 
   constructor(
     readonly context: AdapterContext,
@@ -158,13 +212,19 @@ export class TestSession extends Session {
   override flush(): void {
     this.flushes += 1;
     this.#breakIn('flush');
-    if (this.stalled) return;
+    if (!this.stalled && this.#drain()) this.onFlush?.();
+  }
+
+  #drain(): boolean {
+    const note = (reply: Reply): void => this.#note(reply, null);
+    if (!this.#taking.goOn(note)) return false;
     for (let next = this.outbound.peek(); next !== undefined; next = this.outbound.peek()) {
       const subscription = this.outbound.peekSubscription();
       this.outbound.shift();
-      this.#note(next, subscription);
+      if (next.kind === 'publication' || !this.takesAll) this.#note(next, subscription);
+      else if (!this.#taking.take(next, note)) return false;
     }
-    this.onFlush?.();
+    return true;
   }
 
   #breakIn(method: 'flush' | 'close' | 'pauseReading' | 'resumeReading'): void {

@@ -1,6 +1,6 @@
 // What the sets, removes and gets of one session are answered with, and what else their publisher is told.
 
-import type { DataRequest, Entry, Formats, Query, Receipt, Reply, RequestId, Session } from '../../core/index.js';
+import type { DataRequest, Entry, EntrySource, Formats, Query, Receipt, Reply, RequestId, Session } from '../../core/index.js';
 import * as codec from './codec.js';
 import type { Connection, Host } from './host.js';
 import { type LongAnswer, RecordList } from './long-answers.js';
@@ -47,7 +47,7 @@ export class DataAnswers {
   #list(frame: Frame, query: Query | null, reply: Reply): LongAnswer {
     const item = codec.itemEncoder(frame, query, this.#formats);
     const end = codec.listEnd(frame, this.#connection);
-    return new RecordList(reply.source(), { head: '[', shows: always, item, end, endsInList: true });
+    return new RecordList(reply.source() as EntrySource, { head: '[', shows: always, item, end, endsInList: true });
   }
 
   #readText(query: Query | null, frame: Frame, reply: Reply): string {

@@ -272,31 +272,33 @@ export class LocalSession extends Session {
     this.#conclude(reply, this.#pending.get(id)?.onPublished ?? null);
     if (!this.#pending.has(id)) return;
     if (reply.error !== null) this.#settle(id)?.reject(clientError(reply.error));
-    else if (!isData(request)) this.#begin(id, request.tag as LocalListener, reply);
-    else if (reply.entries === null || request.options.query?.count === true) {
-      this.#settle(id)?.resolve(answerValue(request, reply, this.#host.clusterMembers));
-    } else this.#list(id, request, reply);
+    else if (!isData(request)) this.#begin(id, request.tag as LocalListener, reply.source());
+    else this.#done(id, request, reply);
   }
 
-  #list(id: number, request: DataRequest, reply: Reply): void {
+  #done(id: number, request: DataRequest, reply: Reply): void {
+    const source = reply.source();
+    if (source === null || request.options.query?.count === true) {
+      this.#settle(id)?.resolve(answerValue(request, reply, this.#host.clusterMembers));
+      return;
+    }
     const item = listItem(request);
     const items: LocalDocument[] = [];
     this.#hand(
-      reply.source(),
+      source,
       (entry) => items.push(item(entry)),
       () => this.#settle(id)?.resolve(items),
     );
   }
 
   /** The subscription stands, or has ended: the promise of `on` or `off` is kept once initial values were handed over. */
-  #begin(id: number, listener: LocalListener, reply: Reply): void {
+  #begin(id: number, listener: LocalListener, source: EntrySource | null): void {
     const { channel, depth, options, handler } = listener;
     const begun = (): void => this.#settle(id)?.resolve(undefined);
-    if (reply.entries === null) {
+    if (source === null) {
       begun();
       return;
     }
-    const source = reply.source();
     const shows = showsInitial(channel.key, depth === 0 ? Number.POSITIVE_INFINITY : depth);
     const emit = (): void => {
       source.rewind();

@@ -14,6 +14,8 @@ export type Progress = 'more' | 'waiting' | 'done';
 export interface LongAnswer {
   /** Writes the next piece. Not to be called after the last one. */
   write(sink: Sink): Progress;
+  /** To be called when no more of it is written, also after the last piece. */
+  close(): void;
 }
 
 /** How a list looks: `[{record},{record},{meta}]`, or `{"data":[{record},{record}],"_meta":{…}}`. */
@@ -30,6 +32,7 @@ export interface ListForm {
 
 /** A list of records as one message. */
 export class RecordList implements LongAnswer {
+  readonly #source: EntrySource;
   readonly #cursor: EntryCursor;
   readonly #form: ListForm;
   #isBegun = false;
@@ -37,6 +40,7 @@ export class RecordList implements LongAnswer {
   #separator = '';
 
   constructor(source: EntrySource, form: ListForm) {
+    this.#source = source;
     this.#cursor = new EntryCursor(source);
     this.#form = form;
   }
@@ -61,15 +65,21 @@ export class RecordList implements LongAnswer {
     }
     return progressOf(cursor);
   }
+
+  close(): void {
+    this.#source.close();
+  }
 }
 
 /** Records as a message each. */
 export class RecordEvents implements LongAnswer {
+  readonly #source: EntrySource;
   readonly #cursor: EntryCursor;
   readonly #shows: (entry: Entry) => boolean;
   readonly #event: (entry: Entry) => string;
 
   constructor(source: EntrySource, shows: (entry: Entry) => boolean, event: (entry: Entry) => string) {
+    this.#source = source;
     this.#cursor = new EntryCursor(source);
     this.#shows = shows;
     this.#event = event;
@@ -88,6 +98,10 @@ export class RecordEvents implements LongAnswer {
     }
     return progressOf(cursor);
   }
+
+  close(): void {
+    this.#source.close();
+  }
 }
 
 function progressOf(cursor: EntryCursor): Progress {
@@ -95,7 +109,7 @@ function progressOf(cursor: EntryCursor): Progress {
   return cursor.isWaiting ? 'waiting' : 'more';
 }
 
-/** One behind the other; `next` is asked for when the first is done. */
+/** Two of the same source, one behind the other; `next` is asked for when the first is done. */
 export class Sequence implements LongAnswer {
   #current: LongAnswer;
   #next: (() => LongAnswer) | null;
@@ -111,5 +125,9 @@ export class Sequence implements LongAnswer {
     this.#current = this.#next();
     this.#next = null;
     return 'more';
+  }
+
+  close(): void {
+    this.#current.close();
   }
 }

@@ -82,6 +82,7 @@ export class Output {
   #goOn(sink: Sink, long: LongAnswer): Progress {
     const progress = long.write(sink);
     this.#long = progress === 'done' ? null : long;
+    if (progress === 'done') long.close();
     return progress;
   }
 
@@ -132,6 +133,7 @@ export class Output {
   }
 
   close(): void {
+    this.#long?.close();
     this.#long = null;
     this.#texts = [];
     this.#layers?.close();

@@ -48,6 +48,7 @@ const ABRUPT: ReadonlySet<ConnectionErrorCode> = new Set([
 ]);
 
 export class HappnSession extends Session implements Connection, Owner, Speaker {
+  override readonly takesStreams = true;
   /** Something came since the last sweep. */
   heard = true;
   /** Monotonic milliseconds: accepted, and last heard as of a sweep. */

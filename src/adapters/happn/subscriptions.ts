@@ -182,11 +182,10 @@ export class Subscriptions {
       writer.text(codec.encodeError(frame, connection, reply.error));
       return null;
     }
-    if (reply.entries === null) {
-      writer.text(this.#onText(frame, added.reference));
-      return null;
-    }
-    return this.#initial(added, frame, reply.source());
+    const source = reply.source();
+    if (source !== null) return this.#initial(added, frame, source);
+    writer.text(this.#onText(frame, added.reference));
+    return null;
   }
 
   /** Below a trailing `**` only as deep as was asked for. */

@@ -23,6 +23,8 @@ export interface LongAnswer {
   /** What it answers; null: something of it is on its way to the peer. */
   readonly message: codec.HavenMessage | null;
   step(): Progress;
+  /** To be called when no more of it is worked off, also after the last step. */
+  close(): void;
 }
 
 /** Where a long answer goes. */
@@ -42,6 +44,7 @@ export class ItemsAnswer implements LongAnswer {
   readonly #outlet: Outlet;
   readonly #message: codec.HavenMessage;
   readonly #query: Query | null;
+  readonly #source: EntrySource;
   readonly #cursor: EntryCursor;
   readonly #isCut: boolean;
   readonly #count: number;
@@ -57,6 +60,7 @@ export class ItemsAnswer implements LongAnswer {
     this.#query = query;
     this.message = message;
     this.#message = message;
+    this.#source = source;
     this.#cursor = new EntryCursor(source);
     this.#isCut = source.count > limit;
     this.#count = Math.min(source.count, limit);
@@ -67,10 +71,15 @@ export class ItemsAnswer implements LongAnswer {
     if (this.#left > 0) {
       this.#encodeSome();
       if (this.#left > 0) return this.#cursor.isWaiting ? 'waiting' : 'more';
+      this.#source.close();
       this.#frame();
       return 'more';
     }
     return this.#sendSome();
+  }
+
+  close(): void {
+    this.#source.close();
   }
 
   #encodeSome(): void {
@@ -124,7 +133,7 @@ export class InitialEvents implements LongAnswer {
   readonly #cursor: EntryCursor;
 
   constructor(
-    source: EntrySource,
+    private readonly source: EntrySource,
     private readonly outlet: Outlet,
     /** Takes one of them; false: nobody watches any more. */
     private readonly take: (tail: codec.EventTail) => boolean,
@@ -146,5 +155,9 @@ export class InitialEvents implements LongAnswer {
     }
     if (cursor.isOver) return 'done';
     return cursor.isWaiting ? 'waiting' : 'more';
+  }
+
+  close(): void {
+    this.source.close();
   }
 }

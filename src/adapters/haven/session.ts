@@ -9,6 +9,7 @@ import {
   type Counter,
   type Credentials,
   type Entry,
+  type EntrySource,
   type Identity,
   type Pattern,
   type Publication,
@@ -112,6 +113,7 @@ interface PushedEvent {
 type Phase = 'open' | 'ending' | 'ended';
 
 export class HavenSession extends Session {
+  override readonly takesStreams = true;
   connected = false;
   heartbeatMs: number;
   /** Monotonic milliseconds. */
@@ -201,6 +203,7 @@ export class HavenSession extends Session {
   /** The connection is gone. */
   onClosed(): void {
     this.#phase = 'ended';
+    this.#long?.close();
     this.#long = null;
     this.#waiting.clear();
     this.#watchList.clear();
@@ -507,8 +510,9 @@ export class HavenSession extends Session {
     if (reply.error !== null) this.#encodeError(message, reply.error);
     else codec.encodeWatching(this.#host.writer, message, watch.id);
     this.#endFrame(mark);
-    if (reply.error !== null || reply.entries === null) return;
-    this.#long = new InitialEvents(reply.source(), this.#outlet, (tail) => {
+    const source = reply.source();
+    if (reply.error !== null || source === null) return;
+    this.#long = new InitialEvents(source, this.#outlet, (tail) => {
       if (this.#watches.get(watch.id) !== watch) return false;
       this.#onEvent(watch, tail);
       return true;
@@ -518,7 +522,7 @@ export class HavenSession extends Session {
   // ---------------------------------------------------------------- long answers
 
   #itemsOf(reply: Reply, message: HavenMessage): LongAnswer {
-    return new ItemsAnswer(reply.source(), message, message.limit as number, queryOf(reply.request), this.#outlet);
+    return new ItemsAnswer(reply.source() as EntrySource, message, message.limit as number, queryOf(reply.request), this.#outlet);
   }
 
   get #outlet(): Outlet {
@@ -535,6 +539,7 @@ export class HavenSession extends Session {
       this.#stepSoon();
     } else if (progress === 'done') {
       this.#long = null;
+      long.close();
       this.#onReplied();
     }
   }

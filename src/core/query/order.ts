@@ -1,6 +1,5 @@
 // Order: by what found records are sorted, and a selection that keeps the first of them while they come in, in any order.
 
-import type { Entry } from '../entry.js';
 import { anyValue, type Reader, type RecordView, recordReader } from './fields.js';
 import { asMap, invalid } from './checks.js';
 import type { Meter } from './meter.js';
@@ -60,8 +59,8 @@ export function compareSorted(sort: Sort, a: SortValues, b: SortValues): number 
   return 0;
 }
 
-interface Kept<V> {
-  readonly entry: Entry;
+interface Kept<T, V> {
+  readonly item: T;
   readonly value: V;
   /** Equal ones stay in the order in which they came. */
   readonly number: number;
@@ -71,10 +70,10 @@ interface Kept<V> {
  * The first `size` of what is added. A heap with the last of them on top: adding one, and taking one out, costs the
  * logarithm of what is kept, so that both can be done in slices.
  */
-export class Selection<V> {
+export class Selection<T, V> {
   readonly #compare: (a: V, b: V) => number;
   readonly #size: number;
-  readonly #heap: Kept<V>[] = [];
+  readonly #heap: Kept<T, V>[] = [];
   #added = 0;
 
   /** `compare` says which of two values comes first, as for Array.sort. */
@@ -88,23 +87,23 @@ export class Selection<V> {
   }
 
   /** Returns the one that has no room; null: there was room. */
-  add(entry: Entry, value: V): Entry | null {
+  add(item: T, value: V): T | null {
     const heap = this.#heap;
-    const kept: Kept<V> = { entry, value, number: this.#added++ };
+    const kept: Kept<T, V> = { item, value, number: this.#added++ };
     if (heap.length < this.#size) {
       heap.push(kept);
       this.#rise(heap.length - 1);
       return null;
     }
     const last = heap[0];
-    if (last === undefined || this.#isBehind(kept, last)) return entry;
+    if (last === undefined || this.#isBehind(kept, last)) return item;
     heap[0] = kept;
     this.#sink(0);
-    return last.entry;
+    return last.item;
   }
 
   /** Takes out the last one. */
-  takeLast(): Entry | undefined {
+  takeLast(): T | undefined {
     const heap = this.#heap;
     const last = heap[0];
     const moved = heap.pop();
@@ -113,22 +112,22 @@ export class Selection<V> {
       heap[0] = moved;
       this.#sink(0);
     }
-    return last.entry;
+    return last.item;
   }
 
-  #isBehind(a: Kept<V>, b: Kept<V>): boolean {
+  #isBehind(a: Kept<T, V>, b: Kept<T, V>): boolean {
     const order = this.#compare(a.value, b.value);
     return order === 0 ? a.number > b.number : order > 0;
   }
 
   #rise(from: number): void {
     const heap = this.#heap;
-    const risen = heap[from] as Kept<V>;
+    const risen = heap[from] as Kept<T, V>;
     let at = from;
     while (at > 0) {
       const above = (at - 1) >> 1;
-      if (!this.#isBehind(risen, heap[above] as Kept<V>)) break;
-      heap[at] = heap[above] as Kept<V>;
+      if (!this.#isBehind(risen, heap[above] as Kept<T, V>)) break;
+      heap[at] = heap[above] as Kept<T, V>;
       at = above;
     }
     heap[at] = risen;
@@ -136,14 +135,14 @@ export class Selection<V> {
 
   #sink(from: number): void {
     const heap = this.#heap;
-    const sunk = heap[from] as Kept<V>;
+    const sunk = heap[from] as Kept<T, V>;
     let at = from;
     for (;;) {
       let below = 2 * at + 1;
       if (below >= heap.length) break;
-      if (below + 1 < heap.length && this.#isBehind(heap[below + 1] as Kept<V>, heap[below] as Kept<V>)) below += 1;
-      if (!this.#isBehind(heap[below] as Kept<V>, sunk)) break;
-      heap[at] = heap[below] as Kept<V>;
+      if (below + 1 < heap.length && this.#isBehind(heap[below + 1] as Kept<T, V>, heap[below] as Kept<T, V>)) below += 1;
+      if (!this.#isBehind(heap[below] as Kept<T, V>, sunk)) break;
+      heap[at] = heap[below] as Kept<T, V>;
       at = below;
     }
     heap[at] = sunk;

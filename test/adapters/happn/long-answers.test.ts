@@ -138,6 +138,8 @@ class LateSource implements EntrySource {
   rewind(): void {
     this.#list.rewind();
   }
+
+  close(): void {}
 }
 
 describe('events', () => {

@@ -96,7 +96,7 @@ describe('the items of a read', () => {
   it('are waited for', () => {
     const list = new EntryList(entries(600));
     let late = true;
-    const source: EntrySource = { count: 600, take: () => (late ? null : list.take()), rewind: () => {} };
+    const source: EntrySource = { count: 600, take: () => (late ? null : list.take()), rewind: () => {}, close: () => {} };
     const link = new FullLink();
     const answer = new ItemsAnswer(source, message(600), 600, null, outletOf(link));
     expect([answer.step(), answer.step()]).toEqual(['waiting', 'waiting']);

@@ -121,7 +121,7 @@ describe('the order', () => {
 
   const selected = (query: Query, from: readonly Entry[]): Entry[] => {
     const search = query.begin();
-    const selection = query.selection();
+    const selection = query.selection<Entry>();
     for (const entry of from) selection.add(entry, search.sortValues(entry));
     const reversed: Entry[] = [];
     for (let last = selection.takeLast(); last !== undefined; last = selection.takeLast()) reversed.push(last);
