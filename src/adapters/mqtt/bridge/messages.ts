@@ -117,7 +117,9 @@ export class Messages {
     const path = this.#rules.localOf(topic);
     if (path === null) return 'no-rule';
     if (!isPath(path) || isGatewaysOwn(path)) return 'no-topic';
-    const meta = this.#properties.fromRemote(properties, node);
+    // In version 5 a message that says nothing has none, and is noted all the same.
+    const said = properties ?? (this.#options.version === '5' ? NO_PROPERTIES : null);
+    const meta = this.#properties.fromRemote(said, node);
     if (typeof meta === 'string') return meta;
     const expirySeconds = properties?.expirySeconds ?? null;
     if (expirySeconds === 0) return 'expired';

@@ -30,16 +30,18 @@ export class Properties {
   toRemote(meta: Meta | null, remainingMs: number, remoteNode: string | null): MessageProperties | DropReason | null {
     const via = viaOf(meta?.pairs ?? []);
     if (remoteNode !== null && via.includes(remoteNode)) return null;
+    // It came in over a bridge, which noted it.
+    const isNoted = via.at(-1) === this.node;
     // It came back as that of a client.
-    if (via.includes(this.node)) return 'loop';
-    if (via.length >= this.maxHops) return 'hops';
+    if (!isNoted && via.includes(this.node)) return 'loop';
+    if (via.length - Number(isNoted) >= this.maxHops) return 'hops';
     const response = meta?.responseTopic ?? null;
     const user: (readonly [string, string])[] = [];
     for (const [name, value] of meta?.pairs ?? []) {
       const text = typeof value === 'string' ? value : jsonText(value);
       if (isText(name) && isText(text)) user.push([name, text]);
     }
-    user.push([VIA_PROPERTY, this.node]);
+    if (!isNoted) user.push([VIA_PROPERTY, this.node]);
     return {
       contentType: textOrNull(meta?.contentType ?? null),
       responseTopic: response === null ? null : topicOrNull(this.rules.responseThere(response)),
@@ -58,7 +60,8 @@ export class Properties {
     if (via.includes(this.node)) return 'loop';
     const pairs: MetaPair[] = [...user];
     if (remoteNode !== null && via.at(-1) !== remoteNode) pairs.push([VIA_PROPERTY, remoteNode]);
-    if (contentType === null && responseTopic === null && correlationData === null && !text && pairs.length === 0) return null;
+    // Bridges of other gateways may take it from here without noting anything.
+    pairs.push([VIA_PROPERTY, this.node]);
     return new Meta(contentType, responseTopic === null ? null : this.rules.responseHere(responseTopic), correlationData, text, pairs);
   }
 }

@@ -267,7 +267,7 @@ describe('properties of version 5', () => {
       payloadFormat: 1,
       a: ['1', '2'],
       b: '3',
-      'trivium-via': 'other',
+      'trivium-via': ['other', house.node],
     });
     expect(house.session.heard[0]?.publication.options.lifetimeMs).toBe(60_000);
     // The remote had it: only from somebody else it would go there.
@@ -292,6 +292,6 @@ describe('properties of version 5', () => {
         userProperties: { a: ['1', '2'], b: '3', 'trivium-via': house.node },
       },
     });
-    expect(house.session.heard.at(-2)?.publication.meta?.values()).toEqual({ 'trivium-via': ['elsewhere', 'other'] });
+    expect(house.session.heard.at(-2)?.publication.meta?.values()).toEqual({ 'trivium-via': ['elsewhere', 'other', house.node] });
   });
 });
