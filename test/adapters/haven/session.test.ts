@@ -338,7 +338,7 @@ describe('DATA', () => {
     ],
     [
       [6, 'location', null, null],
-      [0x1d, 9],
+      [0x1c, 7],
     ],
     [
       [2, 4, 0x0c, null, 'a', null],
