@@ -146,7 +146,8 @@ function possibleConnections(wanted: number, log: Log): number {
   const handles = handleLimit();
   const possible = connectionsWithin(wanted, handles);
   if (possible < wanted) {
-    log.info(
+    // Most systems give fewer than the default asks for: nothing to tell at every start.
+    log.debug(
       { handles, maxConnections: possible },
       'the system gives this process too few file handles for mqtt.maxConnections; see ulimit -n',
     );
