@@ -241,7 +241,7 @@ describe.runIf(existsSync('/proc/self/limits'))('a process with few file handles
   const CLIENT = { cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, keepalive: 0 };
 
   async function startPoor(handles: number): Promise<GatewayProcess> {
-    const gateway = await startGateway({ handles });
+    const gateway = await startGateway({ handles, flags: ['--log-level', 'debug'] });
     gateways.push(gateway);
     return gateway;
   }
