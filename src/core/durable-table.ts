@@ -241,14 +241,12 @@ export class DurableTable {
     return true;
   }
 
-  /**
-   * Drops what has waited too long, unless its delivery has begun. Returns how many messages that were.
-   */
+  /** Drops what has waited too long, unless its delivery has begun. Returns how many messages that were. */
   trim(durable: DurableSession, now: number, batch: WriteBatch): number {
     let dropped = 0;
     let next = Number.POSITIVE_INFINITY;
     for (const message of durable.queue.values()) {
-      if (message.state === 'released' || (message.sent && durable.session !== null)) continue;
+      if (isUnderWay(message, durable)) continue;
       const overdue = message.sent ? message.time + this.maxAgeMs : overdueOf(message, this.maxAgeMs);
       if (overdue > now) next = Math.min(next, overdue);
       else if (this.dequeue(durable, message.number, batch)) dropped += 1;
@@ -263,7 +261,7 @@ export class DurableTable {
     let dropped = 0;
     for (const message of durable.queue.values()) {
       if (durable.queue.size < maxMessages && durable.queueBytes + size <= maxBytes) break;
-      if (message.state === 'released' || (message.sent && durable.session !== null)) continue;
+      if (isUnderWay(message, durable)) continue;
       if (this.dequeue(durable, message.number, batch)) dropped += 1;
     }
     return dropped;
@@ -416,6 +414,11 @@ function loadWillRow(tables: Tables, key: string, value: Buffer, formats: Format
   const { durable, due } = decodeWill(value, formats);
   const session = tables.byNumber.get(durable);
   if (session !== undefined) session.delayedWill = { key, due };
+}
+
+/** The peer may be about to answer it: it cannot be dropped. */
+function isUnderWay({ state, sent }: QueuedMessage, { session }: DurableSession): boolean {
+  return state === 'released' || (sent && session !== null);
 }
 
 /** The key of a will that waits for its delay: one for each durable session. */
