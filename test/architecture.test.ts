@@ -40,6 +40,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   commander: ['main.ts'],
   'prom-client': ['http/metrics.ts'],
   selfsigned: ['tls/self-signed.ts'],
+  jose: ['security/tokens.ts'],
 };
 
 const files = sourceFiles(SRC);
@@ -191,6 +192,13 @@ describe('the rest of the house', () => {
   it('lets HTTP know nothing but the face of the core', () => {
     const inside = imports.filter(below('http')).filter((one) => one.inside);
     expect(inside.filter((one) => !one.to.startsWith('http/') && one.to !== 'core/index.ts').map(show)).toEqual([]);
+  });
+
+  it('lets security know nothing but the face of the core and how files are kept', () => {
+    const helpers = ['core/index.ts', 'data-directory.ts', 'write-file.ts'];
+    const inside = imports.filter(below('security')).filter((one) => one.inside);
+    expect(inside.filter((one) => !one.to.startsWith('security/') && !helpers.includes(one.to)).map(show)).toEqual([]);
+    expect(circleIn('security/')).toBeNull();
   });
 
   it('lets the Haven client know nothing of the gateway', () => {

@@ -1,0 +1,82 @@
+// Nonces: what a client signs with its key to show who it is, without a password. A nonce is for one key, and for one login.
+
+import { createHash, createPublicKey, type KeyObject, randomBytes, verify } from 'node:crypto';
+import { type Clock, RequestError } from '../core/index.js';
+import { BoundedMap } from './bounded-map.js';
+
+const NONCE_LIFE_MS = 60_000;
+/** Keys with a nonce; the one that asked longest ago loses it first. */
+const MAX_NONCES = 10_000;
+const KEY_MAX_BYTES = 4 * 1024;
+const DIGEST_MAX_BYTES = 2 * 1024;
+/** What checking a signature may cost grows with both. */
+const MODULUS = { min: 2_048, max: 8_192 };
+const EXPONENT_MAX = 2n ** 32n;
+
+interface Nonce {
+  readonly text: string;
+  /** Monotonic. */
+  readonly until: number;
+}
+
+export class Nonces {
+  readonly #clock: Clock;
+  readonly #nonces: BoundedMap<string, Nonce>;
+
+  constructor(clock: Clock, max = MAX_NONCES) {
+    this.#clock = clock;
+    this.#nonces = new BoundedMap(max);
+  }
+
+  /** A text in base64, good for 60 s; it replaces an earlier one of this key. Throws RequestError INVALID_REQUEST. */
+  request(publicKey: unknown): string {
+    if (typeof publicKey !== 'string' || publicKey === '') throw new RequestError('INVALID_REQUEST', 'no public key with request');
+    if (Buffer.byteLength(publicKey) > KEY_MAX_BYTES) throw new RequestError('LIMIT_EXCEEDED', 'the public key is too long');
+    const text = createHash('sha256').update(randomBytes(32)).digest('base64');
+    this.#nonces.set(nameOf(publicKey), { text, until: this.#clock.monotonic() + NONCE_LIFE_MS });
+    return text;
+  }
+
+  /** Whether `digest` is the signature of this key on its nonce, which is used up then. */
+  check(publicKey: string, digest: string): boolean {
+    if (Buffer.byteLength(publicKey) > KEY_MAX_BYTES) return false;
+    const nonce = this.#nonces.get(nameOf(publicKey));
+    if (nonce === undefined || nonce.until < this.#clock.monotonic()) return false;
+    if (!isSigned(nonce.text, publicKey, digest)) return false;
+    this.#nonces.delete(nameOf(publicKey));
+    return true;
+  }
+}
+
+/** RSA with SHA-256 over the bytes that the nonce stands for; key in PEM form, signature in base64. */
+export function isSigned(nonce: string, publicKey: string, digest: string): boolean {
+  if (Buffer.byteLength(digest) > DIGEST_MAX_BYTES) return false;
+  const key = readKey(publicKey);
+  if (key === null || !isUsable(key)) return false;
+  return verify('sha256', Buffer.from(nonce, 'base64'), key, Buffer.from(digest, 'base64'));
+}
+
+/** Whether two texts are the same key: line breaks at the end are not part of it. */
+export function isSameKey(a: string, b: string): boolean {
+  return a.trim() === b.trim();
+}
+
+function isUsable(key: KeyObject): boolean {
+  const { modulusLength = 0, publicExponent = EXPONENT_MAX } = key.asymmetricKeyDetails ?? {};
+  const isSized = modulusLength >= MODULUS.min && modulusLength <= MODULUS.max;
+  return key.asymmetricKeyType === 'rsa' && isSized && publicExponent < EXPONENT_MAX;
+}
+
+/** null: the text is no key. */
+function readKey(text: string): KeyObject | null {
+  try {
+    return createPublicKey(text);
+  } catch {
+    // Whatever it is that node cannot read: the client has no such key.
+    return null;
+  }
+}
+
+function nameOf(publicKey: string): string {
+  return createHash('sha256').update(publicKey.trim()).digest('base64');
+}
