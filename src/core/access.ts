@@ -1,34 +1,52 @@
 // Access: who somebody is and what they may do. The only place where rights are decided; knows no protocol.
 
 import type { Credentials } from './adapter.js';
+import { RequestError } from './errors.js';
+import { type Identity, identityNamed, NOBODY, type Principal } from './identity.js';
 import { CONTROL_AREA } from './path.js';
-import { type Identity, NOBODY } from './session.js';
+import type { Pattern } from './pattern.js';
+import type { Action } from './security/model.js';
+import type { Session } from './session.js';
+
+export type { Action } from './security/model.js';
 
 const RESERVED = '/_HAVEN/';
 
-export type Action = 'set' | 'remove' | 'get' | 'on' | 'control';
-
 export interface Access {
-  /** Rejects with RequestError NOT_AUTHENTICATED. */
-  authenticate(credentials: Credentials): Promise<Identity>;
-  /** `path` is a concrete path, or the text of a pattern whose whole extent must be allowed. */
-  authorize(identity: Identity, action: Action, path: string): boolean;
+  /** Rejects with RequestError; see AdapterContext. */
+  authenticate(credentials: Credentials, session: Session): Promise<Identity>;
+  /**
+   * Decides one request of the session, in the name of the user `actor` if it is not null. `path` is what the right is needed on,
+   * or, with a `pattern`, its text. null: all of it is allowed. Else the principal whose rights each single path has to be checked
+   * with, since some of the pattern's may be denied. Throws RequestError NOT_AUTHENTICATED or ACCESS_DENIED.
+   */
+  authorize(session: Session, actor: string | null, action: Action, path: string, pattern: Pattern | null): Principal | null;
+  /** As `authorize`, but refuses nothing: of what is denied, no path will do. For what comes along with what was allowed. */
+  guard(session: Session, actor: string | null, action: Action, pattern: Pattern): Principal | null;
 }
 
 /** Everybody may do everything: what a gateway without security runs with. Only certificates say who somebody is. */
 export const OPEN_ACCESS: Access = Object.freeze({
   authenticate: async ({ certificateUser }: Credentials) =>
-    certificateUser === undefined ? NOBODY : Object.freeze({ name: certificateUser }),
-  authorize: () => true,
+    certificateUser === undefined ? NOBODY : Object.freeze(identityNamed(certificateUser)),
+  authorize: () => null,
+  guard: () => null,
 });
 
 /** As `access`, but what is below CONTROL_AREA is changed by control requests alone, whatever other rights there are. */
 export function withControlArea(access: Access): Access {
   return {
-    authenticate: (credentials) => access.authenticate(credentials),
-    authorize: (identity, action, path) =>
-      !((action === 'set' || action === 'remove') && reachesControl(path)) && access.authorize(identity, action, path),
+    authenticate: (credentials, session) => access.authenticate(credentials, session),
+    authorize: (session, actor, action, path, pattern) => {
+      if ((action === 'set' || action === 'remove') && reachesControl(path)) throw denied(action, path);
+      return access.authorize(session, actor, action, path, pattern);
+    },
+    guard: (session, actor, action, pattern) => access.guard(session, actor, action, pattern),
   };
+}
+
+export function denied(action: Action, path: string): RequestError {
+  return new RequestError('ACCESS_DENIED', `${action} on ${path} is not allowed`);
 }
 
 /** Whether a path lies there, or a pattern may match such a path; one that does not spell its first segment out matches none. */

@@ -7,7 +7,8 @@ import type { GatewayFigures } from './figures.js';
 import type { Publication, Request } from './message.js';
 import type { Counters } from './counters.js';
 import type { Format } from './payload.js';
-import type { Identity, Session } from './session.js';
+import type { Identity } from './identity.js';
+import type { Session } from './session.js';
 
 export interface Log {
   debug(fields: object, text: string): void;
@@ -27,8 +28,17 @@ export interface Credentials {
   readonly username?: string;
   readonly password?: string | Uint8Array;
   readonly token?: string;
+  /** PEM of the key with which `digest` signs the nonce that was asked for. */
+  readonly publicKey?: string;
+  readonly digest?: string;
+  /** Name of the provider that is to look at them; absent: the default one. */
+  readonly provider?: string;
   /** User that the client's certificate names; the adapter has verified that it is the client's. */
   readonly certificateUser?: string;
+  /** Address of the peer. */
+  readonly address?: string;
+  /** What the client says of itself; profiles may ask for it, nothing is granted for it. */
+  readonly info?: Readonly<Record<string, unknown>>;
 }
 
 /** The formats that exist in this gateway, found by adapters by name and by the store by id. */
@@ -69,7 +79,10 @@ export interface AdapterContext {
   openSession(session: Session): void;
   /** The connection is gone. Ends its subscriptions, empties its queues; requests in flight finish unheard. Idempotent. */
   closeSession(session: Session, reason: ConnectionError | null): void;
-  /** Who these credentials are. Rejects with RequestError NOT_AUTHENTICATED. */
+  /**
+   * Who these credentials are. Rejects with RequestError: NOT_AUTHENTICATED, LOGIN_REFUSED, ACCOUNT_LOCKED, OVERLOADED. The adapter puts
+   * the identity into the session before it submits anything for it.
+   */
   authenticate(credentials: Credentials, session: Session): Promise<Identity>;
   /**
    * Puts a request on the inbound queue; it is always taken. False: the session has used up its credit; the engine

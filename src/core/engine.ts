@@ -13,7 +13,7 @@ import { InboundQueue, type InboundLimits } from './inbound-queue.js';
 import { Lanes } from './lanes.js';
 import { LoadMeter } from './load-meter.js';
 import { DataRequest, DurableRequest, type Publication, Reply, type Request, STORED, SubscribeRequest } from './message.js';
-import { actionOf, execute, pathOf, stores } from './operations.js';
+import { authorize, execute, stores } from './operations.js';
 import { publish } from './operations/publish.js';
 import { RemovalSlice, type Run, type State } from './operations/run.js';
 import { undoSubscribe } from './operations/subscriptions.js';
@@ -210,7 +210,7 @@ export class Engine {
       formats,
       openSession: (session) => this.#sessions.open(session),
       closeSession: (session, reason) => this.#closeSession(session, reason),
-      authenticate: (credentials) => access.authenticate(credentials),
+      authenticate: (credentials, session) => access.authenticate(credentials, session),
       submit: (request) => this.submit(request),
       flush: (session) => this.#sessions.flushNow(session),
       inShift: (session, work) => this.#shifts.run(() => this.#sessions.runNow(session, work)),
@@ -392,21 +392,13 @@ export class Engine {
     this.#executed.add();
     request.session.executed += 1;
     try {
-      if (request.op !== 'removeSlice') this.#authorize(request);
+      if (request.op !== 'removeSlice') authorize(request, this.#state.access);
       execute(request, run);
     } catch (error) {
       const failure = this.#asRequestError(error, request);
       if (request.op === 'removeSlice') run.say(() => request.done(0, failure));
       else this.#sayError(request, failure, run);
     }
-  }
-
-  #authorize(request: Request): void {
-    const action = actionOf(request);
-    if (action === null) return;
-    const path = pathOf(request);
-    if (this.#state.access.authorize(request.session.identity, action, path)) return;
-    throw new RequestError('ACCESS_DENIED', `${action} on ${path} is not allowed`);
   }
 
   #sayError(request: Request, failure: RequestError, run: Run): void {

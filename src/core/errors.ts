@@ -1,6 +1,8 @@
 // The error table: every code the gateway answers or ends a connection with, and what the peer should do about it.
 // Codecs map these codes to their wire form; nothing branches on message text.
 
+import type { EndReason } from './security/policy.js';
+
 /**
  * Codes that answer one request; the connection lives on.
  * `retry` says whether the same request may succeed later without any change.
@@ -9,6 +11,8 @@ export const REQUEST_ERRORS = {
   INVALID_PATH: { retry: false, advice: 'correct the path or pattern' },
   UNKNOWN_OPERATION: { retry: false, advice: 'use an operation that the protocol page lists' },
   NOT_AUTHENTICATED: { retry: false, advice: 'log in first' },
+  LOGIN_REFUSED: { retry: false, advice: 'these credentials are known, but not accepted here' },
+  ACCOUNT_LOCKED: { retry: true, advice: 'log in again when the account is no longer locked' },
   ACCESS_DENIED: { retry: false, advice: 'ask an administrator for the right' },
   NOT_FOUND: { retry: false, advice: 'create the record first' },
   CONFLICT: { retry: false, advice: 'read the record again and repeat the change on what it holds now' },
@@ -30,6 +34,7 @@ export const CONNECTION_ERRORS = {
   CONNECT_TIMEOUT: { reconnect: true, advice: 'finish the handshake in time' },
   PEER_SILENT: { reconnect: true, advice: 'answer heartbeats' },
   TAKEN_OVER: { reconnect: false, advice: 'another connection uses the same client id' },
+  SESSION_REVOKED: { reconnect: false, advice: 'log in again' },
   STORE_FAILED: { reconnect: true, advice: 'the store was reopened: resume the session' },
   SHUTTING_DOWN: { reconnect: true, advice: 'the gateway is stopping' },
   DISMISSED: { reconnect: false, advice: 'the gateway is stopping, and nobody is expected back' },
@@ -77,6 +82,13 @@ export class ConnectionError extends Error {
 
   get reconnect(): boolean {
     return CONNECTION_ERRORS[this.code].reconnect;
+  }
+}
+
+/** The gateway ends a session because of what its login or its user may do no more. */
+export class SessionRevoked extends ConnectionError {
+  constructor(readonly reason: EndReason) {
+    super('SESSION_REVOKED', reason);
   }
 }
 

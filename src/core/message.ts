@@ -6,11 +6,13 @@ import type { Entry } from './entry.js';
 import { bytesOf, EntryList, type EntrySource } from './entry-source.js';
 import type { EntryStream } from './entry-streams.js';
 import type { RequestError } from './errors.js';
+import type { Principal } from './identity.js';
 import type { Pattern } from './pattern.js';
 import type { Meta } from './meta.js';
 import type { Payload } from './payload.js';
 import type { Query } from './query.js';
 import type { Match } from './router.js';
+import type { SecurityCommand } from './security/commands.js';
 import type { Session } from './session.js';
 import type { Subscription } from './subscription.js';
 
@@ -67,6 +69,8 @@ export interface DataOptions {
   readonly receipt: boolean;
   /** The adapter's own, for its sessions that hear of it; the core never looks at it. */
   readonly note: unknown;
+  /** Name of the user on whose behalf the session asks: whose rights count, and who is the author. null: its own. */
+  readonly actor: string | null;
   /** get by wildcard: at most this many entries, in path order unless the query has another. */
   readonly limit: number;
   /** get by wildcard: only paths behind this one. */
@@ -92,6 +96,7 @@ export const STORED: DataOptions = Object.freeze({
   targets: null,
   receipt: false,
   note: null,
+  actor: null,
   limit: Number.POSITIVE_INFINITY,
   after: null,
   query: null,
@@ -111,6 +116,8 @@ export class DataRequest {
   sequence = 0;
   /** Bytes that it counts in its session's credit; the engine's. */
   size = 0;
+  /** By wildcard: whose right is looked at for each record; null: all of them are allowed. The engine's. */
+  guard: Principal | null = null;
 
   constructor(
     readonly op: 'set' | 'remove' | 'get',
@@ -163,6 +170,8 @@ export class SubscribeRequest {
   time = 0;
   sequence = 0;
   size = 0;
+  /** Whose right is looked at for each of the initial entries; null: all of them are allowed. The engine's. */
+  guard: Principal | null = null;
 
   constructor(
     readonly op: 'subscribe' | 'unsubscribe',
@@ -235,6 +244,22 @@ export class DurableRequest {
     readonly session: Session,
     readonly id: RequestId,
     readonly command: DurableCommand,
+    readonly tag: unknown,
+  ) {}
+}
+
+/** Changes the directory. Who may ask for what is said with the commands. */
+export class SecurityRequest {
+  readonly kind = 'request';
+  readonly op = 'security';
+  time = 0;
+  sequence = 0;
+  size = 0;
+
+  constructor(
+    readonly session: Session,
+    readonly id: RequestId,
+    readonly command: SecurityCommand,
     readonly tag: unknown,
   ) {}
 }

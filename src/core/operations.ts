@@ -1,7 +1,7 @@
 // Operations: what each request does. Deterministic: they read only the store's state and the request (whose time, sequence
 // and author were put in before), and check everything before they change anything.
 
-import type { Action } from './access.js';
+import type { Access } from './access.js';
 import { RequestError } from './errors.js';
 import { type DataRequest, Reply, type Request } from './message.js';
 import { get, remove, removeSlice, set } from './operations/data.js';
@@ -10,34 +10,28 @@ import type { RemovalSlice, Run, State } from './operations/run.js';
 import { subscribe, unsubscribe } from './operations/subscriptions.js';
 import { transaction } from './operations/transaction.js';
 
-/** The right that a request needs; null: none. */
-export function actionOf(request: Request): Action | null {
+/**
+ * Throws RequestError unless the request is allowed; notes in it whose right each record is to be looked at with. A transaction
+ * looks at the rights of each of its operations itself; whoever no longer wants to hear something needs no right for that.
+ */
+export function authorize(request: Request, access: Access): void {
+  const { session } = request;
   switch (request.op) {
     case 'set':
     case 'remove':
-    case 'get':
-      return request.op;
-    case 'subscribe':
-      return 'on';
-    // A transaction looks at the rights of each of its operations itself.
+    case 'get': {
+      const { op, pattern, options, path } = request;
+      request.guard = access.authorize(session, options.actor, op, pattern === null ? path : pattern.text, pattern);
+      return;
+    }
+    case 'subscribe': {
+      const { subscription, initial } = request;
+      const { pattern, options } = subscription;
+      subscription.guard = access.authorize(session, options.actor, 'on', pattern.text, pattern);
+      if (initial !== null) request.guard = access.guard(session, options.actor, 'get', initial);
+      return;
+    }
     default:
-      return null;
-  }
-}
-
-/** What the right is needed on: a path, or the text of a pattern. */
-export function pathOf(request: Request): string {
-  switch (request.op) {
-    case 'set':
-    case 'remove':
-    case 'get':
-      return request.pattern === null ? request.path : request.pattern.text;
-    case 'subscribe':
-    case 'unsubscribe':
-      return request.subscription.pattern.text;
-    case 'transaction':
-    case 'durable':
-      return '';
   }
 }
 

@@ -3,18 +3,12 @@
 import type { DurableSession } from './durable-session.js';
 import type { EntryStream } from './entry-streams.js';
 import type { ConnectionError } from './errors.js';
+import { type Identity, NOBODY } from './identity.js';
 import { OUTBOUND_LIMITS, type OutboundLimits, OutboundQueue } from './outbound-queue.js';
 import type { Request } from './message.js';
 import type { Ring } from './ring.js';
+import type { SecurityChange } from './security/commands.js';
 import type { Subscription } from './subscription.js';
-
-/** Who a session is. */
-export interface Identity {
-  /** User name; empty when nobody logged in. */
-  readonly name: string;
-}
-
-export const NOBODY: Identity = Object.freeze({ name: '' });
 
 /** A session with more than this waiting does not keep up. */
 const KEEPS_UP_BYTES = 256 * 1024;
@@ -87,4 +81,10 @@ export abstract class Session {
 
   /** Ends the connection as the protocol does it; null: normal end. Idempotent; ends in `context.closeSession`. */
   abstract close(error: ConnectionError | null): void;
+
+  /** The right for one of its subscriptions is gone: it has ended, as if the client had asked for that. Never throws. */
+  onSubscriptionLost(_subscription: Subscription): void {}
+
+  /** Something changed that concerns its rights; subscriptions that were lost by it have ended before. Never throws. */
+  onSecurityChange(_change: SecurityChange): void {}
 }

@@ -1,6 +1,7 @@
 // Subscription: one session's interest in the paths of one pattern.
 
 import type { DurableSession } from './durable-session.js';
+import type { Principal } from './identity.js';
 import type { Qos } from './message.js';
 import type { OutboundQueue } from './outbound-queue.js';
 import type { Pattern } from './pattern.js';
@@ -27,6 +28,8 @@ export interface SubscriptionOptions {
    * initial values.
    */
   readonly group: string | null;
+  /** Name of the user on whose behalf the session subscribes: whose rights count. null: its own. */
+  readonly actor: string | null;
 }
 
 /** Hears everything, path by path, at level 1, for itself alone. */
@@ -39,6 +42,7 @@ export const SUBSCRIBED: SubscriptionOptions = Object.freeze({
   identifier: 0,
   asPublished: false,
   group: null,
+  actor: null,
 });
 
 export class Subscription {
@@ -50,6 +54,8 @@ export class Subscription {
   /** The router's: its place among all subscriptions, and whom it shares with. */
   order = 0;
   shared: SharedGroup | null = null;
+  /** Whose right is looked at for each path that it is to hear of; null: all that it matches are allowed. The engine's. */
+  guard: Principal | null = null;
 
   constructor(
     session: Session | null,

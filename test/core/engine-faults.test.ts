@@ -1,5 +1,6 @@
 // What goes wrong harms no more than it must: refused batches, broken adapters, damaged rows, floods, a stop in the middle.
 
+import { identityNamed } from '../../src/core/identity.js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { QUEUE_LIMITS, SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
 import { REQUEST_ERRORS } from '../../src/core/errors.js';
@@ -288,7 +289,7 @@ describe('wills while the store is being reopened', () => {
     const store = new GateStore();
     house = await startEngine({ store });
     const leaver = house.session(true);
-    leaver.identity = { name: 'amina' };
+    leaver.identity = identityNamed('amina');
     await leaver.durably({ type: 'will', will: STATUS });
     await house.stop();
     house = await startEngine({ store });

@@ -1,3 +1,4 @@
+import { accessOf } from '../support/access.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TransactionError } from '../../src/core/errors.js';
 import { type DataOptions, DataRequest, type Reply, STORED, TRANSACTION_MAX, TransactionRequest } from '../../src/core/message.js';
@@ -108,9 +109,7 @@ describe('a transaction', () => {
 
   it('needs the right of each operation, and tells of no record otherwise', async () => {
     await harness.stop();
-    await begin({
-      access: { authenticate: async () => ({ name: '' }), authorize: (_who, action, path) => `${action} ${path}` !== 'remove b' },
-    });
+    await begin({ access: accessOf((action, path) => `${action} ${path}` !== 'remove b') });
     await expectFailure(transact(create('a', 1), remove('b', { expect: 5 })), 'ACCESS_DENIED', 1);
     expect(await valueAt('a')).toBeNull();
     expect((await transact(create('a', 1), set('b', 1))).error).toBeNull();

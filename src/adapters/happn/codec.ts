@@ -274,6 +274,8 @@ const ERRORS: { readonly [Code in RequestErrorCode]: WireError } = {
   INVALID_PATH: { name: 'Error' },
   UNKNOWN_OPERATION: { name: 'Error' },
   NOT_AUTHENTICATED: { name: 'AccessDenied', code: 401 },
+  LOGIN_REFUSED: { name: 'AccessDenied', code: 403 },
+  ACCOUNT_LOCKED: { name: 'AccessDenied', code: 403 },
   ACCESS_DENIED: { name: 'AccessDenied', code: 403 },
   NOT_FOUND: { name: 'Error' },
   CONFLICT: { name: 'Error' },

@@ -2,7 +2,7 @@
 // sessions hand to it, and asks these back.
 
 import { Aedes, type AuthenticateError, type Client } from 'aedes';
-import { type AdapterContext, type Qos, RequestError } from '../../core/index.js';
+import { type AdapterContext, type Qos, RequestError, type RequestErrorCode } from '../../core/index.js';
 import { BUS } from './bus.js';
 import { makePersistence } from './persistence.js';
 import type { Port } from './port.js';
@@ -101,10 +101,15 @@ async function authenticate(
   Object.assign(client, { id: session.key, clean: false });
 }
 
+const REFUSALS: ReadonlyMap<RequestErrorCode, number> = new Map<RequestErrorCode, number>([
+  ['NOT_AUTHENTICATED', RETURN_CODE.BAD_USER_NAME_OR_PASSWORD],
+  ['LOGIN_REFUSED', RETURN_CODE.NOT_AUTHORIZED],
+  ['ACCOUNT_LOCKED', RETURN_CODE.NOT_AUTHORIZED],
+]);
+
 function refusal(context: AdapterContext, error: unknown): AuthenticateError {
-  const refused = error instanceof RequestError && error.code === 'NOT_AUTHENTICATED';
-  if (!refused && !(error instanceof RequestError)) context.log.error({ err: error }, 'a CONNECT failed');
-  const returnCode = refused ? RETURN_CODE.BAD_USER_NAME_OR_PASSWORD : RETURN_CODE.SERVER_UNAVAILABLE;
+  if (!(error instanceof RequestError)) context.log.error({ err: error }, 'a CONNECT failed');
+  const returnCode = (error instanceof RequestError ? REFUSALS.get(error.code) : undefined) ?? RETURN_CODE.SERVER_UNAVAILABLE;
   return Object.assign(new Error(error instanceof Error ? error.message : 'refused'), { returnCode });
 }
 

@@ -22,8 +22,8 @@ export interface SystemTopicsOptions {
 }
 
 /** Administrators, of a gateway that knows users; where nobody has to log in everybody is one. */
-export function isAdministrator(_identity: Identity): boolean {
-  return true;
+export function isAdministrator({ principal }: Identity): boolean {
+  return principal === null || principal.isAdministrator;
 }
 
 export class SystemTopics {

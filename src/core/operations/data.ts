@@ -19,6 +19,11 @@ export function changedPath(request: DataRequest): string {
   return request.pattern?.exact ?? request.path;
 }
 
+/** In whose name it is done. */
+function authorOf({ options, session }: DataRequest): string {
+  return options.actor ?? session.identity.name;
+}
+
 export function set(request: DataRequest, run: Run): void {
   if (receivedBefore(request, run)) return;
   const change = request.options.store ? store(request, run) : eventOf(request);
@@ -69,7 +74,7 @@ export interface PlannedSet extends Change {
 
 /** What a set that stores is going to do; nothing is changed. Throws what its conditions say. */
 export function planSet(request: DataRequest, state: State, revision: number): PlannedSet {
-  const { options, session, path, time } = request;
+  const { options, path, time } = request;
   const { records, formats } = state;
   const stored = records.stored(path);
   const before = stored?.isExpired(time) === true ? null : stored;
@@ -88,7 +93,7 @@ export function planSet(request: DataRequest, state: State, revision: number): P
   const kept = options.merge || options.increment !== null ? before : null;
   const expires = options.lifetimeMs > 0 ? time + options.lifetimeMs : (kept?.expires ?? 0);
   const meta = options.meta ?? kept?.meta ?? null;
-  const author = session.identity.name;
+  const author = authorOf(request);
   const entry = new Entry(path, payload, before?.created ?? time, time, revision, author, options.qos, expires, meta);
   return { payload, given, entry, counter, replaced: stored };
 }
@@ -128,7 +133,7 @@ export function publicationOf(request: DataRequest, { payload, given, entry }: C
     options,
     session.id,
     request.id,
-    session.identity.name,
+    authorOf(request),
     'all',
   );
 }
@@ -205,7 +210,7 @@ export function removal(request: DataRequest, path: string, removed: number, rev
     options,
     session.id,
     request.id,
-    session.identity.name,
+    authorOf(request),
     audience,
   );
 }

@@ -1,6 +1,7 @@
 // Transactions: changes of single records that happen all or not at all. All of them are planned first, each on what those before
 // it would leave; only when nothing speaks against any of them is the first one made.
 
+import { type Access, denied } from '../access.js';
 import type { Entry } from '../entry.js';
 import { RequestError, TransactionError } from '../errors.js';
 import { type DataRequest, Reply, TRANSACTION_MAX, type TransactionRequest } from '../message.js';
@@ -34,18 +35,23 @@ function checkAll({ operations, session, time, control }: TransactionRequest, { 
   if (operations.length > TRANSACTION_MAX) {
     throw new RequestError('LIMIT_EXCEEDED', `a transaction has at most ${TRANSACTION_MAX} operations, not ${operations.length}`);
   }
-  if (control && !access.authorize(session.identity, 'control', CONTROL_PATH)) {
-    throw new RequestError('ACCESS_DENIED', `control on ${CONTROL_PATH} is not allowed`);
-  }
+  if (control) access.authorize(session, null, 'control', CONTROL_PATH, null);
   for (const [index, operation] of operations.entries()) {
     operation.time = time;
-    const path = changedPath(operation);
     if (!isSingle(operation)) throw failure(index, new RequestError('INVALID_REQUEST', 'it must change or read one record'));
-    const isAllowed = control ? path.startsWith(CONTROL_AREA) : access.authorize(session.identity, operation.op, path);
-    if (!isAllowed) {
-      throw failure(index, new RequestError('ACCESS_DENIED', `${operation.op} on ${path} is not allowed`));
+    try {
+      checkOne(operation, control, access);
+    } catch (error) {
+      throw error instanceof RequestError ? failure(index, error) : error;
     }
   }
+}
+
+function checkOne(operation: DataRequest, control: boolean, access: Access): void {
+  const { op, session, options } = operation;
+  const path = changedPath(operation);
+  if (!control) access.authorize(session, options.actor, op, path, null);
+  else if (!path.startsWith(CONTROL_AREA)) throw denied(op, path);
 }
 
 function isSingle({ op, pattern, options, onceId }: DataRequest): boolean {

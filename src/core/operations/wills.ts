@@ -3,6 +3,7 @@
 import type { KeptWill } from '../durable-rows.js';
 import type { DurableSession } from '../durable-session.js';
 import { delayedKey } from '../durable-table.js';
+import { identityNamed } from '../identity.js';
 import { DataRequest, type DurableRequest, type Will } from '../message.js';
 import type { Turn } from '../turn.js';
 import { remove, set } from './data.js';
@@ -46,7 +47,7 @@ export function fireWill(request: DurableRequest, key: string, run: Run): void {
 function publishWill(request: DurableRequest, { will, author }: KeptWill, run: Run): void {
   const { session } = request;
   // The connection is gone: what stands in for it speaks in the name of who left the will.
-  if (session.closed) session.identity = { name: author };
+  if (session.closed) session.identity = identityNamed(author);
   const op = will.remove ? 'remove' : 'set';
   const fired = new DataRequest(op, session, request.id, will.path, null, will.payload, will.options, false, 0, null);
   fired.time = request.time;

@@ -1,3 +1,4 @@
+import { accessOf } from '../../support/access.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CONTROL_MAX } from '../../../src/adapters/haven/control.js';
 import { HavenAdapter } from '../../../src/adapters/haven/index.js';
@@ -140,7 +141,7 @@ describe('CONTROL', () => {
 
   it('needs the right control', async () => {
     await house.stop();
-    await begin({ authenticate: async () => ({ name: 'ann' }), authorize: (_who, action) => action !== 'control' });
+    await begin(accessOf((action) => action !== 'control'));
     for (const type of ['location', 'exit']) expect(await become(type)).toEqual(failure(6));
     expect((await client.heartbeat()).state.roles).toEqual([]);
   });

@@ -6,7 +6,8 @@ import { type Socket, connect } from 'node:net';
 import { Duplex } from 'node:stream';
 import { type ConnectionOptions, type TLSSocket, connect as connectTls } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Access } from '../../../src/core/access.js';
+import { identityNamed } from '../../../src/core/identity.js';
+import { accessOf } from '../../support/access.js';
 import { type Credentials, goodbye } from '../../../src/core/index.js';
 import { type MadePem, makeAuthority, makeClientPem, makePem } from '../../support/certificates.js';
 import { until } from '../../support/gateway-process.js';
@@ -24,13 +25,13 @@ beforeAll(async () => {
 
 afterEach(async () => await house.stop());
 
-const access: Access = {
-  authenticate: async (credentials) => {
+const access = accessOf(
+  () => true,
+  async (credentials) => {
     seen.push(credentials);
-    return { name: credentials.certificateUser ?? '' };
+    return identityNamed(credentials.certificateUser ?? '');
   },
-  authorize: () => true,
-};
+);
 
 async function start(options: HouseOptions): Promise<void> {
   seen = [];

@@ -1,23 +1,23 @@
 // MQTT 3.1.1 sections 3.1 and 3.2: CONNECT and CONNACK.
 
 import { describe, expect, it } from 'vitest';
-import type { Access } from '../../../src/core/access.js';
 import { RequestError } from '../../../src/core/index.js';
-import { NOBODY } from '../../../src/core/session.js';
+import { identityNamed, NOBODY } from '../../../src/core/identity.js';
 import { connectBytes, field, packet, publishBytes } from '../../support/mqtt-bytes.js';
 import { publish, published, stage } from '../stage.js';
+import { accessOf } from '../../support/access.js';
 
 const NAMES = { alice: 'a', bob: 'b' };
 
 /** Who brings a name has to bring its password. */
-const access: Access = {
-  authenticate: async ({ username, password }) => {
+const access = accessOf(
+  () => true,
+  async ({ username, password }) => {
     if (username === undefined) return NOBODY;
-    if (NAMES[username as keyof typeof NAMES] === password?.toString()) return { name: username };
+    if (NAMES[username as keyof typeof NAMES] === password?.toString()) return identityNamed(username);
     throw new RequestError('NOT_AUTHENTICATED', 'wrong name or password');
   },
-  authorize: () => true,
-};
+);
 
 const on = stage({ access });
 

@@ -1,13 +1,12 @@
 // MQTT 3.1.1 sections 3.3 to 3.7, 4.3 and 4.6: PUBLISH, its levels, and the order of messages.
 
 import { describe, expect, it } from 'vitest';
-import type { Access } from '../../../src/core/access.js';
-import { NOBODY } from '../../../src/core/session.js';
+import { accessOf } from '../../support/access.js';
 import { packet, publishBytes, u16 } from '../../support/mqtt-bytes.js';
 import { type MqttWire, shown } from '../../support/mqtt-wire.js';
 import { publish, published, recorded, stage } from '../stage.js';
 
-const access: Access = { authenticate: async () => NOBODY, authorize: (_who, _action, path) => !path.startsWith('forbidden') };
+const access = accessOf((_action, path) => !path.startsWith('forbidden'));
 
 const on = stage({ access });
 

@@ -1,13 +1,12 @@
 // MQTT 3.1.1 sections 3.8 to 3.11 and 4.7: SUBSCRIBE, UNSUBSCRIBE, and what filters match.
 
 import { describe, expect, it } from 'vitest';
-import type { Access } from '../../../src/core/access.js';
-import { NOBODY } from '../../../src/core/session.js';
+import { accessOf } from '../../support/access.js';
 import { field, packet, publishBytes, subscribeBytes, u16, unsubscribeBytes } from '../../support/mqtt-bytes.js';
 import type { MqttWire } from '../../support/mqtt-wire.js';
 import { publish, published, recorded, stage } from '../stage.js';
 
-const access: Access = { authenticate: async () => NOBODY, authorize: (_who, _action, path) => !path.startsWith('forbidden') };
+const access = accessOf((_action, path) => !path.startsWith('forbidden'));
 
 const on = stage({ access });
 

@@ -1,22 +1,22 @@
 // MQTT 5 sections 3.1 and 3.2: CONNECT and CONNACK.
 
 import { describe, expect, it } from 'vitest';
-import type { Access } from '../../../src/core/access.js';
 import { RequestError } from '../../../src/core/index.js';
-import { NOBODY } from '../../../src/core/session.js';
+import { identityNamed, NOBODY } from '../../../src/core/identity.js';
 import { connectBytes, field, packet, properties, publishBytes } from '../../support/mqtt-bytes.js';
 import { MqttWire } from '../../support/mqtt-wire.js';
 import { type ClientOptions, publish, published, stage } from '../stage.js';
 import { login, propertiesOf, subscribe, told } from './support.js';
+import { accessOf } from '../../support/access.js';
 
-const access: Access = {
-  authenticate: async ({ username, password }) => {
+const access = accessOf(
+  () => true,
+  async ({ username, password }) => {
     if (username === undefined) return NOBODY;
-    if (username === 'alice' && password?.toString() === 'a') return { name: username };
+    if (username === 'alice' && password?.toString() === 'a') return identityNamed(username);
     throw new RequestError('NOT_AUTHENTICATED', 'wrong name or password');
   },
-  authorize: () => true,
-};
+);
 
 const on = stage({ access, responseInformation: 'answers/', limits: { maxKeepAliveSeconds: 60 } }, 5);
 

@@ -7,6 +7,7 @@ import type { AuthenticationExchange } from '../../../src/adapters/mqtt/v5/authe
 import { RequestError } from '../../../src/core/errors.js';
 import { type GatewayProcess, startGateway } from '../../support/gateway-process.js';
 import { connectBytes, field, packet, packetsIn, properties, u16 } from '../../support/mqtt-bytes.js';
+import { identityNamed } from '../../../src/core/identity.js';
 import type { MqttWire } from '../../support/mqtt-wire.js';
 import { publish, published, stage } from '../stage.js';
 import { propertiesOf, subscribe, told } from './support.js';
@@ -20,7 +21,7 @@ const asksOnce = (): AuthenticationExchange => {
       const who = Buffer.from(data ?? []).toString();
       if (who === 'no') throw new RequestError('NOT_AUTHENTICATED', 'not you');
       if (steps < 2) return { done: false, data: Buffer.from('question') };
-      return { done: true, data: Buffer.from('proof'), identity: { name: who } };
+      return { done: true, data: Buffer.from('proof'), identity: identityNamed(who) };
     },
   };
 };

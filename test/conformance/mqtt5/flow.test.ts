@@ -1,13 +1,12 @@
 // MQTT 5 sections 2.2, 3.4 to 3.7, 4.3, 4.4 and 4.6: acknowledgements, handshakes, repetition and order.
 
 import { describe, expect, it } from 'vitest';
-import type { Access } from '../../../src/core/access.js';
-import { NOBODY } from '../../../src/core/session.js';
+import { accessOf } from '../../support/access.js';
 import { field, packet, properties, u16 } from '../../support/mqtt-bytes.js';
 import { publish, published, stage } from '../stage.js';
 import { propertiesOf, subscribe, told } from './support.js';
 
-const access: Access = { authenticate: async () => NOBODY, authorize: (_who, _action, path) => !path.startsWith('forbidden') };
+const access = accessOf((_action, path) => !path.startsWith('forbidden'));
 const on = stage({ access }, 5);
 
 const NUMBERS = Array.from({ length: 60 }, (_, i) => i);

@@ -1,14 +1,13 @@
 // MQTT 5 sections 3.8 to 3.11, 4.7 and 4.8: SUBSCRIBE, UNSUBSCRIBE, filters and shared subscriptions.
 
 import { describe, expect, it } from 'vitest';
-import type { Access } from '../../../src/core/access.js';
-import { NOBODY } from '../../../src/core/session.js';
+import { accessOf } from '../../support/access.js';
 import { field, packet, properties, publishBytes, u16 } from '../../support/mqtt-bytes.js';
 import type { MqttWire } from '../../support/mqtt-wire.js';
 import { publish, published, recorded, stage } from '../stage.js';
 import { type FilterOptions, subscribe, told, unsubscribe } from './support.js';
 
-const access: Access = { authenticate: async () => NOBODY, authorize: (_who, _action, path) => !path.startsWith('forbidden') };
+const access = accessOf((_action, path) => !path.startsWith('forbidden'));
 const on = stage({ access }, 5);
 
 async function subscriber(filter: string, options: FilterOptions = {}): Promise<MqttWire> {

@@ -7,6 +7,7 @@ import {
   type Identity,
   type Reply,
   RequestError,
+  type RequestErrorCode,
   SUBSCRIBED,
   type Subscription,
   UNSTORED,
@@ -54,6 +55,11 @@ import {
   type UnsubackReason,
 } from './reason-codes.js';
 
+const REFUSALS: ReadonlyMap<RequestErrorCode, ConnackReason> = new Map<RequestErrorCode, ConnackReason>([
+  ['NOT_AUTHENTICATED', REASON.BAD_USER_NAME_OR_PASSWORD],
+  ['LOGIN_REFUSED', REASON.NOT_AUTHORIZED],
+  ['ACCOUNT_LOCKED', REASON.NOT_AUTHORIZED],
+]);
 /** Reason codes from here on say that something failed. */
 const FAILURE = 0x80;
 
@@ -151,10 +157,10 @@ export class PropertySession extends BaseSession {
   }
 
   #refuse(error: unknown): void {
-    const isRefusal = error instanceof RequestError && error.code === 'NOT_AUTHENTICATED';
-    if (!isRefusal) this.#host.context.log.error({ err: error, session: this.id }, 'a CONNECT failed');
+    const reason = error instanceof RequestError ? REFUSALS.get(error.code) : undefined;
+    if (reason === undefined) this.#host.context.log.error({ err: error, session: this.id }, 'a CONNECT failed');
     const text = error instanceof RequestError ? error.message : 'the gateway failed';
-    this.#endConnecting(isRefusal ? REASON.BAD_USER_NAME_OR_PASSWORD : REASON.UNSPECIFIED_ERROR, text);
+    this.#endConnecting(reason ?? REASON.UNSPECIFIED_ERROR, text);
   }
 
   /** A client that was refused leaves nothing behind. */

@@ -3,7 +3,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AuthenticationExchange } from '../../../../src/adapters/mqtt/v5/authentication.js';
 import { REASON } from '../../../../src/adapters/mqtt/v5/reason-codes.js';
-import type { Access } from '../../../../src/core/access.js';
+import { identityNamed } from '../../../../src/core/identity.js';
+import { accessOf } from '../../../support/access.js';
 import { RequestError } from '../../../../src/core/errors.js';
 import { DataRequest, STORED } from '../../../../src/core/message.js';
 import { Meta } from '../../../../src/core/meta.js';
@@ -105,7 +106,7 @@ describe('a CONNACK', () => {
 
   it('refuses credentials with a reason', async () => {
     const authenticate = (): Promise<never> => Promise.reject(new RequestError('NOT_AUTHENTICATED', 'wrong'));
-    await start({ access: { authenticate, authorize: () => true } as Access });
+    await start({ access: accessOf(() => true, authenticate) });
     const { wire, connack } = await connected('a', { username: 'u', password: Buffer.from('p') });
     expect(connack).toMatchObject({ reasonCode: REASON.BAD_USER_NAME_OR_PASSWORD });
     await wire.closed();
@@ -357,8 +358,7 @@ describe('a publication', () => {
   });
 
   it('is refused by rights with a reason, and the connection goes on', async () => {
-    const authorize: Access['authorize'] = (_identity, _action, path) => path !== 'secret';
-    await start({ access: { authenticate: async () => ({ name: 'u' }), authorize } as Access });
+    await start({ access: accessOf((_action, path) => path !== 'secret') });
     const wire = await client('a');
     expect(await publish(wire, 'secret', 'x')).toBe(REASON.NOT_AUTHORIZED);
     expect(await subscribe(wire, 'secret')).toEqual([REASON.NOT_AUTHORIZED]);
@@ -553,7 +553,7 @@ describe('enhanced authentication', () => {
         const who = Buffer.from(data ?? []).toString();
         if (who === 'no') throw new RequestError('NOT_AUTHENTICATED', 'not you');
         if (steps < 3) return { done: false, data: Buffer.from(`question ${steps}`) };
-        return { done: true, data: Buffer.from('proof'), identity: { name: who } };
+        return { done: true, data: Buffer.from('proof'), identity: identityNamed(who) };
       },
     };
   };

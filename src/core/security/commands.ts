@@ -1,0 +1,92 @@
+// What can be asked of the directory, and what those are told whom a change concerns.
+
+import type { Action, CustomData, Group, Permission, Permissions, User } from './model.js';
+
+/** 'absent': only create (else CONFLICT); 'present': only change (else NOT_FOUND). */
+export type When = 'any' | 'absent' | 'present';
+
+/** What is not named stays as it is; for a new user or group it is empty. */
+export interface GroupFields {
+  /** With `merge`, null takes a pattern away. */
+  readonly permissions?: Readonly<Record<string, Permission | null>>;
+  /** With `merge`, null takes a key away. */
+  readonly customData?: CustomData;
+}
+
+export interface UserFields extends GroupFields {
+  /** The encoded hash, never the password itself; null: none. Another one than before makes all tokens worthless. */
+  readonly password?: string | null;
+  readonly publicKey?: string | null;
+  readonly groups?: readonly string[];
+}
+
+export interface Owner {
+  readonly kind: 'user' | 'group';
+  readonly name: string;
+}
+
+/**
+ * Changes to the directory. They take effect in their place among all other requests, and are kept when they are answered. Only
+ * administrators and the gateway itself may ask for them; for exceptions see there. `name`s are checked when something is created:
+ * INVALID_REQUEST for text with a slash or a reserved part (happn-protocol.md 10.1), LIMIT_EXCEEDED above SECURITY_LIMITS.
+ */
+export type SecurityCommand =
+  /**
+   * `merge`: permissions and customData are changed key by key; else what is named is replaced. `id`: of the user if this creates
+   * one, from 128 random bits.
+   */
+  | {
+      readonly type: 'putUser';
+      readonly name: string;
+      readonly id: string;
+      readonly fields: UserFields;
+      readonly when: When;
+      readonly merge: boolean;
+    }
+  /** NOT_FOUND. Ends the user's sessions, and what is kept of them. */
+  | { readonly type: 'deleteUser'; readonly name: string }
+  /**
+   * A new hash in place of `from`, else CONFLICT; NOT_FOUND. Users may do this to themselves. `endsTokens`: those that were issued
+   * before are no longer good (a new password, not only a new hash of the same).
+   */
+  | {
+      readonly type: 'password';
+      readonly name: string;
+      readonly from: string | null;
+      readonly to: string;
+      readonly endsTokens: boolean;
+    }
+  | { readonly type: 'putGroup'; readonly name: string; readonly fields: GroupFields; readonly when: When; readonly merge: boolean }
+  /** NOT_FOUND. Users stay linked: a group of that name that is created later is theirs again. */
+  | { readonly type: 'deleteGroup'; readonly name: string }
+  /** NOT_FOUND for the user, and for a group to be linked. Doing it twice is fine. */
+  | { readonly type: 'link' | 'unlink'; readonly user: string; readonly group: string }
+  /** One action on one pattern. true: allowed, false: prohibited, null: neither. NOT_FOUND for the owner. */
+  | {
+      readonly type: 'permission';
+      readonly of: Owner;
+      readonly path: string;
+      readonly action: Action | '*';
+      readonly authorized: boolean | null;
+    }
+  /** The token is no longer good; the sessions that use it end. `until` as in Revocation. A session may do this to its own token. */
+  | { readonly type: 'revoke'; readonly tokenId: string; readonly until: number }
+  /** All tokens of the user that were issued until now are no longer good; the sessions that use one end. NOT_FOUND. */
+  | { readonly type: 'revokeAll'; readonly name: string }
+  /** Forgets revocations whose time is over. The core's own. */
+  | { readonly type: 'sweepRevocations' };
+
+/** What became of a command; sessions of those whom it concerns are told. Users are shown without their password. */
+export type SecurityChange =
+  | { readonly type: 'userPut'; readonly user: User }
+  /** `permissions`: those that the command named. */
+  | { readonly type: 'groupPut'; readonly group: Group; readonly permissions: Permissions }
+  | { readonly type: 'groupDeleted'; readonly group: Group }
+  | { readonly type: 'linked' | 'unlinked'; readonly user: string; readonly group: string; readonly permissions: Permissions }
+  | {
+      readonly type: 'permission';
+      readonly of: Owner;
+      readonly path: string;
+      readonly action: Action | '*';
+      readonly authorized: boolean | null;
+    };

@@ -1,0 +1,23 @@
+// The directory as it is read: by those who log people in, show users, or explain what they may do.
+
+import type { Principal } from '../identity.js';
+import type { Group, User } from './model.js';
+import type { Login, Policy } from './policy.js';
+
+export interface DirectoryReader {
+  /** null: there is no such user. */
+  user(name: string): User | null;
+  group(name: string): Group | null;
+  /** In the order in which they were made. */
+  users(): Iterable<User>;
+  groups(): Iterable<Group>;
+  /** Links of users to the group. */
+  members(group: string): Iterable<User>;
+  /**
+   * The live principal of the user; null: there is no such user. With a policy that has permissions: one with these rights alone.
+   * Sessions keep it as long as they live.
+   */
+  principal(name: string, policy?: Policy): Principal | null;
+  /** Whether the login's token was revoked, alone or with all of the user's that were issued then. */
+  isRevoked(user: User, login: Pick<Login, 'tokenId' | 'issued'>): boolean;
+}
