@@ -6,7 +6,8 @@ import { HAVEN_DEFAULTS } from '../../src/adapters/haven/config.js';
 import type { Link } from '../../src/adapters/haven/link.js';
 import { Scanner } from '../../src/adapters/haven/scanner.js';
 import { msgpack } from '../../src/adapters/haven/index.js';
-import { HavenSession, type Host } from '../../src/adapters/haven/session.js';
+import type { Host } from '../../src/adapters/haven/host.js';
+import { HavenSession } from '../../src/adapters/haven/session.js';
 import { Writer } from '../../src/adapters/haven/writer.js';
 import {
   type AdapterContext,

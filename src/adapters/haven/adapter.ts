@@ -11,7 +11,8 @@ import { Control } from './control.js';
 import { type Link, TcpLink, WebsocketLink } from './link.js';
 import { pack } from './msgpack.js';
 import type { ScanLimits } from './scanner.js';
-import { HavenSession, type Host } from './session.js';
+import type { Host } from './host.js';
+import { HavenSession } from './session.js';
 import { Writer } from './writer.js';
 
 const PATH = '/haven';

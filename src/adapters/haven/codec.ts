@@ -1,11 +1,13 @@
 // Codec: answers and events into a Writer, in both shapes; what comes in is read in messages.ts. Pure: no socket, no clock, no session.
 
 import type { Entry, Format, Publication, Query } from '../../core/index.js';
-import type { HavenMessage } from './messages.js';
+import type { HavenMessage } from './message.js';
 import { type Action, ERROR, type HavenError, STATUS, VERSION } from './wire.js';
 import type { Writer } from './writer.js';
 
-export { decodeMessage, HavenMessage, ID_MAX_BYTES } from './messages.js';
+export { ID_MAX_BYTES } from './fields.js';
+export { HavenMessage } from './message.js';
+export { decodeMessage } from './messages.js';
 
 // Answers. A map answer has `result` first and the request's id last.
 

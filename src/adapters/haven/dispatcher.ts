@@ -1,0 +1,136 @@
+// What each message leads to: looks at its credentials, then hands it to the part whose it is. Messages are taken one at a time: while
+// credentials are looked at, or this node changes what it is, the next one waits.
+
+import { ConnectionError, type Credentials, RequestError } from '../../core/index.js';
+import type { HavenMessage } from './codec.js';
+import type { DataAnswers } from './data-answers.js';
+import type { Handshake } from './handshake.js';
+import type { Connection, Host } from './host.js';
+import type { LocalAnswers } from './local-answers.js';
+import type { Watches } from './watches.js';
+import type { HavenError } from './wire.js';
+
+const NOT_CONNECTED: HavenError = Object.freeze({ name: 'NOT_CONNECTED', message: 'the first message must be CONNECT' });
+
+/** The session, to its dispatcher. */
+export interface Holder extends Connection {
+  /** No further message is taken. */
+  hold(): void;
+  /** Messages are taken again, after `write`, which is not called when the session has ended meanwhile. */
+  release(write: () => void): void;
+  /** CONNECT was taken. */
+  onConnected(): void;
+  /** Takes nothing more, and ends when everything is answered. */
+  finish(reason: ConnectionError): void;
+}
+
+/** The parts that it hands messages to. */
+export interface Parts {
+  readonly handshake: Handshake;
+  readonly answers: LocalAnswers;
+  readonly data: DataAnswers;
+  readonly watches: Watches;
+}
+
+export class Dispatcher {
+  readonly #holder: Holder;
+  readonly #host: Host;
+  readonly #parts: Parts;
+
+  constructor(holder: Holder, host: Host, parts: Parts) {
+    this.#holder = holder;
+    this.#host = host;
+    this.#parts = parts;
+  }
+
+  take(message: HavenMessage): void {
+    const { handshake, answers } = this.#parts;
+    if (!handshake.connected && message.action !== 'connect') answers.answer('error', message, NOT_CONNECTED);
+    else if (message.fault !== null) answers.fault(message, message.fault);
+    else if (message.credentials !== null) this.#authenticate(message, message.credentials);
+    else this.#handle(message);
+  }
+
+  /** On CONNECT they open the session, elsewhere they have to be good for their message. */
+  #authenticate(message: HavenMessage, credentials: Credentials): void {
+    const holder = this.#holder;
+    holder.hold();
+    this.#host.context.authenticate(credentials, holder).then(
+      (identity) =>
+        holder.release(() => {
+          if (message.action === 'connect') holder.identity = identity;
+          this.#handle(message);
+        }),
+      (error: unknown) => holder.release(() => this.#parts.answers.fault(message, asRequestError(error))),
+    );
+  }
+
+  #handle(message: HavenMessage): void {
+    try {
+      switch (message.action) {
+        case 'connect':
+          return this.#connect(message);
+        case 'heartbeat':
+          return this.#heartbeat(message);
+        case 'data':
+          return this.#query(message);
+        case 'control':
+          return this.#control(message);
+        case 'discover':
+          return this.#parts.answers.answer('located', message);
+        case null:
+          throw new RequestError('UNKNOWN_OPERATION', 'no such message');
+      }
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      this.#parts.answers.fault(message, error);
+    }
+  }
+
+  #connect(message: HavenMessage): void {
+    const { handshake, answers } = this.#parts;
+    if (handshake.connected) throw new RequestError('INVALID_REQUEST', 'this connection has its session already');
+    const refusal = handshake.open(message);
+    if (refusal !== null) {
+      answers.answer('error', message, refusal);
+      this.#holder.finish(new ConnectionError('UNSUPPORTED_VERSION', refusal.message));
+      return;
+    }
+    this.#holder.onConnected();
+    answers.answer('connected', message);
+  }
+
+  #heartbeat(message: HavenMessage): void {
+    if (message.type !== null && message.type !== 'ping') throw new RequestError('INVALID_REQUEST', 'the type of a heartbeat is ping');
+    this.#parts.answers.answer('pong', message);
+  }
+
+  #query(message: HavenMessage): void {
+    const { data, watches } = this.#parts;
+    if (message.type === 'watch') watches.watch(message);
+    else if (message.type === 'unwatch') watches.unwatch(message);
+    else data.submit(message);
+  }
+
+  /** What comes next is taken when this is done, and sees it. */
+  #control(message: HavenMessage): void {
+    const holder = this.#holder;
+    const { answers } = this.#parts;
+    holder.hold();
+    this.#host.control.become(message, holder.identity, holder.peer).then(
+      (uuid) => holder.release(() => answers.answer('became', message, null, uuid)),
+      (error: unknown) => holder.release(() => answers.fault(message, this.#asFault(error))),
+    );
+  }
+
+  #asFault(error: unknown): RequestError {
+    if (error instanceof RequestError) return error;
+    this.#host.context.log.error({ err: error, session: this.#holder.id }, 'a Haven control message failed');
+    return new RequestError('INTERNAL', 'the gateway failed on this request');
+  }
+}
+
+function asRequestError(error: unknown): RequestError {
+  if (error instanceof RequestError) return error;
+  return new RequestError('INTERNAL', 'the credentials could not be looked at', { cause: error });
+}

@@ -1,0 +1,67 @@
+// Answers that the core has no part in, each in its place behind the requests that came before it.
+
+import { type RequestError, Ring } from '../../core/index.js';
+import type { HavenMessage } from './codec.js';
+import { type HavenError, havenError } from './wire.js';
+
+/** Reading stops while more answers than this wait for earlier ones. */
+const WAITING_MAX = 1_024;
+
+export interface LocalAnswer {
+  readonly message: HavenMessage;
+  readonly kind: 'connected' | 'pong' | 'became' | 'located' | 'error';
+  readonly error: HavenError | null;
+  /** became: what the answer names. */
+  readonly uuid: string;
+  /** Requests handed to the core before it. */
+  readonly behind: number;
+}
+
+export class LocalAnswers {
+  /** Requests handed to the core, and those of them that were answered. */
+  #submitted = 0;
+  #replied = 0;
+  readonly #waiting = new Ring<LocalAnswer>();
+
+  /** `write` is given each answer when its turn has come. */
+  constructor(private readonly write: (answer: LocalAnswer) => void) {}
+
+  /** Nothing waits for an answer. */
+  get idle(): boolean {
+    return this.#submitted === this.#replied && this.#waiting.length === 0;
+  }
+
+  /** More wait than is good. */
+  get tooMany(): boolean {
+    return this.#waiting.length > WAITING_MAX;
+  }
+
+  /** A request goes to the core. */
+  onSubmit(): void {
+    this.#submitted += 1;
+  }
+
+  /** A request of the core was answered: what waited for that is written, too. */
+  onReplied(): void {
+    this.#replied += 1;
+    for (let next = this.#waiting.peek(); next !== undefined && next.behind <= this.#replied; next = this.#waiting.peek()) {
+      this.#waiting.shift();
+      this.write(next);
+    }
+  }
+
+  /** At once, or when all requests before it are answered. */
+  answer(kind: LocalAnswer['kind'], message: HavenMessage, error: HavenError | null = null, uuid = ''): void {
+    const answer: LocalAnswer = { message, kind, error, uuid, behind: this.#submitted };
+    if (this.idle) this.write(answer);
+    else this.#waiting.push(answer);
+  }
+
+  fault(message: HavenMessage, fault: RequestError): void {
+    this.answer('error', message, havenError(fault));
+  }
+
+  clear(): void {
+    this.#waiting.clear();
+  }
+}

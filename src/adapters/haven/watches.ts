@@ -1,0 +1,181 @@
+// The watches of one session and what they notice: events wait for the next heartbeat, or go out at once where the watch asked
+// for that.
+
+import {
+  type EntrySource,
+  type Pattern,
+  type Publication,
+  type Reply,
+  RequestError,
+  SubscribeRequest,
+  SUBSCRIBED,
+  Subscription,
+} from '../../core/index.js';
+import * as codec from './codec.js';
+import type { HavenMessage } from './codec.js';
+import type { Connection, Host } from './host.js';
+import { InitialEvents, type LongAnswer } from './long-answers.js';
+import { msgpack } from './msgpack.js';
+import type { Output } from './output.js';
+import { watchPattern } from './requests.js';
+import { WatchList } from './watchlist.js';
+
+/** Where the tail of a watch event is kept with its publication. */
+const FRAME_KEY = 'haven:event';
+
+interface Watch {
+  readonly id: number;
+  readonly push: boolean;
+  readonly subscription: Subscription;
+}
+
+/** Tag of a watch's request. */
+export class Watching {
+  constructor(
+    readonly message: HavenMessage,
+    readonly watch: Watch,
+  ) {}
+}
+
+/** Tag of the requests that an unwatch leads to; only the last one is answered. */
+export class Unwatching {
+  constructor(
+    readonly message: HavenMessage,
+    readonly last: boolean,
+  ) {}
+}
+
+interface PushedEvent {
+  readonly watch: number;
+  readonly tail: codec.EventTail;
+}
+
+export class Watches {
+  readonly #connection: Connection;
+  readonly #host: Host;
+  readonly #output: Output;
+  readonly #watches = new Map<number, Watch>();
+  readonly #list: WatchList;
+  #lastWatch = 0;
+  #pushed: PushedEvent[] = [];
+
+  constructor(connection: Connection, host: Host, output: Output) {
+    this.#connection = connection;
+    this.#host = host;
+    this.#output = output;
+    this.#list = new WatchList({ maxEvents: host.config.watchMaxEvents, maxBytes: host.config.watchMaxBytes });
+  }
+
+  // ---------------------------------------------------------------- beginning and ending
+
+  /** Hands it to the core; the reply comes to `writeWatching`. Throws RequestError. */
+  watch(message: HavenMessage): void {
+    if (message.push && message.shape === 'array') {
+      throw new RequestError('UNSUPPORTED', 'push needs the map shape: a pushed array could not be told from an answer');
+    }
+    const { maxWatches } = this.#host.config;
+    if (this.#watches.size >= maxWatches) throw new RequestError('LIMIT_EXCEEDED', `a session has at most ${maxWatches} watches`);
+    const connection = this.#connection;
+    const pattern = watchPattern(message);
+    this.#lastWatch += 1;
+    const subscription = new Subscription(connection, null, pattern, SUBSCRIBED, this.#lastWatch);
+    const watch: Watch = { id: this.#lastWatch, push: message.push, subscription };
+    this.#watches.set(watch.id, watch);
+    const initial: Pattern | null = message.initial ? pattern : null;
+    connection.submit(new SubscribeRequest('subscribe', connection, null, subscription, initial, new Watching(message, watch)));
+  }
+
+  /** As `watch`; the replies come to `writeUnwatching`. */
+  unwatch(message: HavenMessage): void {
+    if (message.watch === null && message.path === null) throw new RequestError('INVALID_REQUEST', 'unwatch needs watch or path');
+    const ending = [...this.#watches.values()].filter((watch) =>
+      message.watch === null ? watch.subscription.pattern.text === message.path : watch.id === message.watch,
+    );
+    if (ending.length === 0) throw new RequestError('NOT_FOUND', 'there is no such watch');
+    const connection = this.#connection;
+    for (const [index, { id, subscription }] of ending.entries()) {
+      this.#watches.delete(id);
+      const tag = new Unwatching(message, index === ending.length - 1);
+      connection.submit(new SubscribeRequest('unsubscribe', connection, null, subscription, null, tag));
+    }
+  }
+
+  /** Returns the events that the watch begins with. */
+  writeWatching(reply: Reply, { message, watch }: Watching): LongAnswer | null {
+    if (reply.error !== null) this.#watches.delete(watch.id);
+    const mark = this.#output.begin();
+    if (reply.error !== null) this.#output.fault(message, reply.error);
+    else codec.encodeWatching(this.#output.writer, message, watch.id);
+    this.#output.end(mark);
+    const source = reply.source();
+    return reply.error !== null || source === null ? null : this.#initialEvents(watch, source);
+  }
+
+  #initialEvents(watch: Watch, source: EntrySource): LongAnswer {
+    return new InitialEvents(source, this.#output, (tail) => {
+      if (this.#watches.get(watch.id) !== watch) return false;
+      this.#onEvent(watch, tail);
+      return true;
+    });
+  }
+
+  writeUnwatching(reply: Reply, { message, last }: Unwatching): void {
+    if (!last) return;
+    const mark = this.#output.begin();
+    if (reply.error !== null) this.#output.fault(message, reply.error);
+    else codec.encodeDone(this.#output.writer, message);
+    this.#output.end(mark);
+  }
+
+  // ---------------------------------------------------------------- events
+
+  onPublication(publication: Publication, subscription: Subscription): void {
+    const watch = this.#watches.get(subscription.tag as number);
+    if (watch === undefined) return;
+    let tail = publication.frame(FRAME_KEY) as codec.EventTail | undefined;
+    if (tail === undefined) {
+      tail = codec.encodeEventTail(this.#output.writer, publication, msgpack);
+      publication.keepFrame(FRAME_KEY, tail);
+    }
+    this.#onEvent(watch, tail);
+  }
+
+  #onEvent(watch: Watch, tail: codec.EventTail): void {
+    if (watch.push) {
+      this.#pushed.push({ watch: watch.id, tail });
+      return;
+    }
+    const gone = this.#list.push(watch.id, tail);
+    if (gone === 0) return;
+    this.#host.missed.add(gone);
+    if (this.#list.missed !== gone) return;
+    const { id, peer } = this.#connection;
+    this.#host.context.log.warn(
+      { session: id, peer, events: this.#list.length },
+      'a watchlist is full: its oldest events go until the next heartbeat',
+    );
+  }
+
+  /** Pushed events that stand side by side go in one pong. */
+  writePushed(): void {
+    const events = this.#pushed;
+    if (events.length === 0) return;
+    this.#pushed = [];
+    const { writer } = this.#output;
+    const mark = this.#output.begin();
+    codec.beginPushed(writer, events.length);
+    for (const { watch, tail } of events) codec.encodeEvent(writer, watch, tail);
+    this.#output.end(mark);
+  }
+
+  /** The answer to a heartbeat, without its frame: everything that waited for it. */
+  encodePong(message: HavenMessage): void {
+    codec.encodePong(this.#output.writer, message, this.#list, this.#host.state());
+    this.#list.clear();
+  }
+
+  /** The session is over. */
+  clear(): void {
+    this.#list.clear();
+  }
+}
