@@ -40,7 +40,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   commander: ['main.ts'],
   'prom-client': ['http/metrics.ts'],
   selfsigned: ['tls/self-signed.ts'],
-  jose: ['security/tokens.ts'],
+  jose: ['security/providers.ts', 'security/tokens.ts'],
 };
 
 const files = sourceFiles(SRC);
