@@ -3,6 +3,7 @@
 export * from './adapter.js';
 export * from './connections.js';
 export * from './counters.js';
+export * from './direct-reads.js';
 export * from './durable-session.js';
 export * from './entry.js';
 export * from './entry-source.js';

@@ -5,7 +5,16 @@ import type { IncomingMessage } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
-import { type Adapter, type AdapterContext, ConnectionError, Connections, type Counter, type Listeners, listen } from '../../core/index.js';
+import {
+  type Adapter,
+  type AdapterContext,
+  ConnectionError,
+  Connections,
+  type Counter,
+  type Listeners,
+  listen,
+  onBytes,
+} from '../../core/index.js';
 import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
 import { Control } from './control.js';
 import { type Link, TcpLink, WebsocketLink } from './link.js';
@@ -151,7 +160,7 @@ export class HavenAdapter implements Adapter, Host {
 
   #admit(socket: Socket, elsewhere: boolean): void {
     const session = this.#open(new TcpLink(socket), elsewhere);
-    socket.on('data', (chunk) => session.onBytes(chunk));
+    onBytes(socket, (chunk) => session.onBytes(chunk));
     socket.on('end', () => session.onEnd());
     socket.on('drain', () => session.onDrain());
     socket.on('close', () => this.#onClosed(session));

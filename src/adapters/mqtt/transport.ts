@@ -2,6 +2,7 @@
 
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
+import { onBytes } from '../../core/index.js';
 
 export interface TransportOwner {
   onData(chunk: Buffer): void;
@@ -35,7 +36,7 @@ export class SocketTransport implements Transport {
     socket.setNoDelay(true);
     // Finds out about peers that are gone although they promised no sign of life.
     socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
-    socket.on('data', (chunk: Buffer) => this.owner.onData(chunk));
+    onBytes(socket, (chunk) => this.owner.onData(chunk));
     socket.on('drain', () => this.owner.onDrain());
     socket.on('error', ignore);
     socket.on('close', () => this.owner.onTransportClosed());
