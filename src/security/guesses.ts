@@ -59,7 +59,7 @@ export class Guesses {
 
   /**
    * How many milliseconds this attempt is to wait before it is looked at; attempts that come together wait one after the other.
-   * Throws RequestError ACCESS_DENIED while the user is locked, OVERLOADED when it would have to wait too long.
+   * Throws RequestError ACCOUNT_LOCKED while the user is locked, OVERLOADED when it would have to wait too long.
    */
   begin(address: string, user: string): number {
     this.#checkLock(user);
@@ -100,7 +100,7 @@ export class Guesses {
   #checkLock(user: string): void {
     if (this.#lockout.attempts === 0 || !this.#isLocked(user, this.#clock.monotonic())) return;
     this.#refused.add();
-    throw new RequestError('ACCESS_DENIED', 'Account locked out');
+    throw new RequestError('ACCOUNT_LOCKED', 'Account locked out');
   }
 
   #isLocked(user: string, now: number): boolean {

@@ -30,7 +30,7 @@ interface Bytes {
 }
 
 /** `scrypt$15$8$1$SALT$KEY`: exponent of the cost, block size, parallel parts; salt and key in base64url. */
-export async function hashPassword(password: string): Promise<string> {
+export async function hashPassword(password: string | Uint8Array): Promise<string> {
   const salt = randomBytes(SALT_BYTES);
   const { exponent, blockSize, parallel } = COST;
   const key = await deriveScrypt(password, salt, KEY_BYTES, scryptOptions(COST));

@@ -109,7 +109,7 @@ describe('a lock', () => {
       guesses.failed(`address${i}`, 'bob');
     }
     for (let i = 0; i < 9; i++) {
-      expect(() => guesses.begin('home', 'bob')).toThrow(new RequestError('ACCESS_DENIED', 'Account locked out'));
+      expect(() => guesses.begin('home', 'bob')).toThrow(new RequestError('ACCOUNT_LOCKED', 'Account locked out'));
       guesses.failed('home', 'bob');
       clock.pass(60_000);
     }

@@ -1,0 +1,340 @@
+// Authenticator: who somebody is, by what they show: a token, a signature, a password, a certificate, or nothing. The first of these
+// that is there counts. Texts of refusals are those that happn clients know (happn-protocol.md 9.1).
+
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import {
+  ADMIN,
+  ANONYMOUS,
+  type Clock,
+  type Credentials,
+  type DirectoryReader,
+  type Identity,
+  Login,
+  type Log,
+  type Policy,
+  RequestError,
+  SECURITY_LIMITS,
+  type SecurityCommand,
+  type Session,
+  type User,
+} from '../core/index.js';
+import type { Guesses } from './guesses.js';
+import type { HashQueue } from './hash-queue.js';
+import { isSameKey, type Nonces } from './nonces.js';
+import { hashPassword, PASSWORD_MAX_BYTES, type Verdict, verifyPassword } from './passwords.js';
+import { isFrom, type Profiles } from './profiles.js';
+import type { Providers } from './providers.js';
+import { EXPIRED_TOKEN, LEEWAY_SECONDS, looksLikeToken, type TokenClaims, type Tokens, type TokenType } from './tokens.js';
+
+export interface AuthenticatorOptions {
+  /** Who shows nothing is the user ANONYMOUS. */
+  readonly anonymous: boolean;
+  /** ADMIN may log in from other machines. */
+  readonly adminRemote: boolean;
+  /** Clients may name the provider that is to look at their credentials. */
+  readonly chooseProvider: boolean;
+  /** How long a token is good whose policy does not say it; 0: for good. */
+  readonly tokenTtlMs: number;
+}
+
+export interface AuthenticatorParts {
+  readonly options: AuthenticatorOptions;
+  readonly directory: DirectoryReader;
+  /** Has the core do it; rejects with its RequestError. */
+  readonly change: (command: SecurityCommand) => Promise<void>;
+  readonly tokens: Tokens;
+  readonly providers: Providers;
+  readonly nonces: Nonces;
+  readonly guesses: Guesses;
+  readonly queue: HashQueue;
+  readonly profiles: Profiles;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly wait: (ms: number) => Promise<void>;
+}
+
+/** Where a login comes from. */
+export interface LoginPlace {
+  readonly type: TokenType;
+  /** Id of the session that it is for. */
+  readonly session: string;
+  readonly protocol: string;
+}
+
+/** A token that somebody logs in with. */
+interface ShownToken {
+  readonly id: string;
+  readonly issued: number;
+  /** Id of the session that it was made for; null: it was made elsewhere. */
+  readonly parent: string | null;
+  /** The login ends with it, whatever the policy; null: it does not. */
+  readonly endsAt: number | null;
+}
+
+const INVALID = 'Invalid credentials';
+const TYPES = ['stateless', 'stateful'] as const;
+const NO_INFO: Readonly<Record<string, unknown>> = Object.freeze({});
+
+export class Authenticator {
+  readonly #parts: AuthenticatorParts;
+  /** The token that a login came with. */
+  readonly #shown = new WeakMap<Login, string>();
+  /** Checked in place of the hash of a user who has none, so that nobody learns from the time it takes who there is. */
+  #decoy = '';
+  #origin = '';
+
+  constructor(parts: AuthenticatorParts) {
+    this.#parts = parts;
+  }
+
+  /** `origin`: id of this gateway, for its tokens. */
+  async open(origin: string): Promise<void> {
+    this.#origin = origin;
+    this.#decoy = await hashPassword(randomBytes(32).toString('base64'));
+  }
+
+  /** For a connection. Rejects with RequestError: NOT_AUTHENTICATED, LOGIN_REFUSED, ACCOUNT_LOCKED, OVERLOADED. */
+  async authenticate(credentials: Credentials, session: Session): Promise<Identity> {
+    return await this.login(credentials, { type: 1, session: session.id, protocol: session.adapter });
+  }
+
+  /** As `authenticate`. */
+  async login(credentials: Credentials, place: LoginPlace): Promise<Identity> {
+    try {
+      return await this.#login(credentials, place);
+    } catch (error) {
+      this.#logRefusal(error, credentials, place);
+      throw error;
+    }
+  }
+
+  /** What a client is to sign with its key. Throws RequestError INVALID_REQUEST. */
+  nonce(publicKey: unknown): string {
+    return this.#parts.nonces.request(publicKey);
+  }
+
+  /**
+   * The token that stands for the login of a session, the same each time: the one that it came with, or one that is made. Rejects with
+   * RequestError NOT_AUTHENTICATED for somebody who has not logged in.
+   */
+  async tokenOf({ name, login, principal }: Identity, session: string): Promise<string> {
+    if (login === null || principal === null) throw new RequestError('NOT_AUTHENTICATED', INVALID);
+    const known = this.#shown.get(login);
+    if (known !== undefined) return known;
+    const { tokenId, type, issued, policy } = login;
+    const ttlMs = policy.ttlMs === 0 ? this.#parts.options.tokenTtlMs : policy.ttlMs;
+    const token = await this.#parts.tokens.issue({
+      id: tokenId,
+      user: name,
+      userId: principal.userId,
+      issued,
+      expires: ttlMs === 0 ? null : issued + ttlMs,
+      type: type === 'stateless' ? 0 : 1,
+      origin: this.#origin,
+      parent: session,
+      policy: policy.name,
+    });
+    this.#shown.set(login, token);
+    return token;
+  }
+
+  /** Ends the login of a session, and of all others that used its token. Kept for as long as the token could be used. */
+  async revoke({ login }: Identity): Promise<void> {
+    if (login === null) throw new RequestError('NOT_AUTHENTICATED', INVALID);
+    const ttlMs = login.policy.ttlMs === 0 ? this.#parts.options.tokenTtlMs : login.policy.ttlMs;
+    const until = ttlMs === 0 ? Number.POSITIVE_INFINITY : login.issued + ttlMs + 2 * LEEWAY_SECONDS * 1_000;
+    await this.#parts.change({ type: 'revoke', tokenId: login.tokenId, until });
+  }
+
+  /**
+   * Rejects with RequestError INVALID_REQUEST when the old password is wrong or the new one cannot be used; guesses at the old one are
+   * slowed down as those at a login.
+   */
+  async changePassword({ name }: Identity, oldPassword: unknown, newPassword: unknown, address: string): Promise<void> {
+    if (typeof oldPassword !== 'string' || typeof newPassword !== 'string' || oldPassword === '' || newPassword === '') {
+      throw new RequestError('INVALID_REQUEST', 'Invalid parameters: oldPassword and newPassword required');
+    }
+    if (Buffer.byteLength(newPassword) > PASSWORD_MAX_BYTES) {
+      throw new RequestError('INVALID_REQUEST', `the new password is longer than ${PASSWORD_MAX_BYTES} bytes`);
+    }
+    const user = this.#parts.directory.user(name);
+    if (user === null || (await this.#verdict(user, name, oldPassword, address)) === 'wrong') {
+      throw new RequestError('INVALID_REQUEST', 'Invalid old password');
+    }
+    const to = await this.#parts.queue.run(() => hashPassword(newPassword));
+    await this.#parts.change({ type: 'password', name, from: user.password, to, endsTokens: true });
+  }
+
+  async #login(credentials: Credentials, place: LoginPlace): Promise<Identity> {
+    const { username, password, token, digest, publicKey, certificateUser, provider } = credentials;
+    if (provider !== undefined && !this.#parts.options.chooseProvider) {
+      throw refused('Invalid credentials: security policy disallows choosing of own auth provider');
+    }
+    if (username === ADMIN) this.#checkAdmin(credentials);
+    if (token !== undefined) return await this.#byToken(token, credentials, place);
+    if (digest !== undefined) return this.#byDigest(username ?? '', publicKey ?? '', digest, credentials, place);
+    if (username === ANONYMOUS) return this.#anonymous(credentials, place);
+    if (password !== undefined) return await this.#byPassword(username ?? '', password, credentials, place);
+    if (certificateUser !== undefined) return this.#byCertificate(certificateUser, credentials, place);
+    if (!username && this.#parts.options.anonymous) return this.#anonymous(credentials, place);
+    throw refused(INVALID);
+  }
+
+  async #byToken(token: string, credentials: Credentials, place: LoginPlace): Promise<Identity> {
+    const { tokens, providers, directory } = this.#parts;
+    if (providers.knows(token)) return await this.#byVoucher(token, credentials, place);
+    const claims = await tokens.verify(token);
+    const user = directory.user(claims.user);
+    // Somebody who was deleted and made again is another one.
+    if (user === null || user.id !== claims.userId || !isNamed(credentials, claims.user)) throw refused(INVALID);
+    if (directory.isRevoked(user, { tokenId: claims.id, issued: claims.issued })) {
+      throw new RequestError('LOGIN_REFUSED', 'token has been revoked');
+    }
+    if (place.type === 1 && claims.type === 0) {
+      const text = 'token was created using the login type 0, which does not match how the new token is to be created';
+      throw new RequestError('LOGIN_REFUSED', text);
+    }
+    this.#checkTokenPolicy(claims, this.#policy(user, credentials, { ...place, type: claims.type }));
+    const identity = this.#enter(user, credentials, place, { ...claims, endsAt: null });
+    this.#shown.set(identity.login as Login, token);
+    return identity;
+  }
+
+  /** Under the profile that it was made under; when that is gone, under the one that it would be made under now. */
+  #checkTokenPolicy(claims: TokenClaims, now: Policy): void {
+    const policy = (claims.policy === null ? null : this.#parts.profiles.named(claims.policy)) ?? now;
+    if (policy.disallowTokenLogins) throw new RequestError('LOGIN_REFUSED', 'logins with this token are disallowed by policy');
+    if (policy.lockTokenToOrigin && claims.origin !== this.#origin) {
+      throw new RequestError('LOGIN_REFUSED', 'this token is locked to a different origin by policy');
+    }
+  }
+
+  /** The login lasts as long as the provider's token. */
+  async #byVoucher(token: string, credentials: Credentials, place: LoginPlace): Promise<Identity> {
+    const { providers, directory, clock } = this.#parts;
+    const voucher = await providers.verify(token);
+    const user = directory.user(voucher.user);
+    const id = `${voucher.provider}:${createHash('sha256').update(token).digest('base64url')}`;
+    const now = clock.now();
+    if (user === null || !isNamed(credentials, user.name)) throw refused(INVALID);
+    if (directory.isRevoked(user, { tokenId: id, issued: now })) throw new RequestError('LOGIN_REFUSED', 'token has been revoked');
+    return this.#enter(user, credentials, place, { id, issued: now, parent: null, endsAt: voucher.expires });
+  }
+
+  /** The same is done whether there is such a user, and whatever the key. */
+  #byDigest(username: string, publicKey: string, digest: string, credentials: Credentials, place: LoginPlace): Identity {
+    const user = this.#parts.directory.user(username);
+    const isSigned = this.#parts.nonces.check(publicKey, digest);
+    const isTheirs = user !== null && user.publicKey !== null && isSameKey(user.publicKey, publicKey);
+    if (!isSigned || !isTheirs) throw refused(INVALID);
+    return this.#enter(user, credentials, place, null);
+  }
+
+  async #byPassword(username: string, password: string | Uint8Array, credentials: Credentials, place: LoginPlace): Promise<Identity> {
+    const { directory, tokens, providers } = this.#parts;
+    const token = tokenIn(password);
+    if (token !== null && (tokens.isOurs(token) || providers.knows(token))) return await this.#byToken(token, credentials, place);
+    const before = directory.user(username);
+    const verdict = await this.#verdict(before, username, password, credentials.address ?? '');
+    const user = directory.user(username);
+    // Meanwhile it may have been deleted, or given another password.
+    if (verdict === 'wrong' || user === null || user.id !== before?.id || user.password !== before.password) throw refused(INVALID);
+    if (verdict === 'renew') this.#renew(user, password);
+    return this.#enter(user, credentials, place, null);
+  }
+
+  /** After the time that earlier guesses cost. What is wrong is counted as one. */
+  async #verdict(user: User | null, name: string, password: string | Uint8Array, address: string): Promise<Verdict> {
+    const { guesses, queue, wait } = this.#parts;
+    // All names that nobody can have are one to those who count guesses.
+    const counted = Buffer.byteLength(name) <= SECURITY_LIMITS.nameBytes ? name : '';
+    const waitMs = guesses.begin(address, counted);
+    if (waitMs > 0) await wait(waitMs);
+    const hash = user?.password ?? null;
+    const verdict = await queue.run(() => verifyPassword(password, hash ?? this.#decoy));
+    const isRight = hash !== null && verdict !== 'wrong';
+    if (isRight) guesses.succeeded(address, counted);
+    else guesses.failed(address, counted);
+    return isRight ? verdict : 'wrong';
+  }
+
+  /** A hash of an older form gives way to one of ours, beside the login. */
+  #renew({ name, password: from }: User, password: string | Uint8Array): void {
+    const { queue, change, log } = this.#parts;
+    const renewal = async (): Promise<void> => {
+      const to = await queue.run(() => hashPassword(password));
+      await change({ type: 'password', name, from, to, endsTokens: false });
+    };
+    renewal().catch((error: unknown) =>
+      log.warn({ err: error, user: name }, 'the hash of a password could not be renewed; the next login tries again'),
+    );
+  }
+
+  #byCertificate(certificateUser: string, credentials: Credentials, place: LoginPlace): Identity {
+    const user = this.#parts.directory.user(certificateUser);
+    if (user === null || !isNamed(credentials, certificateUser)) throw refused(INVALID);
+    return this.#enter(user, credentials, place, null);
+  }
+
+  #anonymous(credentials: Credentials, place: LoginPlace): Identity {
+    const user = this.#parts.options.anonymous ? this.#parts.directory.user(ANONYMOUS) : null;
+    if (user === null) throw refused('Anonymous access is disabled');
+    return this.#enter(user, credentials, place, null);
+  }
+
+  /** `token`: what it is by; null: it begins now. */
+  #enter(user: User, credentials: Credentials, place: LoginPlace, token: ShownToken | null): Identity {
+    const { clock, directory } = this.#parts;
+    const now = clock.now();
+    const policy = limited(this.#policy(user, credentials, place), token?.endsAt ?? null, now);
+    const { id, issued, parent } = token ?? { id: randomUUID(), issued: now, parent: null };
+    if (user.name === ADMIN) this.#checkAdmin(credentials);
+    if (!isFrom(policy, credentials.address ?? '')) throw refused('Source address access restricted');
+    if (policy.ttlMs !== 0 && now > issued + policy.ttlMs) throw refused(EXPIRED_TOKEN);
+    const principal = directory.principal(user.name, policy);
+    if (principal === null) throw refused(INVALID);
+    return { name: user.name, principal, login: new Login(id, TYPES[place.type], parent, issued, policy, now) };
+  }
+
+  #checkAdmin({ address = '' }: Credentials): void {
+    if (this.#parts.options.adminRemote || isLoopback(address)) return;
+    throw new RequestError('LOGIN_REFUSED', 'use of _ADMIN credentials over the network is disabled');
+  }
+
+  #policy(user: User, { info, address }: Credentials, { type, protocol }: LoginPlace): Policy {
+    return this.#parts.profiles.policyFor({ user, info: info ?? NO_INFO, type, address: address ?? '', protocol });
+  }
+
+  #logRefusal(error: unknown, { username, certificateUser, address }: Credentials, { protocol }: LoginPlace): void {
+    const reason = error instanceof RequestError ? error.message : 'the gateway failed';
+    const user = (username ?? certificateUser ?? '').slice(0, SECURITY_LIMITS.nameBytes);
+    this.#parts.log.info({ user, address: address ?? '', protocol, reason }, 'a login was refused');
+  }
+}
+
+function refused(text: string): RequestError {
+  return new RequestError('NOT_AUTHENTICATED', text);
+}
+
+/** The policy of a login that ends with what it is by. */
+function limited(policy: Policy, endsAt: number | null, now: number): Policy {
+  if (endsAt === null) return policy;
+  const leftMs = Math.max(1, endsAt - now);
+  return { ...policy, ttlMs: policy.ttlMs === 0 ? leftMs : Math.min(policy.ttlMs, leftMs) };
+}
+
+/** A name that is given beside what says who somebody is must be the same. */
+function isNamed({ username }: Credentials, name: string): boolean {
+  return username === undefined || username === '' || username === name;
+}
+
+/** MQTT clients have no other place for one. */
+function tokenIn(password: string | Uint8Array): string | null {
+  const text = typeof password === 'string' ? password : Buffer.from(password).toString('latin1');
+  return looksLikeToken(text) ? text : null;
+}
+
+/** In the same process there is no address. */
+function isLoopback(address: string): boolean {
+  return address === '' || address === '::1' || /^(::ffff:)?127\./.test(address);
+}
