@@ -101,6 +101,12 @@ export const schema = z.strictObject({
       .min(1)
       .default('./data')
       .meta(about('text', 'directory of the store', 'a directory name')),
+    pathIndexBytes: whole(
+      64 * MIB,
+      0,
+      4_096 * MIB,
+      'memory for the paths of all records, by which patterns with a text behind a wildcard are found fast; 0: none',
+    ),
     acceptDamage: flag(false, 'start although stored changes are missing; what is missing stays lost'),
   }),
   queue: z.strictObject({

@@ -101,19 +101,19 @@ function registerCore(container: DependencyContainer): void {
     }),
   });
   container.register(TOKEN.engine, {
-    useFactory: once(
-      (parts) =>
-        new Engine({
-          store: parts.resolve(TOKEN.store),
-          durability: parts.resolve(TOKEN.config).durability,
-          formats: parts.resolve(TOKEN.formats),
-          access: parts.resolve(TOKEN.access),
-          clock: parts.resolve(TOKEN.clock),
-          log: parts.resolve(TOKEN.log),
-          counters: parts.resolve(TOKEN.counters),
-          limits: { inbound: INBOUND_LIMITS, queue: parts.resolve(TOKEN.config).queue, scan: SCAN_LIMITS, cacheBytes: CACHE_BYTES },
-        }),
-    ),
+    useFactory: once((parts) => {
+      const { data, durability, queue } = parts.resolve(TOKEN.config);
+      return new Engine({
+        store: parts.resolve(TOKEN.store),
+        durability,
+        formats: parts.resolve(TOKEN.formats),
+        access: parts.resolve(TOKEN.access),
+        clock: parts.resolve(TOKEN.clock),
+        log: parts.resolve(TOKEN.log),
+        counters: parts.resolve(TOKEN.counters),
+        limits: { inbound: INBOUND_LIMITS, queue, scan: SCAN_LIMITS, cacheBytes: CACHE_BYTES, pathIndexBytes: data.pathIndexBytes },
+      });
+    }),
   });
 }
 

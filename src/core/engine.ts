@@ -18,6 +18,7 @@ import { publish } from './operations/publish.js';
 import { RemovalSlice, type Run, type State } from './operations/run.js';
 import { undoSubscribe } from './operations/subscriptions.js';
 import type { OutboundQueue } from './outbound-queue.js';
+import { PathIndex } from './path-index.js';
 import { Pending } from './pending.js';
 import { Records } from './records.js';
 import { Ring } from './ring.js';
@@ -49,6 +50,8 @@ export interface EngineLimits {
   readonly queue: QueueLimits;
   readonly scan: ScanLimits;
   readonly cacheBytes: number;
+  /** Memory for the paths of all records; 0: none. */
+  readonly pathIndexBytes: number;
 }
 
 export interface EngineParts {
@@ -75,6 +78,7 @@ export class Engine {
   readonly #records: Records;
   readonly #durables: DurableTable;
   readonly #tally: Tally;
+  readonly #paths: PathIndex;
   readonly #expiry: ExpirySweep;
   readonly #inbound: InboundQueue;
   readonly #sessions: Sessions;
@@ -124,6 +128,7 @@ export class Engine {
     this.#records = new Records(store, formats, limits.cacheBytes);
     this.#expiry = new ExpirySweep(store);
     this.#tally = new Tally(store, formats);
+    this.#paths = new PathIndex({ store, shifts: this.#shifts, log, counters, maxBytes: limits.pathIndexBytes });
     this.#durables = new DurableTable(store, formats, router, limits.queue.maxAgeMs);
     this.#sessions = new Sessions(clock, log, counters, (session, error) => this.#abandon(session, error));
     this.#inbound = new InboundQueue(limits.inbound, this.#sessions);
@@ -136,6 +141,7 @@ export class Engine {
     this.#state = {
       store,
       records: this.#records,
+      paths: this.#paths,
       router,
       durables: this.#durables,
       expiry: this.#expiry,
@@ -197,6 +203,7 @@ export class Engine {
     this.#load.stop();
     this.#retry?.();
     await this.#recovering;
+    await this.#paths.stop();
     await this.#parts.store.close();
   }
 
@@ -513,6 +520,7 @@ export class Engine {
     this.#records.committing = null;
     this.#records.committed(turn.view);
     this.#tally.committed(turn);
+    this.#paths.committed(turn.paths);
     if (this.#parts.durability === 'none') {
       this.#settleRequests(turn);
       this.#sayAll(turn, true);
@@ -732,6 +740,7 @@ export class Engine {
     this.#committing = null;
     this.#records.committing = null;
     this.#records.forget();
+    this.#paths.reset();
     this.#parts.log.error({ err: error }, 'the store refused a batch: nothing of it was acknowledged, reopening the store');
     const failure = new RequestError('STORE_FAILED', 'the store refused the change', { cause: error });
     const waiting = this.#drainWaiting();

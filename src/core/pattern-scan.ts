@@ -35,11 +35,21 @@ function compareCodePoints(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
+/** Counts how often a scan had to be sought anew. */
+export interface Skips {
+  count: number;
+}
+
 /** Keys or rows that cannot match are still among what it gives: fewer than a slice at a time. */
-export function skipping<Item extends string | StoreRow>(scan: StoreScan<Item>, pattern: Pattern, sliceRows: number): StoreScan<Item> {
+export function skipping<Item extends string | StoreRow>(
+  scan: StoreScan<Item>,
+  pattern: Pattern,
+  sliceRows: number,
+  skips: Skips = { count: 0 },
+): StoreScan<Item> {
   const { form, dialect } = pattern;
   if (dialect !== 'mqtt' || form.type !== 'levels') return scan;
-  return new SkippingScan(scan, pattern, form.levels, form.tailMin >= 0, sliceRows);
+  return new SkippingScan(scan, pattern, form.levels, form.tailMin >= 0, sliceRows, skips);
 }
 
 class SkippingScan<Item extends string | StoreRow> implements StoreScan<Item> {
@@ -52,6 +62,7 @@ class SkippingScan<Item extends string | StoreRow> implements StoreScan<Item> {
     private readonly levels: readonly Level[],
     private readonly hasTail: boolean,
     private readonly sliceRows: number,
+    private readonly skips: Skips,
   ) {
     this.#rows = Math.min(ROWS_BEHIND_GAP, sliceRows);
   }
@@ -68,6 +79,7 @@ class SkippingScan<Item extends string | StoreRow> implements StoreScan<Item> {
   }
 
   #skip(key: string): void {
+    this.skips.count += 1;
     const target = nextCandidate(this.levels, this.hasTail, key);
     this.#rows = Math.min(ROWS_BEHIND_GAP, this.sliceRows);
     if (target === null) this.#isOver = true;

@@ -32,6 +32,8 @@ export class Turn {
   /** By how many the turn changes the number of records, and the bytes of their bodies. */
   records = 0;
   recordBytes = 0;
+  /** Paths that come (true) or go (false) with it. */
+  readonly paths = new Map<string, boolean>();
   #undo: (() => void)[] | null = null;
 
   constructor(private readonly store: Store) {}
@@ -50,7 +52,10 @@ export class Turn {
   put(entry: Entry, before: Entry | null): void {
     this.batch.put(SECTION.record, entry.path, encodeEntry(entry));
     this.view.set(entry.path, entry);
-    if (before === null) this.records += 1;
+    if (before === null) {
+      this.records += 1;
+      this.paths.set(entry.path, true);
+    }
     this.recordBytes += bodyBytes(entry) - (before === null ? 0 : bodyBytes(before));
     if (before !== null && before.expires !== entry.expires) this.#forgetDeadline(before);
     if (entry.expires !== 0) this.batch.put(SECTION.expiry, expiryKey(entry.expires, entry.path), SEALED_NOTHING);
@@ -58,6 +63,7 @@ export class Turn {
 
   remove(before: Entry): void {
     this.view.set(before.path, null);
+    this.paths.set(before.path, false);
     this.batch.delete(SECTION.record, before.path);
     this.records -= 1;
     this.recordBytes -= bodyBytes(before);

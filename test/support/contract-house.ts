@@ -8,6 +8,7 @@ import { binary, json, raw } from '../../src/core/formats.js';
 import { type Adapter, Counters, type Formats, goodbye, type Listening, type Log, QUEUE_LIMITS } from '../../src/core/index.js';
 import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
 import { SCAN_LIMITS } from '../../src/core/scans.js';
+import { PATH_INDEX_BYTES } from '../../src/core/path-index.js';
 import { HttpListener } from '../../src/http/listener.js';
 import { GateStore } from './core-harness.js';
 
@@ -55,7 +56,7 @@ export class ContractHouse {
       clock: { now: () => Date.now(), monotonic: () => performance.now() },
       log: this.#log,
       counters: this.counters,
-      limits: { inbound, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024 },
+      limits: { inbound, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024, pathIndexBytes: PATH_INDEX_BYTES },
     });
     this.#http = new HttpListener(
       { host: '127.0.0.1', port: 0, origins: [], headerTimeoutMs: 10_000, maxHeaderBytes: 16_384, maxUrlBytes: 8_192 },

@@ -24,6 +24,7 @@ import {
   UNSTORED,
 } from '../../src/core/message.js';
 import { OUTBOUND_LIMITS, type OutboundLimits } from '../../src/core/outbound-queue.js';
+import { PATH_INDEX_BYTES } from '../../src/core/path-index.js';
 import { type Dialect, parsePattern } from '../../src/core/pattern.js';
 import { Payload, type Value } from '../../src/core/payload.js';
 import { SCAN_LIMITS, type ScanLimits } from '../../src/core/scans.js';
@@ -352,6 +353,7 @@ export interface HarnessOptions {
   readonly queue?: QueueLimits;
   readonly inbound?: InboundLimits;
   readonly scan?: Partial<ScanLimits>;
+  readonly pathIndexBytes?: number;
   readonly log?: Log;
   /** What the clock shows when the engine starts. */
   readonly time?: number;
@@ -374,6 +376,7 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
       queue: options.queue ?? QUEUE_LIMITS,
       scan: { ...SCAN_LIMITS, ...options.scan },
       cacheBytes: 1024 * 1024,
+      pathIndexBytes: options.pathIndexBytes ?? PATH_INDEX_BYTES,
     },
   });
   await engine.start();

@@ -11,6 +11,7 @@ import { QUEUE_LIMITS } from '../../src/core/durable-session.js';
 import { Engine } from '../../src/core/engine.js';
 import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
 import { SCAN_LIMITS } from '../../src/core/scans.js';
+import { PATH_INDEX_BYTES } from '../../src/core/path-index.js';
 import { HttpListener } from '../../src/http/listener.js';
 import { formats, GateStore, SILENT } from './core-harness.js';
 import { until } from './gateway-process.js';
@@ -39,7 +40,7 @@ export async function startHappn(config: Partial<HappnConfig> = {}, name = 'refe
     clock: { now: () => Date.now(), monotonic: () => performance.now() },
     log: SILENT,
     counters,
-    limits: { inbound: INBOUND_LIMITS, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024 },
+    limits: { inbound: INBOUND_LIMITS, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024, pathIndexBytes: PATH_INDEX_BYTES },
   });
   await engine.start();
   const listener = { host: '127.0.0.1', port: 0, origins: [], headerTimeoutMs: 10_000, maxHeaderBytes: 16_384, maxUrlBytes: 8_192 };

@@ -14,6 +14,7 @@ import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.j
 import { Engine } from '../../src/core/engine.js';
 import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
 import { SCAN_LIMITS } from '../../src/core/scans.js';
+import { PATH_INDEX_BYTES } from '../../src/core/path-index.js';
 import { formats, GateStore, TestSession } from './core-harness.js';
 import { keptLog, type KeptLine } from './silent-log.js';
 
@@ -230,7 +231,7 @@ export class MqttHouse implements Broker {
       clock: { now: () => Date.now() + clock.ahead, monotonic: () => clock.mono },
       log,
       counters,
-      limits: { inbound: INBOUND_LIMITS, queue, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024 },
+      limits: { inbound: INBOUND_LIMITS, queue, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024, pathIndexBytes: PATH_INDEX_BYTES },
     });
     await engine.start();
     const context = engine.context({

@@ -7,6 +7,7 @@ import type { DurableTable } from '../durable-table.js';
 import type { ConnectionError, RequestError } from '../errors.js';
 import type { ExpirySweep } from '../expiry.js';
 import type { DataRequest, Request, SubscribeRequest } from '../message.js';
+import type { PathIndex } from '../path-index.js';
 import type { Records } from '../records.js';
 import type { Router } from '../router.js';
 import type { Session } from '../session.js';
@@ -37,6 +38,7 @@ export class RemovalSlice {
 export interface State {
   readonly store: Store;
   readonly records: Records;
+  readonly paths: PathIndex;
   readonly router: Router;
   readonly durables: DurableTable;
   readonly expiry: ExpirySweep;
