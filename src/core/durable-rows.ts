@@ -1,8 +1,9 @@
 // The form on disk of what is kept of sessions. Every row ends with a seal (store/seal.ts); numbers are little-endian.
 // Section `durableSession`: <number> → expiry f64, away since f64, key; <number>/<filter> and <number>&<group>/<filter> → QoS
-// u8, flags u8, identifier u32; <number>!<once id> → nothing.
-// Section `queue`: <number>/<message number> → QoS u8, flags u8, packet id u16, size u32, time f64, expires f64, identifiers
-// u32 each. Section `message`: <message number> → the body. Section `will`: <connection's session id>, or @<number> while it
+// u8, flags u8, identifier u32, with its flag a remainder: revision f64, place f64, u8 (1: there is a path), path;
+// <number>!<once id> → nothing.
+// Section `queue`: <number>/<message number> → QoS u8, flags u8, packet id u16, size u32, time f64, expires f64, of initial
+// values place f64, identifiers u32 each. Section `message`: <message number> → the body. Section `will`: <connection's session id>, or @<number> while it
 // waits for its delay → number of the durable session f64, delay f64, due f64 (0: not yet), then as a message.
 // Numbers in keys are 14 hexadecimal digits, so that keys sort as they count.
 
@@ -13,7 +14,7 @@ import { Meta } from './meta.js';
 import { Payload } from './payload.js';
 import { SEAL_BYTES, seal } from './store/seal.js';
 import { StoreDamage, type Section } from './store/store.js';
-import { SUBSCRIBED, type SubscriptionOptions } from './subscription.js';
+import { type Remainder, SUBSCRIBED, type Subscription, type SubscriptionOptions } from './subscription.js';
 
 const EMPTY = new Uint8Array(0);
 export const DIGITS = 14;
@@ -52,13 +53,24 @@ export function decodeSession(number: number, bytes: Buffer): DurableSession {
 
 const NO_LOCAL = 1;
 const AS_PUBLISHED = 2;
+const REMAINDER = 4;
 const SUBSCRIPTION_BYTES = 6;
+const REMAINDER_BYTES = 17;
 
-export function encodeSubscription({ qos, noLocal, asPublished, identifier }: SubscriptionOptions): Buffer {
-  const bytes = Buffer.allocUnsafe(SUBSCRIPTION_BYTES + SEAL_BYTES);
+export function encodeSubscription({ options, remainder }: Subscription): Buffer {
+  const { qos, noLocal, asPublished, identifier } = options;
+  const path = remainder?.after ?? '';
+  const length = SUBSCRIPTION_BYTES + (remainder === null ? 0 : REMAINDER_BYTES + Buffer.byteLength(path));
+  const bytes = Buffer.allocUnsafe(length + SEAL_BYTES);
   bytes[0] = qos;
-  bytes[1] = (noLocal ? NO_LOCAL : 0) | (asPublished ? AS_PUBLISHED : 0);
+  bytes[1] = (noLocal ? NO_LOCAL : 0) | (asPublished ? AS_PUBLISHED : 0) | (remainder === null ? 0 : REMAINDER);
   bytes.writeUInt32LE(identifier, 2);
+  if (remainder !== null) {
+    bytes.writeDoubleLE(remainder.revision, SUBSCRIPTION_BYTES);
+    bytes.writeDoubleLE(remainder.place, SUBSCRIPTION_BYTES + 8);
+    bytes[SUBSCRIPTION_BYTES + 16] = remainder.after === null ? 0 : 1;
+    bytes.write(path, SUBSCRIPTION_BYTES + REMAINDER_BYTES);
+  }
   return seal(bytes);
 }
 
@@ -75,21 +87,35 @@ export function decodeSubscription(bytes: Buffer, group: string | null): Subscri
   };
 }
 
+export function decodeRemainder(bytes: Buffer): Remainder | null {
+  if (((bytes[1] as number) & REMAINDER) === 0) return null;
+  const hasPath = bytes[SUBSCRIPTION_BYTES + 16] === 1;
+  return {
+    after: hasPath ? bytes.toString('utf8', SUBSCRIPTION_BYTES + REMAINDER_BYTES) : null,
+    revision: bytes.readDoubleLE(SUBSCRIPTION_BYTES),
+    place: bytes.readDoubleLE(SUBSCRIPTION_BYTES + 8),
+  };
+}
+
 const RELEASED = 1;
+const INITIAL = 4;
 const QUEUED_HEAD_BYTES = 24;
+const PLACE_BYTES = 8;
 const NO_IDENTIFIERS: readonly number[] = Object.freeze([]);
 
 export function encodeQueued(message: QueuedMessage): Buffer {
-  const { identifiers } = message;
-  const end = QUEUED_HEAD_BYTES + identifiers.length * 4;
+  const { identifiers, initial } = message;
+  const identifiersAt = QUEUED_HEAD_BYTES + (initial ? PLACE_BYTES : 0);
+  const end = identifiersAt + identifiers.length * 4;
   const bytes = Buffer.allocUnsafe(end + SEAL_BYTES);
   bytes[0] = message.qos;
-  bytes[1] = (message.state === 'released' ? RELEASED : 0) | (message.asPublished ? AS_PUBLISHED : 0);
+  bytes[1] = (message.state === 'released' ? RELEASED : 0) | (message.asPublished ? AS_PUBLISHED : 0) | (initial ? INITIAL : 0);
   bytes.writeUInt16LE(message.packetId, 2);
   bytes.writeUInt32LE(message.size, 4);
   bytes.writeDoubleLE(message.time, 8);
   bytes.writeDoubleLE(message.expires, 16);
-  for (let i = 0; i < identifiers.length; i++) bytes.writeUInt32LE(identifiers[i] as number, QUEUED_HEAD_BYTES + i * 4);
+  if (initial) bytes.writeDoubleLE(message.place, QUEUED_HEAD_BYTES);
+  for (let i = 0; i < identifiers.length; i++) bytes.writeUInt32LE(identifiers[i] as number, identifiersAt + i * 4);
   return seal(bytes);
 }
 
@@ -97,8 +123,9 @@ export function encodeQueued(message: QueuedMessage): Buffer {
 export function decodeQueued(number: number, bytes: Buffer, awaySince: number): QueuedMessage {
   const flags = bytes[1] as number;
   const time = bytes.readDoubleLE(8);
+  const initial = (flags & INITIAL) !== 0;
   const identifiers: number[] = [];
-  for (let at = QUEUED_HEAD_BYTES; at < bytes.length; at += 4) identifiers.push(bytes.readUInt32LE(at));
+  for (let at = QUEUED_HEAD_BYTES + (initial ? PLACE_BYTES : 0); at < bytes.length; at += 4) identifiers.push(bytes.readUInt32LE(at));
   return {
     number,
     qos: bytes[0] as 1 | 2,
@@ -109,6 +136,8 @@ export function decodeQueued(number: number, bytes: Buffer, awaySince: number): 
     expires: bytes.readDoubleLE(16),
     identifiers: identifiers.length === 0 ? NO_IDENTIFIERS : identifiers,
     asPublished: (flags & AS_PUBLISHED) !== 0,
+    initial,
+    place: initial ? bytes.readDoubleLE(QUEUED_HEAD_BYTES) : number,
     sent: awaySince === 0 || time <= awaySince,
     publication: null,
   };

@@ -22,6 +22,10 @@ export interface QueuedMessage {
   readonly identifiers: readonly number[];
   /** One of them wants to know whether what it gets was stored. */
   readonly asPublished: boolean;
+  /** It was there before the subscription that it is for: an initial value. */
+  readonly initial: boolean;
+  /** It belongs before messages with a higher number than this: its own, but for initial values, which are queued in portions. */
+  readonly place: number;
   /** Was handed to a connection, so that another time is a repetition. */
   sent: boolean;
   /** The message itself while it is in memory. */

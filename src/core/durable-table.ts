@@ -4,6 +4,7 @@ import type { Formats } from './adapter.js';
 import {
   decodeMessage,
   decodeQueued,
+  decodeRemainder,
   decodeSession,
   decodeSubscription,
   decodeWill,
@@ -26,16 +27,20 @@ import type { Router } from './router.js';
 import type { Session } from './session.js';
 import { SEALED_NOTHING, unsealed } from './store/seal.js';
 import { SECTION, type Section, type Store, StoreDamage, type WriteBatch } from './store/store.js';
-import { Subscription } from './subscription.js';
+import { type Remainder, Subscription } from './subscription.js';
 
 const SCAN_ROWS = 1_000;
 const PACKET_IDS = 65_535;
+/** So many are left to initial values, which come before messages that were queued earlier. */
+const IDS_FOR_INITIAL = 256;
 
 /** What the subscriptions of one session make of a message for it. */
 export interface QueueTerms {
   readonly qos: 1 | 2;
   readonly identifiers: readonly number[];
   readonly asPublished: boolean;
+  /** Of an initial value: the number up to which messages come before it. null: it is none. */
+  readonly place: number | null;
 }
 
 export class DurableTable {
@@ -176,8 +181,18 @@ export class DurableTable {
     if (replaced !== null) this.router.unsubscribe(replaced);
     durable.subscriptions.set(key, subscription);
     this.router.subscribe(subscription);
-    batch.put(SECTION.durableSession, digits(durable.number) + key, encodeSubscription(subscription.options));
+    this.#put(durable, subscription, batch);
     return replaced;
+  }
+
+  /** What the subscription is still to be handed out of its initial values. */
+  setRemainder(durable: DurableSession, subscription: Subscription, remainder: Remainder | null, batch: WriteBatch): void {
+    subscription.remainder = remainder;
+    this.#put(durable, subscription, batch);
+  }
+
+  #put(durable: DurableSession, subscription: Subscription, batch: WriteBatch): void {
+    batch.put(SECTION.durableSession, digits(durable.number) + subscriptionKey(subscription), encodeSubscription(subscription));
   }
 
   /** Nothing new reaches it; it is to be closed when what it still has to hear is said. False if it had ended before. */
@@ -201,9 +216,14 @@ export class DurableTable {
     if (session === null) for (const message of durable.queue.values()) message.publication = null;
   }
 
+  /** How many more initial values can be queued. */
+  freeIds(durable: DurableSession): number {
+    return PACKET_IDS - durable.packetIds.size;
+  }
+
   /** Queues a reference; the body is written with the first. Null when no packet id is free. */
   enqueue(durable: DurableSession, publication: Publication, terms: QueueTerms, batch: WriteBatch): QueuedMessage | null {
-    const packetId = freePacketId(durable);
+    const packetId = freePacketId(durable, terms.place === null ? IDS_FOR_INITIAL : 0);
     if (packetId === 0) return null;
     const message: QueuedMessage = {
       number: publication.number,
@@ -215,6 +235,8 @@ export class DurableTable {
       expires: publication.expires,
       identifiers: terms.identifiers,
       asPublished: terms.asPublished,
+      initial: terms.place !== null,
+      place: terms.place ?? publication.number,
       sent: false,
       publication: durable.session === null ? null : publication,
     };
@@ -396,7 +418,9 @@ function loadSessionRow(tables: Tables, key: string, value: Buffer): void {
   }
   const group = key[DIGITS] === '&' ? rest.slice(0, rest.indexOf('/')) : null;
   const filter = filterIn(key, group === null ? rest : rest.slice(group.length + 1));
-  durable.subscriptions.set(key.slice(DIGITS), new Subscription(null, durable, filter, decodeSubscription(value, group), null));
+  const subscription = new Subscription(null, durable, filter, decodeSubscription(value, group), null);
+  subscription.remainder = decodeRemainder(value);
+  durable.subscriptions.set(key.slice(DIGITS), subscription);
 }
 
 function loadQueueRow(tables: Tables, key: string, value: Buffer, maxAgeMs: number): void {
@@ -443,9 +467,9 @@ function filterIn(key: string, text: string): Pattern {
   }
 }
 
-/** The next packet id that no queued message has; 0 if all are taken. */
-function freePacketId(durable: DurableSession): number {
-  if (durable.packetIds.size >= PACKET_IDS) return 0;
+/** The next packet id that no queued message has; 0 if no more than `left` are free. */
+function freePacketId(durable: DurableSession, left: number): number {
+  if (durable.packetIds.size >= PACKET_IDS - left) return 0;
   let id = durable.lastPacketId;
   do id = id >= PACKET_IDS ? 1 : id + 1;
   while (durable.packetIds.has(id));

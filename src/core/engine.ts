@@ -10,6 +10,7 @@ import { ConnectionError, RequestError } from './errors.js';
 import { ExpirySweep } from './expiry.js';
 import type { GatewayFigures } from './figures.js';
 import { InboundQueue, type InboundLimits } from './inbound-queue.js';
+import { ReadBefore } from './initial-stream.js';
 import { Lanes } from './lanes.js';
 import { LoadMeter } from './load-meter.js';
 import { DataRequest, DurableRequest, type Publication, Reply, type Request, STORED, SubscribeRequest } from './message.js';
@@ -646,6 +647,7 @@ export class Engine {
       scanned: counters.counter('rows_scanned_total', 'Rows read to answer wildcard requests'),
       lanes: new Lanes(),
       shifts: this.#shifts,
+      readBefore: new ReadBefore(),
       search: { limits: limits.scan, lanes: new Lanes(), shifts: this.#shifts, now: () => clock.monotonic() },
       submitSlice: (slice) => this.#submitSlice(slice),
       finish: (request, reply) => this.#finishReading(request, reply),

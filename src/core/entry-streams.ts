@@ -33,10 +33,9 @@ export abstract class EntryStream implements EntrySource {
   #isAwaited = false;
   #resolve: () => void = () => {};
 
-  /** The scan of `reader` is that in which the entries were found; it is closed with the stream. */
+  /** `count`: Infinity while it is not known. */
   constructor(
     readonly count: number,
-    protected readonly reader: EntryReader,
     protected readonly host: StreamHost,
   ) {
     this.#left = count;
@@ -52,6 +51,20 @@ export abstract class EntryStream implements EntrySource {
   /** Reads the next ones. */
   protected abstract read(): Promise<void>;
   protected abstract restart(): void;
+  /** Nothing is read any more. */
+  protected abstract release(): Promise<void>;
+
+  /**
+   * Nothing of it was taken for long: it holds on to nothing any more and goes on later where it was taken to. False: it cannot,
+   * and its session has to end.
+   */
+  park(): boolean {
+    return false;
+  }
+
+  protected get isReading(): boolean {
+    return this.#isReading;
+  }
 
   take(): readonly Entry[] | null {
     this.isTaken = true;
@@ -71,7 +84,7 @@ export abstract class EntryStream implements EntrySource {
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.reader.close().catch((error: unknown) => this.host.failed(error));
+    this.release().catch((error: unknown) => this.host.failed(error));
     this.#resolve();
   }
 
@@ -94,8 +107,23 @@ export abstract class EntryStream implements EntrySource {
   }
 }
 
+/** What was looked at and counted before. The scan of `reader` is that in which it was found; it is closed with the stream. */
+abstract class FoundStream extends EntryStream {
+  constructor(
+    count: number,
+    protected readonly reader: EntryReader,
+    host: StreamHost,
+  ) {
+    super(count, host);
+  }
+
+  protected override release(): Promise<void> {
+    return this.reader.close();
+  }
+}
+
 /** Entries in path order: the first ones are held, the others are read a slice ahead. */
-export class PathStream extends EntryStream {
+export class PathStream extends FoundStream {
   readonly #head: EntryList;
   readonly #rest: Marks;
   /** Number of the entry that is looked at next. */
@@ -142,7 +170,7 @@ export class PathStream extends EntryStream {
 }
 
 /** Entries in another order: as many as may be held are read at a time. */
-export class RankedStream extends EntryStream {
+export class RankedStream extends FoundStream {
   readonly #ranking: Ranking;
   /** Rank of the first entry behind the window. */
   #behind = 0;

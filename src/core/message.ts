@@ -188,6 +188,12 @@ export class SubscribeRequest {
     readonly tag: unknown,
     /** The order of these entries: that of their paths, or oldest change first. */
     readonly initialOrder: 'path' | 'revision' = 'path',
+    /**
+     * true: of many there is always a stream, in path order, whose end nobody knows before it is taken, without limit; when it
+     * waits long for its session, what changes meanwhile is left out of it, as it is news to the subscription. A session may have
+     * several, and need not take one before it is answered to other requests.
+     */
+    readonly streamed = false,
   ) {}
 }
 
@@ -201,6 +207,9 @@ export interface Will {
   /** Published so many milliseconds after the connection ended, unless its session is resumed or ends before; 0: at once. */
   readonly delayMs: number;
 }
+
+/** Initial values that are handed out at a time. */
+export const HAND_OUT_MAX = 128;
 
 /** Changes to what is kept of a session beyond its connection. */
 export type DurableCommand =
@@ -220,6 +229,21 @@ export type DurableCommand =
   | { readonly type: 'acknowledge'; readonly number: number }
   /** The queued QoS 2 message was received, its release is still to be confirmed. */
   | { readonly type: 'release'; readonly number: number }
+  /**
+   * Queues initial values of a subscription of the connection's durable session, which are to be sent next, and notes that
+   * everything up to the path `after` is handed out; null: everything is. `entries`: in path order, those that are delivered at a
+   * level above 0 (the lower one of `qos` and that of the entry); no more than HAND_OUT_MAX. `place`: that of the remainder that
+   * they are of. Reply.queued: their numbers in the queue; null: nobody waits for them any more, nothing was done. The limits of
+   * the queue do not hold: whoever hands out does so as messages are acknowledged.
+   */
+  | {
+      readonly type: 'handOut';
+      readonly subscription: Subscription;
+      readonly place: number;
+      readonly qos: Qos;
+      readonly entries: readonly Entry[];
+      readonly after: string | null;
+    }
   /** The sender released its exactly-once number: it may be used again. */
   | { readonly type: 'forget'; readonly onceId: number }
   /** Keeps (null: drops) the will of this connection. */
@@ -276,7 +300,7 @@ export class Reply {
   entry: Entry | null = null;
   /**
    * get by wildcard, subscribe with initial: entries in path order, or as the query or `initialOrder` says; else null. A long
-   * answer to a session that takes streams comes as `stream` instead.
+   * answer to a session that takes streams, or to a subscription that asks for one, comes as `stream` instead.
    */
   entries: readonly Entry[] | null = null;
   stream: EntryStream | null = null;
@@ -298,6 +322,8 @@ export class Reply {
   repeated = false;
   /** durable open: the session that is kept, or null for a clean one. */
   durable: DurableSession | null = null;
+  /** durable handOut: numbers in the queue. */
+  queued: readonly number[] | null = null;
   /** durable open: state was found and resumed. */
   present = false;
 

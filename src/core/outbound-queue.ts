@@ -10,7 +10,7 @@ export interface OutboundLimits {
   /** More than this for `slowMs` ends the connection with SLOW_CONSUMER. */
   readonly slowBytes: number;
   readonly slowMs: number;
-  /** A long answer of which nothing is taken for so long ends the connection with SLOW_CONSUMER. */
+  /** A long answer of which nothing is taken for so long ends the connection with SLOW_CONSUMER, unless it can be parked. */
   readonly streamMs: number;
   /** More than this ends the connection with SLOW_CONSUMER at once. */
   readonly closeBytes: number;

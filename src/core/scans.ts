@@ -3,10 +3,11 @@
 import type { Counter } from './counters.js';
 import type { Entry } from './entry.js';
 import { EntryReader, type NumberedSlice } from './entry-reader.js';
-import { EntryScan } from './entry-scan.js';
+import { EntryScan, type EntrySlice } from './entry-scan.js';
 import { type EntryStream, PathStream, RankedStream, type StreamHost } from './entry-streams.js';
 import { RequestError } from './errors.js';
 import { CountedShifts, type Found, type Gatherer, gathererByRevision, gathererFor, Marks, NOTHING, type Ranking } from './gatherers.js';
+import { InitialStream, type InitialValues, type ReadBefore } from './initial-stream.js';
 import type { Lanes } from './lanes.js';
 import { type DataRequest, Receipt, Reply, type SubscribeRequest } from './message.js';
 import { removal } from './operations/data.js';
@@ -50,6 +51,7 @@ export interface ScanHost {
   readonly lanes: Lanes;
   readonly search: SearchHost;
   readonly shifts: Shifts;
+  readonly readBefore: ReadBefore;
   /** Puts a slice of a removal into the next turn. */
   submitSlice(slice: RemovalSlice): void;
   /** The answer is complete. */
@@ -69,6 +71,7 @@ export interface ScanHost {
  * answer of the same session is read then.
  */
 export async function answerByPattern(request: DataRequest | SubscribeRequest, host: ScanHost): Promise<void> {
+  if (request.op === 'subscribe' && request.streamed) return streamInitial(request, host);
   const reading = request.op === 'get' ? readingOf(request as DataRequest) : initialOf(request as SubscribeRequest);
   const reply = new Reply(request);
   try {
@@ -78,6 +81,38 @@ export async function answerByPattern(request: DataRequest | SubscribeRequest, h
   } catch (error) {
     host.fail(request, error);
   }
+}
+
+async function streamInitial(request: SubscribeRequest, host: ScanHost): Promise<void> {
+  const { session } = request;
+  const { state, lanes, scanned, readBefore } = host;
+  const stream = new InitialStream(valuesOf(request, state), {
+    windowBytes: 0,
+    readBefore,
+    open: (pattern, after) => {
+      const scan = new EntryScan(pattern, after, state);
+      return { next: () => counted(lanes.next(scan), scanned), close: () => scan.close() };
+    },
+    ready: () => host.ready(session),
+    failed: (error) => host.lost(session, error),
+  });
+  const reply = new Reply(request);
+  try {
+    await stream.begin();
+  } catch (error) {
+    stream.close();
+    host.fail(request, error);
+    return;
+  }
+  if (stream.isEmpty) reply.entries = [];
+  else reply.stream = stream;
+  host.finish(request, reply);
+}
+
+/** Of a durable subscription: what it was not handed out yet. */
+function valuesOf({ initial, time, subscription }: SubscribeRequest, { revision }: State): InitialValues {
+  const { after, revision: asOf } = subscription.remainder ?? { after: null, revision };
+  return { pattern: initial as Pattern, after, revision: asOf, time };
 }
 
 async function answer(reader: EntryReader, reading: Reading, reply: Reply, host: ScanHost): Promise<void> {
@@ -162,9 +197,13 @@ async function collect(reader: EntryReader, { session, time }: Reading, gatherer
   return NOTHING;
 }
 
-async function nextOf(reader: EntryReader, host: ScanHost): Promise<NumberedSlice | null> {
-  const slice = await reader.next();
-  if (slice !== null) host.scanned.add(slice.looked);
+function nextOf(reader: EntryReader, { scanned }: ScanHost): Promise<NumberedSlice | null> {
+  return counted(reader.next(), scanned);
+}
+
+async function counted<S extends EntrySlice>(read: Promise<S | null>, scanned: Counter): Promise<S | null> {
+  const slice = await read;
+  if (slice !== null) scanned.add(slice.looked);
   return slice;
 }
 

@@ -41,8 +41,8 @@ export abstract class Session {
   backlog: Ring<Request> | null = null;
   /** Reading was paused because too much of this session's work waits. */
   paused = false;
-  /** The long answer that it takes. */
-  stream: EntryStream | null = null;
+  /** The long answers that it takes; null until the first. */
+  streams: Set<EntryStream> | null = null;
   /** On the list of sessions to flush. */
   touched = false;
   /** Began to be slow at this monotonic millisecond; 0: it is not. */

@@ -17,8 +17,8 @@ export class Sessions {
   #touched: Session[] = [];
   /** Sessions whose outbound queue is above `slowBytes`. */
   #slow = new Set<Session>();
-  /** Sessions that take a long answer. */
-  #streaming = new Set<Session>();
+  /** Long answers that are being taken, and by whom. */
+  #streams = new Map<EntryStream, Session>();
   /** Sessions in an episode of dropping. */
   #dropping = new Set<Session>();
   #timer: NodeJS.Timeout | null = null;
@@ -78,7 +78,7 @@ export class Sessions {
     this.#open.delete(session);
     this.#slow.delete(session);
     this.#dropping.delete(session);
-    session.stream?.close();
+    for (const stream of session.streams ?? []) stream.close();
     session.outbound.clear();
     return true;
   }
@@ -98,17 +98,18 @@ export class Sessions {
     }
   }
 
-  /** The session is given a long answer; it takes one at a time. */
+  /** The session is given a long answer. */
   stream(session: Session, stream: EntryStream): void {
     if (session.closed) {
       stream.close();
       return;
     }
-    session.stream = stream;
-    this.#streaming.add(session);
+    session.streams ??= new Set();
+    session.streams.add(stream);
+    this.#streams.set(stream, session);
     void stream.closed.then(() => {
-      session.stream = null;
-      this.#streaming.delete(session);
+      session.streams?.delete(stream);
+      this.#streams.delete(stream);
     });
   }
 
@@ -206,7 +207,7 @@ export class Sessions {
       if (bytes <= limits.slowBytes) this.#recovered(session);
       else if (session.slowSince !== 0 && now - session.slowSince >= limits.slowMs) this.#closeSlow(session);
     }
-    for (const session of this.#streaming) this.#checkStream(session, session.stream as EntryStream, now);
+    for (const [stream, session] of this.#streams) this.#checkStream(session, stream, now);
   }
 
   /** A stream holds on to records, or to a state of the store. */
@@ -214,7 +215,7 @@ export class Sessions {
     if (stream.isTaken || stream.quietSince === 0) {
       stream.isTaken = false;
       stream.quietSince = now;
-    } else if (now - stream.quietSince >= session.outbound.limits.streamMs) {
+    } else if (now - stream.quietSince >= session.outbound.limits.streamMs && !stream.park()) {
       this.#closeSlow(session, 'nothing of a long answer was read any more');
     }
   }

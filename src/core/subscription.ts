@@ -45,12 +45,24 @@ export const SUBSCRIBED: SubscriptionOptions = Object.freeze({
   actor: null,
 });
 
+/** Initial values that a durable subscription is still to be handed out, also by another connection than the one that made it. */
+export interface Remainder {
+  /** Those behind this path; null: all. */
+  readonly after: string | null;
+  /** What later changes made is news, and none of them. */
+  readonly revision: number;
+  /** They belong before the messages of its session with higher numbers than this. */
+  readonly place: number;
+}
+
 export class Subscription {
   /** Receives the deliveries; null while a durable session is away. */
   session: Session | null;
   closed = false;
   /** While initial values are being read: what waits behind them. */
   held: OutboundQueue | null = null;
+  /** null: all initial values were handed out, or none are kept for it. */
+  remainder: Remainder | null = null;
   /** The router's: its place among all subscriptions, and whom it shares with. */
   order = 0;
   shared: SharedGroup | null = null;

@@ -144,7 +144,7 @@ class Program {
     this.house.store.release();
     await until(() => {
       this.#note();
-      return this.house.engine.writable && this.everyone.every(({ inFlight, stream }) => inFlight === 0 && stream === null);
+      return this.house.engine.writable && this.everyone.every(({ inFlight, streams }) => inFlight === 0 && (streams?.size ?? 0) === 0);
     });
     await this.#turns(3);
   }

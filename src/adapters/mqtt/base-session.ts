@@ -8,6 +8,7 @@ import {
   type DataRequest,
   type DurableCommand,
   DurableRequest,
+  EntryList,
   type Entry,
   OUTBOUND_LIMITS,
   type Outbound,
@@ -28,15 +29,16 @@ import { type Encoder, NO_TERMS, type Terms } from './encoder.js';
 import { Filters } from './filters.js';
 import type { Guard, HeaderFault, PacketTaker } from './guard.js';
 import { Intake } from './intake.js';
+import { Output } from './output.js';
+import { Patience } from './patience.js';
+import type { HandOut } from './retained.js';
 import type { Arrival, SessionHost } from './session-host.js';
 import type { SystemReader } from './sys.js';
 import { LINGER_MS, type Transport, type TransportOwner } from './transport.js';
 import { PACKET } from './wire.js';
 
-/** Draining stops while more than this waits in the socket. */
-const HIGH_WATER_BYTES = 1024 * 1024;
-
-const OUTBOUND: OutboundLimits = Object.freeze({ ...OUTBOUND_LIMITS, dropBytes: 2 * 1024 * 1024 });
+/** `streamMs`: after which time retained messages that nobody takes hold on to no state of the store. */
+const OUTBOUND: OutboundLimits = Object.freeze({ ...OUTBOUND_LIMITS, dropBytes: 2 * 1024 * 1024, streamMs: 10_000 });
 
 /** Waits for a reply; carried by the request. */
 export type Awaiting = (reply: Reply) => void;
@@ -62,11 +64,10 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   readonly #intake: Intake;
   readonly #transport: Transport;
   readonly #visit: Visit;
+  readonly #output: Output;
+  readonly #patience: Patience;
   #willKept = false;
-  #frames: Uint8Array[] = [];
-  #frameBytes = 0;
   #flushing = false;
-  #stuckSince = 0;
   #closedAt = 0;
 
   constructor(
@@ -80,6 +81,8 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.filters = new Filters(this, host.topics, host.limits.maxSubscriptions);
     this.#transport = arrival.transport;
     this.#visit = arrival.visit;
+    this.#output = new Output(host, arrival.transport);
+    this.#patience = new Patience(arrival.visit.openedAt, host.limits.connectTimeoutMs, OUTBOUND);
     this.#intake = new Intake(host, arrival, this, headerFault);
     arrival.transport.owner = this;
   }
@@ -180,8 +183,8 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     if (error !== null) return;
     this.present = present;
     if (durable === null) return;
-    this.deliveries.resume(durable);
     this.filters.resume();
+    this.deliveries.resume(durable, (subscription, rest) => this.filters.resumeRetained(subscription, rest));
   }
 
   /** The CONNACK is written: the client is served from here on. */
@@ -214,6 +217,13 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     return this.host.context.queuedPublication(number);
   }
 
+  handOut(command: HandOut, awaiting: Awaiting): void {
+    this.submitDurable(command, (reply) => {
+      if (reply.error !== null) this.closeFailed(reply.error);
+      else awaiting(reply);
+    });
+  }
+
   /** A message of QoS 2 comes in. */
   protected checkIncomingOnce(packetId: number): void {
     const received = this.durable?.received ?? this.received;
@@ -236,7 +246,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.#flushing = false;
     if (this.isEnded) return;
     const stalled = this.isFull;
-    this.#send();
+    this.#output.send();
     // What the system took at once is followed by no 'drain'.
     if (stalled && !this.isFull) this.flushSoon();
     this.#checkStuck();
@@ -307,10 +317,18 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.deliveries.deliver(publication, 0, terms);
   }
 
-  /** A filter was granted: what its first messages are. */
-  protected firstMessages({ entries }: Reply, subscription: Subscription): readonly Entry[] {
-    if (this.filters.system.has(subscription)) return this.host.system.entriesFor(subscription.pattern);
-    return entries === null ? [] : entries.filter(({ path }) => !this.filters.isHidden(subscription, path));
+  /** A filter was granted that asked for what is retained. */
+  protected deliverRetained(reply: Reply, subscription: Subscription): void {
+    const isSystem = this.filters.system.has(subscription);
+    const source = isSystem ? new EntryList(this.host.system.entriesFor(subscription.pattern)) : reply.source();
+    if (source === null || (source.count === 0 && subscription.remainder === null)) return;
+    const retained = this.deliveries.addRetained(subscription);
+    this.filters.keepRetained(subscription, retained);
+    retained.begin(source);
+  }
+
+  shows(entry: Entry, subscription: Subscription): boolean {
+    return this.filters.system.has(subscription) || !this.filters.isHidden(subscription, entry.path);
   }
 
   #onReply(reply: Reply): void {
@@ -330,9 +348,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   /** Joins what goes out at the end of this turn. */
   write(frame: Uint8Array): void {
     if (this.isEnded) return;
-    this.host.counts.onSent(frame[0] as number);
-    this.#frames.push(frame);
-    this.#frameBytes += frame.length;
+    this.#output.push(frame);
     if (!this.#flushing) this.flushSoon();
   }
 
@@ -340,21 +356,12 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.host.flushSoon(this);
   }
 
-  #send(): void {
-    const frames = this.#frames;
-    if (frames.length === 0) return;
-    this.host.counts.sentBytes.add(this.#frameBytes);
-    this.#transport.write(frames.length === 1 ? (frames[0] as Uint8Array) : this.host.join(frames, this.#frameBytes));
-    this.#frames = [];
-    this.#frameBytes = 0;
-  }
-
   get bufferedBytes(): number {
-    return this.#frameBytes + this.#transport.bufferedBytes;
+    return this.#output.bufferedBytes;
   }
 
   get isFull(): boolean {
-    return this.#frameBytes > HIGH_WATER_BYTES || this.bufferedBytes > HIGH_WATER_BYTES;
+    return this.#output.isFull;
   }
 
   onDrain(): void {
@@ -383,24 +390,17 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
       return;
     }
     const isSilent = this.#intake.isSilent(now, this.silenceMs);
-    if (this.isConnecting) {
-      if (now - this.#visit.openedAt < this.host.limits.connectTimeoutMs) return;
-      this.close(new ConnectionError('CONNECT_TIMEOUT', 'no CONNECT was accepted in time'));
-    } else if (isSilent) {
-      this.close(new ConnectionError('PEER_SILENT', 'nothing came within one and a half times the keep alive'));
-    } else if (this.#stuckSince > 0 && now - this.#stuckSince > this.outbound.limits.slowMs) {
-      this.#closeStuck();
-    }
+    const error = this.#patience.check(now, this.isConnecting, isSilent);
+    if (error !== null) this.close(error);
+    else if (this.#patience.isStuck(now)) this.#closeStuck();
   }
 
-  /** What waits for acknowledgements is bounded as what waits for the socket is. */
   #checkStuck(): void {
     const { waitingBytes, waitingCount } = this.deliveries;
-    const { slowBytes, closeBytes, closeItems } = this.outbound.limits;
-    if (waitingBytes <= slowBytes && waitingCount <= closeItems) this.#stuckSince = 0;
-    else if (waitingBytes > closeBytes || waitingCount > closeItems) this.#closeStuck();
-    else if (this.#stuckSince === 0) this.#stuckSince = Math.max(1, this.host.context.clock.monotonic());
+    if (this.#patience.isOverrun(waitingBytes, waitingCount, this.#monotonic)) this.#closeStuck();
   }
+
+  readonly #monotonic = (): number => this.host.context.clock.monotonic();
 
   #closeStuck(): void {
     const { waitingBytes, waitingCount } = this.deliveries;
@@ -430,12 +430,12 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     if (known) this.#leaveWill();
     this.#flushing = true;
     this.onClosing(error);
-    this.#send();
+    this.#output.send();
     this.phase = 'closed';
     this.#closedAt = this.host.context.clock.monotonic();
     this.#intake.end();
     this.deliveries.clear();
-    this.#frames = [];
+    this.#output.clear();
     if (known) this.host.context.closeSession(this, error);
     if (error !== null && error.code !== 'SHUTTING_DOWN') this.#logEnd(error);
     if (error !== null && error.code === 'SLOW_CONSUMER') this.#transport.destroy();

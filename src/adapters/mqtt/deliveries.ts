@@ -1,9 +1,18 @@
 // Deliveries: what one client is sent as PUBLISH: levels, packet ids, the window of unacknowledged messages, what waits
 // behind it, retained messages and the queue of a durable session. Makes frames; knows no socket.
 
-import { type DurableSession, type Entry, type Publication, type QueuedMessage, Ring } from '../../core/index.js';
+import {
+  type DurableSession,
+  type Entry,
+  type Publication,
+  type QueuedMessage,
+  type Reply,
+  Ring,
+  type Subscription,
+} from '../../core/index.js';
 import { encodeAcknowledge } from './codec.js';
 import { type Encoder, NO_TERMS, type Terms } from './encoder.js';
+import { type HandOut, RetainedMessages, type RetainedOutlet } from './retained.js';
 import { DUP, FIRST_BYTE, PACKET_ID_MAX, QOS_SHIFT, RETAIN } from './wire.js';
 
 /** What the peer still has to do about a packet id. */
@@ -11,12 +20,12 @@ const AWAITS = { PUBACK: 1, PUBREC: 2, PUBCOMP: 3 } as const;
 /** A packet id's entry is the queue number times this plus what it awaits; queue number 0: not queued. */
 const AWAITS_RANGE = 4;
 
-/** Work that waits: one publication, retained messages, or what a durable session kept; exactly one is set. */
+/** Work that waits: one publication, the retained messages of a filter, or what a durable session kept; exactly one is set. */
 interface Waiting {
   readonly publication: Publication | null;
-  readonly entries: readonly Entry[] | null;
+  readonly retained: RetainedMessages | null;
   readonly numbers: readonly number[] | null;
-  /** How many of `entries` or `numbers` are done. */
+  /** How many of `numbers` are done. */
   next: number;
   readonly qos: number;
   readonly terms: Terms;
@@ -30,7 +39,10 @@ export interface DeliveryHost {
   write(frame: Uint8Array): void;
   /** The socket takes no more for now. */
   readonly isFull: boolean;
+  /** What it subscribes to with this lets it see the record. */
+  shows(entry: Entry, subscription: Subscription): boolean;
   queuedPublication(number: number): Publication | null;
+  handOut(command: HandOut, awaiting: (reply: Reply) => void): void;
   /** The queued message was received (or is gone): it leaves the queue. */
   acknowledge(number: number): void;
   /** Milliseconds since 1970. */
@@ -39,7 +51,7 @@ export interface DeliveryHost {
   onExpired(): void;
 }
 
-export class Deliveries {
+export class Deliveries implements RetainedOutlet {
   /** Packet ids of messages on their way. */
   readonly #inFlight = new Map<number, number>();
   #waiting: Ring<Waiting> | null = null;
@@ -68,19 +80,38 @@ export class Deliveries {
     if (this.waitingCount === 0 && !this.blocked && this.#send(publication, qos, terms)) return;
     const { size } = publication;
     this.waitingBytes += size;
-    this.#wait({ publication, entries: null, numbers: null, next: 0, qos, terms, size });
+    this.#wait({ publication, retained: null, numbers: null, next: 0, qos, terms, size });
   }
 
-  /** Retained messages for a new subscription, in the order given. */
-  deliverRetained(entries: readonly Entry[], qos: number, terms: Terms): void {
-    if (entries.length > 0) this.#wait({ publication: null, entries, numbers: null, next: 0, qos, terms, size: 0 });
+  /** What is retained under the filter; what comes later waits behind it. */
+  addRetained(subscription: Subscription): RetainedMessages {
+    const retained = new RetainedMessages(subscription, this);
+    this.#wait({ publication: null, retained, numbers: null, next: 0, qos: 0, terms: NO_TERMS, size: 0 });
+    return retained;
   }
 
-  /** Everything that the durable session kept, oldest first. */
-  resume(durable: DurableSession): void {
-    const numbers = [...durable.queue.keys()];
-    for (const number of numbers) if (number > this.#resumedTo) this.#resumedTo = number;
-    if (numbers.length > 0) this.#wait({ publication: null, entries: null, numbers, next: 0, qos: 0, terms: NO_TERMS, size: 0 });
+  /**
+   * Everything that the durable session kept, in its order. For each of its filters of which retained messages are still to be
+   * queued `onRest` is given what is to be begun with them.
+   */
+  resume(durable: DurableSession, onRest: (subscription: Subscription, rest: RetainedMessages) => void): void {
+    const messages = [...durable.queue.values()].sort(byPlace);
+    for (const { number } of messages) if (number > this.#resumedTo) this.#resumedTo = number;
+    let next = 0;
+    for (const [subscription, place] of restsOf(durable)) {
+      const behind = messages.findIndex((message) => message.place > place);
+      const end = behind < 0 ? messages.length : behind;
+      this.#resumeQueued(messages.slice(next, end));
+      next = Math.max(next, end);
+      onRest(subscription, this.addRetained(subscription));
+    }
+    this.#resumeQueued(messages.slice(next));
+  }
+
+  #resumeQueued(messages: readonly QueuedMessage[]): void {
+    if (messages.length === 0) return;
+    const numbers = messages.map(({ number }) => number);
+    this.#wait({ publication: null, retained: null, numbers, next: 0, qos: 0, terms: NO_TERMS, size: 0 });
   }
 
   /** Sends what waits while window and socket allow it. */
@@ -126,6 +157,7 @@ export class Deliveries {
 
   clear(): void {
     this.#inFlight.clear();
+    for (let waiting = this.#waiting?.shift(); waiting !== undefined; waiting = this.#waiting?.shift()) waiting.retained?.cancel();
     this.#waiting = null;
     this.waitingBytes = 0;
   }
@@ -144,16 +176,12 @@ export class Deliveries {
 
   /** True when all of it was sent. */
   #advance(waiting: Waiting): boolean {
-    const { publication, entries, numbers } = waiting;
+    const { publication, retained } = waiting;
     if (publication !== null) return this.#send(publication, waiting.qos, waiting.terms);
-    const count = (entries ?? (numbers as readonly number[])).length;
-    for (; waiting.next < count; waiting.next += 1) {
-      if (this.host.isFull) return false;
-      const sent =
-        entries !== null
-          ? this.#sendRetained(entries[waiting.next] as Entry, waiting)
-          : this.#sendQueued((numbers as readonly number[])[waiting.next] as number);
-      if (!sent) return false;
+    if (retained !== null) return retained.advance();
+    const numbers = waiting.numbers as readonly number[];
+    for (; waiting.next < numbers.length; waiting.next += 1) {
+      if (this.host.isFull || !this.sendQueued(numbers[waiting.next] as number)) return false;
     }
     return true;
   }
@@ -191,7 +219,27 @@ export class Deliveries {
     return true;
   }
 
-  #sendQueued(number: number): boolean {
+  // What retained messages need.
+
+  get isFull(): boolean {
+    return this.host.isFull;
+  }
+
+  get room(): number {
+    const { durable } = this.host;
+    const free = durable === null ? PACKET_ID_MAX : PACKET_ID_MAX - durable.packetIds.size;
+    return Math.max(0, Math.min(this.window - this.#inFlight.size, free));
+  }
+
+  shows(entry: Entry, subscription: Subscription): boolean {
+    return this.host.encoder.hasMessage(entry) && this.host.shows(entry, subscription);
+  }
+
+  handOut(command: HandOut, awaiting: (reply: Reply) => void): void {
+    this.host.handOut(command, awaiting);
+  }
+
+  sendQueued(number: number): boolean {
     const queued = this.host.durable?.queue.get(number);
     if (queued === undefined) return true;
     if (queued.state === 'queued') {
@@ -211,7 +259,7 @@ export class Deliveries {
     const { packetId, qos, number } = queued;
     if (!this.#hasRoom(packetId)) return false;
     const isOver = !queued.sent && this.#isOver(queued.expires);
-    const flags = (qos << QOS_SHIFT) | (queued.sent ? DUP : 0);
+    const flags = (qos << QOS_SHIFT) | (queued.sent ? DUP : 0) | (queued.initial ? RETAIN : 0);
     const frame = isOver ? null : this.host.encoder.publication(publication, queued, flags, packetId);
     if (frame === null) {
       this.host.acknowledge(number);
@@ -224,12 +272,12 @@ export class Deliveries {
   }
 
   /** A record remembers the level at which it was published; it is delivered at the lower of the two. */
-  #sendRetained(entry: Entry, waiting: Waiting): boolean {
+  sendRetained(entry: Entry, subscriptionQos: number, terms: Terms): boolean {
     if (this.#isOver(entry.expires)) return true;
-    const qos = Math.min(waiting.qos, entry.qos);
+    const qos = Math.min(subscriptionQos, entry.qos);
     const packetId = qos === 0 ? 0 : this.#takeId();
     if (qos > 0 && packetId === 0) return false;
-    const frame = this.host.encoder.entry(entry, waiting.terms, (qos << QOS_SHIFT) | RETAIN, packetId);
+    const frame = this.host.encoder.entry(entry, terms, (qos << QOS_SHIFT) | RETAIN, packetId);
     if (frame === null) return true;
     if (qos > 0) this.#inFlight.set(packetId, qos === 1 ? AWAITS.PUBACK : AWAITS.PUBREC);
     this.host.write(frame);
@@ -255,4 +303,17 @@ export class Deliveries {
     this.#lastId = id;
     return id;
   }
+}
+
+function byPlace(a: QueuedMessage, b: QueuedMessage): number {
+  return a.place - b.place || a.number - b.number;
+}
+
+/** Filters of which retained messages are still to be queued, and the place of these among the queued messages, in its order. */
+function restsOf({ subscriptions }: DurableSession): [Subscription, number][] {
+  const rests: [Subscription, number][] = [];
+  for (const subscription of subscriptions.values()) {
+    if (subscription.remainder !== null) rests.push([subscription, subscription.remainder.place]);
+  }
+  return rests.sort(([, a], [, b]) => a - b);
 }

@@ -25,7 +25,9 @@ export const NO_TERMS: Terms = Object.freeze({ identifiers: Object.freeze([]), a
 export interface Encoder {
   /** A removal is an empty message. What many receivers get alike is encoded once and kept with the publication. */
   publication(publication: Publication, terms: Terms, flags: number, packetId: number): Uint8Array | null;
-  /** A record, for a new subscription. One without bytes is not sent: to MQTT an empty retained message is none. */
+  /** Whether a new subscription is sent the record. One without bytes is not: to MQTT an empty retained message is none. */
+  hasMessage(entry: Entry): boolean;
+  /** A record that has one, for a new subscription. */
   entry(entry: Entry, terms: Terms, flags: number, packetId: number): Uint8Array | null;
 }
 
@@ -46,8 +48,12 @@ export class PlainEncoder implements Encoder {
     return frame;
   }
 
+  hasMessage({ payload }: Entry): boolean {
+    return payload.bytes(this.raw).length > 0;
+  }
+
   entry({ path, payload }: Entry, _terms: Terms, flags: number, packetId: number): Uint8Array | null {
-    return payload.bytes(this.raw).length === 0 ? null : this.#encode(path, payload, flags, packetId);
+    return this.#encode(path, payload, flags, packetId);
   }
 
   #encode(path: string, payload: Payload | null, flags: number, packetId: number): Uint8Array | null {

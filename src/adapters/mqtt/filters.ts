@@ -3,6 +3,7 @@
 import { type Reply, RequestError, SubscribeRequest, Subscription, type SubscriptionOptions, subscriptionKey } from '../../core/index.js';
 import type { BaseSession } from './base-session.js';
 import { type SharedFilter, type Topics, isFilterServed, isSystemTopic } from './paths.js';
+import type { RetainedMessages } from './retained.js';
 
 /** Why a filter is not subscribed to. */
 export type FilterFault = 'invalid' | 'limit';
@@ -12,6 +13,8 @@ export class Filters {
   #known: Map<string, Subscription> | null = null;
   /** Those below $SYS, for which the core has nothing. */
   readonly system = new Set<Subscription>();
+  /** Of whose retained messages some may still be to be sent. */
+  readonly #retained = new Map<string, RetainedMessages>();
 
   constructor(
     private readonly session: BaseSession,
@@ -47,7 +50,7 @@ export class Filters {
       onReply(reply, subscription);
     };
     const initial = retained && filter.group === null && !isSystem ? subscription.pattern : null;
-    session.submit(new SubscribeRequest('subscribe', session, null, subscription, initial, awaiting));
+    session.submit(new SubscribeRequest('subscribe', session, null, subscription, initial, awaiting, 'path', true));
     // The core itself replaces a durable one. The new one is there first: the flow is not interrupted ([MQTT-3.8.4-3]).
     if (known !== null && session.durable === null) {
       session.submit(new SubscribeRequest('unsubscribe', session, null, known, null, null));
@@ -65,6 +68,8 @@ export class Filters {
     const subscription = this.#all().get(key);
     if (subscription === undefined) return false;
     this.#drop(key, subscription);
+    this.#retained.get(key)?.cancel();
+    this.#retained.delete(key);
     this.session.submit(new SubscribeRequest('unsubscribe', this.session, null, subscription, null, onReply));
     return true;
   }
@@ -74,6 +79,25 @@ export class Filters {
     for (const subscription of this.session.durable?.subscriptions.values() ?? []) {
       if (isSystemTopic(subscription.pattern.text.slice(this.topics.mountPoint.length))) this.system.add(subscription);
     }
+  }
+
+  /** Retained messages of a filter go out from now on, in place of those that an earlier SUBSCRIBE to it asked for. */
+  keepRetained(subscription: Subscription, retained: RetainedMessages): void {
+    const key = subscriptionKey(subscription);
+    this.#retained.get(key)?.cancel();
+    this.#retained.set(key, retained);
+  }
+
+  /** What an earlier connection of a durable session did not get of them. */
+  resumeRetained(subscription: Subscription, rest: RetainedMessages): void {
+    this.keepRetained(subscription, rest);
+    const { session } = this;
+    const onReply = (reply: Reply): void => {
+      const source = reply.source();
+      if (source === null) rest.cancel();
+      else rest.begin(source);
+    };
+    session.submit(new SubscribeRequest('subscribe', session, null, subscription, subscription.pattern, onReply, 'path', true));
   }
 
   #drop(key: string, subscription: Subscription): void {

@@ -27,7 +27,7 @@ import {
   readSubscribe,
   readUnsubscribe,
 } from './codec.js';
-import { type Encoder, NO_TERMS } from './encoder.js';
+import type { Encoder } from './encoder.js';
 import { isSystemTopic, type SharedFilter, splitShared } from './paths.js';
 import { Outcome, type PersistentClient } from './persistence.js';
 import { Port, type PortOwner } from './port.js';
@@ -225,8 +225,7 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
     // All that follows waits for the SUBACK.
     this.deliveries.blocked = batch.open > 0;
     if (batch.open === 0) this.#acknowledgeSubscribe(batch);
-    if (reply.error !== null) return;
-    this.deliveries.deliverRetained(this.firstMessages(reply, subscription), subscription.options.qos, NO_TERMS);
+    if (reply.error === null) this.deliverRetained(reply, subscription);
   }
 
   unsubscribe(filters: readonly string[]): Outcome {

@@ -5,6 +5,7 @@ import { ConnectionError } from '../errors.js';
 import { type DurableCommand, type DurableRequest, Reply } from '../message.js';
 import type { Session } from '../session.js';
 import { Effect, type Turn } from '../turn.js';
+import { handOut } from './initial.js';
 import { forgetReceived, keptOf } from './once.js';
 import type { Run, State } from './run.js';
 import { changeWill, dropDelayedWill, fireWill } from './wills.js';
@@ -49,6 +50,8 @@ export function durable(request: DurableRequest, run: Run): void {
     case 'fireWill':
       fireWill(request, command.key ?? session.id, run);
       break;
+    case 'handOut':
+      return handOut(request, command, run);
     default:
       changeQueue(request, keptOf(session), run);
   }

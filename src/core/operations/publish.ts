@@ -8,8 +8,8 @@ import type { Subscription } from '../subscription.js';
 import type { Turn } from '../turn.js';
 import type { Run } from './run.js';
 
-/** Publications of one operation are numbered within it; a slice of a removal makes the most. */
-const MESSAGES_PER_OPERATION = 1_024;
+/** Messages of one operation are numbered within it; a slice of a removal makes the most. */
+export const MESSAGES_PER_OPERATION = 1_024;
 
 /** Notes whom the publication concerns, and queues it for durable sessions in the same batch. */
 export function publish(run: Run, publication: Publication, match: Match, sequence: number, index: number): void {
@@ -44,7 +44,7 @@ function queueForDurables(run: Run, publication: Publication, match: Match, numb
   for (const subscription of match.durable) note(publication, subscription, owners);
   for (const subscription of publication.chosen ?? []) note(publication, subscription, owners);
   for (const [owner, { qos, identifiers, asPublished }] of owners) {
-    if (qos > 0) enqueue(run, owner, publication, { qos: qos as 1 | 2, identifiers, asPublished });
+    if (qos > 0) enqueue(run, owner, publication, { qos: qos as 1 | 2, identifiers, asPublished, place: null });
   }
 }
 

@@ -1,10 +1,13 @@
 // Operations on subscriptions: where each begins and ends among the changes.
 
+import { type DurableSession, subscriptionKey } from '../durable-session.js';
+import type { Entry } from '../entry.js';
 import { type SubscribeRequest, Reply } from '../message.js';
 import { OutboundQueue } from '../outbound-queue.js';
 import type { Router } from '../router.js';
 import { Effect, type Turn } from '../turn.js';
-import type { Run } from './run.js';
+import { MESSAGES_PER_OPERATION } from './publish.js';
+import type { Run, State } from './run.js';
 
 export function subscribe(request: SubscribeRequest, run: Run): void {
   const { subscription, initial, session } = request;
@@ -12,6 +15,7 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   // The connection went away while this was waiting: nobody would ever end the subscription.
   if (session.closed) return;
   if (subscription.durable !== null) {
+    remember(request, run);
     const replaced = state.durables.subscribe(subscription.durable, subscription, (run.turn as Turn).batch);
     if (replaced !== null) run.say(new Effect(() => replaced.close()));
   } else {
@@ -26,8 +30,29 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
     return;
   }
   const reply = new Reply(request);
-  if (initial !== null) reply.showOne(state.records.read(initial.exact as string, request.time));
+  if (initial !== null) reply.showOne(oneInitial(request, state));
   run.say(reply);
+}
+
+function oneInitial({ initial, subscription, time }: SubscribeRequest, { records }: State): Entry | null {
+  const entry = records.read(initial?.exact as string, time);
+  const { remainder } = subscription;
+  return entry === null || remainder === null || entry.revision <= remainder.revision ? entry : null;
+}
+
+/** That initial values are to be handed out is kept with the subscription; one that asks for none leaves it as it was. */
+function remember(request: SubscribeRequest, { state }: Run): void {
+  const { subscription, initial, streamed, sequence, time } = request;
+  const durable = subscription.durable as DurableSession;
+  const known = durable.subscriptions.get(subscriptionKey(subscription)) ?? null;
+  if (known === subscription) return;
+  if (initial === null) {
+    subscription.remainder = known?.remainder ?? null;
+    return;
+  }
+  const isNothing = initial.exact !== null && state.records.read(initial.exact, time) === null;
+  if (!streamed || subscription.options.qos === 0 || isNothing) return;
+  subscription.remainder = { after: null, revision: state.revision, place: sequence * MESSAGES_PER_OPERATION };
 }
 
 export function unsubscribe(request: SubscribeRequest, run: Run): void {

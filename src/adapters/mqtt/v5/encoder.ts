@@ -64,8 +64,11 @@ export class PropertyEncoder implements Encoder {
     return frame;
   }
 
+  hasMessage({ payload }: Entry): boolean {
+    return payload.bytes(this.host.raw).length > 0;
+  }
+
   entry(entry: Entry, { identifiers }: Terms, flags: number, packetId: number): Uint8Array | null {
-    if (entry.payload.bytes(this.host.raw).length === 0) return null;
     const saying = { expires: entry.expires, meta: this.#wireMeta(entry.meta), identifiers };
     return this.#encode(entry.path, entry.payload, saying, flags, packetId);
   }

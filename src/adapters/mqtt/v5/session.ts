@@ -371,7 +371,7 @@ export class PropertySession extends BaseSession {
       const failure = this.#subscribe(filter, identifier, (reply, subscription, wantsRetained) => {
         if (reply.error !== null) reasons[index] = subscribeReason(reply.error);
         close();
-        if (reply.error === null && wantsRetained) this.#sendRetained(reply, subscription, identifier);
+        if (reply.error === null && wantsRetained) this.deliverRetained(reply, subscription);
       });
       if (failure === null) continue;
       reasons[index] = failure;
@@ -396,12 +396,6 @@ export class PropertySession extends BaseSession {
     );
     if (fault === null) return null;
     return fault === 'limit' ? REASON.QUOTA_EXCEEDED : REASON.TOPIC_FILTER_INVALID;
-  }
-
-  #sendRetained(reply: Reply, subscription: Subscription, identifier: number): void {
-    const shown = this.firstMessages(reply, subscription);
-    const terms = { identifiers: identifier > 0 ? [identifier] : [], asPublished: true };
-    this.deliveries.deliverRetained(shown, subscription.options.qos, terms);
   }
 
   #onUnsubscribe(bytes: Buffer, body: number, end: number): void {
