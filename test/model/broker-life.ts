@@ -362,14 +362,14 @@ export class BrokerLife {
     for (const filter of ['#', '$own/#']) {
       wire.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: filter, qos: 0 }] });
       await wire.answer('suback', 1);
-      wire.send({ cmd: 'unsubscribe', messageId: 1, unsubscriptions: [filter] });
-      await wire.answer('unsuback', 1);
       for (const world of this.#worlds) {
         world.subscribe(MARKER, { filter, qos: 0, noLocal: false, retainAsPublished: false, retainHandling: 0 });
-        world.unsubscribe(MARKER, filter);
       }
+      await this.#settle();
+      wire.send({ cmd: 'unsubscribe', messageId: 1, unsubscriptions: [filter] });
+      await wire.answer('unsuback', 1);
+      for (const world of this.#worlds) world.unsubscribe(MARKER, filter);
     }
-    await this.#settle();
   }
 
   /** What was done before has reached the store: acknowledgements of clients, which nobody answers, included. */

@@ -47,6 +47,8 @@ interface Owed extends Message {
   id: number;
   /** It outlives the connection. */
   readonly kept: boolean;
+  /** It was retained when a filter was subscribed to; null: it was published since. */
+  readonly retained: { readonly filter: string; readonly version: number } | null;
   /** When it is of no use any more, unless it was sent; Infinity: never. */
   readonly deadline: number;
 }
@@ -84,7 +86,8 @@ export interface ReferenceLimits {
 
 export class ReferenceBroker {
   /** By topic. */
-  #retained = new Map<string, Message>();
+  #retained = new Map<string, Message & { readonly version: number }>();
+  #versions = 0;
   #sessions = new Map<string, ReferenceSession>();
   /** In seconds. */
   #now = 0;
@@ -95,6 +98,7 @@ export class ReferenceBroker {
     const copy = new ReferenceBroker(this.limits);
     [copy.#retained, copy.#sessions] = structuredClone([this.#retained, this.#sessions] as const);
     copy.#now = this.#now;
+    copy.#versions = this.#versions;
     return copy;
   }
 
@@ -112,9 +116,19 @@ export class ReferenceBroker {
     kept.awaySince = Number.POSITIVE_INFINITY;
     kept.connected = true;
     kept.will = will;
-    for (const owed of kept.owed) owed.due = true;
+    kept.owed = kept.owed.flatMap((owed) => this.#owedAgain(kept, owed));
     this.#send(kept);
     return true;
+  }
+
+  /** What is retained and not begun to be sent is as it is now, unless it has changed: that was news. */
+  #owedAgain({ filters }: ReferenceSession, owed: Owed): Owed[] {
+    if (owed.retained === null || owed.phase !== 'waiting') return [{ ...owed, due: true }];
+    const { filter, version } = owed.retained;
+    const message = this.#retained.get(owed.topic);
+    if (message?.version !== version) return [];
+    const { qos } = filters.get(filter) as Subscription;
+    return [{ ...owed, due: true, dup: false, qos: Math.min(qos, message.qos), kept: owed.kept && qos > 0 }];
   }
 
   /** With DISCONNECT. */
@@ -145,16 +159,19 @@ export class ReferenceBroker {
     const isNew = !session.filters.has(filter);
     session.filters.set(filter, subscription);
     if (filter.startsWith(SHARED) || retainHandling === 2 || (retainHandling === 1 && !isNew)) return;
+    dropWaiting(session, filter);
     const topics = [...this.#retained.keys()].filter((topic) => matches(filter, topic)).sort();
     for (const topic of topics) {
-      const message = this.#retained.get(topic) as Message;
-      session.owed.push(this.#owe({ ...message, qos: Math.min(qos, message.qos) }, false));
+      const { version, ...message } = this.#retained.get(topic) as Message & { version: number };
+      const level = Math.min(qos, message.qos);
+      session.owed.push(this.#owe({ ...message, qos: level }, session.durable && level > 0, { filter, version }));
     }
     this.#send(session);
   }
 
   unsubscribe(client: string, filter: string): void {
     this.#session(client).filters.delete(filter);
+    dropWaiting(this.#session(client), filter);
   }
 
   /** Clients to one of whom a message goes by their shared subscription; null: there are none. */
@@ -182,7 +199,7 @@ export class ReferenceBroker {
 
   #distribute(from: string, message: Message, member: string | null): void {
     if (message.retain && message.payload === '') this.#retained.delete(message.topic);
-    else if (message.retain) this.#retained.set(message.topic, message);
+    else if (message.retain) this.#retained.set(message.topic, { ...message, version: ++this.#versions });
     for (const [client, session] of this.#sessions) {
       const matching = [...session.filters.values()].filter(({ filter, noLocal }) => {
         if (isShared(filter, message.topic)) return client === member;
@@ -192,16 +209,16 @@ export class ReferenceBroker {
       const qos = Math.min(message.qos, Math.max(...matching.map((subscription) => subscription.qos)));
       const kept = session.durable && qos > 0;
       if (!session.connected && !kept) continue;
-      if (kept && session.owed.filter((owed) => owed.kept).length >= this.limits.queue) continue;
+      if (kept && session.owed.filter(isQueued).length >= this.limits.queue) continue;
       const retain = message.retain && matching.some(({ retainAsPublished }) => retainAsPublished);
       session.owed.push(this.#owe({ ...message, qos, retain }, kept));
       this.#send(session);
     }
   }
 
-  #owe(message: Message, kept: boolean): Owed {
+  #owe(message: Message, kept: boolean, retained: Owed['retained'] = null): Owed {
     const deadline = message.expiry > 0 ? this.#now + message.expiry : Number.POSITIVE_INFINITY;
-    return { ...message, phase: 'waiting', due: true, dup: false, id: 0, kept, deadline };
+    return { ...message, phase: 'waiting', due: true, dup: false, id: 0, kept, retained, deadline };
   }
 
   /** Messages that were not sent and sessions that are away are over when their time is. */
@@ -286,6 +303,16 @@ export class ReferenceBroker {
     if (session === undefined) throw new Error(`${client} has no session`);
     return session;
   }
+}
+
+/** What is retained is queued when it is sent. */
+function isQueued({ kept, retained, phase }: Owed): boolean {
+  return kept && (retained === null || phase !== 'waiting');
+}
+
+/** What is retained under the filter is not wanted any more. */
+function dropWaiting(session: ReferenceSession, filter: string): void {
+  session.owed = session.owed.filter(({ retained, phase }) => retained?.filter !== filter || phase !== 'waiting');
 }
 
 const SHARED = '$share/';
