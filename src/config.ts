@@ -343,7 +343,7 @@ function listKeys(object: z.ZodObject, above: string[]): ConfigKey[] {
 
 function readEnvironment(env: Readonly<Record<string, string | undefined>>, found: Map<string, Found>): void {
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith('TRIVIUM_') || text === undefined || name === FILE_VARIABLE || isServiceLink(name)) continue;
+    if (!name.startsWith('TRIVIUM_') || text === undefined || name === FILE_VARIABLE || isForOthers(name)) continue;
     const key = KEY_BY_VARIABLE.get(name);
     if (key === undefined) throw unknownKey(name, 'environment', [...KEY_BY_VARIABLE.keys(), FILE_VARIABLE]);
     // An empty variable is how many supervisors say "not set".
@@ -351,9 +351,9 @@ function readEnvironment(env: Readonly<Record<string, string | undefined>>, foun
   }
 }
 
-/** Kubernetes gives every container such variables for a service named trivium; they are not meant for us. */
-function isServiceLink(name: string): boolean {
-  return /^TRIVIUM_(SERVICE_(HOST|PORT)|PORT$|PORT_\d)/.test(name);
+/** Kubernetes gives every container such variables for a service named trivium; and `trivium haven` has some of its own. */
+function isForOthers(name: string): boolean {
+  return /^TRIVIUM_(SERVICE_(HOST|PORT)|PORT$|PORT_\d|HAVEN_(USER|PASSWORD|TOKEN)$)/.test(name);
 }
 
 /** A key may stand nested or with its whole path: `mqtt: {port: 1}` or `mqtt.port: 1`. */

@@ -28,6 +28,13 @@ function commandLine(): Command {
   const showing = program.command('config').description('print the effective configuration and where each value comes from');
   showing.option('--json', 'as JSON').action((flags: Flags) => printConfig(load(flags), flags['json'] === true));
   withConfigFlags(showing);
+  const speaking = program.command('haven [args...]').description('speak Haven with a gateway (see trivium haven --help)');
+  // What stands behind it is for its own grammar to understand.
+  speaking.helpOption(false).allowUnknownOption();
+  speaking.action(async (args: string[]) => {
+    const { havenTool } = await import('./haven-tool/index.js');
+    process.exitCode = await havenTool(args);
+  });
   return program;
 }
 

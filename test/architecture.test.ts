@@ -37,7 +37,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   mqtt: ['adapters/mqtt/bridge/connection.ts'],
   zod: ['bridge-config.ts', 'config.ts'],
   yaml: ['config.ts'],
-  commander: ['main.ts'],
+  commander: ['haven-tool/grammar.ts', 'main.ts'],
   'prom-client': ['http/metrics.ts'],
   selfsigned: ['tls/self-signed.ts'],
   jose: ['security/providers.ts', 'security/tokens.ts'],
@@ -210,8 +210,19 @@ describe('the rest of the house', () => {
         .filter((one) => !isOwn(one))
         .map(show),
     ).toEqual([]);
-    expect(imports.filter((one) => one.to.startsWith('haven-client/') && !one.from.startsWith('haven-client/')).map(show)).toEqual([]);
+    const users = imports.filter((one) => one.to.startsWith('haven-client/') && !one.from.startsWith('haven-client/'));
+    expect(users.filter((one) => !one.from.startsWith('haven-tool/') || one.to !== 'haven-client/index.ts').map(show)).toEqual([]);
     expect(circleIn('haven-client/')).toBeNull();
+  });
+
+  it('lets the Haven tool know the client, and of the core what values are', () => {
+    const helpers = ['core/formats.ts', 'core/payload.ts', 'core/value.ts', 'haven-client/index.ts'];
+    const inside = imports.filter(below('haven-tool')).filter((one) => one.inside);
+    expect(inside.filter((one) => !one.to.startsWith('haven-tool/') && !helpers.includes(one.to)).map(show)).toEqual([]);
+    expect(imports.filter((one) => one.to.startsWith('haven-tool/') && !one.from.startsWith('haven-tool/')).map(show)).toEqual([
+      'main.ts → haven-tool/index.ts',
+    ]);
+    expect(circleIn('haven-tool/')).toBeNull();
   });
 
   it('starts at main, which nobody imports; the container is imported where a gateway is built', () => {

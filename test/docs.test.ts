@@ -170,6 +170,32 @@ describe('the README', () => {
   });
 });
 
+describe('the page on the command line of Haven', () => {
+  const page = read('docs/haven-tool.md');
+
+  it('shows commands and scripts, and what they print', async () => {
+    await using fresh = await startGateway();
+    const tool = `trivium() { shift; ${process.execPath} dist/main.js haven --port ${fresh.ports.haven} "$@"; }`;
+    const steady = (text: string): string => text.replaceAll(/\d{13}/g, 'TIME');
+    const examples = [...page.matchAll(/<!-- test: (.+?) -->\n```sh\n([\s\S]*?)```\n\n```\n([\s\S]*?)```/g)];
+    expect(examples.map(([, name]) => name)).toEqual(['commands', 'script']);
+    for (const [, name, commands, output] of examples) {
+      const { stdout } = await run('bash', ['-c', `exec 2>&1; ${tool}\n${commands}`]);
+      expect(steady(stdout), name).toBe(steady(output as string));
+    }
+  });
+
+  it('names every command and every option', async () => {
+    const { stdout } = await run(process.execPath, ['dist/main.js', 'haven', '--help']);
+    const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name as string);
+    expect(commands).toContain('watch');
+    const helps = await Promise.all(commands.map((name) => run(process.execPath, ['dist/main.js', 'haven', 'help', name])));
+    const options = [stdout, ...helps.map((help) => help.stdout)].flatMap((text) => [...text.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)]);
+    const words = new Set([...commands, ...options.map(([, option]) => option as string)]);
+    expect([...words].filter((word) => !page.includes(word))).toEqual(['--help']);
+  });
+});
+
 describe('npm start', () => {
   it.each([
     ['npm is told to stop', (npm: number) => process.kill(npm, 'SIGTERM')],

@@ -38,7 +38,7 @@ export class Connection {
     this.#socket = socket;
     this.#options = options;
     socket.on('data', (chunk) => this.#onData(chunk));
-    socket.on('error', () => this.#end('the connection failed'));
+    socket.on('error', (error) => this.#end(`the connection failed: ${reasonOf(error)}`));
     socket.on('close', () => this.#end('the connection is gone'));
   }
 
@@ -121,6 +121,11 @@ export class Connection {
     this.#socket.destroySoon();
     if (this.hello !== null) this.#options.onLost();
   }
+}
+
+/** Of a name with several addresses, what happened at each. */
+function reasonOf(error: Error): string {
+  return error instanceof AggregateError ? error.errors.map((each: Error) => each.message).join(', ') : error.message;
 }
 
 function lost(reason: string): HavenError {

@@ -33,6 +33,8 @@ export interface StartOptions {
   readonly nodeFlags?: readonly string[];
   /** How many files and sockets it may have open; as many as the tests when absent. */
   readonly handles?: number;
+  /** It gets a pipe to read from; nothing to read when absent. */
+  readonly withInput?: boolean;
 }
 
 export interface Exit {
@@ -105,7 +107,7 @@ export class CliProcess {
     const [program = '', ...rest] = [...limited, ...command];
     this.child = spawn(program, rest, {
       env: cleanEnvironment(options.env),
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [options.withInput === true ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     });
     running.add(this.child);
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {

@@ -1,0 +1,43 @@
+// Failures: what a person or a program is told of them, and the exit code: 1 when the gateway said no or was not there, 2 when the
+// command itself was wrong.
+
+import { HavenError } from '../haven-client/index.js';
+import { CommanderError } from './grammar.js';
+import type { Printer } from './printer.js';
+import { UsageError } from './usage-error.js';
+import { shownText } from './values.js';
+
+export const EXIT_REFUSED = 1;
+export const EXIT_USAGE = 2;
+
+/**
+ * Tells of it and returns the exit code; 0 for what is none (help was asked for). For a program it is an object in the place of the
+ * answer. Throws what nobody expected.
+ */
+export function tell(error: unknown, printer: Printer, complain: (line: string) => void): number {
+  if (error instanceof CommanderError && error.exitCode === 0) return 0;
+  const { name, code, message, op, exit } = described(error);
+  if (printer.asJson) printer.print('', { error: { name, code, message, ...(op === null ? {} : { op }) } });
+  else complain(exit === EXIT_USAGE ? message : `${name}: ${shownText(message)}`);
+  return exit;
+}
+
+interface Described {
+  readonly name: string;
+  readonly code: number;
+  readonly message: string;
+  readonly op: number | null;
+  readonly exit: number;
+}
+
+function described(error: unknown): Described {
+  if (error instanceof HavenError) {
+    const { name, code, message, op } = error;
+    return { name, code, message, op, exit: EXIT_REFUSED };
+  }
+  if (error instanceof CommanderError || error instanceof UsageError) {
+    const message = error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
+    return { name: 'USAGE', code: 0, message: shownText(message), op: null, exit: EXIT_USAGE };
+  }
+  throw error;
+}
