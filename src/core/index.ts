@@ -20,6 +20,7 @@ export * from './pattern.js';
 export * from './payload.js';
 export { parseQuery, type Projected, Query, type QueryInput } from './query.js';
 export * from './ring.js';
+export * from './security/audit.js';
 export * from './security/commands.js';
 export * from './security/model.js';
 export * from './security/policy.js';

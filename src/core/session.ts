@@ -15,6 +15,8 @@ const KEEPS_UP_BYTES = 256 * 1024;
 
 export abstract class Session {
   identity: Identity = NOBODY;
+  /** Address and port of the peer, for people; empty: it has no connection of its own. The adapter's. */
+  address = '';
   readonly outbound: OutboundQueue;
   /** Live subscriptions; the engine ends them with the session (durable ones stay behind). */
   readonly subscriptions = new Set<Subscription>();
@@ -48,6 +50,8 @@ export abstract class Session {
   /** Began to be slow at this monotonic millisecond; 0: it is not. */
   slowSince = 0;
   closed = false;
+  /** When it was opened: milliseconds since 1970. */
+  opened = 0;
 
   constructor(
     /** Unique, from 128 random bits. */

@@ -67,6 +67,7 @@ export class Sessions {
   }
 
   open(session: Session): void {
+    session.opened = this.clock.now();
     this.#open.add(session);
   }
 

@@ -89,6 +89,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     this.#websocket = websocket;
     this.#socket = socket;
     this.#peer = peer;
+    this.address = peer.address;
     this.#data = new DataAnswers(this, host);
     this.#subscriptions = new Subscriptions(this, host);
     this.#layers = layers ? new SessionLayers(this, context, limits, layers) : null;

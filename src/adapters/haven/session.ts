@@ -68,6 +68,7 @@ export class HavenSession extends Session implements Holder, Speaker {
     super(randomBytes(16).toString('hex'), 'haven', true);
     this.#host = host;
     this.#link = link;
+    this.address = link.peer;
     this.#deframer = new Deframer(link.byMessage ? 'message' : null, host.early);
     this.#handshake = new Handshake(host.config);
     this.#output = new Output(this, host, link, this.#deframer);

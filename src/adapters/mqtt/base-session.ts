@@ -83,6 +83,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.#visit = arrival.visit;
     this.#output = new Output(host, arrival.transport);
     this.#patience = new Patience(arrival.visit.openedAt, host.limits.connectTimeoutMs, OUTBOUND);
+    this.address = arrival.visit.peer;
     this.#intake = new Intake(host, arrival, this, headerFault);
     arrival.transport.owner = this;
   }
