@@ -14,7 +14,7 @@ const PREFIX_MAX_BYTES = 1_024;
 const SHARED = '$share/';
 
 /** What stands behind "must be" in the refusal of a value. */
-function allowed(what: string): { error: (issue: { readonly input?: unknown }) => string } {
+export function allowed(what: string): { error: (issue: { readonly input?: unknown }) => string } {
   return { error: ({ input }) => (input === undefined ? MISSING : what) };
 }
 

@@ -8,6 +8,7 @@ import { type BridgeInput, bridges, bridgesText } from './bridge-config.js';
 import { fromJson, type Issue, plainObjects, refusalWithin, withoutSecrets } from './config-objects.js';
 import { ConfigError } from './core/errors.js';
 import { checkRules } from './config-rules.js';
+import { type HistoryRuleInput, historyRules, historyText } from './history-config.js';
 
 /** How a value is written as text (in a flag or a variable), and what the error and the table say about it. */
 interface About {
@@ -109,6 +110,8 @@ export const schema = z.strictObject({
     ),
     acceptDamage: flag(false, 'start although stored changes are missing; what is missing stays lost'),
   }),
+  history: historyRules.meta(about('objects', 'records whose former states are kept, as below', historyText)),
+  historyMaxBytes: whole(256 * MIB, 64 * KIB, 1_048_576 * MIB, 'bytes of all history; above it its oldest changes go'),
   queue: z.strictObject({
     maxMessages: whole(1_000, 1, 1_000_000, 'messages that wait for one durable session'),
     maxBytes: whole(16 * MIB, KIB, 1_024 * MIB, 'bytes of such messages'),
@@ -227,7 +230,10 @@ export type Config = DeepReadonly<z.output<typeof schema>>;
 type DeepPartial<T> = T extends readonly unknown[] | string | number | boolean | null ? T : { readonly [K in keyof T]?: DeepPartial<T[K]> };
 
 /** The same keys, all of them optional. */
-export type ConfigInput = DeepPartial<Omit<Config, 'bridges'>> & { readonly bridges?: readonly BridgeInput[] };
+export type ConfigInput = DeepPartial<Omit<Config, 'bridges' | 'history'>> & {
+  readonly bridges?: readonly BridgeInput[];
+  readonly history?: readonly HistoryRuleInput[];
+};
 
 /** One key of the schema. */
 export interface ConfigKey extends About {

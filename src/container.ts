@@ -10,7 +10,7 @@ import { BridgeAdapter, MqttAdapter } from './adapters/mqtt/index.js';
 import type { Config } from './config.js';
 import { usesTls } from './config-rules.js';
 import { type Access, OPEN_ACCESS } from './core/access.js';
-import { Engine } from './core/engine.js';
+import { Engine, type EngineLimits } from './core/engine.js';
 import { binary, json, raw } from './core/formats.js';
 import { INBOUND_LIMITS } from './core/inbound-queue.js';
 import { type Adapter, type Clock, Counters, type Credentials, type Format, type Formats, type Log } from './core/index.js';
@@ -101,20 +101,31 @@ function registerCore(container: DependencyContainer): void {
     }),
   });
   container.register(TOKEN.engine, {
-    useFactory: once((parts) => {
-      const { data, durability, queue } = parts.resolve(TOKEN.config);
-      return new Engine({
-        store: parts.resolve(TOKEN.store),
-        durability,
-        formats: parts.resolve(TOKEN.formats),
-        access: parts.resolve(TOKEN.access),
-        clock: parts.resolve(TOKEN.clock),
-        log: parts.resolve(TOKEN.log),
-        counters: parts.resolve(TOKEN.counters),
-        limits: { inbound: INBOUND_LIMITS, queue, scan: SCAN_LIMITS, cacheBytes: CACHE_BYTES, pathIndexBytes: data.pathIndexBytes },
-      });
-    }),
+    useFactory: once(
+      (parts) =>
+        new Engine({
+          store: parts.resolve(TOKEN.store),
+          durability: parts.resolve(TOKEN.config).durability,
+          formats: parts.resolve(TOKEN.formats),
+          access: parts.resolve(TOKEN.access),
+          clock: parts.resolve(TOKEN.clock),
+          log: parts.resolve(TOKEN.log),
+          counters: parts.resolve(TOKEN.counters),
+          limits: engineLimits(parts.resolve(TOKEN.config)),
+        }),
+    ),
   });
+}
+
+function engineLimits({ data, queue, history, historyMaxBytes }: Config): EngineLimits {
+  return {
+    inbound: INBOUND_LIMITS,
+    queue,
+    scan: SCAN_LIMITS,
+    cacheBytes: CACHE_BYTES,
+    pathIndexBytes: data.pathIndexBytes,
+    history: { rules: history, maxBytes: historyMaxBytes },
+  };
 }
 
 function registerAdapters(container: DependencyContainer): void {

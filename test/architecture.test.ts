@@ -32,10 +32,10 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   'reflect-metadata': ['container.ts'],
   pino: ['log.ts'],
   level: ['core/store/level-store.ts'],
-  'lru-cache': ['core/records.ts'],
+  'lru-cache': ['core/history.ts', 'core/records.ts'],
   re2js: ['core/query/regex.ts'],
   mqtt: ['adapters/mqtt/bridge/connection.ts'],
-  zod: ['bridge-config.ts', 'config.ts'],
+  zod: ['bridge-config.ts', 'config.ts', 'history-config.ts'],
   yaml: ['config.ts'],
   commander: ['haven-tool/grammar.ts', 'main.ts'],
   'prom-client': ['http/metrics.ts'],
@@ -132,6 +132,7 @@ describe('core', () => {
   it('imports no library but those of its store, its cache and its expressions', () => {
     const libraries = imports.filter(below('core')).filter((one) => !one.inside && !one.to.startsWith('node:'));
     expect([...new Set(libraries.map(show))]).toEqual([
+      'core/history.ts → lru-cache',
       'core/query/regex.ts → re2js',
       'core/records.ts → lru-cache',
       'core/store/level-store.ts → level',

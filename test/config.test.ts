@@ -325,6 +325,34 @@ describe('bridges', () => {
   });
 });
 
+describe('history', () => {
+  it('takes its defaults where nothing is said', () => {
+    const { history } = loadConfig({ file: file('history: [{pattern: /shop/*}, {pattern: /x, revisions: 3, age: 60000}]') }).config;
+    expect(history).toEqual([
+      { pattern: '/shop/*', revisions: 10, age: null },
+      { pattern: '/x', revisions: 3, age: 60_000 },
+    ]);
+    expect(loadConfig({ flags: flags({ history: '[{"pattern":"/shop/*"}]' }) }).config.history).toEqual([history[0]]);
+    expect(loadConfig({}).config).toMatchObject({ history: [], historyMaxBytes: 256 * 1024 * 1024 });
+  });
+
+  it.each([
+    ['history: /shop', /^history: "\/shop" is not allowed, it must be a list of patterns/],
+    ['history: [{revisions: 3}]', 'history[0].pattern is missing (file trivium.yaml)'],
+    ['history: [{pattern: /a, versions: 3}]', 'unknown key history[0].versions (file trivium.yaml)'],
+    ['history: [{pattern: ""}]', /^history\[0\]\.pattern: "" is not allowed, it must be a path in which \*/],
+    ['history: [{pattern: /a, revisions: 0}]', /^history\[0\]\.revisions: 0 is not allowed, it must be a whole number from 1 to 1000/],
+    ['history: [{pattern: /a, age: 10}]', /^history\[0\]\.age: 10 is not allowed, it must be a whole number of milliseconds from 1000/],
+    [
+      'history: [{pattern: /a}, {pattern: /a}]',
+      /^history\[1\]\.pattern: "\/a" is not allowed, it must be a pattern that stands there once/,
+    ],
+  ])('is refused with the place: %s', (text, line) => {
+    if (typeof line === 'string') expect(refusal({ file: file(text) })).toBe(line);
+    else expect(refusal({ file: file(text) })).toMatch(line);
+  });
+});
+
 describe('the result', () => {
   it('is frozen all the way down', () => {
     const { config } = loadConfig({ env: { TRIVIUM_HTTP_ORIGINS: 'https://a.example, http://b.example:8080' } });

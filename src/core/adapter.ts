@@ -105,6 +105,8 @@ export interface AdapterContext {
   readonly overloaded: boolean;
   /** A queued message of a durable session, read from the store when it is not in memory; null if it is gone. */
   queuedPublication(number: number): Publication | null;
+  /** Revision of the last change that the store holds: whoever was to hear of it has it in `outbound`, or is answered first. */
+  revision(): number;
   /** Sessions, queues and rates for protocols that report load. */
   load(): GatewayLoad;
   /** More of them, for administrators; it costs what looking at every session costs. */

@@ -8,6 +8,11 @@ import type { DurableSession, QueueLimits } from './durable-session.js';
 import { DurableTable, isDelayed } from './durable-table.js';
 import { ConnectionError, RequestError } from './errors.js';
 import { ExpirySweep } from './expiry.js';
+import { History } from './history.js';
+import type { PastRef } from './history-rows.js';
+import { type HistorySettings, NO_HISTORY } from './history-rules.js';
+import { openHistory } from './history-start.js';
+import { HistorySweep } from './history-sweep.js';
 import type { GatewayFigures } from './figures.js';
 import { InboundQueue, type InboundLimits } from './inbound-queue.js';
 import { ReadBefore } from './initial-stream.js';
@@ -16,7 +21,7 @@ import { LoadMeter } from './load-meter.js';
 import { DataRequest, DurableRequest, type Publication, Reply, type Request, STORED, SubscribeRequest } from './message.js';
 import { authorize, execute, stores } from './operations.js';
 import { publish } from './operations/publish.js';
-import { RemovalSlice, type Run, type State } from './operations/run.js';
+import { RemovalSlice, type Run, type State, TrimSlice } from './operations/run.js';
 import { undoSubscribe } from './operations/subscriptions.js';
 import type { OutboundQueue } from './outbound-queue.js';
 import { PathIndex } from './path-index.js';
@@ -53,6 +58,8 @@ export interface EngineLimits {
   readonly cacheBytes: number;
   /** Memory for the paths of all records; 0: none. */
   readonly pathIndexBytes: number;
+  /** None when left out. */
+  readonly history?: HistorySettings;
 }
 
 export interface EngineParts {
@@ -81,6 +88,8 @@ export class Engine {
   readonly #tally: Tally;
   readonly #paths: PathIndex;
   readonly #expiry: ExpirySweep;
+  readonly #history: History | null;
+  readonly #historySweep: HistorySweep | null;
   readonly #inbound: InboundQueue;
   readonly #sessions: Sessions;
   readonly #pending = new Pending();
@@ -130,6 +139,9 @@ export class Engine {
     this.#expiry = new ExpirySweep(store);
     this.#tally = new Tally(store, formats);
     this.#paths = new PathIndex({ store, shifts: this.#shifts, log, counters, maxBytes: limits.pathIndexBytes });
+    const settings = limits.history ?? NO_HISTORY;
+    this.#history = settings.rules.length === 0 ? null : new History({ store, formats, counters, log, settings });
+    this.#historySweep = this.#history === null ? null : new HistorySweep(this.#history, (refs) => this.#trim(refs));
     this.#durables = new DurableTable(store, formats, router, limits.queue.maxAgeMs);
     this.#sessions = new Sessions(clock, log, counters, (session, error) => this.#abandon(session, error));
     this.#inbound = new InboundQueue(limits.inbound, this.#sessions);
@@ -146,6 +158,7 @@ export class Engine {
       router,
       durables: this.#durables,
       expiry: this.#expiry,
+      history: this.#history,
       formats,
       access,
       queueLimits: limits.queue,
@@ -153,6 +166,7 @@ export class Engine {
       onQueueOverdue: (durable, dropped) => this.#onQueueOverdue(durable, dropped),
       onSessionOver: (durable) => this.#onSessionOver(durable),
       revision: 0,
+      committed: 0,
       applied: 0,
       copies: 0,
       steps: 0,
@@ -163,6 +177,7 @@ export class Engine {
       expiry: this.#expiry,
       removeExpired: (paths) => this.#removeExpired(paths),
       endOverdue: (now) => this.#endOverdue(now),
+      history: this.#historySweep,
     });
     this.#queueOverdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
     this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
@@ -180,14 +195,22 @@ export class Engine {
 
   /** Opens the store, loads what it keeps of sessions, and publishes the wills that a crash left behind. */
   async start(): Promise<void> {
-    this.#restore(await this.#parts.store.open());
-    await this.#durables.load(this.#parts.clock.now());
+    const now = this.#parts.clock.now();
+    this.#restore(await this.#openHistory(await this.#parts.store.open(), now));
+    await this.#durables.load(now);
     await this.#tally.load();
     this.#phase = 'running';
     this.#sessions.start();
     this.#load.start();
     this.#sweeper.start();
     for (const key of this.#durables.wills.keys()) if (!isDelayed(key)) this.#fireWill(key);
+  }
+
+  async #openHistory(state: StoreState, now: number): Promise<StoreState> {
+    const { store, limits } = this.#parts;
+    const opened = await openHistory(limits.history ?? NO_HISTORY, store, state, now);
+    this.#history?.load(opened.rules);
+    return opened.state;
   }
 
   /** Settles what was taken, then closes the store. What needs a store that cannot be reopened is not waited for. */
@@ -227,6 +250,7 @@ export class Engine {
       },
       queuedPublication: (number) => this.#queuedPublication(number),
       load: () => this.load(),
+      revision: () => this.#stored.revision,
       figures: () => this.#figures(),
     };
   }
@@ -323,6 +347,7 @@ export class Engine {
       this.#take(request, turn);
     }
     this.#records.executing = null;
+    if (this.#history !== null) this.#history.executing = null;
     this.#turnRun = this.#immediate;
     if (turn !== null) this.#finish(turn);
     this.#conclude();
@@ -388,6 +413,7 @@ export class Engine {
   #executeIn(turn: Turn, request: Request | RemovalSlice): void {
     if (this.#turnRun.turn !== turn) this.#turnRun = this.#run(turn);
     this.#records.executing = turn.view;
+    if (this.#history !== null) this.#history.executing = turn;
     request.time ||= this.#now;
     turn.requests.push(request);
     this.#execute(request, this.#turnRun);
@@ -507,6 +533,8 @@ export class Engine {
     this.#committing = turn;
     this.#records.committing = turn.view;
     this.#tally.write(turn);
+    if (this.#history !== null) this.#history.committing = turn;
+    this.#history?.write(turn);
     this.#turns.add();
     if (this.#parts.durability === 'none') this.#sayAll(turn, false);
     this.#parts.store.write(turn.batch, next).then(
@@ -517,17 +545,20 @@ export class Engine {
 
   #committed(turn: Turn, state: StoreState): void {
     this.#stored = state;
+    this.#state.committed = state.revision;
     this.#committing = null;
     this.#records.committing = null;
     this.#records.committed(turn.view);
     this.#tally.committed(turn);
     this.#paths.committed(turn.paths);
+    this.#history?.committed(turn);
     if (this.#parts.durability === 'none') {
       this.#settleRequests(turn);
       this.#sayAll(turn, true);
     } else {
       this.#settle(turn);
     }
+    if (this.#history?.isFull === true) this.#freeHistory();
     this.#conclude();
   }
 
@@ -607,6 +638,20 @@ export class Engine {
     });
   }
 
+  /** What a failing store leaves is given up later. */
+  #freeHistory(): void {
+    this.#historySweep?.free().catch((error: unknown) => {
+      this.#parts.log.warn({ err: error }, 'history could not be trimmed yet');
+    });
+  }
+
+  #trim(refs: readonly PastRef[]): Promise<void> {
+    const request = new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
+    return new Promise((resolve, reject) => {
+      this.#submitSlice(new TrimSlice(this.#system, request, refs, (_count, error) => (error === null ? resolve() : reject(error))));
+    });
+  }
+
   #endOverdue(now: number): void {
     if (this.#phase !== 'running') return;
     const { sessions, wills } = this.#durables.overdue(now);
@@ -675,7 +720,7 @@ export class Engine {
     this.#inbound.settled(request);
     if (reply.stream !== null) this.#sessions.stream(request.session, reply.stream);
     this.#settleOutcome(reply);
-    if (request.op === 'subscribe') this.#releaseHeld(request);
+    if (request.op === 'subscribe') this.#releaseHeld(request, reply.past);
     const backlog = this.#detachBacklog(request);
     if (backlog !== null) this.#release(backlog);
     this.#conclude();
@@ -688,11 +733,13 @@ export class Engine {
     this.#sessions.end(session, new ConnectionError('STORE_FAILED', 'a long answer could not be read to its end'));
   }
 
-  #releaseHeld(request: SubscribeRequest): void {
+  /** `past`: what was before the subscription began. */
+  #releaseHeld(request: SubscribeRequest, past: readonly Publication[] | null): void {
     const { subscription } = request;
     const { held, session } = subscription;
     subscription.held = null;
     if (held === null || session === null) return;
+    if (past !== null) for (const publication of past) this.#deliverTo(publication, subscription);
     for (let next = held.shift(); next !== undefined; next = held.shift()) {
       const qos = Math.min((next as Publication).qos, subscription.options.qos);
       this.#sessions.push(session, next, subscription, qos);
@@ -743,6 +790,7 @@ export class Engine {
     this.#records.committing = null;
     this.#records.forget();
     this.#paths.reset();
+    this.#history?.forget();
     this.#parts.log.error({ err: error }, 'the store refused a batch: nothing of it was acknowledged, reopening the store');
     const failure = new RequestError('STORE_FAILED', 'the store refused the change', { cause: error });
     const waiting = this.#drainWaiting();
@@ -811,6 +859,7 @@ export class Engine {
         const state = await this.#parts.store.reopen();
         await this.#durables.load(this.#parts.clock.now());
         await this.#tally.load();
+        await this.#openHistory(state, this.#parts.clock.now());
         if (this.#phase === 'recovering') this.#recovered(state);
         return;
       } catch (error) {
@@ -843,6 +892,7 @@ export class Engine {
 
   #restore(state: StoreState): void {
     this.#stored = state;
+    this.#state.committed = state.revision;
     this.#expiry.reset();
     this.#state.revision = state.revision;
     this.#state.applied = state.applied;

@@ -18,6 +18,7 @@ export const REQUEST_ERRORS = {
   CONFLICT: { retry: false, advice: 'read the record again and repeat the change on what it holds now' },
   INVALID_REQUEST: { retry: false, advice: 'correct the request' },
   UNSUPPORTED: { retry: false, advice: 'this gateway does not offer the feature' },
+  OUT_OF_HISTORY: { retry: false, advice: 'ask for a later moment, or have more history kept' },
   LIMIT_EXCEEDED: { retry: false, advice: 'ask for less, or have the named limit raised' },
   TIMEOUT: { retry: true, advice: 'repeat the request' },
   OVERLOADED: { retry: true, advice: 'repeat the request later' },

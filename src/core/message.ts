@@ -38,6 +38,12 @@ export class Receipt {
   skipped = 0;
 }
 
+/** A moment of the past: right behind the change of that revision, or, when `revision` is null, a time in milliseconds since 1970. */
+export interface AsOf {
+  readonly revision: number | null;
+  readonly time: number;
+}
+
 /** How `set` and `remove` behave. Share frozen constants for the common cases. */
 export interface DataOptions {
   /** false: an event only, nothing is stored. */
@@ -80,6 +86,11 @@ export interface DataOptions {
    * writes the answer. remove: only what meets the criteria is removed, the rest of the query means nothing. null: all.
    */
   readonly query: Query | null;
+  /**
+   * get of one path: the record as it was then (see History.at); INVALID_REQUEST for a pattern with wildcards, and in a transaction.
+   * null: as it is.
+   */
+  readonly asOf: AsOf | null;
 }
 
 export const STORED: DataOptions = Object.freeze({
@@ -100,6 +111,7 @@ export const STORED: DataOptions = Object.freeze({
   limit: Number.POSITIVE_INFINITY,
   after: null,
   query: null,
+  asOf: null,
 });
 
 export const UNSTORED: DataOptions = Object.freeze({ ...STORED, store: false, qos: 0 });
@@ -172,6 +184,8 @@ export class SubscribeRequest {
   size = 0;
   /** Whose right is looked at for each of the initial entries; null: all of them are allowed. The engine's. */
   guard: Principal | null = null;
+  /** With `since`, what is at the one path of `initial`; the engine's. */
+  found: Entry | null = null;
 
   constructor(
     readonly op: 'subscribe' | 'unsubscribe',
@@ -194,6 +208,12 @@ export class SubscribeRequest {
      * several, and need not take one before it is answered to other requests.
      */
     readonly streamed = false,
+    /**
+     * The changes behind this revision follow the Reply, oldest first and without a gap, before what happens from then on; `initial`
+     * is not answered then. When history does not know all of them any more, `Reply.missed` says so, and `initial` is answered.
+     * null: what is past is past.
+     */
+    readonly since: number | null = null,
   ) {}
 }
 
@@ -318,6 +338,12 @@ export class Reply {
   revisions: readonly number[] | null = null;
   /** Who got the publication, when the request asked for a receipt. */
   receipt: Receipt | null = null;
+  /** subscribe: no change up to this revision follows as news, but for those asked for by `since`. */
+  revision = 0;
+  /** subscribe: with `since`, the changes that follow; null: none were asked for, or they are not known. */
+  past: readonly Publication[] | null = null;
+  /** subscribe: what happened since then is not known any more. */
+  missed = false;
   /** The operation (or exactly-once number) was applied before; nothing changed now. */
   repeated = false;
   /** durable open: the session that is kept, or null for a clean one. */

@@ -4,9 +4,9 @@
 import type { Access } from './access.js';
 import { RequestError } from './errors.js';
 import { type DataRequest, Reply, type Request } from './message.js';
-import { get, remove, removeSlice, set } from './operations/data.js';
+import { get, remove, removeSlice, set, trimSlice } from './operations/data.js';
 import { durable, storesDurable } from './operations/durable.js';
-import type { RemovalSlice, Run, State } from './operations/run.js';
+import { type RemovalSlice, type Run, type State, TrimSlice } from './operations/run.js';
 import { subscribe, unsubscribe } from './operations/subscriptions.js';
 import { transaction } from './operations/transaction.js';
 
@@ -76,7 +76,7 @@ export function execute(request: Request | RemovalSlice, run: Run): void {
     case 'durable':
       return durable(request, run);
     case 'removeSlice':
-      return removeSlice(request, run);
+      return request instanceof TrimSlice ? trimSlice(request, run) : removeSlice(request, run);
     default:
       throw new RequestError('UNKNOWN_OPERATION', `unknown operation ${String((request as Request).op)}`);
   }

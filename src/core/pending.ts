@@ -41,6 +41,7 @@ export class Pending {
       case 'subscribe':
         return (
           (request.initial !== null && this.#matches(request.initial)) ||
+          (request.since !== null && this.#matches(request.subscription.pattern)) ||
           (session.uncommitted > 0 && this.#matches(request.subscription.pattern))
         );
       case 'unsubscribe':

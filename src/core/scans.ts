@@ -8,8 +8,9 @@ import { type EntryStream, PathStream, RankedStream, type StreamHost } from './e
 import { RequestError } from './errors.js';
 import { CountedShifts, type Found, type Gatherer, gathererByRevision, gathererFor, Marks, NOTHING, type Ranking } from './gatherers.js';
 import { InitialStream, type InitialValues, type ReadBefore } from './initial-stream.js';
+import { PAST_LIMITS, type PastLimits, PastScan } from './history-scan.js';
 import type { Lanes } from './lanes.js';
-import { type DataRequest, Receipt, Reply, type SubscribeRequest } from './message.js';
+import { type DataRequest, type Publication, Receipt, Reply, type SubscribeRequest } from './message.js';
 import { removal } from './operations/data.js';
 import { RemovalSlice, type State } from './operations/run.js';
 import type { Pattern } from './pattern.js';
@@ -32,6 +33,8 @@ export interface ScanLimits extends SearchLimits {
   readonly headBytes: number;
   /** or than this, when it has another order than that of the paths. */
   readonly windowBytes: number;
+  /** What a subscription that begins in the past may be told of it. */
+  readonly past: PastLimits;
 }
 
 export const SCAN_LIMITS: ScanLimits = Object.freeze({
@@ -41,6 +44,7 @@ export const SCAN_LIMITS: ScanLimits = Object.freeze({
   queryRows: 1_000_000,
   queryWorkMs: 10_000,
   queryMs: 60_000,
+  past: PAST_LIMITS,
 });
 
 /** What scans need of the engine. */
@@ -71,12 +75,12 @@ export interface ScanHost {
  * answer of the same session is read then.
  */
 export async function answerByPattern(request: DataRequest | SubscribeRequest, host: ScanHost): Promise<void> {
+  if (request.op === 'subscribe' && request.since !== null) return answerSince(request, host);
   if (request.op === 'subscribe' && request.streamed) return streamInitial(request, host);
   const reading = request.op === 'get' ? readingOf(request as DataRequest) : initialOf(request as SubscribeRequest);
-  const reply = new Reply(request);
+  const reply = newReply(request, host);
   try {
-    const scan = new EntryScan(reading.pattern, reading.after, host.state);
-    const reader = new EntryReader(scan, () => host.lanes.next(scan));
+    const reader = readerOf(reading, host);
     await host.lanes.after(request.session, () => answer(reader, reading, reply, host));
   } catch (error) {
     host.fail(request, error);
@@ -113,6 +117,49 @@ async function streamInitial(request: SubscribeRequest, host: ScanHost): Promise
 function valuesOf({ initial, time, subscription }: SubscribeRequest, { revision }: State): InitialValues {
   const { after, revision: asOf } = subscription.remainder ?? { after: null, revision };
   return { pattern: initial as Pattern, after, revision: asOf, time };
+}
+
+function newReply(request: DataRequest | SubscribeRequest, host: ScanHost): Reply {
+  const reply = new Reply(request);
+  reply.revision = host.state.committed;
+  return reply;
+}
+
+function readerOf({ pattern, after }: Reading, host: ScanHost): EntryReader {
+  const scan = new EntryScan(pattern, after, host.state);
+  return new EntryReader(scan, () => host.lanes.next(scan));
+}
+
+/** What happened since a revision, or, when that is not known any more, what there is to begin with: both of the same moment. */
+async function answerSince(request: SubscribeRequest, host: ScanHost): Promise<void> {
+  const { subscription, initial, since, session } = request;
+  const reply = newReply(request, host);
+  try {
+    const past = new PastScan(subscription.pattern, since as number, host.state.revision, host.state);
+    const reader = initial === null || initial.exact !== null ? null : readerOf(initialOf(request), host);
+    await host.lanes.after(session, async () => {
+      const news = await readPast(past, host).catch(async (error: unknown) => {
+        await reader?.close();
+        throw error;
+      });
+      reply.past = news;
+      reply.missed = news === null;
+      if (news === null && reader !== null) return answer(reader, initialOf(request), reply, host);
+      await reader?.close();
+      if (news === null && initial !== null) reply.showOne(request.found);
+      host.finish(request, reply);
+    });
+  } catch (error) {
+    host.fail(request, error);
+  }
+}
+
+async function readPast(past: PastScan, host: ScanHost): Promise<readonly Publication[] | null> {
+  try {
+    return await past.read(host.lanes, host.limits.past);
+  } finally {
+    await past.close();
+  }
 }
 
 async function answer(reader: EntryReader, reading: Reading, reply: Reply, host: ScanHost): Promise<void> {

@@ -2,6 +2,7 @@
 
 import type { Clock, Log } from './adapter.js';
 import type { ExpirySweep } from './expiry.js';
+import type { HistorySweep } from './history-sweep.js';
 import { REMOVAL_SLICE } from './scans.js';
 
 const SWEEP_MS = 1_000;
@@ -14,6 +15,8 @@ export interface SweepHost {
   removeExpired(paths: readonly string[]): Promise<number>;
   /** Submits what ends durable sessions and fires wills whose time has come. */
   endOverdue(now: number): void;
+  /** null: no history is kept. */
+  readonly history: HistorySweep | null;
 }
 
 export class Sweeper {
@@ -43,8 +46,9 @@ export class Sweeper {
 
   /** What a failing store leaves is removed by a later sweep. */
   async #removeExpired(): Promise<void> {
-    const { clock, expiry, log } = this.host;
+    const { clock, expiry, log, history } = this.host;
     try {
+      await history?.age(clock.now(), () => this.#timer !== null);
       while (this.#timer !== null) {
         const paths = await expiry.due(clock.now(), REMOVAL_SLICE);
         if (paths.length === 0) return;
@@ -52,6 +56,7 @@ export class Sweeper {
       }
     } catch (error) {
       expiry.reset();
+      history?.reset();
       log.warn({ err: error }, 'expired records could not be removed yet');
     }
   }

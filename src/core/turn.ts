@@ -2,6 +2,7 @@
 
 import { type Entry, encodeEntry } from './entry.js';
 import { expiryKey } from './expiry.js';
+import type { PastView } from './history.js';
 import type { Outbound, Request } from './message.js';
 import type { RemovalSlice } from './operations/run.js';
 import type { View } from './records.js';
@@ -34,6 +35,8 @@ export class Turn {
   recordBytes = 0;
   /** Paths that come (true) or go (false) with it. */
   readonly paths = new Map<string, boolean>();
+  /** What it changes of history; null: nothing. */
+  past: PastView | null = null;
   #undo: (() => void)[] | null = null;
 
   constructor(private readonly store: Store) {}
@@ -48,9 +51,10 @@ export class Turn {
     return this.#batch === null ? 0 : this.#batch.length;
   }
 
-  /** `before`: what the entry takes the place of. */
-  put(entry: Entry, before: Entry | null): void {
-    this.batch.put(SECTION.record, entry.path, encodeEntry(entry));
+  /** `before`: what the entry takes the place of. Returns the entry's row. */
+  put(entry: Entry, before: Entry | null): Buffer {
+    const row = encodeEntry(entry);
+    this.batch.put(SECTION.record, entry.path, row);
     this.view.set(entry.path, entry);
     if (before === null) {
       this.records += 1;
@@ -59,6 +63,7 @@ export class Turn {
     this.recordBytes += bodyBytes(entry) - (before === null ? 0 : bodyBytes(before));
     if (before !== null && before.expires !== entry.expires) this.#forgetDeadline(before);
     if (entry.expires !== 0) this.batch.put(SECTION.expiry, expiryKey(entry.expires, entry.path), SEALED_NOTHING);
+    return row;
   }
 
   remove(before: Entry): void {

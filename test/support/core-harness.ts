@@ -9,6 +9,7 @@ import { Engine } from '../../src/core/engine.js';
 import type { Entry } from '../../src/core/entry.js';
 import type { ConnectionError } from '../../src/core/errors.js';
 import { binary, json, raw } from '../../src/core/formats.js';
+import { type HistorySettings, NO_HISTORY } from '../../src/core/history-rules.js';
 import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
 import {
   type DataOptions,
@@ -354,6 +355,7 @@ export interface HarnessOptions {
   readonly inbound?: InboundLimits;
   readonly scan?: Partial<ScanLimits>;
   readonly pathIndexBytes?: number;
+  readonly history?: HistorySettings;
   readonly log?: Log;
   /** What the clock shows when the engine starts. */
   readonly time?: number;
@@ -377,6 +379,7 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
       scan: { ...SCAN_LIMITS, ...options.scan },
       cacheBytes: 1024 * 1024,
       pathIndexBytes: options.pathIndexBytes ?? PATH_INDEX_BYTES,
+      history: options.history ?? NO_HISTORY,
     },
   });
   await engine.start();

@@ -281,6 +281,7 @@ const ERRORS: { readonly [Code in RequestErrorCode]: WireError } = {
   CONFLICT: { name: 'Error' },
   INVALID_REQUEST: { name: 'Error' },
   UNSUPPORTED: { name: 'Error', code: 501 },
+  OUT_OF_HISTORY: { name: 'Error', code: 410 },
   LIMIT_EXCEEDED: { name: 'Error', code: 413 },
   TIMEOUT: { name: 'SystemError', code: 504 },
   OVERLOADED: { name: 'SystemError', code: 503 },

@@ -4,15 +4,16 @@
 import type { Formats } from '../adapter.js';
 import { Entry } from '../entry.js';
 import { RequestError } from '../errors.js';
-import { type Audience, type DataOptions, type DataRequest, type Increment, Publication, Receipt, Reply } from '../message.js';
+import { type AsOf, type Audience, type DataOptions, type DataRequest, type Increment, Publication, Receipt, Reply } from '../message.js';
 import { Payload } from '../payload.js';
 import type { Query } from '../query.js';
 import { NO_MATCH } from '../subscription-list.js';
 import type { Turn } from '../turn.js';
+import { isQuiet } from '../history-rules.js';
 import { documentOf, isDocument, mergeDocuments } from '../value.js';
 import { receivedBefore, rememberReceived } from './once.js';
 import { publish } from './publish.js';
-import type { RemovalSlice, Run, State } from './run.js';
+import { presentOf, type RemovalSlice, type Run, type State, type TrimSlice } from './run.js';
 
 /** The path that a set or remove changes, unless it is a removal by wildcard. */
 export function changedPath(request: DataRequest): string {
@@ -61,7 +62,7 @@ function eventOf(request: DataRequest): Change {
 
 function store(request: DataRequest, run: Run): Change {
   const change = planSet(request, run.state, run.state.revision + 1);
-  keep(change, run);
+  keep(change, request.options, run);
   return change;
 }
 
@@ -77,6 +78,7 @@ export function planSet(request: DataRequest, state: State, revision: number): P
   const { options, path, time } = request;
   const { records, formats } = state;
   const stored = records.stored(path);
+  state.history?.prepare(path, presentOf(state, time));
   const before = stored?.isExpired(time) === true ? null : stored;
   checkCondition(path, before, options);
   let given = request.payload as Payload;
@@ -98,8 +100,10 @@ export function planSet(request: DataRequest, state: State, revision: number): P
   return { payload, given, entry, counter, replaced: stored };
 }
 
-export function keep({ entry, replaced }: PlannedSet, run: Run): void {
-  (run.turn as Turn).put(entry, replaced);
+export function keep({ entry, replaced }: PlannedSet, options: DataOptions, run: Run): void {
+  const turn = run.turn as Turn;
+  const row = turn.put(entry, replaced);
+  run.state.history?.keepSet(turn, entry, row, replaced, isQuiet(options));
   run.state.expiry.note(entry.expires);
   run.state.revision = entry.revision;
 }
@@ -166,7 +170,7 @@ export function remove(request: DataRequest, run: Run): void {
   if (receivedBefore(request, run)) return;
   const before = planRemoval(request, run.state);
   const removed = before === null ? 0 : 1;
-  if (before !== null) takeAway(before, run);
+  if (before !== null) takeAway(before, request, run);
   rememberReceived(request, run);
   const match = options.publish ? run.state.router.match(path) : NO_MATCH;
   const audience = removed === 1 || options.publishMissing ? 'all' : 'each-request';
@@ -187,12 +191,20 @@ export function planRemoval(request: DataRequest, state: State): Entry | null {
   const path = changedPath(request);
   const before = state.records.read(path, request.time);
   checkCondition(path, before, request.options);
-  return before !== null && meets(before, request.options.query, state) ? before : null;
+  if (before === null || !meets(before, request.options.query, state)) return null;
+  state.history?.prepare(path, presentOf(state, request.time));
+  return before;
 }
 
-export function takeAway(entry: Entry, run: Run): void {
-  run.state.revision += 1;
-  (run.turn as Turn).remove(entry);
+/** `request`: what it is removed for. */
+export function takeAway(entry: Entry, request: DataRequest, run: Run): void {
+  const { state } = run;
+  const { options, time } = request;
+  const turn = run.turn as Turn;
+  state.revision += 1;
+  turn.remove(entry);
+  const { revision, history } = state;
+  history?.keepRemoval(turn, entry, { revision, time, author: authorOf(request), quiet: isQuiet(options) });
 }
 
 /** Publication of a removal caused by `request`. */
@@ -218,14 +230,21 @@ export function removal(request: DataRequest, path: string, removed: number, rev
 export function removeSlice(slice: RemovalSlice, run: Run): void {
   const { request, paths, time } = slice;
   const { state } = run;
+  const { history } = state;
+  // Nobody asked for the removal of what has expired: it is of the time at which it is done.
+  request.time ||= time;
   // Nobody asks for the removal of what has expired: everybody hears of each.
   const audience = slice.expired ? 'all' : 'each-record';
   let removed = 0;
   for (const path of paths) {
     const before = state.records.stored(path);
     if (before === null || before.isExpired(time) !== slice.expired || before.revision > slice.asOf) continue;
+    history?.prepare(path, presentOf(state, time));
     state.revision += 1;
     (run.turn as Turn).remove(before);
+    const { revision } = state;
+    const author = authorOf(request);
+    history?.keepRemoval(run.turn as Turn, before, { revision, time: request.time, author, quiet: isQuiet(request.options) });
     const match = request.options.publish ? state.router.match(path) : NO_MATCH;
     if (match.any) publish(run, removal(request, path, 1, state.revision, audience), match, slice.sequence, removed);
     removed += 1;
@@ -233,9 +252,16 @@ export function removeSlice(slice: RemovalSlice, run: Run): void {
   run.say(() => slice.done(removed, null));
 }
 
+/** Gives up some of history. */
+export function trimSlice({ refs, time, done }: TrimSlice, { state, turn, say }: Run): void {
+  state.history?.trim(turn as Turn, refs, presentOf(state, time));
+  say(() => done(refs.length, null));
+}
+
 export function get(request: DataRequest, run: Run): void {
   const { pattern } = request;
   if (pattern !== null && pattern.exact === null) {
+    if (request.options.asOf !== null) throw new RequestError('INVALID_REQUEST', 'one record can be read as of a moment, no pattern');
     run.scan(request);
     return;
   }
@@ -248,9 +274,14 @@ export function get(request: DataRequest, run: Run): void {
 }
 
 /** The record, if the query wants it. */
-function find(path: string, { options: { query }, time }: DataRequest, state: State): Entry | null {
-  const entry = state.records.read(path, time);
+function find(path: string, { options: { query, asOf }, time }: DataRequest, state: State): Entry | null {
+  const entry = asOf === null ? state.records.read(path, time) : past(path, asOf, time, state);
   return meets(entry, query, state) && (query === null || query.skip === 0) ? entry : null;
+}
+
+function past(path: string, asOf: AsOf, time: number, state: State): Entry | null {
+  if (state.history === null) throw new RequestError('UNSUPPORTED', 'no history is kept');
+  return state.history.at(path, asOf, time, state);
 }
 
 /** Throws RequestError LIMIT_EXCEEDED when that is too much work, INVALID_REQUEST when an expression is none. */

@@ -8,6 +8,9 @@ import type { ConnectionError, RequestError } from '../errors.js';
 import type { ExpirySweep } from '../expiry.js';
 import type { DataRequest, Request, SubscribeRequest } from '../message.js';
 import type { PathIndex } from '../path-index.js';
+import type { Floor } from '../history-rules.js';
+import type { History } from '../history.js';
+import type { PastRef } from '../history-rows.js';
 import type { Records } from '../records.js';
 import type { Router } from '../router.js';
 import type { Session } from '../session.js';
@@ -34,6 +37,18 @@ export class RemovalSlice {
   ) {}
 }
 
+/** A slice of what history gives up. */
+export class TrimSlice extends RemovalSlice {
+  constructor(
+    session: Request['session'],
+    request: DataRequest,
+    readonly refs: readonly PastRef[],
+    done: (removed: number, error: RequestError | null) => void,
+  ) {
+    super(session, request, [], Number.POSITIVE_INFINITY, true, done);
+  }
+}
+
 /** What operations work on; the engine's single instance. */
 export interface State {
   readonly store: Store;
@@ -42,6 +57,8 @@ export interface State {
   readonly router: Router;
   readonly durables: DurableTable;
   readonly expiry: ExpirySweep;
+  /** null: none is kept. */
+  readonly history: History | null;
   readonly formats: Formats;
   readonly access: Access;
   readonly queueLimits: QueueLimits;
@@ -53,12 +70,19 @@ export interface State {
   onQueueOverdue(durable: DurableSession, dropped: number): void;
   /** Revision of the last executed change. */
   revision: number;
+  /** Revision of the last change that the store holds. */
+  committed: number;
   /** Number of the last executed operation that stores. */
   applied: number;
   /** Copies that publications make for their receivers, counted up as they are executed. */
   copies: number;
   /** Steps that queries took, counted up as they are executed. */
   steps: number;
+}
+
+/** What is known of the past from now on, when nothing else is. */
+export function presentOf({ revision }: State, time: number): Floor {
+  return { revision, time };
 }
 
 /** What one execution may change and say. `turn` null: nothing is stored, outcomes take effect at once. */

@@ -10,7 +10,7 @@ import { MESSAGES_PER_OPERATION } from './publish.js';
 import type { Run, State } from './run.js';
 
 export function subscribe(request: SubscribeRequest, run: Run): void {
-  const { subscription, initial, session } = request;
+  const { subscription, initial, session, since } = request;
   const { state } = run;
   // The connection went away while this was waiting: nobody would ever end the subscription.
   if (session.closed) return;
@@ -24,12 +24,14 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
     run.turn?.onRefused(() => forget(request, state.router));
   }
   session.subscriptions.add(subscription);
-  if (initial !== null && initial.exact === null) {
+  if (since !== null && initial !== null && initial.exact !== null) request.found = state.records.read(initial.exact, request.time);
+  if (since !== null || (initial !== null && initial.exact === null)) {
     subscription.held ??= new OutboundQueue(session.outbound.limits);
     run.scan(request);
     return;
   }
   const reply = new Reply(request);
+  reply.revision = state.committed;
   if (initial !== null) reply.showOne(oneInitial(request, state));
   run.say(reply);
 }

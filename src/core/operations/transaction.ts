@@ -55,7 +55,7 @@ function checkOne(operation: DataRequest, control: boolean, access: Access): voi
 }
 
 function isSingle({ op, pattern, options, onceId }: DataRequest): boolean {
-  if (onceId > 0) return false;
+  if (onceId > 0 || options.asOf !== null) return false;
   return op === 'set' ? options.store : pattern === null || pattern.exact !== null;
 }
 
@@ -108,8 +108,8 @@ function seen(operation: DataRequest, state: State): number {
 }
 
 function make({ operation, set, removed, revision }: Step, sequence: number, index: number, run: Run): void {
-  if (set !== null) keep(set, run);
-  else if (removed !== null) takeAway(removed, run);
+  if (set !== null) keep(set, operation.options, run);
+  else if (removed !== null) takeAway(removed, operation, run);
   else return;
   if (!operation.options.publish) return;
   const path = changedPath(operation);

@@ -15,6 +15,12 @@ export const SECTION = {
   message: 'b',
   /** w<session key> → the will of a connected session */
   will: 'w',
+  /** h<revision> → one change that history keeps, with its body */
+  history: 'h',
+  /** t<path> → the changes of one record that history keeps, without their bodies */
+  timeline: 't',
+  /** d<deadline>/<revision><path> → nothing; in the order in which history forgets changes because of their age */
+  pastExpiry: 'd',
   /** m<name> → what there is once: the node's id and the like */
   meta: 'm',
 } as const;
