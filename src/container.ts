@@ -15,6 +15,7 @@ import { binary, json, raw } from './core/formats.js';
 import { INBOUND_LIMITS } from './core/inbound-queue.js';
 import { type Adapter, type Clock, Counters, type Credentials, type Format, type Formats, type Log } from './core/index.js';
 import { SCAN_LIMITS } from './core/scans.js';
+import { Directory } from './core/security/directory.js';
 import { LevelStore } from './core/store/level-store.js';
 import type { Store } from './core/store/store.js';
 import { CERTIFICATE_FILE, STORE_FOLDER } from './data-directory.js';
@@ -38,6 +39,7 @@ export const TOKEN = {
   counters: Symbol('counters') as InjectionToken<Counters>,
   formats: Symbol('formats') as InjectionToken<Formats>,
   access: Symbol('access') as InjectionToken<Access>,
+  directory: Symbol('directory') as InjectionToken<Directory>,
   store: Symbol('store') as InjectionToken<Store>,
   engine: Symbol('engine') as InjectionToken<Engine>,
   /** Null when nothing speaks TLS. */
@@ -93,6 +95,7 @@ function registerCore(container: DependencyContainer): void {
   container.register(TOKEN.counters, { useFactory: once(() => new Counters()) });
   container.register(TOKEN.formats, { useFactory: once(() => formatsOf([json, msgpack, raw, binary])) });
   container.register(TOKEN.access, { useValue: OPEN_ACCESS });
+  container.register(TOKEN.directory, { useFactory: once(() => new Directory()) });
   container.register(TOKEN.store, {
     useFactory: once((parts) => {
       const { data, durability } = parts.resolve(TOKEN.config);
@@ -108,6 +111,7 @@ function registerCore(container: DependencyContainer): void {
           durability: parts.resolve(TOKEN.config).durability,
           formats: parts.resolve(TOKEN.formats),
           access: parts.resolve(TOKEN.access),
+          directory: parts.resolve(TOKEN.directory),
           clock: parts.resolve(TOKEN.clock),
           log: parts.resolve(TOKEN.log),
           counters: parts.resolve(TOKEN.counters),

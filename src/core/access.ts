@@ -5,6 +5,7 @@ import { RequestError } from './errors.js';
 import { type Identity, identityNamed, NOBODY, type Principal } from './identity.js';
 import { CONTROL_AREA } from './path.js';
 import type { Pattern } from './pattern.js';
+import type { SecurityCommand } from './security/commands.js';
 import type { Action } from './security/model.js';
 import type { Session } from './session.js';
 
@@ -13,6 +14,8 @@ export type { Action } from './security/model.js';
 const RESERVED = '/_HAVEN/';
 
 export interface Access {
+  /** Everybody may do everything: nothing has to be looked at again when rights change. */
+  readonly isOpen: boolean;
   /** Rejects with RequestError; see AdapterContext. */
   authenticate(credentials: Credentials, session: Session): Promise<Identity>;
   /**
@@ -23,26 +26,46 @@ export interface Access {
   authorize(session: Session, actor: string | null, action: Action, path: string, pattern: Pattern | null): Principal | null;
   /** As `authorize`, but refuses nothing: of what is denied, no path will do. For what comes along with what was allowed. */
   guard(session: Session, actor: string | null, action: Action, pattern: Pattern): Principal | null;
+  /** Whether the user of that name may do it now: for what is done in the name of somebody who is not there. */
+  allows(name: string, action: Action, path: string): boolean;
+  /**
+   * As `guard`, for what a durable subscription is to hear before its session is there again. `name` as in DurableSession.user.
+   */
+  guardOfUser(name: string | null, pattern: Pattern): Principal | null;
+  /** Throws RequestError NOT_AUTHENTICATED or ACCESS_DENIED unless the session may have the directory changed so. */
+  administer(session: Session, command: SecurityCommand): void;
 }
 
 /** Everybody may do everything: what a gateway without security runs with. Only certificates say who somebody is. */
 export const OPEN_ACCESS: Access = Object.freeze({
+  isOpen: true,
   authenticate: async ({ certificateUser }: Credentials) =>
     certificateUser === undefined ? NOBODY : Object.freeze(identityNamed(certificateUser)),
   authorize: () => null,
   guard: () => null,
+  allows: () => true,
+  guardOfUser: () => null,
+  administer: () => undefined,
 });
 
 /** As `access`, but what is below CONTROL_AREA is changed by control requests alone, whatever other rights there are. */
 export function withControlArea(access: Access): Access {
   return {
+    isOpen: access.isOpen,
     authenticate: (credentials, session) => access.authenticate(credentials, session),
     authorize: (session, actor, action, path, pattern) => {
-      if ((action === 'set' || action === 'remove') && reachesControl(path)) throw denied(action, path);
+      if (changesControl(action, path)) throw denied(action, path);
       return access.authorize(session, actor, action, path, pattern);
     },
     guard: (session, actor, action, pattern) => access.guard(session, actor, action, pattern),
+    allows: (name, action, path) => !changesControl(action, path) && access.allows(name, action, path),
+    guardOfUser: (name, pattern) => access.guardOfUser(name, pattern),
+    administer: (session, command) => access.administer(session, command),
   };
+}
+
+function changesControl(action: Action, path: string): boolean {
+  return (action === 'set' || action === 'remove') && reachesControl(path);
 }
 
 export function denied(action: Action, path: string): RequestError {

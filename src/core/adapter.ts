@@ -8,6 +8,7 @@ import type { Publication, Request } from './message.js';
 import type { Counters } from './counters.js';
 import type { Format } from './payload.js';
 import type { Identity } from './identity.js';
+import type { DirectoryReader } from './security/reader.js';
 import type { Session } from './session.js';
 
 export interface Log {
@@ -103,8 +104,15 @@ export interface AdapterContext {
   inShift(session: Session, work: () => void): void;
   /** Whether `submit` would be answered without waiting for anybody: used to say "overloaded" early. */
   readonly overloaded: boolean;
-  /** A queued message of a durable session, read from the store when it is not in memory; null if it is gone. */
-  queuedPublication(number: number): Publication | null;
+  /**
+   * A queued message for the durable session that `session` carries (null: whoever does), read from the store when it is not in
+   * memory; null if it is gone, or may not be heard any more.
+   */
+  queuedPublication(number: number, session: Session | null): Publication | null;
+  /** Users, groups and what they may do; changed by SecurityRequests alone. */
+  readonly directory: DirectoryReader;
+  /** Ends the sessions that logged in with the token of this one; answers how many. */
+  endChildren(session: Session): number;
   /** Revision of the last change that the store holds: whoever was to hear of it has it in `outbound`, or is answered first. */
   revision(): number;
   /** Sessions, queues and rates for protocols that report load. */

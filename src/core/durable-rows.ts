@@ -1,7 +1,7 @@
 // The form on disk of what is kept of sessions. Every row ends with a seal (store/seal.ts); numbers are little-endian.
 // Section `durableSession`: <number> → expiry f64, away since f64, key; <number>/<filter> and <number>&<group>/<filter> → QoS
 // u8, flags u8, identifier u32, with its flag a remainder: revision f64, place f64, u8 (1: there is a path), path;
-// <number>!<once id> → nothing.
+// <number>!<once id> → nothing; <number>@ → name of the user, if it is somebody's.
 // Section `queue`: <number>/<message number> → QoS u8, flags u8, packet id u16, size u32, time f64, expires f64, of initial
 // values place f64, identifiers u32 each. Section `message`: <message number> → the body. Section `will`: <connection's session id>, or @<number> while it
 // waits for its delay → number of the durable session f64, delay f64, due f64 (0: not yet), then as a message.

@@ -67,6 +67,8 @@ export class DurableSession {
   nextOverdue = Number.POSITIVE_INFINITY;
   /** Exactly-once numbers that were received and not released. */
   readonly received = new Set<number>();
+  /** Name of the user whose it is; empty: the gateway's own; null: it was made without security. */
+  user: string | null = null;
   /** How long it outlives its connection; Infinity: for good. */
   expiryMs = Number.POSITIVE_INFINITY;
   /** When its last connection ended; 0: it has one, or had one when the gateway was cut off. */

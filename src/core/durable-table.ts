@@ -25,7 +25,7 @@ import type { Publication } from './message.js';
 import { type Pattern, parsePattern } from './pattern.js';
 import type { Router } from './router.js';
 import type { Session } from './session.js';
-import { SEALED_NOTHING, unsealed } from './store/seal.js';
+import { SEALED_NOTHING, sealed, unsealed } from './store/seal.js';
 import { SECTION, type Section, type Store, StoreDamage, type WriteBatch } from './store/store.js';
 import { type Remainder, Subscription } from './subscription.js';
 
@@ -157,6 +157,14 @@ export class DurableTable {
     batch.put(SECTION.durableSession, digits(durable.number), encodeSession(durable));
   }
 
+  /** Whose it is; see there. */
+  assign(durable: DurableSession, user: string | null, batch: WriteBatch): void {
+    if (durable.user === user) return;
+    durable.user = user;
+    if (user === null) batch.delete(SECTION.durableSession, ownerKey(durable));
+    else batch.put(SECTION.durableSession, ownerKey(durable), sealed(Buffer.from(user)));
+  }
+
   /** Ends the session for good: its subscriptions, its queue, its row. */
   drop(durable: DurableSession, batch: WriteBatch): void {
     for (const subscription of [...durable.subscriptions.values()]) {
@@ -165,6 +173,7 @@ export class DurableTable {
     }
     for (const message of [...durable.queue.values()]) this.dequeue(durable, message.number, batch);
     for (const onceId of durable.received) this.forgetOnce(durable, onceId, batch);
+    this.assign(durable, null, batch);
     batch.delete(SECTION.durableSession, digits(durable.number));
     this.#tables.drop(durable);
   }
@@ -416,6 +425,10 @@ function loadSessionRow(tables: Tables, key: string, value: Buffer): void {
     durable.received.add(Number(rest));
     return;
   }
+  if (key[DIGITS] === '@') {
+    durable.user = value.toString();
+    return;
+  }
   const group = key[DIGITS] === '&' ? rest.slice(0, rest.indexOf('/')) : null;
   const filter = filterIn(key, group === null ? rest : rest.slice(group.length + 1));
   const subscription = new Subscription(null, durable, filter, decodeSubscription(value, group), null);
@@ -443,6 +456,10 @@ function loadWillRow(tables: Tables, key: string, value: Buffer, formats: Format
 /** The peer may be about to answer it: it cannot be dropped. */
 function isUnderWay({ state, sent }: QueuedMessage, { session }: DurableSession): boolean {
   return state === 'released' || (sent && session !== null);
+}
+
+function ownerKey(durable: DurableSession): string {
+  return `${digits(durable.number)}@`;
 }
 
 /** The key of a will that waits for its delay: one for each durable session. */

@@ -6,7 +6,8 @@ import type { AdapterContext, Clock, Formats, GatewayLoad, HttpRoutes, Log, Node
 import type { Counter, Counters } from './counters.js';
 import type { DurableSession, QueueLimits } from './durable-session.js';
 import { DurableTable, isDelayed } from './durable-table.js';
-import { ConnectionError, RequestError } from './errors.js';
+import { DeskSession } from './desk-session.js';
+import { ConnectionError, RequestError, SessionRevoked } from './errors.js';
 import { ExpirySweep } from './expiry.js';
 import { History } from './history.js';
 import type { PastRef } from './history-rows.js';
@@ -14,11 +15,21 @@ import { type HistorySettings, NO_HISTORY } from './history-rules.js';
 import { openHistory } from './history-start.js';
 import { HistorySweep } from './history-sweep.js';
 import type { GatewayFigures } from './figures.js';
+import { type Identity, THE_GATEWAY } from './identity.js';
 import { InboundQueue, type InboundLimits } from './inbound-queue.js';
 import { ReadBefore } from './initial-stream.js';
 import { Lanes } from './lanes.js';
 import { LoadMeter } from './load-meter.js';
-import { DataRequest, DurableRequest, type Publication, Reply, type Request, STORED, SubscribeRequest } from './message.js';
+import {
+  DataRequest,
+  DurableRequest,
+  type Publication,
+  Reply,
+  type Request,
+  SecurityRequest,
+  STORED,
+  SubscribeRequest,
+} from './message.js';
 import { authorize, execute, stores } from './operations.js';
 import { publish } from './operations/publish.js';
 import { RemovalSlice, type Run, type State, TrimSlice } from './operations/run.js';
@@ -30,6 +41,9 @@ import { Records } from './records.js';
 import { Ring } from './ring.js';
 import { Router } from './router.js';
 import { answerByPattern, removalByPattern, removeByPattern, type ScanHost, type ScanLimits } from './scans.js';
+import type { SecurityCommand } from './security/commands.js';
+import type { Directory } from './security/directory.js';
+import type { EndReason } from './security/policy.js';
 import { Session } from './session.js';
 import { Sessions } from './sessions.js';
 import { Shifts } from './shifts.js';
@@ -67,6 +81,7 @@ export interface EngineParts {
   readonly durability: Durability;
   readonly formats: Formats;
   readonly access: Access;
+  readonly directory: Directory;
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
@@ -129,10 +144,12 @@ export class Engine {
   readonly #sessionsOver: Counter;
   readonly #expired: Counter;
   readonly #queueDamaged: Counter;
+  readonly #queueDenied: Counter;
+  readonly #willsDenied: Counter;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
-    const { store, formats, counters, limits, clock, log } = parts;
+    const { store, formats, counters, limits, clock, log, directory } = parts;
     const access = withControlArea(parts.access);
     const router = new Router();
     this.#records = new Records(store, formats, limits.cacheBytes);
@@ -148,6 +165,8 @@ export class Engine {
     this.#executed = counters.counter('requests_total', 'Requests executed');
     this.#turns = counters.counter('batches_total', 'Batches written to the store');
     this.#queueDamaged = counters.counter('queue_damaged_total', 'Queued messages that were damaged on disk and not delivered');
+    this.#queueDenied = counters.counter('queue_denied_total', 'Queued messages that their receiver may not hear any more');
+    this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author may not do that any more');
     this.#storeFailures = counters.counter('store_failures_total', 'Batches that the store refused');
     this.#expired = counters.counter('records_expired_total', 'Records removed because their time was over');
     this.#queueDropped = counters.counter('queue_dropped_total', 'Messages that a full queue of a durable session refused');
@@ -161,10 +180,13 @@ export class Engine {
       history: this.#history,
       formats,
       access,
+      directory,
+      sessions: this.#sessions,
       queueLimits: limits.queue,
       onQueueFull: (durable, dropped) => this.#onQueueFull(durable, dropped),
       onQueueOverdue: (durable, dropped) => this.#onQueueOverdue(durable, dropped),
       onSessionOver: (durable) => this.#onSessionOver(durable),
+      onWillDenied: (author, path) => this.#onWillDenied(author, path),
       revision: 0,
       committed: 0,
       applied: 0,
@@ -197,7 +219,7 @@ export class Engine {
   async start(): Promise<void> {
     const now = this.#parts.clock.now();
     this.#restore(await this.#openHistory(await this.#parts.store.open(), now));
-    await this.#durables.load(now);
+    await this.#loadPeople(now);
     await this.#tally.load();
     this.#phase = 'running';
     this.#sessions.start();
@@ -211,6 +233,16 @@ export class Engine {
     const opened = await openHistory(limits.history ?? NO_HISTORY, store, state, now);
     this.#history?.load(opened.rules);
     return opened.state;
+  }
+
+  /** Who there is, and what is kept of their sessions. */
+  async #loadPeople(now: number): Promise<void> {
+    const { access, directory } = this.#state;
+    await directory.load(this.#parts.store);
+    await this.#durables.load(now);
+    for (const { user, subscriptions } of this.#durables.sessions.values()) {
+      for (const subscription of subscriptions.values()) subscription.guard = access.guardOfUser(user, subscription.pattern);
+    }
   }
 
   /** Settles what was taken, then closes the store. What needs a store that cannot be reopened is not waited for. */
@@ -248,7 +280,9 @@ export class Engine {
       get overloaded() {
         return inbound.overloaded;
       },
-      queuedPublication: (number) => this.#queuedPublication(number),
+      queuedPublication: (number, session) => this.#queuedPublication(number, session),
+      directory: this.#state.directory,
+      endChildren: (session) => this.#endChildren(session),
       load: () => this.load(),
       revision: () => this.#stored.revision,
       figures: () => this.#figures(),
@@ -261,9 +295,13 @@ export class Engine {
   }
 
   /** A body that is damaged on disk is gone: it is counted, and the queue goes on without it. */
-  #queuedPublication(number: number): Publication | null {
+  #queuedPublication(number: number, session: Session | null): Publication | null {
+    const principal = session?.identity.principal ?? null;
     try {
-      return this.#durables.message(number);
+      const publication = this.#durables.message(number);
+      if (publication === null || principal === null || principal.rights.allows('on', publication.path)) return publication;
+      this.#queueDenied.add();
+      return null;
     } catch (error) {
       if (!(error instanceof StoreDamage)) throw error;
       this.#queueDamaged.add();
@@ -301,6 +339,38 @@ export class Engine {
     const goOn = this.#inbound.push(request);
     this.#schedule();
     return goOn;
+  }
+
+  /**
+   * Has the directory changed, in the name of `by`. Rejects with the RequestError of the reply. Never settles once the engine is
+   * stopped.
+   */
+  administer(command: SecurityCommand, by: Identity = THE_GATEWAY): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const desk = new DeskSession(by, ({ error }) => (error === null ? resolve() : reject(error)));
+      this.submit(new SecurityRequest(desk, null, command, null));
+    });
+  }
+
+  /** All that are open, for administrators. */
+  sessions(): Iterable<Session> {
+    return this.#sessions;
+  }
+
+  /** Ends the session of that id; false: there is none. */
+  endSession(id: string, reason: EndReason = 'session-ended'): boolean {
+    for (const session of this.#sessions) {
+      if (session.id !== id) continue;
+      this.#sessions.end(session, new SessionRevoked(reason));
+      return true;
+    }
+    return false;
+  }
+
+  #endChildren({ id }: Session): number {
+    const children = [...this.#sessions].filter(({ identity }) => identity.login?.parentId === id);
+    for (const child of children) this.#sessions.end(child, new SessionRevoked('token-revoked'));
+    return children.length;
   }
 
   get #busy(): boolean {
@@ -484,7 +554,11 @@ export class Engine {
         begin(() => void removeByPattern(request, this.#scanHost));
       },
       leave: (session) => this.#leave(session),
-      end: (session, error) => this.#sessions.end(session, error),
+      end: (session, error) => {
+        this.#sessions.flushNow(session);
+        if (!session.closed) this.#sessions.end(session, error);
+      },
+      tell: (session, work) => this.#sessions.runNow(session, work),
     };
   }
 
@@ -598,6 +672,7 @@ export class Engine {
     const { receipt, qos } = publication;
     const session = hearerOf(publication, subscription);
     if (session === null) return;
+    if (subscription.guard !== null && !subscription.guard.rights.allows('on', publication.path)) return;
     if (receipt !== null) receipt.matched += 1;
     if (isLeftOut(publication, session, subscription)) {
       if (receipt !== null) receipt.skipped += 1;
@@ -682,6 +757,11 @@ export class Engine {
   #onSessionOver({ key, queue }: DurableSession): void {
     this.#sessionsOver.add();
     this.#parts.log.info({ durable: key, messages: queue.size }, 'nobody resumed a durable session in time: dropped');
+  }
+
+  #onWillDenied(author: string, path: string): void {
+    this.#willsDenied.add();
+    this.#parts.log.info({ user: author, path }, 'a will was not published: its author may not do that any more');
   }
 
   #makeScanHost(counters: Counters): ScanHost {
@@ -857,7 +937,7 @@ export class Engine {
     for (let delayMs = REOPEN_FIRST_MS; ; delayMs = Math.min(delayMs * 2, REOPEN_MAX_MS)) {
       try {
         const state = await this.#parts.store.reopen();
-        await this.#durables.load(this.#parts.clock.now());
+        await this.#loadPeople(this.#parts.clock.now());
         await this.#tally.load();
         await this.#openHistory(state, this.#parts.clock.now());
         if (this.#phase === 'recovering') this.#recovered(state);
@@ -923,10 +1003,11 @@ function isAnswered(request: Request): boolean {
   return request.op === 'set' || request.op === 'remove' || request.op === 'get' ? request.answered : true;
 }
 
-/** Stands in for sessions of an earlier run. */
+/** Stands in for sessions of an earlier run, and for nobody's. */
 class SystemSession extends Session {
   constructor() {
     super('system', 'core', false);
+    this.identity = THE_GATEWAY;
     this.closed = true;
   }
   flush(): void {}

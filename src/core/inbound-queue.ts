@@ -116,6 +116,8 @@ function sizeOf(request: Request): number {
     case 'subscribe':
     case 'unsubscribe':
       return REQUEST_OVERHEAD_BYTES + request.subscription.pattern.text.length;
+    case 'security':
+      return REQUEST_OVERHEAD_BYTES;
     case 'durable': {
       const will = request.command.type === 'will' ? request.command.will : null;
       return REQUEST_OVERHEAD_BYTES + (will === null ? 0 : will.path.length + will.payload.size);

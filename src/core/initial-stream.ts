@@ -5,6 +5,7 @@
 import type { Entry } from './entry.js';
 import type { EntrySlice } from './entry-scan.js';
 import { EntryStream, type StreamHost } from './entry-streams.js';
+import type { Principal } from './identity.js';
 import type { Pattern } from './pattern.js';
 
 /** So many streams at most have read something that their session has not begun to take. */
@@ -21,6 +22,8 @@ export interface InitialValues {
   readonly revision: number;
   /** What has expired then is left out. */
   readonly time: number;
+  /** Who must be allowed to get each of them when it is read; null: all are allowed. */
+  readonly guard: Principal | null;
 }
 
 /** A scan of it (see EntryScan). */
@@ -112,7 +115,7 @@ export class InitialStream extends EntryStream {
   }
 
   protected override async read(): Promise<void> {
-    const { pattern, revision, time } = this.#values;
+    const { pattern, revision, time, guard } = this.#values;
     while (this.#ahead === null && !this.#isOver && !this.isClosed) {
       this.#scan ??= this.#host.open(pattern, this.#read);
       const slice = await this.#scan.next();
@@ -123,7 +126,9 @@ export class InitialStream extends EntryStream {
       }
       const last = slice.entries.at(-1);
       if (last !== undefined) this.#read = last.path;
-      const entries = slice.entries.filter((entry) => entry.revision <= revision && !entry.isExpired(time));
+      const entries = slice.entries.filter(
+        (entry) => entry.revision <= revision && !entry.isExpired(time) && (guard === null || guard.rights.allows('get', entry.path)),
+      );
       if (entries.length > 0) this.#ahead = entries;
     }
   }

@@ -308,7 +308,7 @@ export class SecurityRequest {
   ) {}
 }
 
-export type Request = DataRequest | TransactionRequest | SubscribeRequest | DurableRequest;
+export type Request = DataRequest | TransactionRequest | SubscribeRequest | DurableRequest | SecurityRequest;
 
 const REPLY_BYTES = 64;
 

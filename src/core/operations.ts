@@ -7,6 +7,7 @@ import { type DataRequest, Reply, type Request } from './message.js';
 import { get, remove, removeSlice, set, trimSlice } from './operations/data.js';
 import { durable, storesDurable } from './operations/durable.js';
 import { type RemovalSlice, type Run, type State, TrimSlice } from './operations/run.js';
+import { security } from './operations/security.js';
 import { subscribe, unsubscribe } from './operations/subscriptions.js';
 import { transaction } from './operations/transaction.js';
 
@@ -50,6 +51,8 @@ export function stores(request: Request, state: State): boolean {
       return request.subscription.durable !== null;
     case 'durable':
       return storesDurable(request, state);
+    case 'security':
+      return true;
   }
 }
 
@@ -75,6 +78,8 @@ export function execute(request: Request | RemovalSlice, run: Run): void {
       return unsubscribe(request, run);
     case 'durable':
       return durable(request, run);
+    case 'security':
+      return security(request, run);
     case 'removeSlice':
       return request instanceof TrimSlice ? trimSlice(request, run) : removeSlice(request, run);
     default:

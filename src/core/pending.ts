@@ -78,6 +78,7 @@ export class Pending {
         if (request.command.type === 'open') this.#opening += by;
         if (request.firedPath !== null) this.#countPath(request.firedPath, by);
         break;
+      case 'security':
       case 'get':
     }
   }

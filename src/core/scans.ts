@@ -7,6 +7,7 @@ import { EntryScan, type EntrySlice } from './entry-scan.js';
 import { type EntryStream, PathStream, RankedStream, type StreamHost } from './entry-streams.js';
 import { RequestError } from './errors.js';
 import { CountedShifts, type Found, type Gatherer, gathererByRevision, gathererFor, Marks, NOTHING, type Ranking } from './gatherers.js';
+import type { Principal } from './identity.js';
 import { InitialStream, type InitialValues, type ReadBefore } from './initial-stream.js';
 import { PAST_LIMITS, type PastLimits, PastScan } from './history-scan.js';
 import type { Lanes } from './lanes.js';
@@ -114,9 +115,11 @@ async function streamInitial(request: SubscribeRequest, host: ScanHost): Promise
 }
 
 /** Of a durable subscription: what it was not handed out yet. */
-function valuesOf({ initial, time, subscription }: SubscribeRequest, { revision }: State): InitialValues {
+function valuesOf({ initial, time, subscription, session }: SubscribeRequest, { revision, access }: State): InitialValues {
   const { after, revision: asOf } = subscription.remainder ?? { after: null, revision };
-  return { pattern: initial as Pattern, after, revision: asOf, time };
+  // It may be read for long: what may be got is looked at then.
+  const guard = access.isOpen ? null : session.identity.principal;
+  return { pattern: initial as Pattern, after, revision: asOf, time, guard };
 }
 
 function newReply(request: DataRequest | SubscribeRequest, host: ScanHost): Reply {
@@ -182,16 +185,18 @@ interface Reading {
   readonly limit: number;
   readonly query: Query | null;
   readonly byRevision: boolean;
+  /** Who must be allowed to get each entry; null: all are allowed. */
+  readonly guard: Principal | null;
 }
 
-function readingOf({ session, time, options, pattern }: DataRequest): Reading {
+function readingOf({ session, time, options, pattern, guard }: DataRequest): Reading {
   const { after, limit, query } = options;
-  return { session, time, pattern: pattern as Pattern, after, limit, query, byRevision: false };
+  return { session, time, pattern: pattern as Pattern, after, limit, query, byRevision: false, guard };
 }
 
-function initialOf({ session, time, initial, initialOrder }: SubscribeRequest): Reading {
+function initialOf({ session, time, initial, initialOrder, guard }: SubscribeRequest): Reading {
   const byRevision = initialOrder === 'revision';
-  return { session, time, pattern: initial as Pattern, after: null, limit: Number.POSITIVE_INFINITY, query: null, byRevision };
+  return { session, time, pattern: initial as Pattern, after: null, limit: Number.POSITIVE_INFINITY, query: null, byRevision, guard };
 }
 
 async function read(reader: EntryReader, reading: Reading, reply: Reply, host: ScanHost): Promise<void> {
@@ -220,8 +225,8 @@ function streamOf({ entries, count }: Found, rest: Marks | Ranking, reader: Entr
 
 /** What the query wants. */
 async function find(reader: EntryReader, reading: Reading, query: Query, gatherer: Gatherer, host: ScanHost): Promise<Found> {
-  const { session, time } = reading;
-  const search = new EntrySearch(query, session, time, host.search);
+  const { session, time, guard } = reading;
+  const search = new EntrySearch(query, session, guard, time, host.search);
   await search.begin();
   const look = async (): Promise<boolean> => {
     const slice = await nextOf(reader, host);
@@ -232,13 +237,14 @@ async function find(reader: EntryReader, reading: Reading, query: Query, gathere
 }
 
 /** Ends early when nobody is there any more to be answered. */
-async function collect(reader: EntryReader, { session, time }: Reading, gatherer: Gatherer, host: ScanHost): Promise<Found> {
+async function collect(reader: EntryReader, { session, time, guard }: Reading, gatherer: Gatherer, host: ScanHost): Promise<Found> {
   const found = (): Promise<Found> => gatherer.found(new CountedShifts(() => host.shifts.next()));
   while (!session.closed) {
     const slice = await nextOf(reader, host);
     if (slice === null) return found();
     for (const [at, entry] of slice.entries.entries()) {
-      if (!entry.isExpired(time) && !gatherer.take(entry, null, slice.number + at)) return found();
+      if (entry.isExpired(time) || (guard !== null && !guard.rights.allows('get', entry.path))) continue;
+      if (!gatherer.take(entry, null, slice.number + at)) return found();
     }
   }
   return NOTHING;
@@ -315,7 +321,7 @@ async function removables(
   host: ScanHost,
 ): Promise<() => Promise<readonly Entry[] | null>> {
   if (options.query === null) return async () => (await nextOf(reader, host))?.entries ?? null;
-  const search = new EntrySearch(options.query, null, time, host.search);
+  const search = new EntrySearch(options.query, null, null, time, host.search);
   await search.begin();
   const readWanted = async (): Promise<readonly Entry[] | null> => {
     const slice = await nextOf(reader, host);

@@ -3,6 +3,7 @@
 
 import type { Entry } from './entry.js';
 import { RequestError } from './errors.js';
+import type { Principal } from './identity.js';
 import type { Lanes } from './lanes.js';
 import type { EntrySlice } from './entry-scan.js';
 import type { Query, Search } from './query.js';
@@ -38,6 +39,7 @@ type OnFound = (entry: Entry, search: Search, at: number) => boolean;
 export class EntrySearch {
   readonly #query: Query;
   readonly #session: Session | null;
+  readonly #guard: Principal | null;
   readonly #time: number;
   readonly #host: SearchHost;
   #search: Search | null = null;
@@ -47,10 +49,14 @@ export class EntrySearch {
   #shiftFrom = -1;
   #workedMs = 0;
 
-  /** Ends early when the session is closed; null: whoever is there. Sees what there is to see at `time`. */
-  constructor(query: Query, session: Session | null, time: number, host: SearchHost) {
+  /**
+   * Ends early when the session is closed; null: whoever is there. Sees what there is to see at `time`, and what `guard` may get (null:
+   * all).
+   */
+  constructor(query: Query, session: Session | null, guard: Principal | null, time: number, host: SearchHost) {
     this.#query = query;
     this.#session = session;
+    this.#guard = guard;
     this.#time = time;
     this.#host = host;
   }
@@ -82,6 +88,7 @@ export class EntrySearch {
 
   #goesOn(entry: Entry, at: number, found: OnFound): boolean {
     const search = this.#search as Search;
+    if (this.#guard !== null && !this.#guard.rights.allows('get', entry.path)) return true;
     return entry.isExpired(this.#time) || !search.matches(entry) || found(entry, search, at);
   }
 

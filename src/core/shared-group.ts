@@ -22,7 +22,7 @@ export class SharedGroup {
   }
 
   /**
-   * Who gets the publication: in turn, whoever is there and keeps up; else one that is there; else one that keeps it for
+   * Who of those that may hear it gets the publication: in turn, whoever is there and keeps up; else one that is there; else one that keeps it for
    * later. null: nobody can.
    */
   choose(publication: Publication): Subscription | null {
@@ -31,7 +31,8 @@ export class SharedGroup {
     let away: Subscription | null = null;
     for (let i = 0; i < count; i++) {
       const member = this.#members[(this.#next + i) % count] as Subscription;
-      const { session, durable, options } = member;
+      const { session, durable, options, guard } = member;
+      if (guard !== null && !guard.rights.allows('on', publication.path)) continue;
       if (session !== null && !session.closed) {
         if (session.keepsUp) return this.#chosen((this.#next + i) % count);
         slow ??= member;

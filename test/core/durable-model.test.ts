@@ -57,7 +57,7 @@ class Connection extends Session {
   #onReply(reply: Reply): void {
     for (const number of reply.durable?.queue.keys() ?? []) {
       this.#resumedTo = number;
-      this.#deliver(number, this.house.context.queuedPublication(number)?.payload?.value());
+      this.#deliver(number, this.house.context.queuedPublication(number, null)?.payload?.value());
     }
     this.life.onReply(reply);
   }

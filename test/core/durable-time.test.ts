@@ -50,7 +50,7 @@ const rows = (): string[] =>
     .map(([key]) => key)
     .filter((key) => /^[sqbw]/.test(key));
 const bodies = (session: TestSession): unknown[] =>
-  [...(session.durable?.queue.keys() ?? [])].map((number) => session.context.queuedPublication(number)?.payload?.value());
+  [...(session.durable?.queue.keys() ?? [])].map((number) => session.context.queuedPublication(number, null)?.payload?.value());
 
 describe('a durable session', () => {
   it('outlives its connection by its expiry, and no longer', async () => {
@@ -195,7 +195,7 @@ describe('a queued message', () => {
     const { session } = await open(1e9);
     const [message] = session.durable?.queue.values() ?? [];
     expect(message).toMatchObject({ identifiers: [7, 300_000], asPublished: true, time, expires: time + 60_000, sent: false });
-    const publication = session.context.queuedPublication(message?.number ?? 0);
+    const publication = session.context.queuedPublication(message?.number ?? 0, null);
     expect([publication?.expires, publication?.meta?.bytes()]).toEqual([time + 60_000, meta.bytes()]);
   });
 
@@ -251,7 +251,7 @@ describe('a message for a session that is away', () => {
     await restart();
     const back = (await open(1e9)).session;
     const [number] = back.durable?.queue.keys() ?? [];
-    expect(back.context.queuedPublication(number ?? 0)?.options.store).toBe(true);
+    expect(back.context.queuedPublication(number ?? 0, null)?.options.store).toBe(true);
   });
 });
 

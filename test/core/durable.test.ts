@@ -16,7 +16,7 @@ async function open(key = 'user/client', clean = false): Promise<{ session: Test
 }
 
 const bodies = (session: TestSession): unknown[] =>
-  [...(session.durable?.queue.keys() ?? [])].map((number) => session.context.queuedPublication(number)?.payload?.value());
+  [...(session.durable?.queue.keys() ?? [])].map((number) => session.context.queuedPublication(number, null)?.payload?.value());
 
 describe('a durable session', () => {
   it('is new once and present afterwards, also after a restart', async () => {
@@ -181,7 +181,7 @@ describe('a damaged row', () => {
     const [, row] = house.store.dump().find(([at]) => at.startsWith('b')) as [string, Uint8Array];
     row[8] = (row[8] as number) ^ 1;
     const [number] = session.durable?.queue.keys() ?? [];
-    expect(session.context.queuedPublication(number as number)).toBeNull();
+    expect(session.context.queuedPublication(number as number, null)).toBeNull();
     expect(house.counters.counters.get('queue_damaged_total')?.value).toBe(1);
   });
 });

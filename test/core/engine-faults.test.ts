@@ -486,9 +486,9 @@ describe('damage on disk', () => {
     const back = house.session(true);
     await back.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
     const [number] = back.durable?.queue.keys() ?? [];
-    expect(back.context.queuedPublication(number as number)).toBeNull();
+    expect(back.context.queuedPublication(number as number, null)).toBeNull();
     expect(counted('queue_damaged_total')).toBe(1);
-    expect(back.context.queuedPublication(12_345)).toBeNull();
+    expect(back.context.queuedPublication(12_345, null)).toBeNull();
     expect(counted('queue_damaged_total')).toBe(1);
   });
 

@@ -280,7 +280,7 @@ describe('shifts of a search', () => {
     let idle = 0;
     const busy = ticking();
     const host: SearchHost = { ...busy, limits: { ...busy.limits, queryWorkMs: 100 }, now: () => busy.now() + idle };
-    const search = new EntrySearch(query, null, 0, host);
+    const search = new EntrySearch(query, null, null, 0, host);
     await search.begin();
     for (let i = 0; i < 5; i++) {
       expect(await search.look({ entries: [entry, entry], looked: 2 }, () => true)).toBe(true);
@@ -295,7 +295,7 @@ describe('shifts of a search', () => {
     harness = await startEngine();
     const query = parseQuery({ criteria: { n: { $gte: 0 } }, sort: { n: -1 } });
     const host = ticking();
-    const search = new EntrySearch(query, null, 0, host);
+    const search = new EntrySearch(query, null, null, 0, host);
     const gathered = gathererFor(query, Number.POSITIVE_INFINITY, { answerBytes: 1e9, headBytes: 1e9 });
     const slice = range(400).map((i) => new Entry(pathOf(i), Payload.fromValue({ n: (i * 7) % 400 }, formats.json), 1, 1, i + 1, ''));
     await search.begin();

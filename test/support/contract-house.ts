@@ -10,6 +10,7 @@ import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue
 import { SCAN_LIMITS } from '../../src/core/scans.js';
 import { PATH_INDEX_BYTES } from '../../src/core/path-index.js';
 import { HttpListener } from '../../src/http/listener.js';
+import { Directory } from '../../src/core/security/directory.js';
 import { GateStore } from './core-harness.js';
 
 const formats: Formats = {
@@ -53,6 +54,7 @@ export class ContractHouse {
       durability: 'sync',
       formats,
       access,
+      directory: new Directory(),
       clock: { now: () => Date.now(), monotonic: () => performance.now() },
       log: this.#log,
       counters: this.counters,

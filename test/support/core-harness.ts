@@ -29,6 +29,7 @@ import { PATH_INDEX_BYTES } from '../../src/core/path-index.js';
 import { type Dialect, parsePattern } from '../../src/core/pattern.js';
 import { Payload, type Value } from '../../src/core/payload.js';
 import { SCAN_LIMITS, type ScanLimits } from '../../src/core/scans.js';
+import { Directory } from '../../src/core/security/directory.js';
 import { Session } from '../../src/core/session.js';
 import {
   type Durability,
@@ -351,6 +352,7 @@ export interface HarnessOptions {
   readonly store?: GateStore;
   readonly durability?: Durability;
   readonly access?: Access;
+  readonly directory?: Directory;
   readonly queue?: QueueLimits;
   readonly inbound?: InboundLimits;
   readonly scan?: Partial<ScanLimits>;
@@ -370,6 +372,7 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
     durability: options.durability ?? 'sync',
     formats,
     access: options.access ?? OPEN_ACCESS,
+    directory: options.directory ?? new Directory(),
     clock: { now: () => clock.time, monotonic: () => clock.mono },
     log: options.log ?? SILENT,
     counters,

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { HappnAdapter, type HappnConfig } from '../../src/adapters/happn/index.js';
 import { OPEN_ACCESS } from '../../src/core/access.js';
+import { Directory } from '../../src/core/security/directory.js';
 import type { AdapterContext } from '../../src/core/adapter.js';
 import { goodbye } from '../../src/core/errors.js';
 import { Counters } from '../../src/core/counters.js';
@@ -37,6 +38,7 @@ export async function startHappn(config: Partial<HappnConfig> = {}, name = 'refe
     durability: 'sync',
     formats,
     access: OPEN_ACCESS,
+    directory: new Directory(),
     clock: { now: () => Date.now(), monotonic: () => performance.now() },
     log: SILENT,
     counters,

@@ -8,6 +8,7 @@ import { Aedes, type AedesOptions } from 'aedes';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import { MqttAdapter, type MqttConfig } from '../../src/adapters/mqtt/index.js';
 import { type Access, OPEN_ACCESS } from '../../src/core/access.js';
+import { Directory } from '../../src/core/security/directory.js';
 import { type AdapterContext, goodbye, type Listening, type Log } from '../../src/core/index.js';
 import { Counters } from '../../src/core/counters.js';
 import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.js';
@@ -228,6 +229,7 @@ export class MqttHouse implements Broker {
       durability: 'sync',
       formats,
       access,
+      directory: new Directory(),
       clock: { now: () => Date.now() + clock.ahead, monotonic: () => clock.mono },
       log,
       counters,

@@ -316,6 +316,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
         return this.#subscriptions.writeReply(writer, request, message);
       case 'transaction':
       case 'durable':
+      case 'security':
         return null;
     }
   }

@@ -12,6 +12,7 @@ import {
   RequestError,
   Session,
   STORED,
+  THE_GATEWAY,
 } from '../../core/index.js';
 
 /** Tag of a request: takes its reply. */
@@ -26,11 +27,11 @@ export class ClerkSession extends Session {
   readonly #context: AdapterContext;
   readonly #awaiting = new Set<Awaiting>();
 
-  /** `identity`: in whose name it asks; null: nobody's. */
+  /** `identity`: in whose name it asks; null: the gateway's. */
   constructor(context: AdapterContext, identity: Identity | null) {
     super(randomBytes(16).toString('hex'), 'haven', true);
     this.#context = context;
-    if (identity !== null) this.identity = identity;
+    this.identity = identity ?? THE_GATEWAY;
     context.openSession(this);
   }
 

@@ -215,7 +215,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   }
 
   queuedPublication(number: number): Publication | null {
-    return this.host.context.queuedPublication(number);
+    return this.host.context.queuedPublication(number, this);
   }
 
   handOut(command: HandOut, awaiting: Awaiting): void {

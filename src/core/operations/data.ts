@@ -239,6 +239,7 @@ export function removeSlice(slice: RemovalSlice, run: Run): void {
   for (const path of paths) {
     const before = state.records.stored(path);
     if (before === null || before.isExpired(time) !== slice.expired || before.revision > slice.asOf) continue;
+    if (request.guard !== null && !request.guard.rights.allows('remove', path)) continue;
     history?.prepare(path, presentOf(state, time));
     state.revision += 1;
     (run.turn as Turn).remove(before);

@@ -74,10 +74,24 @@ function open(request: DurableRequest, { key, clean, expiryMs }: Open, run: Run)
     if (expiryMs > 0) reply.durable = durables.create(request.sequence, key, expiryMs, (run.turn as Turn).batch);
   }
   const { durable } = reply;
-  if (durable !== null) durables.hold(durable, session);
+  if (durable !== null) {
+    durables.hold(durable, session);
+    own(durable, session, run);
+  }
   // What was published before this is for the connection before, and reaches this one out of the queue.
   if (found !== null || durable !== null) run.say(new Effect(() => carry(session, found, durable, run)));
   run.say(reply);
+}
+
+/** Whose rights count for what it hears. */
+function own(durable: DurableSession, session: Session, run: Run): void {
+  const { durables, access } = run.state;
+  const { principal } = session.identity;
+  durables.assign(durable, principal?.name ?? null, (run.turn as Turn).batch);
+  if (access.isOpen) return;
+  for (const subscription of durable.subscriptions.values()) {
+    subscription.guard = access.guard(session, null, 'on', subscription.pattern);
+  }
 }
 
 function resume(durable: DurableSession, expiryMs: number, { time }: DurableRequest, run: Run): void {

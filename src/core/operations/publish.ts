@@ -48,8 +48,9 @@ function queueForDurables(run: Run, publication: Publication, match: Match, numb
   }
 }
 
-function note(publication: Publication, { durable: owner, options }: Subscription, owners: Map<DurableSession, OpenTerms>): void {
+function note(publication: Publication, { durable: owner, options, guard }: Subscription, owners: Map<DurableSession, OpenTerms>): void {
   if (owner === null || (publication.action === 'set' ? !options.sets : !options.removes)) return;
+  if (guard !== null && !guard.rights.allows('on', publication.path)) return;
   const online = owner.session?.id;
   // Also what its connection left behind when it was cut off.
   if (options.noLocal && (publication.origin === online || publication.origin === owner.holder)) return;

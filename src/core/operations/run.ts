@@ -13,6 +13,7 @@ import type { History } from '../history.js';
 import type { PastRef } from '../history-rows.js';
 import type { Records } from '../records.js';
 import type { Router } from '../router.js';
+import type { Directory } from '../security/directory.js';
 import type { Session } from '../session.js';
 import type { Store } from '../store/store.js';
 import type { Outcome, Turn } from '../turn.js';
@@ -61,9 +62,14 @@ export interface State {
   readonly history: History | null;
   readonly formats: Formats;
   readonly access: Access;
+  readonly directory: Directory;
+  /** Those that are open. */
+  readonly sessions: Iterable<Session>;
   readonly queueLimits: QueueLimits;
   /** A full queue dropped so many messages. */
   onQueueFull(durable: DurableSession, dropped: number): void;
+  /** A will was not published, since its author may not do that any more. */
+  onWillDenied(author: string, path: string): void;
   /** The time of a durable session that nobody resumed is over. */
   onSessionOver(durable: DurableSession): void;
   /** So many messages waited too long in a queue, and were dropped. */
@@ -95,6 +101,8 @@ export interface Run {
   removeByPattern(request: DataRequest): void;
   /** A connection is gone that was still opening its durable session. */
   leave(session: Session): void;
-  /** Ends a connection; nothing that its adapter does comes back here. */
+  /** Ends a connection, which is given what it waits for before; nothing that its adapter does comes back here. */
   end(session: Session, error: ConnectionError): void;
+  /** Something that the session's adapter does with what it is told. Its connection ends if that fails. */
+  tell(session: Session, work: () => void): void;
 }

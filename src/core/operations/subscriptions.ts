@@ -36,8 +36,10 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   run.say(reply);
 }
 
-function oneInitial({ initial, subscription, time }: SubscribeRequest, { records }: State): Entry | null {
-  const entry = records.read(initial?.exact as string, time);
+/** null: there is none, or none that may be shown. */
+function oneInitial({ initial, subscription, guard, time }: SubscribeRequest, { records }: State): Entry | null {
+  const path = initial?.exact as string;
+  const entry = guard === null || guard.rights.allows('get', path) ? records.read(path, time) : null;
   const { remainder } = subscription;
   return entry === null || remainder === null || entry.revision <= remainder.revision ? entry : null;
 }

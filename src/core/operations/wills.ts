@@ -3,21 +3,21 @@
 import type { KeptWill } from '../durable-rows.js';
 import type { DurableSession } from '../durable-session.js';
 import { delayedKey } from '../durable-table.js';
-import { identityNamed } from '../identity.js';
 import { DataRequest, type DurableRequest, type Will } from '../message.js';
 import type { Turn } from '../turn.js';
 import { remove, set } from './data.js';
 import type { Run } from './run.js';
 
-/** null: the will is taken back. */
+/** null: the will is taken back. Its author needs the right for it now, and when it is published. */
 export function changeWill(request: DurableRequest, will: Will | null, run: Run): void {
   const { session, time } = request;
   if (run.turn === null) return;
-  const { durables } = run.state;
+  const { durables, access } = run.state;
   if (will === null) {
     durables.dropWill(session.id, run.turn.batch);
     return;
   }
+  access.authorize(session, null, will.remove ? 'remove' : 'set', will.path, null);
   const durable = durables.heldBy(session)?.number ?? 0;
   durables.keepWill(session.id, { will, author: session.identity.name, time, durable, due: 0 }, run.turn.batch);
 }
@@ -46,10 +46,11 @@ export function fireWill(request: DurableRequest, key: string, run: Run): void {
 /** The will's own change and its removal from the store are in one batch, so that it is published once. */
 function publishWill(request: DurableRequest, { will, author }: KeptWill, run: Run): void {
   const { session } = request;
-  // The connection is gone: what stands in for it speaks in the name of who left the will.
-  if (session.closed) session.identity = identityNamed(author);
   const op = will.remove ? 'remove' : 'set';
-  const fired = new DataRequest(op, session, request.id, will.path, null, will.payload, will.options, false, 0, null);
+  if (!run.state.access.allows(author, op, will.path)) return run.state.onWillDenied(author, will.path);
+  // Also when the connection is gone, and something else stands in for it.
+  const options = { ...will.options, actor: author };
+  const fired = new DataRequest(op, session, request.id, will.path, null, will.payload, options, false, 0, null);
   fired.time = request.time;
   fired.sequence = request.sequence;
   request.firedPath = will.path;

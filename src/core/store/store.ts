@@ -21,6 +21,8 @@ export const SECTION = {
   timeline: 't',
   /** d<deadline>/<revision><path> → nothing; in the order in which history forgets changes because of their age */
   pastExpiry: 'd',
+  /** u<kind><name> → a user, a group or a revocation (security/directory-rows.ts) */
+  directory: 'u',
   /** m<name> → what there is once: the node's id and the like */
   meta: 'm',
 } as const;

@@ -15,6 +15,7 @@ import {
   type Request,
   Session,
   type Subscription,
+  THE_GATEWAY,
 } from '../../../core/index.js';
 
 /** Waits for the reply to a request, as its tag. */
@@ -46,6 +47,7 @@ export class BridgeSession extends Session {
     super(randomBytes(16).toString('hex'), 'bridge', true, OUTBOUND_LIMITS);
     this.#context = context;
     this.#owner = owner;
+    this.identity = THE_GATEWAY;
     context.openSession(this);
   }
 

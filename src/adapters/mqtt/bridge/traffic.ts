@@ -97,7 +97,7 @@ export class Traffic implements OutgoingHost, IncomingHost {
   }
 
   queuedPublication(number: number): Publication | null {
-    return this.#context.queuedPublication(number);
+    return this.#context.queuedPublication(number, this.session);
   }
 
   acknowledge(number: number): void {

@@ -1,0 +1,115 @@
+// What a change of rights means for those who are there: subscriptions that are no longer covered end, sessions of users and tokens
+// that are no more end, and the others are told. It happens in the place of the change, and is taken back with it.
+
+import type { DurableSession } from '../durable-session.js';
+import { SessionRevoked } from '../errors.js';
+import type { Principal } from '../identity.js';
+import type { SecurityChange } from '../security/commands.js';
+import type { EndReason } from '../security/policy.js';
+import { NO_RIGHTS } from '../security/rights.js';
+import type { Session } from '../session.js';
+import type { Subscription } from '../subscription.js';
+import { Effect, type Turn } from '../turn.js';
+import type { Run } from './run.js';
+
+/** Looks again at all subscriptions of these users. */
+export function applyRights(users: ReadonlySet<string>, run: Run): void {
+  const { access, sessions, durables, directory } = run.state;
+  if (access.isOpen) return;
+  for (const session of sessions) {
+    for (const subscription of session.subscriptions) {
+      const { actor } = subscription.options;
+      const name = actor ?? session.identity.principal?.name;
+      if (subscription.durable !== null || name === undefined || !users.has(name)) continue;
+      lookAgain(subscription, actor === null ? session.identity.principal : directory.principal(actor), run);
+    }
+  }
+  for (const durable of [...durables.sessions.values()]) {
+    if (durable.user !== null && users.has(durable.user)) lookAtDurable(durable, durable.user, run);
+  }
+  run.say(new Effect(() => directory.forgetGone()));
+}
+
+/** Of a user who is no more nothing is kept. What others queued is looked at when it is handed out. */
+function lookAtDurable(durable: DurableSession, user: string, run: Run): void {
+  const { durables, directory } = run.state;
+  const { batch } = run.turn as Turn;
+  const { session } = durable;
+  const principal = session?.identity.principal ?? directory.principal(user);
+  if (principal === null || principal.isGone) {
+    if (durable.delayedWill !== null) durables.dropWill(durable.delayedWill.key, batch);
+    durables.drop(durable, batch);
+    return;
+  }
+  for (const subscription of [...durable.subscriptions.values()]) lookAgain(subscription, principal, run);
+  for (const message of durable.queue.values()) message.publication = null;
+}
+
+function lookAgain(subscription: Subscription, principal: Principal | null, run: Run): void {
+  const turn = run.turn as Turn;
+  const coverage = (principal?.rights ?? NO_RIGHTS).covers('on', subscription.pattern);
+  if (coverage === 'none') {
+    lose(subscription, run);
+    return;
+  }
+  const before = subscription.guard;
+  subscription.guard = coverage === 'all' ? null : principal;
+  turn.onRefused(() => {
+    subscription.guard = before;
+  });
+}
+
+/** What was executed before is still delivered, as far as that may be heard now. */
+function lose(subscription: Subscription, run: Run): void {
+  const { router, durables } = run.state;
+  const turn = run.turn as Turn;
+  const { durable, session } = subscription;
+  if (durable !== null) {
+    durables.unsubscribe(durable, subscription, turn.batch);
+  } else if (router.unsubscribe(subscription)) {
+    turn.onRefused(() => {
+      if (session === null || session.closed) return;
+      router.subscribe(subscription);
+      session.subscriptions.add(subscription);
+    });
+  }
+  session?.subscriptions.delete(subscription);
+  run.say(
+    new Effect(() => {
+      const hearer = subscription.session;
+      subscription.close();
+      if (hearer !== null) run.tell(hearer, () => hearer.onSubscriptionLost(subscription));
+    }),
+  );
+}
+
+/** When it is stored, the sessions of these users learn what changed. */
+export function tellChange(users: ReadonlySet<string>, change: SecurityChange, run: Run): void {
+  run.say(
+    new Effect(() => {
+      for (const session of [...run.state.sessions]) {
+        const { principal } = session.identity;
+        if (principal !== null && users.has(principal.name)) run.tell(session, () => session.onSecurityChange(change));
+      }
+    }),
+  );
+}
+
+/** When it is stored, sessions end whose user or token is no longer good. */
+export function endRevoked(run: Run): void {
+  run.say(
+    new Effect(() => {
+      for (const session of [...run.state.sessions]) {
+        const reason = endOf(session, run);
+        if (reason !== null) run.end(session, new SessionRevoked(reason));
+      }
+    }),
+  );
+}
+
+function endOf({ identity: { principal, login } }: Session, run: Run): EndReason | null {
+  if (principal === null) return null;
+  if (principal.isGone) return 'security directory update: user deleted';
+  const user = run.state.directory.user(principal.name);
+  return user !== null && login !== null && run.state.directory.isRevoked(user, login) ? 'token-revoked' : null;
+}

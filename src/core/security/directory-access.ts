@@ -1,0 +1,101 @@
+// DirectoryAccess: rights by the directory, for gateways with security.
+
+import { type Access, denied } from '../access.js';
+import type { Credentials } from '../adapter.js';
+import { RequestError } from '../errors.js';
+import type { Identity, Principal } from '../identity.js';
+import type { Pattern } from '../pattern.js';
+import type { Session } from '../session.js';
+import type { SecurityCommand } from './commands.js';
+import type { Action } from './model.js';
+import type { DirectoryReader } from './reader.js';
+import { NO_RIGHTS } from './rights.js';
+
+/** Knows who credentials are. */
+export interface Authenticator {
+  /** Rejects with RequestError; see AdapterContext. The identity's principal is one of the directory. */
+  authenticate(credentials: Credentials, session: Session): Promise<Identity>;
+}
+
+/** Stands for somebody who is no more. */
+const GONE: Principal = Object.freeze({
+  name: '',
+  userId: '',
+  rights: NO_RIGHTS,
+  isAdministrator: false,
+  mayDelegate: false,
+  isLimited: false,
+  isGone: true,
+});
+
+export class DirectoryAccess implements Access {
+  readonly isOpen = false;
+
+  constructor(
+    private readonly directory: DirectoryReader,
+    private readonly authenticator: Authenticator,
+  ) {}
+
+  authenticate(credentials: Credentials, session: Session): Promise<Identity> {
+    return this.authenticator.authenticate(credentials, session);
+  }
+
+  authorize(session: Session, actor: string | null, action: Action, path: string, pattern: Pattern | null): Principal | null {
+    const principal = this.#speaker(session, actor);
+    const exact = pattern === null ? path : pattern.exact;
+    if (exact !== null) {
+      if (!principal.rights.allows(action, exact)) throw this.#refusal(principal, action, path);
+      return null;
+    }
+    const coverage = principal.rights.covers(action, pattern as Pattern);
+    if (coverage === 'none') throw this.#refusal(principal, action, path);
+    return coverage === 'all' ? null : principal;
+  }
+
+  guard(session: Session, actor: string | null, action: Action, pattern: Pattern): Principal | null {
+    return guardOf(this.#speaker(session, actor), action, pattern);
+  }
+
+  allows(name: string, action: Action, path: string): boolean {
+    return this.directory.principal(name)?.rights.allows(action, path) === true;
+  }
+
+  guardOfUser(name: string | null, pattern: Pattern): Principal | null {
+    if (name === '') return null;
+    return guardOf((name === null ? null : this.directory.principal(name)) ?? GONE, 'on', pattern);
+  }
+
+  administer({ identity: { principal, login } }: Session, command: SecurityCommand): void {
+    if (principal === null) throw new RequestError('NOT_AUTHENTICATED', 'log in first');
+    if (principal.isAdministrator) return;
+    if (command.type === 'revoke' && command.tokenId === login?.tokenId) return;
+    if (command.type === 'password' && command.name === principal.name && !principal.isLimited && !principal.isGone) return;
+    throw new RequestError('ACCESS_DENIED', 'only administrators change users, groups and permissions');
+  }
+
+  /** Whose rights count. Nobody becomes an administrator by acting on behalf of one. */
+  #speaker({ identity }: Session, actor: string | null): Principal {
+    const { principal } = identity;
+    if (principal === null || principal.isGone) throw new RequestError('NOT_AUTHENTICATED', 'log in first');
+    if (actor === null || actor === principal.name) return principal;
+    if (!principal.mayDelegate) {
+      throw new RequestError('ACCESS_DENIED', 'session attempting to act on behalf of is not authorized');
+    }
+    const other = this.directory.principal(actor);
+    if (other === null) throw new RequestError('ACCESS_DENIED', `on behalf of user does not exist: ${actor}`);
+    if (other.isAdministrator && !principal.isAdministrator) {
+      throw new RequestError('ACCESS_DENIED', `request on behalf of unauthorised user: ${actor}`);
+    }
+    return other;
+  }
+
+  #refusal(principal: Principal, action: Action, path: string): RequestError {
+    return principal.isLimited ? new RequestError('ACCESS_DENIED', 'token permissions limited') : denied(action, path);
+  }
+}
+
+/** Of what is refused altogether no path will do. */
+function guardOf(principal: Principal, action: Action, pattern: Pattern): Principal | null {
+  if (pattern.exact !== null) return principal.rights.allows(action, pattern.exact) ? null : principal;
+  return principal.rights.covers(action, pattern) === 'all' ? null : principal;
+}

@@ -1,0 +1,163 @@
+// Principals: everybody who has logged in since the start, live. Rights are compiled when they are asked for, once for all who have
+// the same groups; a change of the directory makes them stale.
+
+import type { Principal } from '../identity.js';
+import { ADMIN, DELEGATES, type Group, type Permissions, type User } from './model.js';
+import type { Policy } from './policy.js';
+import { ALL_RIGHTS, CompiledRights, Decisions, NO_RIGHTS, type Rights } from './rights.js';
+import { Rule, RuleSet } from './rule-set.js';
+import { isTemplate, rulesFor } from './templates.js';
+
+/** Compiled combinations of groups that are kept; at the bound all are forgotten. */
+const COMBINATIONS_MAX = 1_024;
+
+/** What principals read of the directory. */
+export interface Members {
+  user(name: string): User | null;
+  group(name: string): Group | null;
+}
+
+class LivePrincipal implements Principal {
+  #user: User | null;
+  #rights: Rights | null = null;
+
+  constructor(
+    user: User,
+    readonly policy: Policy | null,
+    private readonly compiler: Compiler,
+  ) {
+    this.#user = user;
+    this.name = user.name;
+    this.userId = user.id;
+  }
+
+  readonly name: string;
+  readonly userId: string;
+
+  get isGone(): boolean {
+    return this.#user === null;
+  }
+
+  get isLimited(): boolean {
+    return this.policy !== null;
+  }
+
+  get isAdministrator(): boolean {
+    return this.#user !== null && !this.isLimited && this.#user.groups.includes(ADMIN);
+  }
+
+  get mayDelegate(): boolean {
+    return this.#user !== null && !this.isLimited && (this.isAdministrator || this.#user.groups.includes(DELEGATES));
+  }
+
+  get rights(): Rights {
+    this.#rights ??= this.#user === null ? NO_RIGHTS : this.compiler.compile(this.#user, this.policy);
+    return this.#rights;
+  }
+
+  /** The user as it is now; null: it is no more. */
+  refresh(user: User | null): void {
+    this.#user = user;
+    this.#rights = null;
+  }
+}
+
+export class Principals {
+  /** By name, and by name and policy where that limits. */
+  readonly #live = new Map<string, LivePrincipal>();
+  readonly #compiler: Compiler;
+  readonly #members: Members;
+
+  constructor(members: Members) {
+    this.#members = members;
+    this.#compiler = new Compiler(members);
+  }
+
+  get size(): number {
+    return this.#live.size;
+  }
+
+  get decisions(): number {
+    return this.#compiler.decisions.count;
+  }
+
+  of(name: string, policy: Policy | undefined): Principal | null {
+    const user = this.#members.user(name);
+    if (user === null) return null;
+    const limits = policy === undefined || policy.permissions === null ? null : policy;
+    const key = limits === null ? name : `${name}\n${limits.name}`;
+    let principal = this.#live.get(key);
+    // A policy of that name with other permissions is another policy, and a user who was created anew is another user.
+    if (principal === undefined || principal.policy !== limits || principal.userId !== user.id) {
+      principal = new LivePrincipal(user, limits, this.#compiler);
+      this.#live.set(key, principal);
+    }
+    return principal;
+  }
+
+  /** Rights of these users, or of all, are stale. */
+  refresh(users: ReadonlySet<string> | 'all'): void {
+    this.#compiler.forget();
+    for (const principal of this.#live.values()) {
+      if (users !== 'all' && !users.has(principal.name)) continue;
+      const user = this.#members.user(principal.name);
+      principal.refresh(user?.id === principal.userId ? user : null);
+    }
+  }
+
+  forgetGone(): void {
+    for (const [key, { isGone }] of this.#live) if (isGone) this.#live.delete(key);
+  }
+}
+
+class Compiler {
+  readonly decisions = new Decisions();
+  readonly #members: Members;
+  #combinations = new Map<string, RuleSet>();
+
+  constructor(members: Members) {
+    this.#members = members;
+  }
+
+  compile(user: User, policy: Policy | null): Rights {
+    if (policy !== null) {
+      const source = `policy ${policy.name}`;
+      const own = new RuleSet(ruleList(policy.permissions ?? {}, user, source, 'all'));
+      return new CompiledRights([own], this.decisions);
+    }
+    if (user.groups.includes(ADMIN)) return ALL_RIGHTS;
+    const groups = user.groups.map((name) => this.#members.group(name)).filter((group) => group !== null);
+    const own = ruleList(user.permissions, user, 'user', 'all');
+    for (const { permissions, name } of groups) own.push(...ruleList(permissions, user, `group ${name}`, 'templates'));
+    return new CompiledRights([this.#combined(groups), new RuleSet(own)], this.decisions);
+  }
+
+  /** What is the same for all who have these groups. */
+  #combined(groups: readonly Group[]): RuleSet {
+    const key = JSON.stringify(groups.map(({ name }) => name).sort());
+    let set = this.#combinations.get(key);
+    if (set === undefined) {
+      set = new RuleSet(groups.flatMap(({ permissions, name }) => ruleList(permissions, null, `group ${name}`, 'literals')));
+      if (this.#combinations.size >= COMBINATIONS_MAX) this.forget();
+      this.#combinations.set(key, set);
+    }
+    return set;
+  }
+
+  forget(): void {
+    this.#combinations = new Map();
+  }
+}
+
+/** Those of the permissions that name their user, those that do not, or all. */
+function ruleList(permissions: Permissions, user: User | null, source: string, which: 'literals' | 'templates' | 'all'): Rule[] {
+  const rules: Rule[] = [];
+  for (const [pattern, permission] of Object.entries(permissions)) {
+    if (!isTemplate(pattern)) {
+      if (which !== 'templates') rules.push(new Rule(pattern, permission, source));
+    } else if (which !== 'literals' && user !== null) {
+      rules.push(...rulesFor(pattern, permission, user, source));
+    }
+  }
+  return rules;
+}
