@@ -806,11 +806,13 @@ export class Engine {
     this.#conclude();
   }
 
-  /** A part of the answer is with the peer: that there is no more of it can be told by the end of the connection alone. */
+  /** A part of the answer may be with the peer: then the end of the connection alone can tell that there is no more of it. */
   #onStreamLost(session: Session, error: unknown): void {
     if (session.closed) return;
-    this.#parts.log.error({ err: error, session: session.id, adapter: session.adapter }, 'a long answer could not be read to its end');
-    this.#sessions.end(session, new ConnectionError('STORE_FAILED', 'a long answer could not be read to its end'));
+    const text = 'a long answer could not be read to its end';
+    this.#parts.log.error({ err: error, session: session.id, adapter: session.adapter }, text);
+    if (session.streamLost(new RequestError('STORE_FAILED', text, { cause: error }))) return;
+    this.#sessions.end(session, new ConnectionError('STORE_FAILED', text));
   }
 
   /** `past`: what was before the subscription began. */

@@ -2,7 +2,7 @@
 
 import type { DurableSession } from './durable-session.js';
 import type { EntryStream } from './entry-streams.js';
-import type { ConnectionError } from './errors.js';
+import type { ConnectionError, RequestError } from './errors.js';
 import { type Identity, NOBODY } from './identity.js';
 import { OUTBOUND_LIMITS, type OutboundLimits, OutboundQueue } from './outbound-queue.js';
 import type { Request } from './message.js';
@@ -82,6 +82,11 @@ export abstract class Session {
   /** Stop reading the socket; the engine calls `resumeReading` when there is room again. */
   abstract pauseReading(): void;
   abstract resumeReading(): void;
+
+  /** The rest of its long answer cannot be read. false: the end of the connection alone can tell that. */
+  streamLost(_error: RequestError): boolean {
+    return false;
+  }
 
   /** Ends the connection as the protocol does it; null: normal end. Idempotent; ends in `context.closeSession`. */
   abstract close(error: ConnectionError | null): void;

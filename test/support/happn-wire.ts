@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
-import { HappnAdapter, type HappnConfig } from '../../src/adapters/happn/index.js';
+import { HappnAdapter, type HappnConfig, type LocalClient } from '../../src/adapters/happn/index.js';
 import { OPEN_ACCESS } from '../../src/core/access.js';
 import { Directory } from '../../src/core/security/directory.js';
 import type { AdapterContext } from '../../src/core/adapter.js';
@@ -26,6 +26,7 @@ export interface HappnGateway {
   readonly counters: Counters;
   readonly store: GateStore;
   connect(options?: { perMessageDeflate?: boolean }): Promise<HappnWire>;
+  localClient(): Promise<LocalClient>;
   /** `reconnect` false: clients are told to stay away. */
   stop(reconnect?: boolean): Promise<void>;
 }
@@ -59,6 +60,7 @@ export async function startHappn(config: Partial<HappnConfig> = {}, name = 'refe
     context,
     counters,
     store,
+    localClient: () => adapter.localClient(),
     connect: (options) => HappnWire.connect(url, options),
     stop: async (reconnect = true) => {
       await adapter.stop(1_000, goodbye(reconnect));

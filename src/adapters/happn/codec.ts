@@ -43,7 +43,7 @@ export function isPathOnly(frame: Frame): boolean {
 const SEPARATORS = /[\u2028\u2029]/;
 const EACH_SEPARATOR = /[\u2028\u2029]/g;
 
-function escapeSeparators(text: string): string {
+export function escapeSeparators(text: string): string {
   if (!SEPARATORS.test(text)) return text;
   return text.replace(EACH_SEPARATOR, (separator) => (separator === '\u2028' ? '\\u2028' : '\\u2029'));
 }

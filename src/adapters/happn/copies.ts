@@ -68,7 +68,11 @@ function put(target: Document, key: string, value: Value): void {
 
 /** A body as happn shows it, for one receiver: it may do with it what it likes. */
 export function documentCopy(payload: Payload): Document {
-  const document = documentOf(payload.value());
+  return documentCopyOf(payload.value());
+}
+
+export function documentCopyOf(value: Value): Document {
+  const document = documentOf(value);
   const copy: Document = {};
   // What is stored has no `_meta` of its own at the top: the name belongs to answers.
   for (const key of Object.keys(document)) if (key !== '_meta') put(copy, key, copyOut(document[key] as Value));

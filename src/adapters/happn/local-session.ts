@@ -87,6 +87,7 @@ class Pending {
 }
 
 export class LocalSession extends Session {
+  override readonly takesStreams = true;
   readonly version = versionNamed('happn_4') as Version;
   readonly #host: LocalHost;
   readonly #pending = new Map<number, Pending>();
@@ -218,6 +219,7 @@ export class LocalSession extends Session {
 
   readonly #drain = (): void => {
     this.#draining = false;
+    if (this.#handing?.isWaiting === true) this.#goOn();
     const { outbound } = this;
     while (this.#handing === null && !this.#ended) {
       const message = outbound.peek();
@@ -270,7 +272,11 @@ export class LocalSession extends Session {
       return;
     }
     this.#conclude(reply, this.#pending.get(id)?.onPublished ?? null);
-    if (!this.#pending.has(id)) return;
+    if (!this.#pending.has(id)) {
+      // It took too long: nobody wants it any more.
+      reply.stream?.close();
+      return;
+    }
     if (reply.error !== null) this.#settle(id)?.reject(clientError(reply.error));
     else if (!isData(request)) this.#begin(id, request.tag as LocalListener, reply.source());
     else this.#done(id, request, reply);
@@ -287,28 +293,37 @@ export class LocalSession extends Session {
     this.#hand(
       source,
       (entry) => items.push(item(entry)),
-      () => this.#settle(id)?.resolve(items),
+      () => {
+        source.close();
+        this.#settle(id)?.resolve(items);
+      },
+      (error) => this.#settle(id)?.reject(error),
     );
   }
 
   /** The subscription stands, or has ended: the promise of `on` or `off` is kept once initial values were handed over. */
   #begin(id: number, listener: LocalListener, source: EntrySource | null): void {
     const { channel, depth, options, handler } = listener;
-    const begun = (): void => this.#settle(id)?.resolve(undefined);
     if (source === null) {
-      begun();
+      this.#settle(id)?.resolve(undefined);
       return;
     }
-    const shows = showsInitial(channel.key, depth === 0 ? Number.POSITIVE_INFINITY : depth);
-    const emit = (): void => {
-      source.rewind();
-      const each = (entry: Entry): void => this.#call(() => handler(itemOf(entry), undefined as unknown as LocalMeta));
-      this.#hand(source, (entry) => shows(entry) && each(entry), begun);
+    const begun = (): void => {
+      source.close();
+      this.#settle(id)?.resolve(undefined);
     };
-    const then = options.initialEmit === true ? emit : begun;
+    const failed = (error: Error): void => {
+      this.unlisten(listener).catch((failure: unknown) => this.#complain(failure, 'a listener could not be ended'));
+      this.#settle(id)?.reject(error);
+    };
+    const shows = showsInitial(channel.key, depth === 0 ? Number.POSITIVE_INFINITY : depth);
+    const each = (entry: Entry): void => {
+      if (shows(entry) && !this.#ended) this.#call(() => handler(itemOf(entry), undefined as unknown as LocalMeta));
+    };
+    const emit = options.initialEmit === true ? () => this.#hand(source, each, begun, failed) : begun;
     const { initialCallback } = options;
     if (typeof initialCallback !== 'function') {
-      then();
+      emit();
       return;
     }
     const items: LocalDocument[] = [];
@@ -317,28 +332,40 @@ export class LocalSession extends Session {
       (entry) => shows(entry) && items.push(itemOf(entry)),
       () => {
         this.#call(() => initialCallback(items));
-        then();
+        source.rewind();
+        emit();
       },
+      failed,
     );
   }
 
   /** Hands entries over and calls `done`; what is answered or heard meanwhile follows. */
-  #hand(source: EntrySource, each: (entry: Entry) => unknown, done: () => void): void {
-    this.#handing = new Handing(source, each, done);
+  #hand(source: EntrySource, each: (entry: Entry) => unknown, done: () => void, failed: (error: Error) => void): void {
+    this.#handing = new Handing(source, each, done, failed);
     this.#goOn();
   }
 
   readonly #goOn = (): void => {
     const handing = this.#handing;
     if (handing === null) return;
-    if (!handing.step()) {
-      this.#host.context.inShift(this, this.#goOn);
-      return;
-    }
+    const progress = handing.step();
+    if (progress === 'more') this.#host.context.inShift(this, this.#goOn);
+    if (progress !== 'done' || this.#ended) return;
     this.#handing = null;
     handing.done();
     this.flush();
   };
+
+  /** What is answered then is an error: unlike on a socket, nothing of a list has reached the program yet. */
+  override streamLost(error: RequestError): boolean {
+    const handing = this.#handing;
+    if (handing === null) return false;
+    this.#handing = null;
+    handing.close();
+    handing.failed(clientError(error));
+    this.flush();
+    return true;
+  }
 
   #tag(id: number, step: TagStep, entry: Entry | null): void {
     try {
@@ -397,6 +424,7 @@ export class LocalSession extends Session {
   override close(error: ConnectionError | null): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#handing?.close();
     this.#handing = null;
     this.#waiting.clear();
     this.#host.acknowledgements.forget(this);

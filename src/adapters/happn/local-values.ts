@@ -15,7 +15,7 @@ import {
   type Session,
 } from '../../core/index.js';
 import { isPathOnly, publicationId, wireError } from './codec.js';
-import { copyOut, documentCopy } from './copies.js';
+import { copyOut, documentCopy, documentCopyOf } from './copies.js';
 import { isFields } from './fields.js';
 import type { LocalDocument, LocalMeta } from './local-client.js';
 import type { LocalListener } from './local-session.js';
@@ -94,8 +94,9 @@ function setResult(request: DataRequest, reply: Reply, frame: Frame, status: obj
   return { ...documentCopy(entry.payload), _meta: { ...entryMeta(entry), ...status } };
 }
 
+/** What is parsed for one list is not kept with the record. */
 export function itemOf(entry: Entry): LocalDocument {
-  return { ...documentCopy(entry.payload), _meta: entryMeta(entry) };
+  return { ...documentCopyOf(entry.payload.look()), _meta: entryMeta(entry) };
 }
 
 function entryMeta(entry: Entry): LocalMeta {

@@ -49,18 +49,21 @@ export class RecordList implements LongAnswer {
     const { head, shows, item, end, endsInList } = this.#form;
     const cursor = this.#cursor;
     let text = this.#isBegun ? '' : head;
+    let from = -1;
     let looked = 0;
     while (text.length < PIECE_CHARACTERS && looked < PIECE_RECORDS) {
       const entry = cursor.next();
       if (entry === null) break;
       looked += 1;
       if (!shows(entry)) continue;
+      if (from === -1) from = text.length + this.#separator.length;
       text += this.#separator + item(entry);
       this.#separator = ',';
     }
+    const to = text.length;
     if (cursor.isOver) text += endsInList ? this.#separator + end : end;
     if (text.length > 0) {
-      sink.fragment(text, !this.#isBegun, cursor.isOver);
+      sink.fragment(text, !this.#isBegun, cursor.isOver, from === -1 ? to : from, to);
       this.#isBegun = true;
     }
     return progressOf(cursor);

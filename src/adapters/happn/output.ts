@@ -68,7 +68,7 @@ export class Output {
       if (withPiece && this.#long !== null) progress = this.#goOn(sink, this.#long);
       if (this.#long === null) this.#drainTexts(sink);
       if (this.#long === null) progress = this.#drainQueue(sink);
-      if (this.#layers !== null) this.#layers.writeTo(writer);
+      if (this.#layers !== null) this.#layers.writeTo(writer, HIGH_WATER_BYTES - this.#socket.writableLength);
       writer.writeTo(this.#socket);
     } finally {
       // Only after a fault is anything left: it must not go to the next session.

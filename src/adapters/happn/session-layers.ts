@@ -1,10 +1,11 @@
 // Between one connection and the layers of an embedding program: frames in and texts out take this way when there are any layers.
 
-import { type AdapterContext, RequestError, type Session } from '../../core/index.js';
+import { type AdapterContext, RequestError, Ring, type Session } from '../../core/index.js';
 import { encodeError, jsonText } from './codec.js';
 import { copyIn } from './copies.js';
 import { isFields } from './fields.js';
 import type { FrameWriter } from './frames.js';
+import { ListReader, ListWriter } from './layered-lists.js';
 import {
   type HappnLayers,
   type InboundMessage,
@@ -18,7 +19,17 @@ import type { Version } from './versions.js';
 import type { Fields, Frame, FrameLimits } from './wire.js';
 
 /** What finished texts are written to. */
-export type Sink = Pick<FrameWriter, 'text' | 'fragment' | 'frame' | 'length'>;
+export interface Sink extends Pick<FrameWriter, 'text' | 'frame' | 'length'> {
+  /** A piece of a list; nothing else is written between the pieces of one. `from`, `to`: where in it its records stand. */
+  fragment(text: string, first: boolean, last: boolean, from: number, to: number): void;
+}
+
+/** One piece of a message that needs no look at it. */
+interface Fragment {
+  readonly text: string;
+  readonly first: boolean;
+  readonly last: boolean;
+}
 
 /** The connection. */
 export interface Owner extends Session {
@@ -32,6 +43,12 @@ export interface Owner extends Session {
 }
 
 const QUOTE = 34;
+const NOTHING_LEFT = 'a layer left nothing that can be sent';
+
+/** What the answer to a request is going to call it. */
+function answeredId({ eventId }: Frame): unknown {
+  return typeof eventId === 'number' || typeof eventId === 'string' || eventId === null ? eventId : undefined;
+}
 
 export class SessionLayers implements Sink {
   readonly #owner: Owner;
@@ -41,11 +58,11 @@ export class SessionLayers implements Sink {
   readonly #outbound: LayerLine<OutboundMessage> | null;
   /** Requests that are not answered yet, by their eventId. */
   readonly #requests = new Map<unknown, Frame>();
-  /** Texts that have passed. */
-  #done: string[] = [];
+  /** What has passed, in its order. */
+  #done = new Ring<string | Fragment | ListWriter>();
   #doneLength = 0;
-  /** Of a message that is not complete. */
-  #fragments: string[] = [];
+  /** A list that is not complete. */
+  #list: ListReader | null = null;
   /** Characters on their way through the layers. */
   #underway = 0;
   #messages = 0;
@@ -74,8 +91,8 @@ export class SessionLayers implements Sink {
     this.#inbound?.close();
     this.#outbound?.close();
     this.#requests.clear();
-    this.#done = [];
-    this.#fragments = [];
+    this.#done.clear();
+    this.#list = null;
   }
 
   // -------------------------------------------------------------- in
@@ -97,7 +114,7 @@ export class SessionLayers implements Sink {
       // Layers may keep what they were given: what is stored is a copy.
       const frame = raw === asked && this.#inbound === null ? asked : (copyIn(raw, this.#limits) as Frame | undefined);
       if (!isFields(frame)) throw new RequestError('INVALID_REQUEST', 'a layer made no request of this');
-      if (this.#outbound !== null) this.#requests.set(frame.eventId, frame);
+      if (this.#outbound !== null) this.#requests.set(answeredId(frame), frame);
       this.#owner.passed(frame);
     } catch (error) {
       this.#owner.refuse(asked, error);
@@ -122,30 +139,42 @@ export class SessionLayers implements Sink {
   }
 
   /** What passes layers is a whole message. */
-  fragment(text: string, _first: boolean, last: boolean): void {
-    this.#fragments.push(text);
+  fragment(text: string, first: boolean, last: boolean, from: number, to: number): void {
+    if (this.#outbound === null) {
+      this.#add({ text, first, last });
+      return;
+    }
+    this.#list ??= new ListReader();
+    const list = this.#list;
+    list.add(text, first, last, from, to);
     if (!last) return;
-    const whole = this.#fragments.join('');
-    this.#fragments = [];
-    this.text(whole);
+    this.#list = null;
+    const message = this.#messageOf(list.value() as Fields | Fields[]);
+    if (message !== null) this.#pass(this.#outbound, message, list.length, list.pieces > 1);
   }
 
   text(text: string): void {
-    const message = this.#outbound === null || text.charCodeAt(0) === QUOTE ? null : this.#messageOf(text);
-    if (message === null || this.#outbound === null) {
-      this.#add(text);
-      return;
-    }
-    this.#underway += text.length;
-    this.#outbound.push(message, (fault, passed) => {
-      this.#underway -= text.length;
+    const message = this.#outbound === null || text.charCodeAt(0) === QUOTE ? null : this.#messageOf(JSON.parse(text) as Fields | Fields[]);
+    if (message === null || this.#outbound === null) this.#add(text);
+    else this.#pass(this.#outbound, message, text.length, false);
+  }
+
+  #pass(outbound: LayerLine<OutboundMessage>, message: OutboundMessage, length: number, isLong: boolean): void {
+    this.#underway += length;
+    outbound.push(message, (fault, passed) => {
+      const list = fault === null && isLong ? this.#listIn(passed as OutboundMessage) : null;
+      if (list !== null) {
+        this.#done.push(list);
+        this.#write(list, message, length);
+        return;
+      }
+      this.#underway -= length;
       this.#leave(message, fault, passed);
     });
   }
 
   /** Null for what layers do not see: refusals, acknowledgements, notices of the gateway. */
-  #messageOf(text: string): OutboundMessage | null {
-    const content = JSON.parse(text) as Fields | Fields[];
+  #messageOf(content: Fields | Fields[]): OutboundMessage | null {
     const meta = (Array.isArray(content) ? content.at(-1) : content._meta) as Fields | undefined;
     if (meta === undefined) return null;
     if (meta.type === 'data' && !Array.isArray(content)) {
@@ -167,7 +196,7 @@ export class SessionLayers implements Sink {
         const left = passed as OutboundMessage;
         text = jsonText('response' in left ? left.response : left.request.publication);
       } catch (cause) {
-        error = new RequestError('INTERNAL', 'a layer left nothing that can be sent', { cause });
+        error = new RequestError('INTERNAL', NOTHING_LEFT, { cause });
       }
     }
     if (error !== null && 'response' in message) text = encodeError(message.request, this.#owner, error);
@@ -177,17 +206,58 @@ export class SessionLayers implements Sink {
     this.#owner.finished();
   }
 
-  #add(text: string): void {
-    this.#done.push(text);
-    this.#doneLength += text.length;
+  /** null: it is not as long any more, or has no text. */
+  #listIn(passed: OutboundMessage): ListWriter | null {
+    try {
+      return 'response' in passed ? ListWriter.of(passed.response) : null;
+    } catch {
+      return null;
+    }
   }
 
-  /** Moves what has passed to the writer. */
-  writeTo(writer: Sink): void {
-    const done = this.#done;
-    this.#done = [];
-    this.#doneLength = 0;
-    for (const text of done) writer.text(text);
+  /** Makes texts of a list, some in each shift: what has passed behind it waits for them. */
+  #write(list: ListWriter, message: OutboundMessage, length: number): void {
+    this.#context.inShift(this.#owner, () => {
+      try {
+        list.step();
+      } catch (cause) {
+        list.giveUp(encodeError(message.request, this.#owner, new RequestError('INTERNAL', NOTHING_LEFT, { cause })));
+      }
+      if (!list.isReady) {
+        this.#write(list, message, length);
+        return;
+      }
+      this.#underway -= length;
+      this.#doneLength += list.length;
+      this.#owner.finished();
+    });
+  }
+
+  #add(done: string | Fragment): void {
+    this.#done.push(done);
+    this.#doneLength += typeof done === 'string' ? done.length : done.text.length;
+  }
+
+  /** Moves what has passed to the writer, as long as that holds less than `room`. */
+  writeTo(writer: FrameWriter, room: number): void {
+    while (writer.length < room) {
+      const next = this.#done.peek();
+      if (next === undefined) return;
+      if (next instanceof ListWriter) {
+        if (!next.isReady) return;
+        this.#doneLength -= next.nextLength;
+        if (next.writeTo(writer)) this.#done.shift();
+        continue;
+      }
+      this.#done.shift();
+      if (typeof next === 'string') {
+        this.#doneLength -= next.length;
+        writer.text(next);
+      } else {
+        this.#doneLength -= next.text.length;
+        writer.fragment(next.text, next.first, next.last);
+      }
+    }
   }
 
   #errorOf(fault: LayerFault): RequestError {

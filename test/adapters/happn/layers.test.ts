@@ -184,6 +184,26 @@ describe('outbound layers', () => {
     expect(list.response).toMatchObject([{ test: 'data' }, { status: 'ok' }]);
   });
 
+  it('see the request of each answer, whatever it calls itself', async () => {
+    const seen: unknown[] = [];
+    const connect = await start({
+      outboundLayers: [
+        (message, callback) => {
+          seen.push((message as ResponseMessage).request['path']);
+          callback();
+        },
+      ],
+    });
+    const wire = await connect();
+    const ids = [7_001, '7002', null, undefined, true, { of: 'mine' }, [1]];
+    seen.length = 0;
+    for (const [n, eventId] of ids.entries()) {
+      wire.send({ action: 'set', path: `/called/${n}`, data: {}, eventId });
+      await until('the answer', () => seen.length === n + 1);
+    }
+    expect(seen).toEqual(ids.map((_, n) => `/called/${n}`));
+  });
+
   it('change what each subscriber gets, and nobody else’s data', async () => {
     const connect = await start({
       outboundLayers: [
