@@ -12,10 +12,13 @@ import {
   type HavenValue,
   type Hello,
   type Items,
+  type Moment,
   type Operation,
   type ReadOptions,
+  type ResyncReason,
   type Watch,
   type WatchEvent,
+  type WatchOptions,
   type WriteOptions,
   type Written,
 } from './types.js';
@@ -24,6 +27,15 @@ import type { Answer } from './wire.js';
 const DEFAULT_PORT = 7_854;
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 5_000;
+
+const PING = { action: 'heartbeat', type: 'ping' };
+
+/** How a watch begins: behind a revision, or with the records as they are, of which a reader that knew others is told why. */
+interface Begin {
+  readonly since: number | null;
+  readonly initial: boolean;
+  readonly reason: ResyncReason | null;
+}
 
 /** Resolves with a client whose session is open. Rejects with HavenError: CONNECTION_LOST, TIMEOUT, or what the gateway says. */
 export async function connect(options: HavenOptions = {}): Promise<HavenClient> {
@@ -41,6 +53,8 @@ export class HavenClient implements EventSource {
   /** Of the present connection. */
   #byId = new Map<number, EventQueue>();
   #connection: Connection | null = null;
+  /** Of the gateway whose revisions the queues know. */
+  #node: string | null = null;
   #opening: Promise<Connection>;
   readonly #closing = new AbortController();
 
@@ -50,7 +64,8 @@ export class HavenClient implements EventSource {
     this.#reconnect = options.reconnect ?? true;
     this.#watchMaxEvents = options.watchMaxEvents ?? 10_000;
     const onPushed = (events: readonly Answer[]): void => this.#onPushed(events);
-    this.#options = { host, port, credentials, heartbeatMs, timeoutMs, onPushed, onLost: () => this.#onLost() };
+    const onRevision = (revision: number): void => this.#onRevision(revision);
+    this.#options = { host, port, credentials, heartbeatMs, timeoutMs, onPushed, onRevision, onLost: () => this.#onLost() };
     this.#opening = this.#open();
   }
 
@@ -80,11 +95,15 @@ export class HavenClient implements EventSource {
     return this.#query('update', { path, value, ...options });
   }
 
-  /** The record; null: there is none, or it does not meet the criteria. */
-  async read(path: string, options: Pick<ReadOptions, 'criteria' | 'fields'> = {}): Promise<Found | null> {
+  /**
+   * The record; null: there is none, or it does not meet the criteria. `at`: as it was then; OUT_OF_HISTORY when the gateway does not
+   * know that any more, UNSUPPORTED when it keeps no history of the path.
+   */
+  async read(path: string, options: Pick<ReadOptions, 'criteria' | 'fields'> & { readonly at?: Moment } = {}): Promise<Found | null> {
     if (path.includes('*')) throw new HavenError('INVALID_PATH', 11, 'read takes one path; list takes patterns');
+    const { at, ...rest } = options;
     try {
-      return await this.#query<Found>('read', { path, ...options });
+      return await this.#query<Found>('read', { path, ...rest, ...(at === undefined ? {} : { mode: 'rt', ...at }) });
     } catch (error) {
       if (error instanceof HavenError && error.name === 'NOT_FOUND') return null;
       throw error;
@@ -115,22 +134,32 @@ export class HavenClient implements EventSource {
   // ---------------------------------------------------------------- watches
 
   /**
-   * The changes of a path or pattern from now on; with `initial` the records that exist come first, as writes. When events were
-   * missed, because the connection was lost or too many waited, there is a `resync`, and the records as they are follow it.
+   * The changes of a path or pattern from now on. What happens while the connection is lost, or while too many events wait, follows as
+   * long as the gateway keeps that much history; else there is a `resync`, and the records as they are follow it.
    */
-  async watch(path: string, options: { readonly initial?: boolean } = {}): Promise<Watch> {
+  async watch(path: string, options: WatchOptions = {}): Promise<Watch> {
+    const { since, initial = false } = options;
     const queue = new EventQueue(path, this.#watchMaxEvents, this);
-    await this.#begin(queue, options.initial === true, (message, onAnswer) => this.#ask(message, onAnswer));
+    const begin: Begin = { since: since ?? null, initial: initial || since !== undefined, reason: since === undefined ? null : 'missed' };
+    await this.#begin(queue, begin, (message, onAnswer) => this.#ask(message, onAnswer));
     return queue;
   }
 
   /** The events of a watch may stand right behind its answer, so its number is noted before anything else happens. */
-  async #begin(queue: EventQueue, initial: boolean, ask: Connection['ask']): Promise<void> {
-    const message = { action: 'query', type: 'watch', path: queue.path, push: true, initial };
-    await ask(message, ({ watch }) => {
+  async #begin(queue: EventQueue, { since, initial, reason }: Begin, ask: Connection['ask']): Promise<void> {
+    const message = { action: 'query', type: 'watch', path: queue.path, push: true, initial, ...(since === null ? {} : { since }) };
+    await ask(message, ({ watch, revision, missed }) => {
       queue.id = watch as number;
       this.#queues.add(queue);
       this.#byId.set(queue.id, queue);
+      if (since !== null && missed !== true && typeof revision === 'number') {
+        queue.position = since;
+        return;
+      }
+      if (reason !== null) queue.resync(reason);
+      // The pong comes behind the records.
+      if (initial) this.#connection?.ask(PING).catch(ignoreLoss);
+      else if (typeof revision === 'number') queue.position = revision;
     });
   }
 
@@ -139,7 +168,7 @@ export class HavenClient implements EventSource {
     // With a new connection it begins anew anyway.
     if (connection === null || !this.#byId.delete(queue.id)) return;
     connection.ask({ action: 'query', type: 'unwatch', watch: queue.id }).catch(ignoreLoss);
-    this.#beginAgain(queue, connection);
+    this.#beginAgain(queue, 'overflow', connection);
   }
 
   async unwatch(queue: EventQueue): Promise<void> {
@@ -151,6 +180,10 @@ export class HavenClient implements EventSource {
 
   #onPushed(events: readonly Answer[]): void {
     for (const { watch, ...event } of events) this.#byId.get(watch as number)?.push(event as unknown as WatchEvent);
+  }
+
+  #onRevision(revision: number): void {
+    for (const queue of this.#byId.values()) queue.reached(revision);
   }
 
   // ---------------------------------------------------------------- node
@@ -175,7 +208,7 @@ export class HavenClient implements EventSource {
 
   /** The state of the node. Heartbeats that keep the session are sent by themselves. */
   async state(): Promise<{ readonly [field: string]: unknown }> {
-    return (await this.#ask({ action: 'heartbeat', type: 'ping' })).state as { readonly [field: string]: unknown };
+    return (await this.#ask(PING)).state as { readonly [field: string]: unknown };
   }
 
   // ---------------------------------------------------------------- the connection
@@ -219,6 +252,9 @@ export class HavenClient implements EventSource {
       throw new HavenError('CLOSED', 0, 'the client was closed');
     }
     this.#connection = connection;
+    const { uuid } = (connection.hello as Hello).node;
+    if (this.#node !== null && this.#node !== uuid) for (const queue of this.#queues) queue.position = null;
+    this.#node = uuid;
     return connection;
   }
 
@@ -253,14 +289,13 @@ export class HavenClient implements EventSource {
   }
 
   #watchAgain(connection: Connection): void {
-    for (const queue of this.#queues) {
-      queue.resync('reconnected');
-      this.#beginAgain(queue, connection);
-    }
+    for (const queue of this.#queues) this.#beginAgain(queue, 'reconnected', connection);
   }
 
-  #beginAgain(queue: EventQueue, connection: Connection): void {
-    this.#begin(queue, true, (message, onAnswer) => connection.ask(message, onAnswer)).catch((error: HavenError) => {
+  /** Behind what the queue has, or anew. */
+  #beginAgain(queue: EventQueue, reason: ResyncReason, connection: Connection): void {
+    const begin: Begin = { since: queue.position, initial: true, reason };
+    this.#begin(queue, begin, (message, onAnswer) => connection.ask(message, onAnswer)).catch((error: HavenError) => {
       if (error.name !== 'CONNECTION_LOST') queue.end(error);
     });
   }

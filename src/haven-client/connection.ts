@@ -20,6 +20,8 @@ export interface ConnectionOptions {
   readonly heartbeatMs: number;
   readonly timeoutMs: number;
   onPushed(events: readonly Answer[]): void;
+  /** Every event up to this revision of the gateway was pushed. */
+  onRevision(revision: number): void;
   /** Called once, after a connection that had been made is gone. */
   onLost(): void;
 }
@@ -109,6 +111,7 @@ export class Connection {
       waiting?.reject(refusal(answer));
       return;
     }
+    if (answer.type === 'pong' && typeof answer.revision === 'number' && answer.revision > 0) this.#options.onRevision(answer.revision);
     waiting?.onAnswer?.(answer);
     waiting?.resolve(answer);
   }

@@ -1,11 +1,11 @@
-// EventQueue: the events of one watch on their way to its reader. Bounded: too many at once are dropped for one `resync`, after which
-// the watch begins anew as soon as the reader has taken what is there.
+// EventQueue: the events of one watch on their way to its reader, and how far they go. Bounded: what is too much is not taken, and asked
+// for again as soon as the reader has taken what is there.
 
-import type { HavenError, Watch, WatchEvent } from './types.js';
+import type { HavenError, ResyncReason, Watch, WatchEvent } from './types.js';
 
 /** What a queue needs of the client. */
 export interface EventSource {
-  /** Begins anew, with the records as they are; the reader has taken everything. */
+  /** Goes on behind `position`; the reader has taken everything. */
   rewatch(queue: EventQueue): void;
   unwatch(queue: EventQueue): Promise<void>;
 }
@@ -20,6 +20,8 @@ const OVER: IteratorResult<WatchEvent> = { done: true, value: undefined };
 export class EventQueue implements Watch {
   /** Number at the gateway; 0: none at present. */
   id = 0;
+  /** Every event up to this revision is here or was taken; null: that is not known. */
+  position: number | null = null;
   readonly path: string;
   readonly #source: EventSource;
   readonly #maxEvents: number;
@@ -39,23 +41,28 @@ export class EventQueue implements Watch {
   push(event: WatchEvent): void {
     if (this.#isOver || this.#isOverflown) return;
     const reader = this.#readers.shift();
-    if (reader !== undefined) {
-      reader.resolve({ done: false, value: event });
+    if (reader === undefined && this.#events.length - this.#next >= this.#maxEvents) {
+      // Where it is not known how far the events go, those that wait say nothing, either.
+      if (this.position === null) this.resync('overflow');
+      this.#isOverflown = true;
       return;
     }
-    if (this.#events.length - this.#next < this.#maxEvents) {
-      this.#events.push(event);
-      return;
-    }
-    this.resync('overflow');
-    this.#isOverflown = true;
+    if (this.position !== null && event.type !== 'resync') this.position = Math.max(this.position, event.revision);
+    if (reader === undefined) this.#events.push(event);
+    else reader.resolve({ done: false, value: event });
+  }
+
+  /** No event up to this revision follows, of those that the watch began with neither. */
+  reached(revision: number): void {
+    if (!this.#isOverflown) this.position = Math.max(this.position ?? 0, revision);
   }
 
   /** What waits is out of date: the records as they are follow. */
-  resync(reason: 'reconnected' | 'overflow'): void {
+  resync(reason: ResyncReason): void {
     this.#events = [];
     this.#next = 0;
     this.#isOverflown = false;
+    this.position = null;
     this.push({ type: 'resync', reason });
   }
 

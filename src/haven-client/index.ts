@@ -11,10 +11,13 @@ export {
   type Hello,
   type Item,
   type Items,
+  type Moment,
   type Operation,
   type ReadOptions,
+  type ResyncReason,
   type Watch,
   type WatchEvent,
+  type WatchOptions,
   type WriteOptions,
   type Written,
 } from './types.js';

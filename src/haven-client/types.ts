@@ -46,6 +46,13 @@ export interface WriteOptions {
   readonly merge?: boolean;
 }
 
+/** A moment of the past. */
+export type Moment =
+  /** Milliseconds since 1970, or a Date. */
+  | { readonly time: number | Date }
+  /** Right behind the change that has this revision. */
+  | { readonly revision: number };
+
 export interface ReadOptions {
   readonly criteria?: object;
   readonly fields?: object;
@@ -63,7 +70,10 @@ export interface Operation {
   readonly merge?: boolean;
 }
 
-/** A change of a record, or `resync`: events were missed, and the records as they are follow; those not among them are gone. */
+/**
+ * A change of a record, or `resync`: events were missed, because the gateway does not know them any more, and the records as they are
+ * follow; those not among them are gone.
+ */
 export type WatchEvent =
   | {
       readonly type: 'write';
@@ -74,7 +84,17 @@ export type WatchEvent =
       readonly by: string;
     }
   | { readonly type: 'delete'; readonly path: string; readonly revision: number; readonly time: number; readonly by: string }
-  | { readonly type: 'resync'; readonly reason: 'reconnected' | 'overflow' };
+  | { readonly type: 'resync'; readonly reason: ResyncReason };
+
+/** The connection was made again, too many events waited, or the watch was to begin with `since`. */
+export type ResyncReason = 'reconnected' | 'overflow' | 'missed';
+
+export interface WatchOptions {
+  /** The records that exist come first, as writes. */
+  readonly initial?: boolean;
+  /** The events behind this revision come first; a `resync`, and the records, when the gateway does not know all of them any more. */
+  readonly since?: number;
+}
 
 /** Read it with `for await`; leaving the loop ends it. Ends with the client, and throws when the gateway refuses it later. */
 export interface Watch extends AsyncIterableIterator<WatchEvent> {

@@ -114,14 +114,92 @@ describe('watches', () => {
     expect(await watch.next()).toEqual({ done: true, value: undefined });
   });
 
-  it('whose reader is too slow begin anew, and say so', async () => {
+  it('whose reader is too slow begin anew behind what waits, and say so', async () => {
     const client = await open({ watchMaxEvents: 10 });
     const watch = await client.watch('/slow/*');
     for (let n = 0; n < 50; n++) await client.write('/slow/a', n);
-    expect((await take(watch, 2)).map(brief)).toEqual([['overflow'], ['/slow/a', 49]]);
+    const waiting = Array.from({ length: 10 }, (_, n) => ['/slow/a', n]);
+    expect((await take(watch, 12)).map(brief)).toEqual([...waiting, ['overflow'], ['/slow/a', 49]]);
     await client.write('/slow/a', 50);
     expect((await take(watch, 1)).map(brief)).toEqual([['/slow/a', 50]]);
   });
+});
+
+describe('with history', () => {
+  const HISTORY = JSON.stringify([{ pattern: '/kept/*', revisions: 1_000 }]);
+  let own: GatewayProcess;
+
+  beforeAll(async () => {
+    own = await startGateway({ flags: ['--history', HISTORY] });
+  });
+
+  afterAll(() => own.stop());
+
+  it('records are read as of a moment', async () => {
+    const client = await open({ port: own.ports.haven });
+    const { revision, modified } = await client.write('/kept/a', 'one');
+    await client.write('/kept/a', 'two');
+    await client.delete('/kept/a');
+    expect(await client.read('/kept/a', { at: { revision } })).toMatchObject({ value: 'one', revision });
+    expect(await client.read('/kept/a', { at: { revision: revision + 2 } })).toBeNull();
+    expect(await client.read('/kept/none', { at: { time: new Date(modified) } })).toBeNull();
+    await expect(client.read('/kept/a', { at: { time: modified - 3_600_000 } })).rejects.toMatchObject({ name: 'OUT_OF_HISTORY', code: 9 });
+    await expect(client.read('/other', { at: { revision } })).rejects.toMatchObject({ name: 'UNSUPPORTED', code: 9 });
+  });
+
+  it('watches begin behind a revision', async () => {
+    const client = await open({ port: own.ports.haven });
+    const { revision } = await client.write('/kept/b/1', 1);
+    await client.write('/kept/b/2', 2);
+    await client.delete('/kept/b/1');
+    const watch = await client.watch('/kept/b/*', { since: revision });
+    await client.write('/kept/b/3', 3);
+    expect((await take(watch, 3)).map(brief)).toEqual([['/kept/b/2', 2], ['/kept/b/1'], ['/kept/b/3', 3]]);
+    const other = await client.watch('/other/*', { since: revision });
+    expect((await take(other, 1)).map(brief)).toEqual([['missed']]);
+  });
+
+  it('a slow reader misses nothing', async () => {
+    const client = await open({ port: own.ports.haven, watchMaxEvents: 10 });
+    const watch = await client.watch('/kept/c');
+    for (let n = 0; n < 95; n++) await client.write('/kept/c', n);
+    expect((await take(watch, 95)).map(brief)).toEqual(Array.from({ length: 95 }, (_, n) => ['/kept/c', n]));
+  });
+
+  it('no event is missed and none comes twice, however often the gateway is killed', async () => {
+    const [writer, watcher] = [await open({ port: own.ports.haven }), await open({ port: own.ports.haven })];
+    await writer.write('/kept/d/0', -1);
+    const watch = await watcher.watch('/kept/d/*', { initial: true });
+    expect((await take(watch, 1)).map(brief)).toEqual([['/kept/d/0', -1]]);
+    let written = 0;
+    const write = async (count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) await settle(writer, `/kept/d/${n % 7}`, written++);
+    };
+    for (let round = 0; round < 4; round++) {
+      const writing = write(60);
+      await until('some of it is written', () => Promise.resolve(written >= round * 60 + 20));
+      await own.restart({ kill: true });
+      await writing;
+    }
+    const events = await take(watch, written);
+    expect(events.map((event) => (event.type === 'write' ? event.value : event))).toEqual(Array.from({ length: written }, (_, n) => n));
+    const revisions = events.map((event) => (event.type === 'resync' ? 0 : event.revision));
+    expect([...new Set(revisions)].sort((a, b) => a - b)).toEqual(revisions);
+  });
+
+  /** Writes once, however often the answer is lost. */
+  async function settle(client: HavenClient, path: string, value: number): Promise<void> {
+    for (;;) {
+      try {
+        const found = await client.read(path);
+        if (found?.value === value) return;
+        await client.write(path, value, { expect: found?.revision ?? 0 });
+        return;
+      } catch (error) {
+        if (!(error instanceof HavenError) || (error.name !== 'CONNECTION_LOST' && error.name !== 'CONFLICT')) throw error;
+      }
+    }
+  }
 });
 
 describe('the node', () => {

@@ -198,10 +198,17 @@ export function encodeRemoved(writer: Writer, message: HavenMessage, count: numb
   endData(writer, message);
 }
 
-export function encodeWatching(writer: Writer, message: HavenMessage, watch: number): void {
-  beginData(writer, message, 1);
+/** `missed`: not everything behind the revision that was asked for follows. */
+export function encodeWatching(writer: Writer, message: HavenMessage, watch: number, revision: number, missed: boolean): void {
+  beginData(writer, message, missed ? 3 : 2);
   writer.raw(WATCH);
   writer.number(watch);
+  writer.raw(REVISION);
+  writer.number(revision);
+  if (missed) {
+    writer.raw(MISSED);
+    writer.bool(true);
+  }
   endData(writer, message);
 }
 
@@ -341,12 +348,13 @@ export function encodeEvent(writer: Writer, watch: number, tail: EventTail): voi
   writer.raw(tail.bytes);
 }
 
-/** `list` writes its events as an array; `state` is MessagePack already. */
+/** `list` writes its events as an array; `state` is MessagePack already. `revision`: no event up to it follows; only maps have it. */
 export function encodePong(
   writer: Writer,
   message: HavenMessage,
   list: { encode(writer: Writer): void; readonly missed: number },
   state: Uint8Array,
+  revision: number,
 ): void {
   const { missed } = list;
   if (message.shape === 'array') {
@@ -358,7 +366,7 @@ export function encodePong(
     if (missed > 0) writer.number(missed);
     return;
   }
-  writer.map(4 + (missed > 0 ? 1 : 0) + (message.id === null ? 0 : 1));
+  writer.map(5 + (missed > 0 ? 1 : 0) + (message.id === null ? 0 : 1));
   writer.raw(PONG);
   writer.raw(RESULT);
   list.encode(writer);
@@ -368,6 +376,8 @@ export function encodePong(
   }
   writer.raw(STATE);
   writer.raw(state);
+  writer.raw(REVISION);
+  writer.number(revision);
   id(writer, message);
 }
 

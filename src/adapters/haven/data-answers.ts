@@ -30,7 +30,7 @@ export class DataAnswers {
       case 'update':
         return connection.submit(writeRequest(connection, message));
       case 'read':
-        return connection.submit(readRequest(connection, message, this.#host.config.readMaxItems));
+        return connection.submit(readRequest(connection, message, this.#host.config.readMaxItems, this.#host.context.clock.now()));
       case 'delete':
         return connection.submit(deleteRequest(connection, message));
       default:
@@ -86,7 +86,10 @@ export class DataAnswers {
     } else if (entry !== null) {
       codec.encodeRead(writer, message, entry, query, msgpack);
     } else {
-      const what = query?.hasCriteria === true ? 'no record at this path meets the criteria' : 'there is no record at this path';
+      const what =
+        query?.hasCriteria === true
+          ? 'no record at this path meets the criteria'
+          : `there ${message.mode === 'rt' ? 'was' : 'is'} no record at this path`;
       this.#output.fault(message, new RequestError('NOT_FOUND', what));
     }
   }

@@ -31,9 +31,9 @@ const TRUE = 0xc3;
 // Takers of the fields that have nothing special about them. `name` is what the peer calls the field.
 
 type TextField = 'type' | 'path' | 'after';
-type CountField = 'expect' | 'limit' | 'watch' | 'heartbeatMs' | 'magic';
+type CountField = 'expect' | 'limit' | 'watch' | 'since' | 'revision' | 'bound' | 'heartbeatMs' | 'magic';
 type FlagField = 'merge' | 'initial' | 'force' | 'push';
-type ValueField = 'criteria' | 'fields' | 'sort';
+type ValueField = 'criteria' | 'fields' | 'sort' | 'time';
 
 export function text(field: TextField, name: string = field): Taker {
   return (message, bytes, at) => {

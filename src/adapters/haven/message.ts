@@ -16,10 +16,17 @@ export class HavenMessage {
   magic: number | null = null;
   heartbeatMs: number | null = null;
   mode: Mode | null = null;
+  /** Mode rt: a time or the two ends of an interval, as it came; or the revision. */
+  time: Value = null;
+  revision: number | null = null;
+  /** Mode rb: milliseconds. */
+  bound: number | null = null;
   expect: number | null = null;
   limit: number | null = null;
   after: string | null = null;
   watch: number | null = null;
+  /** watch: the changes behind this revision come first. */
+  since: number | null = null;
   uuid: string | null = null;
   merge = false;
   force = false;

@@ -55,6 +55,9 @@ const OPTION_FIELDS: Fields = new Map<string, Taker>([
   ['initial', flag('initial')],
   ['push', flag('push')],
   ['watch', count('watch')],
+  ['since', count('since')],
+  ['revision', count('revision')],
+  ['bound', count('bound')],
   ['ops', takeOperations],
   ['criteria', anything('criteria')],
   ['fields', anything('fields')],
@@ -70,6 +73,7 @@ const MAP_FIELDS: Fields = new Map<string, Taker>([
   ['force', flag('force')],
   ['uuid', uuid],
   ['mode', mode],
+  ['time', anything('time')],
   ['version', version],
   ['magic', count('magic')],
   ['credentials', credentials],
@@ -78,7 +82,7 @@ const MAP_FIELDS: Fields = new Map<string, Taker>([
 /** Of the array shape, by position; the first is the message type. */
 const ELEMENTS: { readonly [action in Action]: readonly (Taker | null)[] } = {
   connect: [null, count('magic'), version, credentials],
-  data: [null, verb, mode, null, text('path', 'key'), value, takeOptions, credentials],
+  data: [null, verb, mode, anything('time'), text('path', 'key'), value, takeOptions, credentials],
   control: [null, controlAction, uuid, text('path'), credentials],
   discover: [null, text('type'), text('path'), uuid, credentials],
   heartbeat: [null, credentials],

@@ -1,6 +1,7 @@
 // Requests: what a DATA message asks of the core, as the core's Requests. Decides by the message alone; no session state.
 
 import {
+  type AsOf,
   DataRequest,
   type DataOptions,
   type Pattern,
@@ -11,6 +12,7 @@ import {
   type Session,
   TransactionError,
   TransactionRequest,
+  type Value,
 } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';
 import { addressOf, isWildcard, patternOf } from './paths.js';
@@ -22,7 +24,7 @@ const UPDATE_MERGE: DataOptions = Object.freeze({ ...UPDATE, merge: true });
 
 /** Throws RequestError for a message that lacks what its type needs. */
 export function writeRequest(session: Session, message: HavenMessage): DataRequest {
-  if (message.mode === 'ro') throw new RequestError('ACCESS_DENIED', 'the mode of the request is read-only');
+  checkWritable(message);
   const path = addressOf(pathOf(message));
   if (message.value === null) throw new RequestError('INVALID_REQUEST', 'the field value is missing');
   const options = withExpect(writeOptions(message), message.expect);
@@ -35,14 +37,23 @@ function writeOptions(message: HavenMessage): DataOptions {
   return message.merge ? WRITE_MERGE : STORED;
 }
 
-/** One record if the criteria are met, or with wildcards at most `maxItems`; one more is asked for, which tells whether there are more. */
-export function readRequest(session: Session, message: HavenMessage, maxItems: number): DataRequest {
-  if (message.mode === 'rt') throw new RequestError('UNSUPPORTED', 'no history is kept: read-timestamp is not offered');
+/** Only read-write writes: the others say how fresh what is read has to be, or of what time. */
+function checkWritable({ mode }: HavenMessage): void {
+  if (mode !== null && mode !== 'rw') throw new RequestError('ACCESS_DENIED', 'the mode of the request reads only');
+}
+
+/**
+ * One record if the criteria are met, or with wildcards at most `maxItems`; one more is asked for, which tells whether there are more.
+ * `now`: milliseconds since 1970.
+ */
+export function readRequest(session: Session, message: HavenMessage, maxItems: number, now: number): DataRequest {
   const path = pathOf(message);
   const query = queryOf(message);
   if (!isWildcard(path)) {
-    return new DataRequest('get', session, null, addressOf(path), null, null, withQuery(STORED, query), true, 0, message);
+    const base = message.mode === 'rt' ? { ...STORED, asOf: asOfOf(message, now) } : STORED;
+    return new DataRequest('get', session, null, addressOf(path), null, null, withQuery(base, query), true, 0, message);
   }
+  if (message.mode === 'rt') throw new RequestError('UNSUPPORTED', 'read-timestamp takes a path without wildcards');
   if (query?.isSorted === true && message.after !== null) {
     throw new RequestError('INVALID_REQUEST', 'after goes by path: it cannot be asked for together with sort');
   }
@@ -52,7 +63,7 @@ export function readRequest(session: Session, message: HavenMessage, maxItems: n
 }
 
 export function deleteRequest(session: Session, message: HavenMessage): DataRequest {
-  if (message.mode === 'ro') throw new RequestError('ACCESS_DENIED', 'the mode of the request is read-only');
+  checkWritable(message);
   const path = pathOf(message);
   const base = message.criteria === null ? STORED : withQuery(STORED, parseQuery({ criteria: message.criteria }));
   if (!isWildcard(path)) {
@@ -65,7 +76,7 @@ export function deleteRequest(session: Session, message: HavenMessage): DataRequ
 
 /** Throws RequestError, TransactionError when it is one operation that lacks something. */
 export function transactionRequest(session: Session, message: HavenMessage): TransactionRequest {
-  if (message.mode === 'ro') throw new RequestError('ACCESS_DENIED', 'the mode of the request is read-only');
+  checkWritable(message);
   if (message.operations === null) throw new RequestError('INVALID_REQUEST', 'the field ops is missing');
   const operations = message.operations.map((operation, index) => {
     try {
@@ -92,6 +103,25 @@ function operationRequest(session: Session, operation: HavenMessage): DataReques
     default:
       throw new RequestError('INVALID_REQUEST', 'its type must be create, write, update, delete or read');
   }
+}
+
+/** Of an interval its end, or now if that lies in it. Throws RequestError INVALID_REQUEST. */
+function asOfOf({ time, revision }: HavenMessage, now: number): AsOf {
+  if (revision !== null && time === null) return { revision, time: 0 };
+  const [earliest, latest] =
+    Array.isArray(time) && time.length === 2 ? time.map(millisecondsIn) : [millisecondsIn(time), millisecondsIn(time)];
+  if (revision !== null || earliest == null || latest == null || earliest > latest) {
+    throw new RequestError(
+      'INVALID_REQUEST',
+      'read-timestamp needs a revision, or a time: milliseconds since 1970, or two of them, earliest and latest',
+    );
+  }
+  return { revision: null, time: earliest <= now ? Math.min(latest, Math.max(earliest, now)) : latest };
+}
+
+function millisecondsIn(value: Value): number | null {
+  if (value instanceof Date) return value.getTime();
+  return typeof value === 'number' && value >= 0 ? value : null;
 }
 
 export function watchPattern(message: HavenMessage): Pattern {

@@ -82,7 +82,8 @@ export class Watches {
     const watch: Watch = { id: this.#lastWatch, push: message.push, subscription };
     this.#watches.set(watch.id, watch);
     const initial: Pattern | null = message.initial ? pattern : null;
-    connection.submit(new SubscribeRequest('subscribe', connection, null, subscription, initial, new Watching(message, watch)));
+    const tag = new Watching(message, watch);
+    connection.submit(new SubscribeRequest('subscribe', connection, null, subscription, initial, tag, 'path', false, message.since));
   }
 
   /** As `watch`; the replies come to `writeUnwatching`. */
@@ -105,7 +106,7 @@ export class Watches {
     if (reply.error !== null) this.#watches.delete(watch.id);
     const mark = this.#output.begin();
     if (reply.error !== null) this.#output.fault(message, reply.error);
-    else codec.encodeWatching(this.#output.writer, message, watch.id);
+    else codec.encodeWatching(this.#output.writer, message, watch.id, reply.revision, reply.missed);
     this.#output.end(mark);
     const source = reply.source();
     return reply.error !== null || source === null ? null : this.#initialEvents(watch, source);
@@ -170,7 +171,9 @@ export class Watches {
 
   /** The answer to a heartbeat, without its frame: everything that waited for it. */
   encodePong(message: HavenMessage): void {
-    codec.encodePong(this.#output.writer, message, this.#list, this.#host.state());
+    // What is still to be written may be older than what the store holds.
+    const revision = this.#connection.outbound.length === 0 ? this.#host.context.revision() : 0;
+    codec.encodePong(this.#output.writer, message, this.#list, this.#host.state(), revision);
     this.#list.clear();
   }
 

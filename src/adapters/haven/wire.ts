@@ -47,12 +47,12 @@ export const ERROR = {
   NOT_FOUND: 7,
   CONFLICT: 8,
   UNSUPPORTED: 9,
-  OUT_OF_HISTORY: 9,
   LIMIT_EXCEEDED: 10,
   INVALID_PATH: 11,
   TIMEOUT: 12,
   INTERNAL: 13,
   OVERLOADED: 14,
+  OUT_OF_HISTORY: 9,
 } as const;
 
 export type HavenErrorName = keyof typeof ERROR;

@@ -24,7 +24,7 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
     run.turn?.onRefused(() => forget(request, state.router));
   }
   session.subscriptions.add(subscription);
-  if (since !== null && initial !== null && initial.exact !== null) request.found = state.records.read(initial.exact, request.time);
+  if (since !== null && initial !== null && initial.exact !== null) request.found = oneInitial(request, state);
   if (since !== null || (initial !== null && initial.exact === null)) {
     subscription.held ??= new OutboundQueue(session.outbound.limits);
     run.scan(request);

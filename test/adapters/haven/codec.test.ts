@@ -247,8 +247,8 @@ describe('answers, to the byte', () => {
     ['read', 'array', (w, m) => codec.encodeRead(w, m, entry('x'), null, msgpack), '93 14 00 a178'],
     ['removed', 'map', (w, m) => codec.encodeRemoved(w, m, 3), `82 ${ok} a7 72656d6f766564 03`],
     ['removed', 'array', (w, m) => codec.encodeRemoved(w, m, 3), '93 14 00 81 a7 72656d6f766564 03'],
-    ['watching', 'map', (w, m) => codec.encodeWatching(w, m, 2), `82 ${ok} a5 7761746368 02`],
-    ['watching', 'array', (w, m) => codec.encodeWatching(w, m, 2), '93 14 00 81 a5 7761746368 02'],
+    ['watching', 'map', (w, m) => codec.encodeWatching(w, m, 2, 7, false), `83 ${ok} a5 7761746368 02 ${revision}`],
+    ['watching', 'array', (w, m) => codec.encodeWatching(w, m, 2, 7, true), `93 14 00 83 a5 7761746368 02 ${revision} a6 6d6973736564 c3`],
     ['done', 'map', (w, m) => codec.encodeDone(w, m), `81 ${ok}`],
     ['done', 'array', (w, m) => codec.encodeDone(w, m), '93 14 00 80'],
   ])('%s (%s)', (_name, shape, write, expected) => {
@@ -314,17 +314,18 @@ describe('answers, to the byte', () => {
     const state = pack({ uuid: 'u' });
     const events = [{ watch: 2, path: 'b', type: 'write', value: { n: 1 }, revision: 9, time: 5, by: 'ann' }];
     expect(list.missed).toBe(1);
-    expect(answer((w) => codec.encodePong(w, shaped('map'), list, state))).toEqual({
+    expect(answer((w) => codec.encodePong(w, shaped('map'), list, state, 9))).toEqual({
       action: 'heartbeat',
       type: 'pong',
       result: events,
       missed: 1,
       state: { uuid: 'u' },
+      revision: 9,
     });
     list.clear();
     list.push(1, codec.encodeEventTail(writer, news('a', null), msgpack));
     const removal = [{ watch: 1, path: 'a', type: 'delete', revision: 9, time: 5, by: 'ann' }];
-    expect(answer((w) => codec.encodePong(w, shaped('array'), list, state))).toEqual([1, 0, removal, { uuid: 'u' }]);
+    expect(answer((w) => codec.encodePong(w, shaped('array'), list, state, 9))).toEqual([1, 0, removal, { uuid: 'u' }]);
     expect(writer.length).toBe(0);
   });
 
@@ -374,8 +375,8 @@ describe('errors', () => {
       'INTERNAL',
       'OVERLOADED',
     ];
-    expect(Object.keys(ERROR)).toEqual(names);
-    expect(Object.values(ERROR)).toEqual(names.map((_, i) => i + 1));
+    expect(Object.keys(ERROR)).toEqual([...names, 'OUT_OF_HISTORY']);
+    expect(Object.values(ERROR)).toEqual([...names.map((_, i) => i + 1), ERROR.UNSUPPORTED]);
     for (const code of Object.keys(REQUEST_ERRORS)) {
       expect(ERROR[havenError(new RequestError(code as RequestErrorCode, 'x')).name]).toBeGreaterThan(0);
     }

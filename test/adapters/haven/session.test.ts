@@ -291,11 +291,14 @@ describe('DATA', () => {
     await expect(client.read('q')).rejects.toMatchObject(fault(7, 'NOT_FOUND'));
   });
 
-  it('modes: read-only refuses writes, read-timestamp is not offered', async () => {
+  it('modes: only read-write writes, read-timestamp needs history', async () => {
     const client = await connect();
     await client.write('a', 1, { mode: 'rw' });
     await expect(client.write('a', 2, { mode: 'ro' })).rejects.toMatchObject(fault(6, 'ACCESS_DENIED'));
     await expect(client.delete('a', { mode: 'ro' })).rejects.toMatchObject(fault(6, 'ACCESS_DENIED'));
+    await expect(client.write('a', 2, { mode: 'rb', bound: 10 })).rejects.toMatchObject(fault(6, 'ACCESS_DENIED'));
+    await expect(client.write('a', 2, { mode: 'rt', time: 1 })).rejects.toMatchObject(fault(6, 'ACCESS_DENIED'));
+    await expect(client.read('a', { mode: 'rb', bound: -1 })).rejects.toMatchObject(fault(1, 'MALFORMED'));
     expect(await client.read('a', { mode: 'ro' })).toMatchObject({ value: 1 });
     expect(await client.read('a', { mode: 'rb', bound: 10 })).toMatchObject({ value: 1 });
     await expect(client.read('a', { mode: 'rt', time: 1 })).rejects.toMatchObject(fault(9, 'UNSUPPORTED'));
@@ -537,7 +540,7 @@ describe('watches', () => {
 
   it('work in the array shape', async () => {
     const client = await connect();
-    expect(await client.ask([2, 7, null, null, 'a', null, { initial: true }])).toEqual([0x14, 0, { watch: 1 }]);
+    expect(await client.ask([2, 7, null, null, 'a', null, { initial: true }])).toEqual([0x14, 0, { watch: 1, revision: 0 }]);
     await client.write('a', 1);
     const event = { watch: 1, path: 'a', type: 'write', value: 1, revision: 1, time: expect.any(Number), by: '' };
     expect(await client.ask([7])).toEqual([1, 0, [event], expect.objectContaining({ uuid: client.hello.node.uuid })]);
