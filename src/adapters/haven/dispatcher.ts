@@ -1,7 +1,7 @@
 // What each message leads to: looks at its credentials, then hands it to the part whose it is. Messages are taken one at a time: while
 // credentials are looked at, or this node changes what it is, the next one waits.
 
-import { ConnectionError, type Credentials, RequestError } from '../../core/index.js';
+import { ConnectionError, type Credentials, type Identity, NOBODY, RequestError } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';
 import type { DataAnswers } from './data-answers.js';
 import type { Handshake } from './handshake.js';
@@ -12,12 +12,18 @@ import type { HavenError } from './wire.js';
 
 const NOT_CONNECTED: HavenError = Object.freeze({ name: 'NOT_CONNECTED', message: 'the first message must be CONNECT' });
 
+const NOTHING_SHOWN: Credentials = Object.freeze({});
+
 /** The session, to its dispatcher. */
 export interface Holder extends Connection {
-  /** No further message is taken. */
+  /** Neither says nor hears anything more. */
+  readonly ended: boolean;
+  /** No further message is taken until it was released as often. */
   hold(): void;
   /** Messages are taken again, after `write`, which is not called when the session has ended meanwhile. */
   release(write: () => void): void;
+  /** Calls `write`, then has what it wrote sent. */
+  writing(write: () => void): void;
   /** CONNECT was taken. */
   onConnected(): void;
   /** Takes nothing more, and ends when everything is answered. */
@@ -36,6 +42,8 @@ export class Dispatcher {
   readonly #holder: Holder;
   readonly #host: Host;
   readonly #parts: Parts;
+  /** The gateway takes nobody who shows nothing. */
+  #isBarred = false;
 
   constructor(holder: Holder, host: Host, parts: Parts) {
     this.#holder = holder;
@@ -48,21 +56,58 @@ export class Dispatcher {
     if (!handshake.connected && message.action !== 'connect') answers.answer('error', message, NOT_CONNECTED);
     else if (message.fault !== null) answers.fault(message, message.fault);
     else if (message.credentials !== null) this.#authenticate(message, message.credentials);
+    else if (message.action === 'connect' && !handshake.connected) this.#connectAsNobody(message);
     else this.#handle(message);
   }
 
-  /** On CONNECT they open the session, elsewhere they have to be good for their message. */
+  /** On CONNECT they open the session, elsewhere they authorise their message alone. */
   #authenticate(message: HavenMessage, credentials: Credentials): void {
     const holder = this.#holder;
     holder.hold();
     this.#host.context.authenticate(credentials, holder).then(
-      (identity) =>
-        holder.release(() => {
-          if (message.action === 'connect') holder.identity = identity;
-          this.#handle(message);
-        }),
+      (identity) => {
+        if (message.action === 'connect') holder.release(() => this.#open(message, identity));
+        else this.#parts.answers.whenIdle(() => this.#handleAs(message, identity));
+      },
       (error: unknown) => holder.release(() => this.#parts.answers.fault(message, asRequestError(error))),
     );
+  }
+
+  /**
+   * Requests are judged when they are executed: those before it have been by now, and none follows until this one is answered. So all of
+   * them may be judged by who the session is.
+   */
+  #handleAs(message: HavenMessage, identity: Identity): void {
+    const holder = this.#holder;
+    if (holder.ended) return;
+    const own = holder.identity;
+    holder.identity = identity;
+    holder.writing(() => this.#handle(message));
+    this.#parts.answers.whenIdle(() => {
+      holder.identity = own;
+      holder.release(nothing);
+    });
+  }
+
+  /** Somebody who shows nothing is whom the gateway takes nobody for; if that is nobody at all, the session is opened all the same. */
+  #connectAsNobody(message: HavenMessage): void {
+    const holder = this.#holder;
+    holder.hold();
+    this.#host.context.authenticate(NOTHING_SHOWN, holder).then(
+      (identity) => holder.release(() => this.#open(message, identity)),
+      (error: unknown) =>
+        holder.release(() => {
+          this.#isBarred = true;
+          if (error instanceof RequestError && error.code === 'NOT_AUTHENTICATED') this.#handle(message);
+          else this.#parts.answers.fault(message, asRequestError(error));
+        }),
+    );
+  }
+
+  #open(message: HavenMessage, identity: Identity): void {
+    this.#holder.identity = identity;
+    this.#isBarred = false;
+    this.#handle(message);
   }
 
   #handle(message: HavenMessage): void {
@@ -77,7 +122,7 @@ export class Dispatcher {
         case 'control':
           return this.#control(message);
         case 'discover':
-          return this.#parts.answers.answer('located', message);
+          return this.#discover(message);
         case null:
           throw new RequestError('UNKNOWN_OPERATION', 'no such message');
       }
@@ -105,6 +150,12 @@ export class Dispatcher {
     this.#parts.answers.answer('pong', message);
   }
 
+  /** Needs no right but to be somebody. */
+  #discover(message: HavenMessage): void {
+    if (this.#isBarred && this.#holder.identity === NOBODY) throw new RequestError('NOT_AUTHENTICATED', 'log in first');
+    this.#parts.answers.answer('located', message);
+  }
+
   #query(message: HavenMessage): void {
     const { data, watches } = this.#parts;
     if (message.type === 'watch') watches.watch(message);
@@ -129,6 +180,8 @@ export class Dispatcher {
     return new RequestError('INTERNAL', 'the gateway failed on this request');
   }
 }
+
+function nothing(): void {}
 
 function asRequestError(error: unknown): RequestError {
   if (error instanceof RequestError) return error;

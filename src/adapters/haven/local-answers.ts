@@ -22,6 +22,7 @@ export class LocalAnswers {
   #submitted = 0;
   #replied = 0;
   readonly #waiting = new Ring<LocalAnswer>();
+  #onIdle: (() => void) | null = null;
 
   /** `write` is given each answer when its turn has come. */
   constructor(private readonly write: (answer: LocalAnswer) => void) {}
@@ -48,6 +49,20 @@ export class LocalAnswers {
       this.#waiting.shift();
       this.write(next);
     }
+    // Not in the middle of what is being written.
+    if (this.#onIdle !== null && this.idle) queueMicrotask(() => this.#settle());
+  }
+
+  /** Calls `then` when everything so far is answered; not at all when the session ends before. One at a time may wait. */
+  whenIdle(then: () => void): void {
+    this.#onIdle = then;
+    if (this.idle) this.#settle();
+  }
+
+  #settle(): void {
+    const then = this.#onIdle;
+    this.#onIdle = null;
+    then?.();
   }
 
   /** At once, or when all requests before it are answered. */
@@ -63,5 +78,6 @@ export class LocalAnswers {
 
   clear(): void {
     this.#waiting.clear();
+    this.#onIdle = null;
   }
 }

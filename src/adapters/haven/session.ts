@@ -59,8 +59,10 @@ export class HavenSession extends Session implements Holder, Speaker {
   #shape: Shape = 'map';
   /** Websocket messages that came while reading was held. */
   #frames: Buffer[] = [];
-  /** No further message is taken: credentials are looked at, or this node changes what it is. */
-  #holding = false;
+  /** How often it was held: while it is, no further message is taken. */
+  #holds = 0;
+  /** It says no more, but something of it may still wait to be taken. */
+  #peerIsDone = false;
   #outputFull = false;
   #reading = true;
 
@@ -98,7 +100,7 @@ export class HavenSession extends Session implements Holder, Speaker {
 
   /** Nothing is owed to the peer any more. */
   get idle(): boolean {
-    return this.#answers.idle && !this.#holding;
+    return this.#answers.idle && this.#holds === 0;
   }
 
   get bufferedBytes(): number {
@@ -127,7 +129,8 @@ export class HavenSession extends Session implements Holder, Speaker {
 
   /** The peer says no more; what it asked is still answered. */
   onEnd(): void {
-    if (this.#phase === 'open') this.#beginEnd(null);
+    this.#peerIsDone = true;
+    if (this.#holds === 0) this.#beginEnd(null);
   }
 
   /** The connection is gone. */
@@ -146,10 +149,11 @@ export class HavenSession extends Session implements Holder, Speaker {
   }
 
   #read(): void {
-    if (this.#holding) return;
+    if (this.#holds > 0) return;
     this.writing(() => {
       try {
         this.#readAll();
+        if (this.#peerIsDone && this.#holds === 0) this.#beginEnd(null);
       } catch (error) {
         if (!(error instanceof ConnectionError)) throw error;
         this.#refuse(error);
@@ -159,7 +163,7 @@ export class HavenSession extends Session implements Holder, Speaker {
 
   #readAll(): void {
     let heard = false;
-    while (this.#phase === 'open' && !this.#holding) {
+    while (this.#phase === 'open' && this.#holds === 0) {
       const frame = this.#frames.length > 0 && this.#deframer.pending === 0 ? this.#frames.shift() : undefined;
       if (frame !== undefined) this.#deframer.push(frame);
       if (!this.#deframer.next()) break;
@@ -181,12 +185,12 @@ export class HavenSession extends Session implements Holder, Speaker {
   }
 
   hold(): void {
-    this.#holding = true;
+    this.#holds += 1;
     this.#adjustReading();
   }
 
   release(write: () => void): void {
-    this.#holding = false;
+    this.#holds -= 1;
     if (this.#phase === 'ended') return;
     this.writing(write);
     this.#read();
@@ -293,7 +297,7 @@ export class HavenSession extends Session implements Holder, Speaker {
   }
 
   #adjustReading(): void {
-    const read = this.#phase !== 'open' || !(this.paused || this.#holding || this.#outputFull || this.#answers.tooMany);
+    const read = this.#phase !== 'open' || !(this.paused || this.#holds > 0 || this.#outputFull || this.#answers.tooMany);
     if (read === this.#reading) return;
     this.#reading = read;
     if (read) this.#link.resume();
