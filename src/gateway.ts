@@ -1,7 +1,7 @@
 // Gateway: starts store, engine, adapters and listeners in this order, and stops them in reverse, each within its time.
 // Decides nothing about messages.
 
-import { rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
 import type { Config } from './config.js';
 import {
   type Adapter,
@@ -238,9 +238,10 @@ export class Gateway {
     }
   }
 
-  async #removeReadyFile(): Promise<void> {
+  /** At once: whoever watches it is to see it first of all, however much the loop has to do. */
+  #removeReadyFile(): void {
     const file = this.#parts.config.readyFile;
-    if (file !== null) await rm(file, { force: true });
+    if (file !== null) rmSync(file, { force: true });
   }
 
   async #undo(): Promise<void> {

@@ -3,7 +3,8 @@
 // u8, flags u8, identifier u32, with its flag a remainder: revision f64, place f64, u8 (1: there is a path), path;
 // <number>!<once id> → nothing; <number>@ → name of the user, if it is somebody's.
 // Section `queue`: <number>/<message number> → QoS u8, flags u8, packet id u16, size u32, time f64, expires f64, of initial
-// values place f64, identifiers u32 each. Section `message`: <message number> → the body. Section `will`: <connection's session id>, or @<number> while it
+// values place f64, identifiers u32 each, and when it came by shared subscriptions their keys, with NUL between them, and their
+// length u32. Section `message`: <message number> → the body. Section `will`: <connection's session id>, or @<number> while it
 // waits for its delay → number of the durable session f64, delay f64, due f64 (0: not yet), then as a message.
 // Numbers in keys are 14 hexadecimal digits, so that keys sort as they count.
 
@@ -99,17 +100,28 @@ export function decodeRemainder(bytes: Buffer): Remainder | null {
 
 const RELEASED = 1;
 const INITIAL = 4;
+const SHARED = 8;
 const QUEUED_HEAD_BYTES = 24;
 const PLACE_BYTES = 8;
 const NO_IDENTIFIERS: readonly number[] = Object.freeze([]);
+export const NO_GROUPS: readonly string[] = Object.freeze([]);
+const BETWEEN_GROUPS = '\0';
 
 export function encodeQueued(message: QueuedMessage): Buffer {
-  const { identifiers, initial } = message;
+  const { identifiers, initial, groups } = message;
   const identifiersAt = QUEUED_HEAD_BYTES + (initial ? PLACE_BYTES : 0);
-  const end = identifiersAt + identifiers.length * 4;
+  const groupsAt = identifiersAt + identifiers.length * 4;
+  const isShared = groups.length > 0;
+  const text = isShared ? groups.join(BETWEEN_GROUPS) : '';
+  const end = isShared ? groupsAt + Buffer.byteLength(text) + 4 : groupsAt;
   const bytes = Buffer.allocUnsafe(end + SEAL_BYTES);
   bytes[0] = message.qos;
-  bytes[1] = (message.state === 'released' ? RELEASED : 0) | (message.asPublished ? AS_PUBLISHED : 0) | (initial ? INITIAL : 0);
+  bytes[1] =
+    (message.state === 'released' ? RELEASED : 0) |
+    (message.asPublished ? AS_PUBLISHED : 0) |
+    (initial ? INITIAL : 0) |
+    (isShared ? SHARED : 0);
+  if (isShared) bytes.writeUInt32LE(bytes.write(text, groupsAt), end - 4);
   bytes.writeUInt16LE(message.packetId, 2);
   bytes.writeUInt32LE(message.size, 4);
   bytes.writeDoubleLE(message.time, 8);
@@ -124,8 +136,11 @@ export function decodeQueued(number: number, bytes: Buffer, awaySince: number): 
   const flags = bytes[1] as number;
   const time = bytes.readDoubleLE(8);
   const initial = (flags & INITIAL) !== 0;
+  const isShared = (flags & SHARED) !== 0;
+  const groupsEnd = bytes.length - 4;
+  const groupsAt = isShared ? groupsEnd - bytes.readUInt32LE(groupsEnd) : bytes.length;
   const identifiers: number[] = [];
-  for (let at = QUEUED_HEAD_BYTES + (initial ? PLACE_BYTES : 0); at < bytes.length; at += 4) identifiers.push(bytes.readUInt32LE(at));
+  for (let at = QUEUED_HEAD_BYTES + (initial ? PLACE_BYTES : 0); at < groupsAt; at += 4) identifiers.push(bytes.readUInt32LE(at));
   return {
     number,
     qos: bytes[0] as 1 | 2,
@@ -138,6 +153,7 @@ export function decodeQueued(number: number, bytes: Buffer, awaySince: number): 
     asPublished: (flags & AS_PUBLISHED) !== 0,
     initial,
     place: initial ? bytes.readDoubleLE(QUEUED_HEAD_BYTES) : number,
+    groups: isShared ? bytes.toString('utf8', groupsAt, groupsEnd).split(BETWEEN_GROUPS) : NO_GROUPS,
     sent: awaySince === 0 || time <= awaySince,
     publication: null,
   };

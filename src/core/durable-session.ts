@@ -1,6 +1,7 @@
 // DurableSession: what is kept of a session beyond its connection: subscriptions, queued messages, exactly-once numbers.
 // State only; it is changed by operations alone (operations/durable.ts), so memory and store tell the same.
 
+import type { Planned } from './agenda.js';
 import type { Publication } from './message.js';
 import type { Session } from './session.js';
 import type { Subscription } from './subscription.js';
@@ -26,6 +27,8 @@ export interface QueuedMessage {
   readonly initial: boolean;
   /** It belongs before messages with a higher number than this: its own, but for initial values, which are queued in portions. */
   readonly place: number;
+  /** Keys of the shared subscriptions by which it came: who of their members gets it if this session ends before it has it. */
+  readonly groups: readonly string[];
   /** Was handed to a connection, so that another time is a repetition. */
   sent: boolean;
   /** The message itself while it is in memory. */
@@ -51,7 +54,9 @@ export const QUEUE_LIMITS: QueueLimits = Object.freeze({
 /** How long a durable session outlives its connection where its protocol does not say. */
 export const SESSION_EXPIRY_MS = 7 * 24 * 3_600_000;
 
-export class DurableSession {
+export class DurableSession implements Planned {
+  place = -1;
+  due = 0;
   /** The connection that carries it now; null while it is away. */
   session: Session | null = null;
   /** Id of the connection that opened it last; empty: it has left, or the gateway was cut off. */
@@ -87,9 +92,14 @@ export class DurableSession {
     readonly key: string,
   ) {}
 
+  /** From when on nobody may resume it any more; Infinity: it may always be. */
+  get overAt(): number {
+    return this.session === null && this.awaySince > 0 ? this.awaySince + this.expiryMs : Number.POSITIVE_INFINITY;
+  }
+
   /** Nobody may resume it any more. */
   isOver(time: number): boolean {
-    return this.session === null && this.awaySince > 0 && this.awaySince + this.expiryMs <= time;
+    return this.overAt <= time;
   }
 }
 

@@ -1,14 +1,10 @@
 // DurableTable: all durable sessions in memory, as the store has them (durable-rows.ts says in what form).
 
 import type { Formats } from './adapter.js';
+import { DurableMaps, isDelayed, loadQueueRow, loadSessionRow, loadWillRow, overdueOf } from './durable-maps.js';
 import {
   decodeMessage,
-  decodeQueued,
-  decodeRemainder,
-  decodeSession,
-  decodeSubscription,
   decodeWill,
-  DIGITS,
   digits,
   encodeMessage,
   encodeQueued,
@@ -22,17 +18,18 @@ import {
 import { DurableSession, type QueuedMessage, type QueueLimits, subscriptionKey } from './durable-session.js';
 import { RequestError } from './errors.js';
 import type { Publication } from './message.js';
-import { type Pattern, parsePattern } from './pattern.js';
 import type { Router } from './router.js';
 import type { Session } from './session.js';
 import { SEALED_NOTHING, sealed, unsealed } from './store/seal.js';
-import { SECTION, type Section, type Store, StoreDamage, type WriteBatch } from './store/store.js';
-import { type Remainder, Subscription } from './subscription.js';
+import { SECTION, type Section, type Store, type WriteBatch } from './store/store.js';
+import type { Remainder, Subscription } from './subscription.js';
 
 const SCAN_ROWS = 1_000;
 const PACKET_IDS = 65_535;
 /** So many are left to initial values, which come before messages that were queued earlier. */
 const IDS_FOR_INITIAL = 256;
+/** Sessions that one sweep looks at; the next one goes on. */
+const OVERDUE_MAX = 4_096;
 
 /** What the subscriptions of one session make of a message for it. */
 export interface QueueTerms {
@@ -41,10 +38,11 @@ export interface QueueTerms {
   readonly asPublished: boolean;
   /** Of an initial value: the number up to which messages come before it. null: it is none. */
   readonly place: number | null;
+  readonly groups: readonly string[];
 }
 
 export class DurableTable {
-  #tables = new Tables();
+  #maps = new DurableMaps();
 
   constructor(
     private readonly store: Store,
@@ -55,12 +53,12 @@ export class DurableTable {
 
   /** By key. */
   get sessions(): ReadonlyMap<string, DurableSession> {
-    return this.#tables.sessions;
+    return this.#maps.sessions;
   }
 
   /** Rows of kept wills without their seal, by the session id of their connection or, while they wait for their delay, by `delayedKey`. */
   get wills(): ReadonlyMap<string, Buffer> {
-    return this.#tables.wills;
+    return this.#maps.wills;
   }
 
   /**
@@ -68,26 +66,27 @@ export class DurableTable {
    * the router. `now`: since when those are away whose connections were cut off.
    */
   async load(now: number): Promise<void> {
-    const tables = new Tables();
-    await this.#eachRow(SECTION.durableSession, (key, value) => loadSessionRow(tables, key, value));
-    await this.#eachRow(SECTION.queue, (key, value) => loadQueueRow(tables, key, value, this.maxAgeMs));
-    await this.#eachRow(SECTION.will, (key, value) => loadWillRow(tables, key, value, this.formats));
+    const maps = new DurableMaps();
+    await this.#eachRow(SECTION.durableSession, (key, value) => loadSessionRow(maps, key, value));
+    await this.#eachRow(SECTION.queue, (key, value) => loadQueueRow(maps, key, value, this.maxAgeMs));
+    await this.#eachRow(SECTION.will, (key, value) => loadWillRow(maps, key, value, this.formats));
     for (const durable of this.sessions.values()) {
       durable.dropped = true;
       for (const subscription of durable.subscriptions.values()) this.#endSubscription(subscription);
     }
-    this.#tables = tables;
+    this.#maps = maps;
     for (const durable of this.sessions.values()) {
       durable.awaySince ||= now;
+      this.#plan(durable);
       for (const subscription of durable.subscriptions.values()) this.router.subscribe(subscription);
     }
   }
 
-  /** Sessions that `sweep` would find something to do for, and keys of wills whose delay is over. */
+  /** Sessions that `sweep` would find something to do for, and keys of wills whose delay is over: of OVERDUE_MAX sessions at most. */
   overdue(now: number): { readonly sessions: string[]; readonly wills: string[] } {
     const sessions: string[] = [];
     const wills: string[] = [];
-    for (const durable of this.sessions.values()) {
+    for (const durable of this.#maps.agenda.dueAt(now, OVERDUE_MAX)) {
       if (durable.delayedWill !== null && durable.delayedWill.due <= now) wills.push(durable.delayedWill.key);
       if (durable.isOver(now) || durable.nextOverdue <= now) sessions.push(durable.key);
     }
@@ -96,56 +95,50 @@ export class DurableTable {
 
   /** The session that this connection opened, unless another one has opened it since. */
   heldBy(connection: Session): DurableSession | null {
-    return this.#tables.holders.get(connection.id) ?? null;
+    return this.#maps.holders.get(connection.id) ?? null;
   }
 
   /** This connection opened it. */
   hold(durable: DurableSession, connection: Session): void {
-    this.#tables.letGo(durable);
+    this.#maps.letGo(durable);
     durable.holder = connection.id;
-    this.#tables.holders.set(connection.id, durable);
+    this.#maps.holders.set(connection.id, durable);
   }
 
   /** Its connection has left. */
   letGo(durable: DurableSession): void {
-    this.#tables.letGo(durable);
+    this.#maps.letGo(durable);
   }
 
   byNumber(number: number): DurableSession | null {
-    return this.#tables.byNumber.get(number) ?? null;
+    return this.#maps.byNumber.get(number) ?? null;
   }
 
   get queuedMessages(): number {
-    let count = 0;
-    for (const durable of this.sessions.values()) count += durable.queue.size;
-    return count;
+    return this.#maps.queued;
   }
 
   get queuedBytes(): number {
-    let bytes = 0;
-    for (const durable of this.sessions.values()) bytes += durable.queueBytes;
-    return bytes;
+    return this.#maps.queuedBytes;
   }
 
   /** Sessions without a connection. */
   get away(): number {
-    let count = 0;
-    for (const { session } of this.sessions.values()) if (session === null) count += 1;
-    return count;
+    return this.sessions.size - this.#maps.attached;
   }
 
   /** Bodies, each once however many queues it is in. */
   get messages(): number {
-    return this.#tables.references.size;
+    return this.#maps.references.size;
   }
 
   get messageBytes(): number {
-    return this.#tables.messageBytes;
+    return this.#maps.messageBytes;
   }
 
   create(number: number, key: string, expiryMs: number, batch: WriteBatch): DurableSession {
     const durable = new DurableSession(number, key);
-    this.#tables.add(durable);
+    this.#maps.add(durable);
     this.change(durable, expiryMs, 0, batch);
     return durable;
   }
@@ -154,6 +147,7 @@ export class DurableTable {
   change(durable: DurableSession, expiryMs: number, awaySince: number, batch: WriteBatch): void {
     durable.expiryMs = expiryMs;
     durable.awaySince = awaySince;
+    this.#plan(durable);
     batch.put(SECTION.durableSession, digits(durable.number), encodeSession(durable));
   }
 
@@ -175,7 +169,7 @@ export class DurableTable {
     for (const onceId of durable.received) this.forgetOnce(durable, onceId, batch);
     this.assign(durable, null, batch);
     batch.delete(SECTION.durableSession, digits(durable.number));
-    this.#tables.drop(durable);
+    this.#maps.drop(durable);
   }
 
   /**
@@ -216,13 +210,30 @@ export class DurableTable {
 
   /** The session is carried by this connection (null: by none) from now on. */
   attach(durable: DurableSession, session: Session | null): void {
-    durable.session = session;
+    this.#maps.attach(durable, session);
     for (const subscription of durable.subscriptions.values()) {
       subscription.session = session;
       // Initial values that are still read are for a connection that is gone; what waited behind them is in the queue.
       subscription.held = null;
     }
-    if (session === null) for (const message of durable.queue.values()) message.publication = null;
+    if (session === null) this.#rest(durable);
+    this.#plan(durable);
+  }
+
+  /** Nothing of its queue is under way any more, and nothing is held in memory. */
+  #rest(durable: DurableSession): void {
+    for (const message of durable.queue.values()) {
+      message.publication = null;
+      if (message.state === 'queued') durable.nextOverdue = Math.min(durable.nextOverdue, overdueOf(message, this.maxAgeMs));
+    }
+  }
+
+  /** It is looked at again when the first of its times has come. */
+  #plan(durable: DurableSession): void {
+    if (durable.dropped) return;
+    const { delayedWill, nextOverdue, overAt } = durable;
+    const time = Math.min(nextOverdue, overAt);
+    this.#maps.agenda.plan(durable, delayedWill === null ? time : Math.min(time, delayedWill.due));
   }
 
   /** How many more initial values can be queued. */
@@ -246,11 +257,16 @@ export class DurableTable {
       asPublished: terms.asPublished,
       initial: terms.place !== null,
       place: terms.place ?? publication.number,
+      groups: terms.groups,
       sent: false,
       publication: durable.session === null ? null : publication,
     };
-    durable.nextOverdue = Math.min(durable.nextOverdue, overdueOf(message, this.maxAgeMs));
-    if (this.#tables.queue(durable, message) === 1) {
+    const overdue = overdueOf(message, this.maxAgeMs);
+    if (overdue < durable.nextOverdue) {
+      durable.nextOverdue = overdue;
+      this.#plan(durable);
+    }
+    if (this.#maps.queue(durable, message) === 1) {
       batch.put(SECTION.message, digits(message.number), encodeMessage(publication));
     }
     batch.put(SECTION.queue, queueKey(durable, message.number), encodeQueued(message));
@@ -268,21 +284,25 @@ export class DurableTable {
     const message = durable.queue.get(number);
     if (message === undefined) return false;
     batch.delete(SECTION.queue, queueKey(durable, number));
-    if (this.#tables.unqueue(durable, message) === 0) batch.delete(SECTION.message, digits(number));
+    if (this.#maps.unqueue(durable, message) === 0) batch.delete(SECTION.message, digits(number));
     return true;
   }
 
-  /** Drops what has waited too long, unless its delivery has begun. Returns how many messages that were. */
+  /**
+   * Drops what has waited too long, unless it is under way: that is looked at again when the connection has left. Returns how
+   * many messages that were.
+   */
   trim(durable: DurableSession, now: number, batch: WriteBatch): number {
     let dropped = 0;
     let next = Number.POSITIVE_INFINITY;
     for (const message of durable.queue.values()) {
       if (isUnderWay(message, durable)) continue;
-      const overdue = message.sent ? message.time + this.maxAgeMs : overdueOf(message, this.maxAgeMs);
+      const overdue = overdueOf(message, this.maxAgeMs);
       if (overdue > now) next = Math.min(next, overdue);
       else if (this.dequeue(durable, message.number, batch)) dropped += 1;
     }
     durable.nextOverdue = next;
+    this.#plan(durable);
     return dropped;
   }
 
@@ -310,10 +330,12 @@ export class DurableTable {
 
   keepWill(key: string, will: KeptWill, batch: WriteBatch): void {
     const row = encodeWill(will);
-    this.#tables.wills.set(key, unsealed(SECTION.will, key, row));
+    this.#maps.wills.set(key, unsealed(SECTION.will, key, row));
     batch.put(SECTION.will, key, row);
     const durable = this.byNumber(will.durable);
-    if (durable !== null && will.due > 0) durable.delayedWill = { key, due: will.due };
+    if (durable === null || will.due === 0) return;
+    durable.delayedWill = { key, due: will.due };
+    this.#plan(durable);
   }
 
   /** null: none is kept under the key. */
@@ -323,10 +345,12 @@ export class DurableTable {
   }
 
   dropWill(key: string, batch: WriteBatch): void {
-    if (!this.#tables.wills.delete(key)) return;
+    if (!this.#maps.wills.delete(key)) return;
     batch.delete(SECTION.will, key);
     const durable = isDelayed(key) ? this.byNumber(numberIn(SECTION.will, key, 1)) : null;
-    if (durable !== null) durable.delayedWill = null;
+    if (durable === null) return;
+    durable.delayedWill = null;
+    this.#plan(durable);
   }
 
   /** The body of a queued message; null if nobody waits for it any more. Throws StoreDamage. */
@@ -353,106 +377,6 @@ export class DurableTable {
   }
 }
 
-/** What is known of durable sessions, in maps that agree with each other. */
-class Tables {
-  readonly sessions = new Map<string, DurableSession>();
-  readonly byNumber = new Map<number, DurableSession>();
-  readonly wills = new Map<string, Buffer>();
-  /** By the id of the connection that opened them last. */
-  readonly holders = new Map<string, DurableSession>();
-  /** How many queue rows refer to each message, and its size as the first of them has it. */
-  readonly references = new Map<number, { count: number; readonly size: number }>();
-  /** Of all messages, each once. */
-  messageBytes = 0;
-
-  add(durable: DurableSession): void {
-    this.sessions.set(durable.key, durable);
-    this.byNumber.set(durable.number, durable);
-  }
-
-  letGo(durable: DurableSession): void {
-    if (durable.holder !== '') this.holders.delete(durable.holder);
-    durable.holder = '';
-  }
-
-  drop(durable: DurableSession): void {
-    durable.dropped = true;
-    this.letGo(durable);
-    this.sessions.delete(durable.key);
-    this.byNumber.delete(durable.number);
-  }
-
-  /** Returns how many queues the message is in now. */
-  queue(durable: DurableSession, message: QueuedMessage): number {
-    durable.queue.set(message.number, message);
-    durable.packetIds.add(message.packetId);
-    durable.queueBytes += message.size;
-    const known = this.references.get(message.number);
-    if (known !== undefined) {
-      known.count += 1;
-      return known.count;
-    }
-    this.references.set(message.number, { count: 1, size: message.size });
-    this.messageBytes += message.size;
-    return 1;
-  }
-
-  /** Returns how many queues the message is still in. */
-  unqueue(durable: DurableSession, message: QueuedMessage): number {
-    durable.queue.delete(message.number);
-    durable.packetIds.delete(message.packetId);
-    durable.queueBytes -= message.size;
-    durable.refusing = false;
-    const known = this.references.get(message.number) as { count: number; readonly size: number };
-    known.count -= 1;
-    if (known.count > 0) return known.count;
-    this.references.delete(message.number);
-    this.messageBytes -= known.size;
-    return 0;
-  }
-}
-
-function loadSessionRow(tables: Tables, key: string, value: Buffer): void {
-  const number = numberIn(SECTION.durableSession, key, 0);
-  if (key.length === DIGITS) {
-    tables.add(decodeSession(number, value));
-    return;
-  }
-  const durable = tables.byNumber.get(number);
-  if (durable === undefined) throw new StoreDamage(`a durable session's row ${JSON.stringify(key)} has no session`);
-  const rest = key.slice(DIGITS + 1);
-  if (key[DIGITS] === '!') {
-    durable.received.add(Number(rest));
-    return;
-  }
-  if (key[DIGITS] === '@') {
-    durable.user = value.toString();
-    return;
-  }
-  const group = key[DIGITS] === '&' ? rest.slice(0, rest.indexOf('/')) : null;
-  const filter = filterIn(key, group === null ? rest : rest.slice(group.length + 1));
-  const subscription = new Subscription(null, durable, filter, decodeSubscription(value, group), null);
-  subscription.remainder = decodeRemainder(value);
-  durable.subscriptions.set(key.slice(DIGITS), subscription);
-}
-
-function loadQueueRow(tables: Tables, key: string, value: Buffer, maxAgeMs: number): void {
-  const durable = tables.byNumber.get(numberIn(SECTION.queue, key, 0));
-  if (durable === undefined) throw new StoreDamage(`the queued message ${JSON.stringify(key)} has no session`);
-  const message = decodeQueued(numberIn(SECTION.queue, key, DIGITS + 1), value, durable.awaySince);
-  tables.queue(durable, message);
-  durable.lastPacketId = message.packetId;
-  durable.nextOverdue = Math.min(durable.nextOverdue, overdueOf(message, maxAgeMs));
-}
-
-function loadWillRow(tables: Tables, key: string, value: Buffer, formats: Formats): void {
-  tables.wills.set(key, value);
-  if (!isDelayed(key)) return;
-  const { durable, due } = decodeWill(value, formats);
-  const session = tables.byNumber.get(durable);
-  if (session !== undefined) session.delayedWill = { key, due };
-}
-
 /** The peer may be about to answer it: it cannot be dropped. */
 function isUnderWay({ state, sent }: QueuedMessage, { session }: DurableSession): boolean {
   return state === 'released' || (sent && session !== null);
@@ -460,28 +384,6 @@ function isUnderWay({ state, sent }: QueuedMessage, { session }: DurableSession)
 
 function ownerKey(durable: DurableSession): string {
   return `${digits(durable.number)}@`;
-}
-
-/** The key of a will that waits for its delay: one for each durable session. */
-export function delayedKey(durable: DurableSession): string {
-  return `@${digits(durable.number)}`;
-}
-
-export function isDelayed(key: string): boolean {
-  return key.startsWith('@');
-}
-
-function overdueOf({ time, expires }: QueuedMessage, maxAgeMs: number): number {
-  const tooOld = time + maxAgeMs;
-  return expires > 0 && expires < tooOld ? expires : tooOld;
-}
-
-function filterIn(key: string, text: string): Pattern {
-  try {
-    return parsePattern(text, 'mqtt');
-  } catch (error) {
-    throw new StoreDamage(`the key ${JSON.stringify(key)} of a subscription holds no filter`, { cause: error });
-  }
 }
 
 /** The next packet id that no queued message has; 0 if no more than `left` are free. */

@@ -4,8 +4,9 @@
 import { type Access, withControlArea } from './access.js';
 import type { AdapterContext, Clock, Formats, GatewayLoad, HttpRoutes, Log, NodeInfo } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
+import { isDelayed } from './durable-maps.js';
 import type { DurableSession, QueueLimits } from './durable-session.js';
-import { DurableTable, isDelayed } from './durable-table.js';
+import { DurableTable } from './durable-table.js';
 import { DeskSession } from './desk-session.js';
 import { ConnectionError, RequestError, SessionRevoked } from './errors.js';
 import { ExpirySweep } from './expiry.js';
@@ -31,7 +32,7 @@ import {
   SubscribeRequest,
 } from './message.js';
 import { authorize, execute, stores } from './operations.js';
-import { publish } from './operations/publish.js';
+import { isOwn, publish } from './operations/publish.js';
 import { RemovalSlice, type Run, type State, TrimSlice } from './operations/run.js';
 import { undoSubscribe } from './operations/subscriptions.js';
 import type { OutboundQueue } from './outbound-queue.js';
@@ -187,6 +188,7 @@ export class Engine {
       onQueueOverdue: (durable, dropped) => this.#onQueueOverdue(durable, dropped),
       onSessionOver: (durable) => this.#onSessionOver(durable),
       onWillDenied: (author, path) => this.#onWillDenied(author, path),
+      queuedPublication: (number) => this.#queuedPublication(number, null),
       revision: 0,
       committed: 0,
       applied: 0,
@@ -225,6 +227,8 @@ export class Engine {
     this.#sessions.start();
     this.#load.start();
     this.#sweeper.start();
+    // Who may not come back any more has no part in what happens from now on.
+    this.#endOverdue(this.#parts.clock.now());
     for (const key of this.#durables.wills.keys()) if (!isDelayed(key)) this.#fireWill(key);
   }
 
@@ -996,9 +1000,9 @@ function hearerOf(publication: Publication, subscription: Subscription): Session
   return publication.audience === 'all' || publication.audience === options.removals ? session : null;
 }
 
-function isLeftOut(publication: Publication, session: Session, { options }: Subscription): boolean {
+function isLeftOut(publication: Publication, session: Session, subscription: Subscription): boolean {
   const { targets } = publication.options;
-  return (options.noLocal && publication.origin === session.id) || (targets !== null && !targets.has(session.id));
+  return (subscription.options.noLocal && isOwn(publication, subscription)) || (targets !== null && !targets.has(session.id));
 }
 
 function isAnswered(request: Request): boolean {

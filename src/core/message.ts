@@ -130,6 +130,8 @@ export class DataRequest {
   size = 0;
   /** By wildcard: whose right is looked at for each record; null: all of them are allowed. The engine's. */
   guard: Principal | null = null;
+  /** Number of the durable session whose will it is; 0: it is no will, or nothing is kept of who left it. The core's own. */
+  leftBy = 0;
 
   constructor(
     readonly op: 'set' | 'remove' | 'get',
@@ -383,6 +385,8 @@ export class Publication {
   number = 0;
   /** The subscriptions that matched when the operation was executed. */
   match: Match | null = null;
+  /** As its request has it. */
+  leftBy = 0;
   /** The members of shared subscriptions that get it; null: none. */
   chosen: readonly Subscription[] | null = null;
   readonly receipt: Receipt | null = null;
@@ -414,6 +418,12 @@ export class Publication {
     readonly audience: Audience,
   ) {
     if (options.receipt) this.receipt = new Receipt();
+  }
+
+  /** The same news, for others than those that it was for. */
+  again(): Publication {
+    const { action, path, payload, given, entry, removed, revision, time, options, origin, requestId, author, audience } = this;
+    return new Publication(action, path, payload, given, entry, removed, revision, time, options, origin, requestId, author, audience);
   }
 
   get qos(): Qos {

@@ -73,11 +73,16 @@ export class Router {
     if (key === null) return;
     let group = this.#groups.get(key);
     if (group === undefined) {
-      group = new SharedGroup();
+      group = new SharedGroup(key);
       this.#groups.set(key, group);
     }
     group.add(subscription);
     subscription.shared = group;
+  }
+
+  /** null: it has no member. */
+  group(key: string): SharedGroup | null {
+    return this.#groups.get(key) ?? null;
   }
 
   #leave(subscription: Subscription): void {
@@ -85,7 +90,7 @@ export class Router {
     if (shared === null) return;
     shared.remove(subscription);
     subscription.shared = null;
-    if (shared.size === 0) this.#groups.delete(groupKey(subscription) as string);
+    if (shared.size === 0) this.#groups.delete(shared.key);
   }
 
   match(path: string): Match {

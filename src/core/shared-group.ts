@@ -8,6 +8,11 @@ export class SharedGroup {
   /** Whose turn it is. */
   #next = 0;
 
+  constructor(
+    /** Name and pattern: unique in the gateway. Holds no NUL. */
+    readonly key: string,
+  ) {}
+
   add(subscription: Subscription): void {
     this.#members.push(subscription);
   }

@@ -3,7 +3,7 @@
 import { type Entry, encodeEntry } from './entry.js';
 import { expiryKey } from './expiry.js';
 import type { PastView } from './history.js';
-import type { Outbound, Request } from './message.js';
+import type { Outbound, Publication, Request } from './message.js';
 import type { RemovalSlice } from './operations/run.js';
 import type { View } from './records.js';
 import { SEALED_NOTHING } from './store/seal.js';
@@ -38,6 +38,7 @@ export class Turn {
   /** What it changes of history; null: nothing. */
   past: PastView | null = null;
   #undo: (() => void)[] | null = null;
+  #shared: Map<number, Publication> | null = null;
 
   constructor(private readonly store: Store) {}
 
@@ -77,6 +78,16 @@ export class Turn {
 
   #forgetDeadline({ expires, path }: Entry): void {
     if (expires !== 0) this.batch.delete(SECTION.expiry, expiryKey(expires, path));
+  }
+
+  /** What it queues for a member of a shared subscription is at hand while the turn lasts. */
+  keepShared(publication: Publication): void {
+    this.#shared ??= new Map();
+    this.#shared.set(publication.number, publication);
+  }
+
+  shared(number: number): Publication | null {
+    return this.#shared?.get(number) ?? null;
   }
 
   /** `undo` takes back a change that memory alone knows, should the store refuse the turn. */

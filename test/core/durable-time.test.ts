@@ -177,6 +177,21 @@ describe('a queued message', () => {
     expect(bodies((await open(1e9)).session)).toEqual(['long']);
   });
 
+  it('that was under way when others were dropped is looked at again', async () => {
+    house = await startEngine({ queue: { ...QUEUE_LIMITS, maxAgeMs: 10_000 } });
+    const { session } = await open(1e9);
+    await session.subscribe('t', 'mqtt', { qos: 1 });
+    await house.session().emit('t', 'under way', { qos: 1 });
+    for (const message of session.durable?.queue.values() ?? []) message.sent = true;
+    pass(10_000);
+    await sweep();
+    expect(bodies(session)).toEqual(['under way']);
+    await away(session);
+    await sweep();
+    expect(house.counters.counters.get('queue_overdue_total')?.value).toBe(1);
+    expect(rows().filter((key) => /^[qb]/.test(key))).toEqual([]);
+  });
+
   it('is dropped at the latest when its session is resumed', async () => {
     const writer = await queued({ queue: { ...QUEUE_LIMITS, maxAgeMs: 10_000 } });
     await writer.emit('t', 'old', { qos: 1 });
@@ -197,6 +212,17 @@ describe('a queued message', () => {
     expect(message).toMatchObject({ identifiers: [7, 300_000], asPublished: true, time, expires: time + 60_000, sent: false });
     const publication = session.context.queuedPublication(message?.number ?? 0, null);
     expect([publication?.expires, publication?.meta?.bytes()]).toEqual([time + 60_000, meta.bytes()]);
+  });
+
+  it('that says that a record has expired is as old as that', async () => {
+    const writer = await queued({ queue: { ...QUEUE_LIMITS, maxAgeMs: 10_000 } });
+    await writer.set('t', 'x', { qos: 0, lifetimeMs: 1_000 });
+    pass(1_000);
+    await sweep();
+    await sweep();
+    const { session } = await open(1e9);
+    const [message] = session.durable?.queue.values() ?? [];
+    expect(message?.time).toBe(house.clock.time);
   });
 
   it('that may have been handed out before a restart counts as a repetition, one that came later does not', async () => {
@@ -240,6 +266,32 @@ describe('a message for a session that is away', () => {
     await away(session);
     expect((await house.session().get('status')).entry?.payload.value()).toBe('gone');
     expect(bodies((await open(1e9)).session)).toEqual([]);
+  });
+
+  it.each([
+    ['left behind by a crash', 0],
+    ['that waited for its delay', 5_000],
+  ])('is not its own will %s, if it does not want to hear itself', async (_what, delayMs) => {
+    house = await startEngine();
+    const { session } = await open(1e9);
+    for (const noLocal of [true, false]) await session.subscribe(noLocal ? '#' : 'other/#', 'mqtt', { qos: 1, noLocal });
+    const payload = Payload.fromBytes(Buffer.from('gone'), formats.raw);
+    for (const [left, path] of [
+      [session, 'status'],
+      [house.session(true), 'other/status'],
+    ] as const) {
+      if (left !== session) await left.durably({ type: 'open', key: 'user/other', clean: false, expiryMs: 1e9 });
+      await left.durably({ type: 'will', will: { path, payload, options: { ...STORED, qos: 1 }, remove: false, delayMs } });
+    }
+    await restart();
+    await until(() => house.counters.gauges.get('requests_unsettled')?.read() === 0);
+    pass(delayMs);
+    await sweep();
+    expect((await house.session().get('status')).entry?.payload.value()).toBe('gone');
+    const back = (await open(1e9)).session;
+    expect([...(back.durable?.queue.keys() ?? [])].map((number) => back.context.queuedPublication(number, null)?.path)).toEqual([
+      'other/status',
+    ]);
   });
 
   it('still says that it was to be stored when there was nothing to remove', async () => {

@@ -2,6 +2,7 @@
 
 import { afterEach, describe, expect, it } from 'vitest';
 import { SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
+import { UNSTORED } from '../../src/core/message.js';
 import { type Harness, startEngine, type TestSession } from '../support/core-harness.js';
 
 let house: Harness;
@@ -15,10 +16,10 @@ async function member(pattern: string, group: string, qos: 0 | 1 = 1): Promise<T
   return session;
 }
 
-async function keeper(key: string): Promise<TestSession> {
+async function keeper(key: string, qos: 1 | 2 = 1): Promise<TestSession> {
   const session = house.session(true);
   await session.durably({ type: 'open', key, clean: false, expiryMs: SESSION_EXPIRY_MS });
-  await session.subscribe('t/#', 'mqtt', { group: 'g', qos: 1 });
+  await session.subscribe('t/#', 'mqtt', { group: 'g', qos });
   return session;
 }
 
@@ -93,5 +94,79 @@ describe('members of a shared subscription', () => {
     await back.durably({ type: 'open', key: 'a', clean: false, expiryMs: SESSION_EXPIRY_MS });
     expect([...(back.durable?.subscriptions.keys() ?? [])].sort()).toEqual(['&g/t/#', '/t/#']);
     expect(back.durable?.queue.size).toBe(1);
+  });
+});
+
+describe('a message that was given to one of several', () => {
+  const count = (session: TestSession): number => session.durable?.queue.size ?? 0;
+  const options = { key: 'a', clean: true, expiryMs: SESSION_EXPIRY_MS } as const;
+
+  /** `a` is away and has been given what is published; then `b` comes. */
+  async function given(values: readonly unknown[], qos: 1 | 2 = 1): Promise<{ b: TestSession }> {
+    house = await startEngine();
+    const a = await keeper('a', qos);
+    a.close(null);
+    for (const value of values) await house.session().emit('t/1', value as string, { qos });
+    return { b: await keeper('b', qos) };
+  }
+
+  it('is given to another one when its session ends before it has it', async () => {
+    const { b } = await given(['x', 'y']);
+    await house.session(true).durably({ type: 'open', ...options });
+    expect(heard(b)).toEqual(['x', 'y']);
+    expect(count(b)).toBe(2);
+    expect([...(b.durable?.queue.values() ?? [])].map(({ groups }) => groups)).toEqual([['g\nt/#'], ['g\nt/#']]);
+  });
+
+  it('is given to one that is away, also after a restart, and in the same turn', async () => {
+    const { b } = await given(['x']);
+    b.close(null);
+    const { store } = house;
+    await house.stop();
+    house = await startEngine({ store });
+    const opener = house.session(true);
+    opener.context.submit(opener.setRequest('t/1', 'y', { ...UNSTORED, qos: 1 }));
+    await opener.durably({ type: 'open', ...options });
+    const back = await keeper('b');
+    const bodies = [...(back.durable?.queue.keys() ?? [])].map((number) => back.context.queuedPublication(number, null)?.payload?.value());
+    expect(bodies).toEqual(['x', 'y']);
+    expect(house.context.figures()).toMatchObject({ messages: 2, queued: 2 });
+  });
+
+  it('is given to nobody else when it is acknowledged, or too old, or was received or perhaps received exactly once', async () => {
+    const { b } = await given(['released', 'sent', 'not sent'], 2);
+    const a = await keeper('a', 2);
+    const [released, sent] = [...(a.durable?.queue.values() ?? [])];
+    await a.durably({ type: 'release', number: released?.number ?? 0 });
+    if (sent !== undefined) sent.sent = true;
+    await house.session().emit('t/1', 'acknowledged by a or b', { qos: 1 });
+    for (const session of [a, b]) {
+      for (const { number, qos } of session.durable?.queue.values() ?? []) {
+        if (qos === 1) await session.durably({ type: 'acknowledge', number });
+      }
+    }
+    a.close(null);
+    b.heard.length = 0;
+    await house.session(true).durably({ type: 'open', ...options });
+    expect(heard(b)).toEqual(['not sent']);
+  });
+
+  it('is dropped with the last of them', async () => {
+    house = await startEngine();
+    const a = await keeper('a');
+    a.close(null);
+    await house.session().emit('t/1', 'x', { qos: 1 });
+    await house.session(true).durably({ type: 'open', ...options });
+    expect(house.context.figures()).toMatchObject({ messages: 0, queued: 0 });
+  });
+
+  it('reaches a member that nothing is kept of', async () => {
+    house = await startEngine();
+    const a = await keeper('a');
+    a.close(null);
+    await house.session().emit('t/1', 'x', { qos: 1 });
+    const alone = await member('t/#', 'g');
+    await house.session(true).durably({ type: 'open', ...options });
+    expect(heard(alone)).toEqual(['x']);
   });
 });

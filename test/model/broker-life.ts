@@ -5,7 +5,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { MqttWire, type MqttPacket } from '../support/mqtt-wire.js';
 import { pick, type Random } from '../support/random.js';
 import type { House } from './houses.js';
-import { type Message, type Observed, type Opening, ReferenceBroker, type ReferenceLimits, type Subscription } from './reference-broker.js';
+import {
+  type Message,
+  type Observed,
+  type Opening,
+  ReferenceBroker,
+  type ReferenceLimits,
+  type Subscription,
+  type Will,
+} from './reference-broker.js';
 
 export const CLIENTS = ['c1', 'c2', 'c3', 'c4'] as const;
 /** Publishes what marks a moment in the order of things; not part of the random steps. */
@@ -19,7 +27,7 @@ const BURST_MAX = 8;
 const WORLDS_MAX = 500;
 /** How long sessions of 3.1 and 3.1.1 are kept, in seconds: longer than a life. */
 const FOR_GOOD = 1_000_000;
-const MARKING: Opening = { cleanStart: true, expiry: 0, will: null };
+const MARKING: Opening = { cleanStart: true, expiry: 0, will: null, receiveMaximum: 0 };
 const PATIENCE_MS = 5_000;
 
 /** A client: its connection, and what it still has to do as a publisher. */
@@ -68,10 +76,11 @@ export class BrokerLife {
   }
 
   async #step(): Promise<void> {
+    this.house.tick();
     const client = pick(CLIENTS, this.random);
     const isConnected = this.#client(client).wire !== null;
     const dice = this.random(1_000);
-    if (!isConnected) return dice < 700 ? await this.#connectSomehow(client) : undefined;
+    if (!isConnected) return dice < 700 ? await this.#connectSomehow(client) : dice < 730 ? await this.#pass() : undefined;
     if (dice < 430) return await this.#publish(client);
     if (dice < 560) return await this.#acknowledge(client);
     if (dice < 700) return await this.#subscribe(client);
@@ -81,7 +90,7 @@ export class BrokerLife {
     if (dice < 890) return await this.#lose(client);
     if (dice < 930) return await this.#disconnect(client);
     if (dice < 970) return await this.#connectSomehow(client);
-    if (this.version === 5 && dice < 978) return await this.#pass();
+    if (dice < 978) return await this.#pass();
     if (dice < 985) return await this.#restart();
     return this.random(2) === 0 ? await this.#kill() : await this.#killInBurst(client);
   }
@@ -90,18 +99,24 @@ export class BrokerLife {
 
   async #connectSomehow(name: string): Promise<void> {
     // One will at a time: the order of several would be open.
-    const isFirst = [...this.clients.values()].every(({ name: other }) => other === name || !this.#wills.has(other));
-    const will = isFirst && this.random(3) === 0 ? this.#message(name) : null;
+    const isFirst = [...this.clients.values()].every(
+      ({ name: other }) => other === name || !this.#worlds.some((world) => world.hasWill(other)),
+    );
+    const will = isFirst && this.random(3) === 0 ? this.#will(name) : null;
     const cleanStart = this.random(3) === 0;
     const expiry = this.version === 5 ? pick([0, 60, 3_600], this.random) : cleanStart ? 0 : FOR_GOOD;
-    await this.#connect(name, { cleanStart, expiry, will });
+    const receiveMaximum = this.version === 5 ? pick([0, 0, 1, 2, 5, 65_535], this.random) : 0;
+    await this.#connect(name, { cleanStart, expiry, will, receiveMaximum });
   }
 
-  readonly #wills = new Set<string>();
+  #will(name: string): Will {
+    const delay = this.version === 5 && this.house.passes ? pick([0, 10, 100], this.random) : 0;
+    return { ...this.#message(name), delay };
+  }
 
   async #connect(name: string, opening: Opening): Promise<void> {
-    const { cleanStart, expiry, will } = opening;
-    this.log.push(`${name} connects${cleanStart ? ' clean' : ''} for ${expiry}${will === null ? '' : `, will ${text(will)}`}`);
+    const { cleanStart, expiry, will, receiveMaximum } = opening;
+    this.log.push(`${name} connects${cleanStart ? ' clean' : ''} for ${expiry}${openingText(opening)}`);
     const client = this.#client(name);
     const old = client.wire;
     const wire = await MqttWire.open(this.house.port, this.version);
@@ -112,14 +127,14 @@ export class BrokerLife {
       clean: cleanStart,
       clientId: name,
       keepalive: 0,
-      ...(this.version === 5 && { properties: { sessionExpiryInterval: expiry } }),
-      ...(will && { will: { ...will, payload: Buffer.from(will.payload) } }),
+      ...(this.version === 5 && {
+        properties: { sessionExpiryInterval: expiry, ...(receiveMaximum > 0 && { receiveMaximum }) },
+      }),
+      ...(will && { will: { ...will, payload: Buffer.from(will.payload), properties: willProperties(will) } }),
     });
     const connack = await wire.expect('connack');
     await old?.closed();
     client.wire = wire;
-    if (will === null) this.#wills.delete(name);
-    else this.#wills.add(name);
     this.#keepWorlds((world) => {
       const present = world.connect(name, opening);
       // 3.1 has no such flag.
@@ -148,7 +163,6 @@ export class BrokerLife {
 
   async #ended(name: string, apply: (world: ReferenceBroker) => void): Promise<void> {
     this.#client(name).wire = null;
-    this.#wills.delete(name);
     for (const world of this.#worlds) apply(world);
     await this.#settle();
   }
@@ -190,8 +204,8 @@ export class BrokerLife {
     this.#count += 1;
     const retain = this.random(3) === 0;
     const isEmpty = this.random(8) === 0;
-    // One that is retained would be removed when its time is over, and that is news at a time of its own.
-    const expiry = this.version === 5 && !retain && this.random(3) === 0 ? 30 : 0;
+    // Where no time passes, that of none is over: it would be at a time of its own.
+    const expiry = this.version === 5 && this.random(3) === 0 ? (this.house.passes ? 30 : FOR_GOOD) : 0;
     return { topic, payload: isEmpty ? '' : `${from}-${this.#count}`, qos: this.random(3), retain, expiry };
   }
 
@@ -291,7 +305,7 @@ export class BrokerLife {
     this.log.push('the gateway is restarted');
     const wires = this.#wires();
     await this.house.restart();
-    await this.#begunAgain(wires);
+    await this.#begunAgain(wires, false);
   }
 
   async #kill(): Promise<void> {
@@ -299,7 +313,7 @@ export class BrokerLife {
     this.log.push('the gateway is killed');
     const wires = this.#wires();
     await this.house.kill();
-    await this.#begunAgain(wires);
+    await this.#begunAgain(wires, true);
   }
 
   /** Of what the client has just sent, all that was acknowledged has happened, and perhaps some of what follows. */
@@ -330,15 +344,16 @@ export class BrokerLife {
       });
     });
     if (this.#worlds.length > WORLDS_MAX) throw new Error(`${this.#worlds.length} worlds`);
-    await this.#begunAgain(wires);
+    await this.#begunAgain(wires, true);
   }
 
   /** Time passes, where the house can do that. */
   async #pass(): Promise<void> {
+    if (this.version < 5 || !this.house.passes) return;
     const seconds = pick([20, 40, 1_000], this.random);
-    if (!this.house.pass(seconds)) return;
     this.log.push(`${seconds} seconds pass`);
     for (const world of this.#worlds) world.pass(seconds);
+    await this.house.pass(seconds, Math.max(...this.#worlds.map(({ retained }) => retained)));
     await this.#settle();
   }
 
@@ -346,11 +361,10 @@ export class BrokerLife {
     return [...this.clients.values()].flatMap(({ wire }) => (wire === null ? [] : [wire]));
   }
 
-  async #begunAgain(wires: readonly MqttWire[]): Promise<void> {
+  async #begunAgain(wires: readonly MqttWire[], killed: boolean): Promise<void> {
     for (const wire of wires) if (!wire.ended) await wire.closed();
     for (const client of this.clients.values()) client.wire = null;
-    this.#wills.clear();
-    for (const world of this.#worlds) world.stop();
+    for (const world of this.#worlds) world.stop(killed);
     await this.#connect(MARKER, MARKING);
     await this.#inspect();
   }
@@ -388,6 +402,8 @@ export class BrokerLife {
   /** Everybody has been sent what there was to send; worlds in which it would have been something else are none. */
   async #settle(): Promise<void> {
     const connected = [...this.clients.values()].filter(({ wire }) => wire !== null);
+    this.#worlds = this.#worlds.flatMap((world) => world.rehomed());
+    if (this.#worlds.length > WORLDS_MAX) throw new Error(`${this.#worlds.length} worlds`);
     await Promise.all(connected.map((client) => this.#awaitExpected(client)));
     const observed = await Promise.all(connected.map(async ({ connected: wire }) => (await wire.settled()).flatMap(delivery)));
     this.#keepWorlds((world) => {
@@ -426,6 +442,15 @@ export class BrokerLife {
 /** The session was there; 3.1 does not say. */
 function isPresent(connack: MqttPacket, cleanStart: boolean, version: number): boolean {
   return version === 3 ? !cleanStart : connack.sessionPresent === true;
+}
+
+function openingText({ will, receiveMaximum }: Opening): string {
+  const willText = will === null ? '' : `, will ${text(will)}${will.delay > 0 ? ` after ${will.delay}` : ''}`;
+  return `${receiveMaximum > 0 ? `, takes ${receiveMaximum}` : ''}${willText}`;
+}
+
+function willProperties({ delay, expiry }: Will): object {
+  return { ...(delay > 0 && { willDelayInterval: delay }), ...(expiry > 0 && { messageExpiryInterval: expiry }) };
 }
 
 function text({ topic, payload, qos, retain, expiry }: Message): string {

@@ -1,15 +1,23 @@
 // Gateways for the model test behind one face: in this process on a store in memory, or as a process on a disk.
 
+import { vi } from 'vitest';
 import { type StartOptions, GatewayProcess, until } from '../support/gateway-process.js';
 import { GateStore } from '../support/core-harness.js';
 import { MemoryDisk } from '../support/memory-store.js';
 import { metric } from '../support/metrics.js';
 import { type HouseOptions, MqttHouse } from '../support/mqtt-wire.js';
 
+/** That of the engine's sweeps. */
+const SWEEP_MS = 1_000;
+
 export interface House {
   readonly port: number;
-  /** The time of day moves on; false: this house cannot do that. */
-  pass(seconds: number): boolean;
+  /** The time of day can be moved on. */
+  readonly passes: boolean;
+  /** It moves on, and what is due then is done: at most `records` are left. */
+  pass(seconds: number, records: number): Promise<void>;
+  /** A moment passes, so that what happens next is later than what has happened. */
+  tick(): void;
   /** Connections that the gateway has. */
   connections(): Promise<number>;
   restart(): Promise<void>;
@@ -26,14 +34,24 @@ export class MemoryHouse implements House {
   ) {}
 
   static async start(given: HouseOptions): Promise<MemoryHouse> {
+    // What is due is done when the test says so.
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const store = new GateStore();
     const options = { ...given, clock: { mono: 1, ahead: 0 } };
     return new MemoryHouse(options, await MqttHouse.start({ ...options, store }), store);
   }
 
-  pass(seconds: number): boolean {
+  readonly passes = true;
+
+  async pass(seconds: number, records: number): Promise<void> {
     this.house.clock.ahead += seconds * 1_000;
-    return true;
+    vi.advanceTimersByTime(SWEEP_MS);
+    const read = (name: string): number => this.house.counters.gauges.get(name)?.read() as number;
+    await until('what is due is done', () => read('requests_unsettled') === 0 && read('records') <= records);
+  }
+
+  tick(): void {
+    this.house.clock.ahead += 1;
   }
 
   get port(): number {
@@ -62,6 +80,7 @@ export class MemoryHouse implements House {
 
   async stop(): Promise<void> {
     await this.house.stop();
+    vi.useRealTimers();
   }
 }
 
@@ -72,9 +91,11 @@ export class ProcessHouse implements House {
     return new ProcessHouse(await GatewayProcess.start(options));
   }
 
-  pass(): boolean {
-    return false;
-  }
+  readonly passes = false;
+
+  async pass(): Promise<void> {}
+
+  tick(): void {}
 
   get port(): number {
     return this.gateway.ports.mqtt;

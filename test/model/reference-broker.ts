@@ -25,7 +25,14 @@ export interface Opening {
   readonly cleanStart: boolean;
   /** How many seconds the session outlives its connection. */
   readonly expiry: number;
-  readonly will: Message | null;
+  readonly will: Will | null;
+  /** Messages of QoS 1 and 2 that the client takes before it acknowledges one (version 5); 0: it does not say. */
+  readonly receiveMaximum: number;
+}
+
+export interface Will extends Message {
+  /** It is published so many seconds after the connection was lost, unless the session is resumed or ends before. */
+  readonly delay: number;
 }
 
 /** A PUBLISH or a PUBREL that a client was sent. */
@@ -43,12 +50,16 @@ interface Owed extends Message {
   due: boolean;
   /** Of the next PUBLISH; null: either, since a crash makes forget whether there was one. */
   dup: boolean | null;
+  /** It came while the client was away, which has not been back: it was never sent. */
+  unseen: boolean;
   /** Packet id; 0: not seen yet. */
   id: number;
   /** It outlives the connection. */
   readonly kept: boolean;
   /** It was retained when a filter was subscribed to; null: it was published since. */
   readonly retained: { readonly filter: string; readonly version: number } | null;
+  /** It came by the shared subscription, and goes to another member should the session end. */
+  readonly shared: boolean;
   /** When it is of no use any more, unless it was sent; Infinity: never. */
   readonly deadline: number;
 }
@@ -67,7 +78,13 @@ interface ReferenceSession {
   /** Infinity: it has a connection. */
   awaySince: number;
   connected: boolean;
-  will: Message | null;
+  /** It was connected when the broker was killed, and has not been back: when it left is not known. */
+  cutOff: boolean;
+  /** Messages of QoS 1 and 2 that it may have unacknowledged. */
+  window: number;
+  will: Will | null;
+  /** The will of a connection that was lost, until its delay is over. */
+  delayed: { readonly will: Will; readonly due: number } | null;
   readonly filters: Map<string, Subscription>;
   /** Oldest first. */
   owed: Owed[];
@@ -84,11 +101,24 @@ export interface ReferenceLimits {
   readonly queue: number;
 }
 
+/** What a session that ended had been given as one of several, and had not received. */
+interface Orphan {
+  readonly message: Message;
+  readonly deadline: number;
+}
+
+interface Retained extends Message {
+  readonly deadline: number;
+  readonly version: number;
+}
+
 export class ReferenceBroker {
-  /** By topic. */
-  #retained = new Map<string, Message & { readonly version: number }>();
+  /** By topic, the one that was set longest ago first. */
+  #retained = new Map<string, Retained>();
   #versions = 0;
   #sessions = new Map<string, ReferenceSession>();
+  /** Of one session each. */
+  #orphans: Orphan[][] = [];
   /** In seconds. */
   #now = 0;
 
@@ -96,25 +126,30 @@ export class ReferenceBroker {
 
   clone(): ReferenceBroker {
     const copy = new ReferenceBroker(this.limits);
-    [copy.#retained, copy.#sessions] = structuredClone([this.#retained, this.#sessions] as const);
+    [copy.#retained, copy.#sessions, copy.#orphans] = structuredClone([this.#retained, this.#sessions, this.#orphans] as const);
     copy.#now = this.#now;
     copy.#versions = this.#versions;
     return copy;
   }
 
   /** Returns whether a session was present. */
-  connect(client: string, { cleanStart, expiry, will }: Opening): boolean {
+  connect(client: string, { cleanStart, expiry, will, receiveMaximum }: Opening): boolean {
     if (this.isConnected(client)) this.lose(client);
     const kept = this.#sessions.get(client);
+    const window = receiveMaximum === 0 ? this.limits.window : Math.min(receiveMaximum, this.limits.window);
     if (cleanStart || kept === undefined) {
+      if (kept !== undefined) this.#drop(client, kept);
       const state = { filters: new Map(), owed: [], incoming: new Set<number>(), expected: [] };
       const times = { durable: expiry > 0, expiry, awaySince: Number.POSITIVE_INFINITY };
-      this.#sessions.set(client, { ...times, connected: true, will, ...state });
+      this.#sessions.set(client, { ...times, connected: true, cutOff: false, window, will, delayed: null, ...state });
       return false;
     }
+    kept.delayed = null;
+    kept.window = window;
     kept.expiry = expiry;
     kept.awaySince = Number.POSITIVE_INFINITY;
     kept.connected = true;
+    kept.cutOff = false;
     kept.will = will;
     kept.owed = kept.owed.flatMap((owed) => this.#owedAgain(kept, owed));
     this.#send(kept);
@@ -123,12 +158,12 @@ export class ReferenceBroker {
 
   /** What is retained and not begun to be sent is as it is now, unless it has changed: that was news. */
   #owedAgain({ filters }: ReferenceSession, owed: Owed): Owed[] {
-    if (owed.retained === null || owed.phase !== 'waiting') return [{ ...owed, due: true }];
+    if (owed.retained === null || owed.phase !== 'waiting') return [{ ...owed, due: true, unseen: false }];
     const { filter, version } = owed.retained;
     const message = this.#retained.get(owed.topic);
     if (message?.version !== version) return [];
     const { qos } = filters.get(filter) as Subscription;
-    return [{ ...owed, due: true, dup: false, qos: Math.min(qos, message.qos), kept: owed.kept && qos > 0 }];
+    return [{ ...owed, due: true, unseen: false, dup: false, qos: Math.min(qos, message.qos), kept: owed.kept && qos > 0 }];
   }
 
   /** With DISCONNECT. */
@@ -140,7 +175,53 @@ export class ReferenceBroker {
   lose(client: string): void {
     const { will } = this.#session(client);
     this.#end(client);
-    if (will !== null) this.#distribute(client, will, null);
+    if (will !== null) this.#leaveWill(client, will);
+  }
+
+  #leaveWill(client: string, will: Will): void {
+    const session = this.#sessions.get(client);
+    if (session === undefined || will.delay === 0) this.#distribute(client, will, null);
+    else session.delayed = { will, due: this.#now + Math.min(will.delay, session.expiry) };
+  }
+
+  /** It has a will that was not published yet. */
+  hasWill(client: string): boolean {
+    const session = this.#sessions.get(client);
+    return session !== undefined && (session.will !== null || session.delayed !== null);
+  }
+
+  /** The session is over. */
+  #drop(client: string, session: ReferenceSession): void {
+    if (session.delayed !== null) this.#distribute(client, session.delayed.will, null);
+    this.#sessions.delete(client);
+    const orphans = session.owed
+      .filter(({ shared, kept, phase, qos, dup, deadline }) => {
+        // Of QoS 2 nobody else may have what it was sent, or may have been.
+        const perhapsHere = phase === 'received' || (qos === 2 && (phase === 'sent' || dup === null));
+        return shared && kept && !perhapsHere && deadline > this.#now;
+      })
+      .map(({ topic, payload, qos, retain, expiry, deadline }) => ({ message: { topic, payload, qos, retain, expiry }, deadline }));
+    if (orphans.length > 0) this.#orphans.push(orphans);
+  }
+
+  /** Worlds in which somebody else was given what sessions that ended had not received; this one if there is nothing of that. */
+  rehomed(): ReferenceBroker[] {
+    if (this.#orphans.length === 0) return [this];
+    return this.#orphans.flatMap((_, i) => {
+      const world = this.clone();
+      const [orphans] = world.#orphans.splice(i, 1) as [Orphan[]];
+      return orphans
+        .reduce((worlds: ReferenceBroker[], orphan) => worlds.flatMap((one) => one.#homesOf(orphan)), [world])
+        .flatMap((one) => one.rehomed());
+    });
+  }
+
+  #homesOf({ message, deadline }: Orphan): ReferenceBroker[] {
+    return this.candidates(message.topic).map((member) => {
+      const copy = this.clone();
+      if (member !== null) copy.#give(member, message, deadline);
+      return copy;
+    });
   }
 
   #end(client: string): void {
@@ -150,7 +231,7 @@ export class ReferenceBroker {
     session.expected = [];
     session.owed = session.owed.filter(({ kept }) => kept);
     session.awaySince = this.#now;
-    if (session.expiry === 0) this.#sessions.delete(client);
+    if (session.expiry === 0) this.#drop(client, session);
   }
 
   subscribe(client: string, subscription: Subscription): void {
@@ -162,9 +243,11 @@ export class ReferenceBroker {
     dropWaiting(session, filter);
     const topics = [...this.#retained.keys()].filter((topic) => matches(filter, topic)).sort();
     for (const topic of topics) {
-      const { version, ...message } = this.#retained.get(topic) as Message & { version: number };
+      const { version, deadline, ...message } = this.#retained.get(topic) as Retained;
       const level = Math.min(qos, message.qos);
-      session.owed.push(this.#owe({ ...message, qos: level }, session.durable && level > 0, { filter, version }));
+      session.owed.push(
+        this.#owe({ ...message, qos: level }, { deadline, kept: session.durable && level > 0, retained: { filter, version } }),
+      );
     }
     this.#send(session);
   }
@@ -197,38 +280,68 @@ export class ReferenceBroker {
     this.#session(client).incoming.delete(id);
   }
 
+  /** `from`: who does not hear it with no local; empty: nobody. */
   #distribute(from: string, message: Message, member: string | null): void {
-    if (message.retain && message.payload === '') this.#retained.delete(message.topic);
-    else if (message.retain) this.#retained.set(message.topic, { ...message, version: ++this.#versions });
+    const deadline = message.expiry > 0 ? this.#now + message.expiry : Number.POSITIVE_INFINITY;
+    if (message.retain) this.#retained.delete(message.topic);
+    if (message.retain && message.payload !== '') {
+      this.#retained.set(message.topic, { ...message, deadline, version: ++this.#versions });
+    }
     for (const [client, session] of this.#sessions) {
       const matching = [...session.filters.values()].filter(({ filter, noLocal }) => {
         if (isShared(filter, message.topic)) return client === member;
         return matches(filter, message.topic) && !(noLocal && client === from);
       });
-      if (matching.length === 0) continue;
-      const qos = Math.min(message.qos, Math.max(...matching.map((subscription) => subscription.qos)));
-      const kept = session.durable && qos > 0;
-      if (!session.connected && !kept) continue;
-      if (kept && session.owed.filter(isQueued).length >= this.limits.queue) continue;
-      const retain = message.retain && matching.some(({ retainAsPublished }) => retainAsPublished);
-      session.owed.push(this.#owe({ ...message, qos, retain }, kept));
-      this.#send(session);
+      if (matching.length > 0) this.#deliver(session, matching, message, deadline);
     }
   }
 
-  #owe(message: Message, kept: boolean, retained: Owed['retained'] = null): Owed {
-    const deadline = message.expiry > 0 ? this.#now + message.expiry : Number.POSITIVE_INFINITY;
-    return { ...message, phase: 'waiting', due: true, dup: false, id: 0, kept, retained, deadline };
+  /** What one member is given as one of several. */
+  #give(client: string, message: Message, deadline: number): void {
+    const session = this.#session(client);
+    const matching = [...session.filters.values()].filter(({ filter }) => isShared(filter, message.topic));
+    this.#deliver(session, matching, message, deadline);
   }
 
-  /** Messages that were not sent and sessions that are away are over when their time is. */
+  #deliver(session: ReferenceSession, matching: readonly Subscription[], message: Message, deadline: number): void {
+    const qos = Math.min(message.qos, Math.max(...matching.map((subscription) => subscription.qos)));
+    const kept = session.durable && qos > 0;
+    if (!session.connected && !kept) return;
+    if (kept && session.owed.filter(isQueued).length >= this.limits.queue) return;
+    const retain = message.retain && matching.some(({ retainAsPublished }) => retainAsPublished);
+    const shared = matching.some(({ filter }) => isShared(filter, message.topic));
+    session.owed.push(this.#owe({ ...message, qos, retain }, { deadline, kept, shared, unseen: !session.connected && !session.cutOff }));
+    this.#send(session);
+  }
+
+  #owe({ topic, payload, qos, retain, expiry }: Message, how: Partial<Owed>): Owed {
+    const begin = { phase: 'waiting', due: true, dup: false, id: 0 } as const;
+    const plain = { kept: false, shared: false, unseen: false, retained: null, deadline: Number.POSITIVE_INFINITY };
+    return { topic, payload, qos, retain, expiry, ...begin, ...plain, ...how };
+  }
+
+  /** Wills whose delay is over are published; sessions, messages that were not sent and retained ones are over when their time is. */
   pass(seconds: number): void {
     this.#now += seconds;
+    // In this order; the standard leaves that of different topics open.
+    const over = [...this.#retained.values()].filter(({ deadline }) => deadline <= this.#now).sort((a, b) => a.deadline - b.deadline);
+    for (const { topic } of over) this.#distribute('', { topic, payload: '', qos: 1, retain: true, expiry: 0 }, null);
     for (const [client, session] of this.#sessions) {
-      if (session.awaySince + session.expiry <= this.#now) this.#sessions.delete(client);
-      session.owed = session.owed.filter(({ phase, deadline }) => phase !== 'waiting' || deadline > this.#now);
+      const { delayed } = session;
+      if (delayed === null || delayed.due > this.#now) continue;
+      session.delayed = null;
+      this.#distribute(client, delayed.will, null);
+    }
+    for (const [client, session] of [...this.#sessions]) {
+      if (session.awaySince + session.expiry <= this.#now) this.#drop(client, session);
+      session.owed = session.owed.filter((owed) => mayHaveBeenSent(owed) || owed.deadline > this.#now);
       this.#send(session);
     }
+  }
+
+  /** How many messages are retained. */
+  get retained(): number {
+    return this.#retained.size;
   }
 
   /** All that the window allows, in order. */
@@ -236,7 +349,7 @@ export class ReferenceBroker {
     if (!session.connected) return;
     for (const owed of session.owed.filter(({ due }) => due)) {
       const underWay = session.owed.filter((other) => !other.due).length;
-      if (owed.qos > 0 && underWay >= this.limits.window) return;
+      if (owed.qos > 0 && underWay >= session.window) return;
       session.expected.push({ owed, packet: owed.phase === 'received' ? 'pubrel' : 'publish', dup: owed.dup });
       owed.due = false;
       if (owed.qos === 0) session.owed.splice(session.owed.indexOf(owed), 1);
@@ -265,13 +378,22 @@ export class ReferenceBroker {
     this.#send(session);
   }
 
-  /** The broker ends, and all connections with it. */
-  stop(): void {
+  /** The broker ends, and all connections with it. `killed`: it could not note when they did. */
+  stop(killed: boolean): void {
     const connected = [...this.#sessions].filter(([, session]) => session.connected);
     const wills = connected.map(([client, { will }]) => ({ client, will }));
-    for (const [client] of connected) this.#end(client);
-    for (const { client, will } of wills) if (will !== null) this.#distribute(client, will, null);
-    for (const { owed } of this.#sessions.values()) for (const one of owed) one.dup = one.phase === 'sent' ? true : null;
+    for (const [client, session] of connected) {
+      session.cutOff = killed;
+      this.#end(client);
+    }
+    for (const session of this.#sessions.values()) if (session.cutOff) session.awaySince = this.#now;
+    const before = new Set([...this.#sessions.values()].flatMap(({ owed }) => owed));
+    for (const { client, will } of wills) if (will !== null) this.#leaveWill(client, will);
+    for (const one of [...this.#sessions.values()].flatMap(({ owed }) => owed)) {
+      // What comes in the moment in which the client is lost may count as sent.
+      one.unseen &&= before.has(one);
+      if (!one.unseen) one.dup = one.phase === 'sent' ? true : null;
+    }
   }
 
   isConnected(client: string): boolean {
@@ -308,6 +430,10 @@ export class ReferenceBroker {
 /** What is retained is queued when it is sent. */
 function isQueued({ kept, retained, phase }: Owed): boolean {
   return kept && (retained === null || phase !== 'waiting');
+}
+
+function mayHaveBeenSent({ phase, dup, retained }: Owed): boolean {
+  return phase !== 'waiting' || (dup === null && retained === null);
 }
 
 /** What is retained under the filter is not wanted any more. */

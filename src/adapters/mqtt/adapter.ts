@@ -10,8 +10,10 @@ import {
   Connections,
   type Counter,
   type Identity,
+  inPortions,
   type Listeners,
   type Listening,
+  Portions,
   untilNone,
 } from '../../core/index.js';
 import { AddressList, LOOPBACK } from './addresses.js';
@@ -40,6 +42,10 @@ const SYS_INTERVAL_MS = 10_000;
 const TICK_MS = 500;
 const WEBSOCKET_PATH = '/mqtt';
 const TLS_LISTENER = 'mqttTls';
+/** CONNECTs that are served in one turn of the loop, and connections whose loss is seen to: a crowd does not keep others waiting. */
+const CONNECTS_PER_TURN = 32;
+const LOSSES_PER_TURN = 64;
+const CLOSES_PER_TURN = 128;
 
 export interface MqttConfig {
   readonly host: string;
@@ -72,6 +78,8 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
   readonly topics: Topics;
   readonly authenticators: Authenticators;
   readonly responseInformation: string;
+  readonly connects = new Portions(CONNECTS_PER_TURN);
+  readonly losses = new Portions(LOSSES_PER_TURN);
   readonly #config: MqttConfig;
   #context: AdapterContext | null = null;
   #admission: Admission | null = null;
@@ -198,7 +206,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
     for (const listener of this.#listeners.values()) listener.close();
     for (const connection of this.#connections) connection.stopReading();
     await untilNone([...this.#connections], (connection) => connection.inFlight > 0, deadlineMs / 2);
-    for (const connection of this.#connections) connection.close(reason);
+    await inPortions([...this.#connections], CLOSES_PER_TURN, (connection) => connection.close(reason));
     await this.#connections.untilEmpty(deadlineMs / 4);
     // Peers that do not close their side in time are cut off.
     for (const connection of this.#connections) connection.destroyTransport();

@@ -413,6 +413,10 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
 
   /** The peer is gone. */
   onTransportClosed(): void {
+    this.host.losses.run(() => this.#onLost());
+  }
+
+  #onLost(): void {
     this.close(null);
     this.host.onEnded(this);
   }

@@ -1,7 +1,7 @@
 // MqttConnection: owns a transport from its acceptance until the first bytes say which version of the protocol its client speaks;
 // then a session of that version takes transport and bytes over.
 
-import { type AdapterContext, ConnectionError } from '../../core/index.js';
+import { type AdapterContext, ConnectionError, type Portions } from '../../core/index.js';
 import type { Visit } from './admission.js';
 import { readOpening, refusalToHasty } from './opening.js';
 import type { Arrival } from './session-host.js';
@@ -11,6 +11,8 @@ import type { MqttLimits, Version } from './wire.js';
 export interface ConnectionHost {
   readonly context: AdapterContext;
   readonly limits: MqttLimits;
+  /** In which CONNECTs are served. */
+  readonly connects: Portions;
   /** Makes the session of this version, which takes the transport over. */
   beginSession(connection: MqttConnection, version: Version, arrival: Arrival): void;
   onRefused(limit: 'maxConnectsPerSecond', peer: string): void;
@@ -24,8 +26,11 @@ export class MqttConnection implements TransportOwner {
   readonly #host: ConnectionHost;
   readonly #transport: Transport;
   readonly #visit: Visit;
-  /** The first bytes, as long as they say too little. */
+  /** The first bytes, as long as they say too little or wait to be served. */
   #bytes: Buffer | null = null;
+  /** They say enough. */
+  #waits = false;
+  #stopped = false;
   #ended = false;
   #endedAt = 0;
 
@@ -38,6 +43,7 @@ export class MqttConnection implements TransportOwner {
   onData(chunk: Buffer): void {
     if (this.#ended) return;
     this.#bytes = this.#bytes === null ? chunk : Buffer.concat([this.#bytes, chunk]);
+    if (this.#waits) return;
     try {
       this.#open(this.#bytes);
     } catch (error) {
@@ -54,9 +60,21 @@ export class MqttConnection implements TransportOwner {
       transport.write(opening.answer);
       throw new ConnectionError('UNSUPPORTED_VERSION', opening.reason);
     }
-    if (this.#visit.isHasty) return this.#refuse(opening.version);
+    const { version } = opening;
+    if (this.#visit.isHasty) return this.#refuse(version);
+    this.#waits = true;
+    this.#host.connects.run(() => this.#begin(version));
+    if (this.#waits) transport.pause();
+  }
+
+  #begin(version: Version): void {
+    if (this.#ended || this.#stopped) return;
+    const bytes = this.#bytes as Buffer;
+    const transport = this.#transport;
     this.#bytes = null;
-    this.#host.beginSession(this, opening.version, { transport, visit: this.#visit });
+    this.#waits = false;
+    transport.resume();
+    this.#host.beginSession(this, version, { transport, visit: this.#visit });
     transport.owner.onData(bytes);
   }
 
@@ -83,6 +101,7 @@ export class MqttConnection implements TransportOwner {
   }
 
   stopReading(): void {
+    this.#stopped = true;
     this.#transport.pause();
   }
 

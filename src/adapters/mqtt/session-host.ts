@@ -1,6 +1,6 @@
 // What the sessions of one adapter share, and what a session begins with.
 
-import type { AdapterContext } from '../../core/index.js';
+import type { AdapterContext, Portions } from '../../core/index.js';
 import type { Visit } from './admission.js';
 import type { BaseSession } from './base-session.js';
 import type { Topics } from './paths.js';
@@ -15,6 +15,8 @@ export interface SessionHost {
   readonly limits: MqttLimits;
   readonly counts: WireCounts;
   readonly system: SystemTopics;
+  /** In which connections that were lost are seen to. */
+  readonly losses: Portions;
   /** `session.flush` at the end of this turn of the loop. */
   flushSoon(session: BaseSession): void;
   /** One buffer for these frames; sessions that were given the same frames share it. */

@@ -125,7 +125,7 @@ function counted(before: Entry | null, { name }: Increment): number {
 /** Publication of a set or event. */
 export function publicationOf(request: DataRequest, { payload, given, entry }: Change): Publication {
   const { options, session } = request;
-  return new Publication(
+  const publication = new Publication(
     'set',
     request.path,
     payload,
@@ -140,6 +140,8 @@ export function publicationOf(request: DataRequest, { payload, given, entry }: C
     authorOf(request),
     'all',
   );
+  publication.leftBy = request.leftBy;
+  return publication;
 }
 
 export function checkCondition(path: string, before: Entry | null, options: DataOptions): void {
@@ -210,7 +212,7 @@ export function takeAway(entry: Entry, request: DataRequest, run: Run): void {
 /** Publication of a removal caused by `request`. */
 export function removal(request: DataRequest, path: string, removed: number, revision: number, audience: Audience): Publication {
   const { options, session } = request;
-  return new Publication(
+  const publication = new Publication(
     'remove',
     path,
     null,
@@ -225,6 +227,8 @@ export function removal(request: DataRequest, path: string, removed: number, rev
     authorOf(request),
     audience,
   );
+  publication.leftBy = request.leftBy;
+  return publication;
 }
 
 export function removeSlice(slice: RemovalSlice, run: Run): void {

@@ -7,6 +7,7 @@ import type { Session } from '../session.js';
 import { Effect, type Turn } from '../turn.js';
 import { handOut } from './initial.js';
 import { forgetReceived, keptOf } from './once.js';
+import { giveAgain, orphansOf } from './orphans.js';
 import type { Run, State } from './run.js';
 import { changeWill, dropDelayedWill, fireWill } from './wills.js';
 
@@ -101,10 +102,15 @@ function resume(durable: DurableSession, expiryMs: number, { time }: DurableRequ
   trim(durable, time, run);
 }
 
-/** Ends the session for good. A will that waits for its delay waits no longer (MQTT 5, 3.1.2.5). */
+/**
+ * Ends the session for good. A will that waits for its delay waits no longer (MQTT 5, 3.1.2.5); what it was given as one of
+ * several is given to another of them.
+ */
 function end(durable: DurableSession, request: DurableRequest, run: Run): void {
   if (durable.delayedWill !== null) fireWill(request, durable.delayedWill.key, run);
+  const orphans = orphansOf(durable, request.time, run);
   run.state.durables.drop(durable, (run.turn as Turn).batch);
+  giveAgain(orphans, request.sequence, run);
 }
 
 /** The connection carries `durable` (null: nothing) from now on; whichever carried `kept` until now ends. */

@@ -1,6 +1,7 @@
 // Initial values of durable subscriptions: what is about to be sent of them is queued like any other message, and what is not yet
 // handed out is noted, in one batch. So a connection that ends, however it ends, loses none.
 
+import { NO_GROUPS } from '../durable-rows.js';
 import { subscriptionKey } from '../durable-session.js';
 import type { Entry } from '../entry.js';
 import { RequestError } from '../errors.js';
@@ -24,7 +25,7 @@ export function handOut(request: DurableRequest, command: HandOut, run: Run): vo
     if (durables.freeIds(durable) < entries.length) throw new RequestError('LIMIT_EXCEEDED', 'no packet ids are free');
     const { batch } = run.turn as Turn;
     const { identifier } = subscription.options;
-    const terms = { identifiers: identifier === 0 ? [] : [identifier], asPublished: true, place };
+    const terms = { identifiers: identifier === 0 ? [] : [identifier], asPublished: true, groups: NO_GROUPS, place };
     reply.queued = entries.map((entry, index) => {
       const publication = newsOf(entry, request, index);
       const qos = Math.min(command.qos, entry.qos) as 1 | 2;

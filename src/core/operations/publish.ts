@@ -1,10 +1,12 @@
 // Publishing: whom a change concerns is noted when it is executed, and durable sessions get it queued in the same batch.
 
+import { NO_GROUPS } from '../durable-rows.js';
 import type { DurableSession } from '../durable-session.js';
 import type { Publication, Qos } from '../message.js';
 import type { QueueTerms } from '../durable-table.js';
 import type { Match } from '../router.js';
 import type { Subscription } from '../subscription.js';
+import { NO_MATCH } from '../subscription-list.js';
 import type { Turn } from '../turn.js';
 import type { Run } from './run.js';
 
@@ -22,6 +24,15 @@ export function publish(run: Run, publication: Publication, match: Match, sequen
   run.say(publication);
 }
 
+/** The same for these members of shared subscriptions alone. */
+export function publishTo(run: Run, publication: Publication, chosen: readonly Subscription[], sequence: number, index: number): void {
+  publication.match = NO_MATCH;
+  publication.chosen = chosen;
+  run.state.copies += chosen.length;
+  if (publication.qos > 0) queueForDurables(run, publication, NO_MATCH, sequence * MESSAGES_PER_OPERATION + index);
+  run.say(publication);
+}
+
 function choose(publication: Publication, match: Match): readonly Subscription[] {
   const chosen: Subscription[] = [];
   for (const group of match.groups) {
@@ -36,6 +47,7 @@ interface OpenTerms {
   qos: Qos;
   identifiers: number[];
   asPublished: boolean;
+  groups: readonly string[];
 }
 
 function queueForDurables(run: Run, publication: Publication, match: Match, number: number): void {
@@ -43,27 +55,36 @@ function queueForDurables(run: Run, publication: Publication, match: Match, numb
   const owners = new Map<DurableSession, OpenTerms>();
   for (const subscription of match.durable) note(publication, subscription, owners);
   for (const subscription of publication.chosen ?? []) note(publication, subscription, owners);
-  for (const [owner, { qos, identifiers, asPublished }] of owners) {
-    if (qos > 0) enqueue(run, owner, publication, { qos: qos as 1 | 2, identifiers, asPublished, place: null });
+  for (const [owner, { qos, identifiers, asPublished, groups }] of owners) {
+    if (qos > 0) enqueue(run, owner, publication, { qos: qos as 1 | 2, identifiers, asPublished, groups, place: null });
   }
+  // Should its receiver end in the same turn, the store does not have it yet.
+  if (publication.chosen !== null) (run.turn as Turn).keepShared(publication);
 }
 
-function note(publication: Publication, { durable: owner, options, guard }: Subscription, owners: Map<DurableSession, OpenTerms>): void {
+function note(publication: Publication, subscription: Subscription, owners: Map<DurableSession, OpenTerms>): void {
+  const { durable: owner, options, guard } = subscription;
   if (owner === null || (publication.action === 'set' ? !options.sets : !options.removes)) return;
   if (guard !== null && !guard.rights.allows('on', publication.path)) return;
   const online = owner.session?.id;
-  // Also what its connection left behind when it was cut off.
-  if (options.noLocal && (publication.origin === online || publication.origin === owner.holder)) return;
+  if (options.noLocal && isOwn(publication, subscription)) return;
   const { targets } = publication.options;
   if (targets !== null && (online === undefined || !targets.has(online))) return;
   let terms = owners.get(owner);
   if (terms === undefined) {
-    terms = { qos: 0, identifiers: [], asPublished: false };
+    terms = { qos: 0, identifiers: [], asPublished: false, groups: NO_GROUPS };
     owners.set(owner, terms);
   }
   terms.qos = Math.max(terms.qos, Math.min(options.qos, publication.qos)) as Qos;
   if (options.identifier > 0) terms.identifiers.push(options.identifier);
   terms.asPublished ||= options.asPublished;
+  if (subscription.shared !== null) terms.groups = [...terms.groups, subscription.shared.key];
+}
+
+/** The subscriber's own session caused it, also by the will that one of its connections left behind. */
+export function isOwn({ origin, leftBy }: Publication, { session, durable }: Subscription): boolean {
+  if (session !== null && origin === session.id) return true;
+  return durable !== null && (origin === durable.holder || leftBy === durable.number);
 }
 
 function enqueue(run: Run, owner: DurableSession, publication: Publication, terms: QueueTerms): void {

@@ -6,7 +6,7 @@ import type { DurableSession, QueueLimits } from '../durable-session.js';
 import type { DurableTable } from '../durable-table.js';
 import type { ConnectionError, RequestError } from '../errors.js';
 import type { ExpirySweep } from '../expiry.js';
-import type { DataRequest, Request, SubscribeRequest } from '../message.js';
+import type { DataRequest, Publication, Request, SubscribeRequest } from '../message.js';
 import type { PathIndex } from '../path-index.js';
 import type { Floor } from '../history-rules.js';
 import type { History } from '../history.js';
@@ -70,6 +70,8 @@ export interface State {
   onQueueFull(durable: DurableSession, dropped: number): void;
   /** A will was not published, since its author may not do that any more. */
   onWillDenied(author: string, path: string): void;
+  /** The body of a queued message that the store has; null: it is gone, or damaged, which is counted. */
+  queuedPublication(number: number): Publication | null;
   /** The time of a durable session that nobody resumed is over. */
   onSessionOver(durable: DurableSession): void;
   /** So many messages waited too long in a queue, and were dropped. */

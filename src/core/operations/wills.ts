@@ -1,8 +1,8 @@
 // Operations on wills: kept for a connection, published when it ends or a delay later, once.
 
+import { delayedKey } from '../durable-maps.js';
 import type { KeptWill } from '../durable-rows.js';
 import type { DurableSession } from '../durable-session.js';
-import { delayedKey } from '../durable-table.js';
 import { DataRequest, type DurableRequest, type Will } from '../message.js';
 import type { Turn } from '../turn.js';
 import { remove, set } from './data.js';
@@ -44,7 +44,7 @@ export function fireWill(request: DurableRequest, key: string, run: Run): void {
 }
 
 /** The will's own change and its removal from the store are in one batch, so that it is published once. */
-function publishWill(request: DurableRequest, { will, author }: KeptWill, run: Run): void {
+function publishWill(request: DurableRequest, { will, author, durable }: KeptWill, run: Run): void {
   const { session } = request;
   const op = will.remove ? 'remove' : 'set';
   if (!run.state.access.allows(author, op, will.path)) return run.state.onWillDenied(author, will.path);
@@ -53,6 +53,7 @@ function publishWill(request: DurableRequest, { will, author }: KeptWill, run: R
   const fired = new DataRequest(op, session, request.id, will.path, null, will.payload, options, false, 0, null);
   fired.time = request.time;
   fired.sequence = request.sequence;
+  fired.leftBy = durable;
   request.firedPath = will.path;
   if (will.remove) remove(fired, run);
   else set(fired, run);

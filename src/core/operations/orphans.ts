@@ -1,0 +1,47 @@
+// Orphans: messages of shared subscriptions whose receiver ended before it had them. They go to another member (MQTT 5, 4.8.2).
+
+import type { DurableSession } from '../durable-session.js';
+import type { Publication } from '../message.js';
+import type { Subscription } from '../subscription.js';
+import type { Turn } from '../turn.js';
+import { MESSAGES_PER_OPERATION, publishTo } from './publish.js';
+import type { Run } from './run.js';
+
+/** The first number of an operation may be its will's. */
+const FIRST = 1;
+/** What a longer queue has beyond that is dropped with it. */
+const ORPHANS_MAX = MESSAGES_PER_OPERATION - FIRST;
+
+export interface Orphan {
+  readonly publication: Publication;
+  /** Keys of the groups that gave it. */
+  readonly groups: readonly string[];
+}
+
+/** To be asked before the session is dropped. What is damaged or too old is none. */
+export function orphansOf(durable: DurableSession, time: number, run: Run): readonly Orphan[] {
+  const orphans: Orphan[] = [];
+  for (const message of durable.queue.values()) {
+    if (orphans.length === ORPHANS_MAX) break;
+    const { number, groups, qos, state, sent, expires } = message;
+    if (groups.length === 0 || (expires > 0 && expires <= time)) continue;
+    // [MQTT5-4.8.2-5]: the receiver may have it, and nobody else must then.
+    if (state === 'released' || (qos === 2 && sent)) continue;
+    const publication = message.publication ?? (run.turn as Turn).shared(number) ?? run.state.queuedPublication(number);
+    if (publication !== null) orphans.push({ publication, groups });
+  }
+  return orphans;
+}
+
+/** Each to one member of each of its groups that still has one. */
+export function giveAgain(orphans: readonly Orphan[], sequence: number, run: Run): void {
+  for (const [i, { publication, groups }] of orphans.entries()) {
+    const again = publication.again();
+    const chosen: Subscription[] = [];
+    for (const key of groups) {
+      const member = run.state.router.group(key)?.choose(again) ?? null;
+      if (member !== null) chosen.push(member);
+    }
+    if (chosen.length > 0) publishTo(run, again, chosen, sequence, FIRST + i);
+  }
+}
