@@ -8,7 +8,7 @@ import { isDelayed } from './durable-maps.js';
 import type { DurableSession, QueueLimits } from './durable-session.js';
 import { DurableTable } from './durable-table.js';
 import { DeskSession } from './desk-session.js';
-import { ConnectionError, RequestError, SessionRevoked } from './errors.js';
+import { ConnectionError, RequestError, SessionOver, SessionRevoked } from './errors.js';
 import { ExpirySweep } from './expiry.js';
 import { History } from './history.js';
 import type { PastRef } from './history-rows.js';
@@ -44,7 +44,7 @@ import { Router } from './router.js';
 import { answerByPattern, removalByPattern, removeByPattern, type ScanHost, type ScanLimits } from './scans.js';
 import type { SecurityCommand } from './security/commands.js';
 import type { Directory } from './security/directory.js';
-import type { EndReason } from './security/policy.js';
+import { type EndReason, isOverdue, overAt } from './security/policy.js';
 import { Session } from './session.js';
 import { Sessions } from './sessions.js';
 import { Shifts } from './shifts.js';
@@ -52,7 +52,7 @@ import { type Durability, type Store, StoreDamage, StoreFailure, type StoreState
 import type { Subscription } from './subscription.js';
 import { Sweeper } from './sweeper.js';
 import { Tally } from './tally.js';
-import { type Job, type Outcome, Turn } from './turn.js';
+import { Effect, type Job, type Outcome, Turn } from './turn.js';
 
 /** A turn takes no more once it has taken so many requests, or so many bytes of them and of what they read, */
 export const TURN_REQUESTS = 256;
@@ -63,6 +63,8 @@ const TURN_COPIES = 65_536;
 const TURN_STEPS = 1_000_000;
 /** and nothing that stores once its batch holds so many changes (messages queued for durable sessions, that is). */
 const TURN_CHANGES = 16_384;
+/** Revocations whose time is over are looked for so often. */
+const REVOCATIONS_SWEEP_MS = 60_000;
 const REOPEN_FIRST_MS = 250;
 const REOPEN_MAX_MS = 30_000;
 
@@ -135,6 +137,7 @@ export class Engine {
   #stopping: Promise<void> | null = null;
   #recovering: Promise<void> | null = null;
   readonly #sweeper: Sweeper;
+  #revocationsSweptAt = 0;
   /** Ends the pause before the next attempt to reopen the store. */
   #retry: (() => void) | null = null;
   readonly #executed: Counter;
@@ -212,6 +215,10 @@ export class Engine {
     counters.gauge('requests_unsettled', 'Requests taken and not yet settled', () => this.#inbound.unsettled);
     counters.gauge('subscriptions', 'Subscriptions of all sessions', () => router.size);
     counters.gauge('queued_messages', 'Messages queued for durable sessions', () => this.#durables.queuedMessages);
+    counters.gauge('users', 'Users of the directory', () => directory.userCount);
+    counters.gauge('groups', 'Groups of the directory', () => directory.groupCount);
+    counters.gauge('revoked_tokens', 'Revoked tokens that are still remembered', () => directory.revocationCount);
+    counters.gauge('decisions', 'Decisions on rights that are kept in memory', () => directory.decisionCount);
     counters.gauge('records', 'Records stored', () => this.#tally.records);
     counters.gauge('record_bytes', 'Bytes of the bodies of all records', () => this.#tally.bytes);
     counters.gauge('revision', 'Number of the last stored change', () => this.#stored.revision);
@@ -506,6 +513,8 @@ export class Engine {
       const failure = this.#asRequestError(error, request);
       if (request.op === 'removeSlice') run.say(() => request.done(0, failure));
       else this.#sayError(request, failure, run);
+      const over = failure.cause instanceof SessionOver ? failure.cause : failure;
+      if (over instanceof SessionOver) run.say(new Effect(() => run.end(request.session, new SessionRevoked(over.reason))));
     }
   }
 
@@ -736,6 +745,20 @@ export class Engine {
     const { sessions, wills } = this.#durables.overdue(now);
     for (const key of wills) this.#fireWill(key);
     for (const key of sessions) this.submit(new DurableRequest(this.#system, null, { type: 'sweep', key }, null));
+    this.#endOverdueLogins(now);
+    if (now < this.#revocationsSweptAt + REVOCATIONS_SWEEP_MS && now >= this.#revocationsSweptAt) return;
+    this.#revocationsSweptAt = now;
+    if (this.#state.directory.revocationsOver(now).length > 0) {
+      this.submit(new SecurityRequest(this.#system, null, { type: 'sweepRevocations' }, null));
+    }
+  }
+
+  #endOverdueLogins(now: number): void {
+    for (const session of this.#sessions) {
+      const { login } = session.identity;
+      if (login === null || !isOverdue(login, now)) continue;
+      this.#sessions.end(session, new SessionRevoked(overAt(login, now)?.reason ?? 'session-ended'));
+    }
   }
 
   /** Of a connection that is none of this run, or whose delay is over. */

@@ -60,6 +60,16 @@ export class RequestError extends Error {
   }
 }
 
+/** A session's policy lets it do nothing any more: the request is refused, and then the session ends. */
+export class SessionOver extends RequestError {
+  constructor(
+    message: string,
+    readonly reason: EndReason,
+  ) {
+    super('ACCESS_DENIED', message);
+  }
+}
+
 /** A transaction was not done because of one of its operations, by its place from 0. */
 export class TransactionError extends RequestError {
   constructor(

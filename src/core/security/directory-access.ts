@@ -1,13 +1,14 @@
 // DirectoryAccess: rights by the directory, for gateways with security.
 
 import { type Access, denied } from '../access.js';
-import type { Credentials } from '../adapter.js';
+import type { Clock, Credentials } from '../adapter.js';
 import { RequestError } from '../errors.js';
 import type { Identity, Principal } from '../identity.js';
 import type { Pattern } from '../pattern.js';
 import type { Session } from '../session.js';
 import type { SecurityCommand } from './commands.js';
 import type { Action } from './model.js';
+import { overAt } from './policy.js';
 import type { DirectoryReader } from './reader.js';
 import { NO_RIGHTS } from './rights.js';
 
@@ -34,6 +35,8 @@ export class DirectoryAccess implements Access {
   constructor(
     private readonly directory: DirectoryReader,
     private readonly authenticator: Authenticator,
+    /** The wall clock. */
+    private readonly clock: Pick<Clock, 'now'>,
   ) {}
 
   authenticate(credentials: Credentials, session: Session): Promise<Identity> {
@@ -42,6 +45,19 @@ export class DirectoryAccess implements Access {
 
   authorize(session: Session, actor: string | null, action: Action, path: string, pattern: Pattern | null): Principal | null {
     const principal = this.#speaker(session, actor);
+    const { login } = session.identity;
+    const now = login === null ? 0 : this.clock.now();
+    const over = login === null ? null : overAt(login, now);
+    if (over !== null) throw over;
+    const guard = this.#decide(principal, action, path, pattern);
+    if (login !== null) {
+      login.used += 1;
+      login.lastUsed = now;
+    }
+    return guard;
+  }
+
+  #decide(principal: Principal, action: Action, path: string, pattern: Pattern | null): Principal | null {
     const exact = pattern === null ? path : pattern.exact;
     if (exact !== null) {
       if (!principal.rights.allows(action, exact)) throw this.#refusal(principal, action, path);

@@ -12,6 +12,7 @@ import { Principals } from './principals.js';
 import type { DirectoryReader } from './reader.js';
 
 const SCAN_ROWS = 1_000;
+const FORGOTTEN_AT_A_TIME = 1_000;
 
 /** It is always there. What its members may do needs no permission; this says so to a person. */
 const ADMIN_GROUP: Group = Object.freeze({
@@ -109,10 +110,13 @@ export class Directory implements DirectoryReader {
     return this.#principals.decisions;
   }
 
-  /** Token ids of revocations that need not be known any more. */
+  /** Token ids of revocations that need not be known any more; not more than can be forgotten at a time. */
   revocationsOver(now: number): string[] {
     const over: string[] = [];
-    for (const [id, until] of this.#revocations) if (until <= now) over.push(id);
+    for (const [id, until] of this.#revocations) {
+      if (until <= now) over.push(id);
+      if (over.length === FORGOTTEN_AT_A_TIME) break;
+    }
     return over;
   }
 

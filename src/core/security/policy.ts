@@ -1,5 +1,6 @@
 // Policy: what a session may do beyond rights: how long, how often, from where. A profile says for which sessions it counts.
 
+import { SessionOver } from '../errors.js';
 import type { Permissions } from './model.js';
 
 /** Of the token that a login gives: for single requests of its own (HTTP), or for a connection. */
@@ -63,4 +64,22 @@ export class Login {
   ) {
     this.lastUsed = now;
   }
+}
+
+/** Why the login is over at that time (by the wall clock), in the words of happn-protocol.md 10.5; null: it is not. */
+export function overAt({ issued, lastUsed, used, policy }: Login, now: number): SessionOver | null {
+  const { ttlMs, inactivityMs, usageLimit } = policy;
+  if (ttlMs > 0 && now > issued + ttlMs) return new SessionOver('expired session token', 'token-expired');
+  if (inactivityMs > 0 && now > lastUsed + inactivityMs) {
+    return new SessionOver('session inactivity threshold reached', 'inactivity-threshold');
+  }
+  return usageLimit > 0 && used >= usageLimit ? new SessionOver('session usage limit reached', 'usage-limit') : null;
+}
+
+/** Whether time alone has ended it. What is used up ends with the next request, which is told so. */
+export function isOverdue(login: Login, now: number): boolean {
+  const { ttlMs, inactivityMs } = login.policy;
+  if (ttlMs === 0 && inactivityMs === 0) return false;
+  const over = overAt(login, now);
+  return over !== null && over.reason !== 'usage-limit';
 }
