@@ -357,9 +357,9 @@ function readEnvironment(env: Readonly<Record<string, string | undefined>>, foun
   }
 }
 
-/** Kubernetes gives every container such variables for a service named trivium; and `trivium haven` has some of its own. */
+/** Kubernetes gives every container such variables for a service named trivium; and the commands that ask a gateway have some. */
 function isForOthers(name: string): boolean {
-  return /^TRIVIUM_(SERVICE_(HOST|PORT)|PORT$|PORT_\d|HAVEN_(USER|PASSWORD|TOKEN)$)/.test(name);
+  return /^TRIVIUM_(SERVICE_(HOST|PORT)|PORT$|PORT_\d|HAVEN_(USER|PASSWORD|TOKEN)$|TOKEN$|ADMIN_URL$)/.test(name);
 }
 
 /** A key may stand nested or with its whole path: `mqtt: {port: 1}` or `mqtt.port: 1`. */

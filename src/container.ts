@@ -7,13 +7,14 @@ import { container as root, type DependencyContainer, type InjectionToken, insta
 import { HappnAdapter, type HappnLayers, type LocalClient } from './adapters/happn/index.js';
 import { HavenAdapter, msgpack } from './adapters/haven/index.js';
 import { BridgeAdapter, MqttAdapter } from './adapters/mqtt/index.js';
+import { GatewayAdministration } from './administration.js';
 import type { Config } from './config.js';
 import { usesTls } from './config-rules.js';
 import { type Access, OPEN_ACCESS } from './core/access.js';
 import { Engine, type EngineLimits } from './core/engine.js';
 import { binary, json, raw } from './core/formats.js';
 import { INBOUND_LIMITS } from './core/inbound-queue.js';
-import { type Adapter, type Clock, Counters, type Credentials, type Format, type Formats, type Log } from './core/index.js';
+import { type Adapter, Audit, type Clock, Counters, type Credentials, type Format, type Formats, type Log } from './core/index.js';
 import { SCAN_LIMITS } from './core/scans.js';
 import { Directory } from './core/security/directory.js';
 import { LevelStore } from './core/store/level-store.js';
@@ -21,13 +22,16 @@ import type { Store } from './core/store/store.js';
 import { CERTIFICATE_FILE, STORE_FOLDER } from './data-directory.js';
 import { Gateway } from './gateway.js';
 import { AdminListener } from './http/admin.js';
+import { apiListener } from './http/api/api.js';
 import { CustomRoutes } from './http/custom-routes.js';
 import { HttpListener } from './http/listener.js';
 import { connectionsWithin, handleLimit } from './handles.js';
 import { Metrics } from './http/metrics.js';
 import { type OpenLog, openLog } from './log.js';
+import { HashQueue } from './security/hash-queue.js';
 import { Authorities } from './tls/authorities.js';
 import { Certificate } from './tls/certificate.js';
+import { VERSION } from './version.js';
 
 /** Records read or written lately stay in memory up to this; the store remains the truth. */
 const CACHE_BYTES = 64 * 1024 * 1024;
@@ -40,6 +44,7 @@ export const TOKEN = {
   formats: Symbol('formats') as InjectionToken<Formats>,
   access: Symbol('access') as InjectionToken<Access>,
   directory: Symbol('directory') as InjectionToken<Directory>,
+  audit: Symbol('audit') as InjectionToken<Audit>,
   store: Symbol('store') as InjectionToken<Store>,
   engine: Symbol('engine') as InjectionToken<Engine>,
   /** Null when nothing speaks TLS. */
@@ -96,6 +101,9 @@ function registerCore(container: DependencyContainer): void {
   container.register(TOKEN.formats, { useFactory: once(() => formatsOf([json, msgpack, raw, binary])) });
   container.register(TOKEN.access, { useValue: OPEN_ACCESS });
   container.register(TOKEN.directory, { useFactory: once(() => new Directory()) });
+  container.register(TOKEN.audit, {
+    useFactory: once((parts) => new Audit(parts.resolve(TOKEN.clock), parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters))),
+  });
   container.register(TOKEN.store, {
     useFactory: once((parts) => {
       const { data, durability } = parts.resolve(TOKEN.config);
@@ -201,18 +209,30 @@ function registerGateway(container: DependencyContainer): void {
       const config = parts.resolve(TOKEN.config);
       const log = parts.resolve(TOKEN.log);
       const counters = parts.resolve(TOKEN.counters);
+      const api = apiListener(administration(parts), VERSION, log);
       return new Gateway({
         config,
         engine: parts.resolve(TOKEN.engine),
         adapters: parts.resolveAll(TOKEN.adapter),
         http: parts.resolve(TOKEN.http),
         tls: [parts.resolve(TOKEN.authorities), parts.resolve(TOKEN.certificate)].filter((part) => part !== null),
-        admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), log),
+        admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), api, log),
         log,
         clock: parts.resolve(TOKEN.clock),
         counters,
       });
     }),
+  });
+}
+
+function administration(parts: DependencyContainer): GatewayAdministration {
+  return new GatewayAdministration({
+    engine: parts.resolve(TOKEN.engine),
+    directory: parts.resolve(TOKEN.directory),
+    audit: parts.resolve(TOKEN.audit),
+    authenticator: null,
+    queue: new HashQueue(parts.resolve(TOKEN.counters)),
+    clock: parts.resolve(TOKEN.clock),
   });
 }
 

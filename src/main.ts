@@ -1,9 +1,11 @@
 #!/usr/bin/env node
-// The command `trivium`: reads the configuration, runs the gateway until a signal comes, and says with the exit code
-// how it ended: 0 stopped as asked, 1 could not run or broke, 2 wrong command line or configuration.
+// The command `trivium`: runs a gateway until a signal comes, or asks a running one. It says with the exit code how it ended: 0 as
+// asked, 1 could not run, broke, or was refused, 2 wrong command line or configuration, 3 the answer is no.
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
+import { CommandFailure } from './cli/admin-client.js';
+import { addAdminCommands } from './cli/commands.js';
 import { type ConfigKey, configFileName, KEYS, type LoadedConfig, loadConfig, shownValue, configValue, printedValue } from './config.js';
 import { ConfigError, StartError } from './core/errors.js';
 import { reasonOf } from './data-directory.js';
@@ -28,6 +30,7 @@ function commandLine(): Command {
   const showing = program.command('config').description('print the effective configuration and where each value comes from');
   showing.option('--json', 'as JSON').action((flags: Flags) => printConfig(load(flags), flags['json'] === true));
   withConfigFlags(showing);
+  addAdminCommands(program);
   const speaking = program.command('haven [args...]').description('speak Haven with a gateway (see trivium haven --help)');
   // What stands behind it is for its own grammar to understand.
   speaking.helpOption(false).allowUnknownOption();
@@ -111,9 +114,10 @@ function reportFailure(error: unknown): number {
     process.stderr.write(`trivium: ${line}; see trivium --help\n`);
     return EXIT_CONFIG;
   }
-  const expected = error instanceof ConfigError || error instanceof StartError;
+  const expected = error instanceof ConfigError || error instanceof StartError || error instanceof CommandFailure;
   const text = expected ? error.message : `cannot go on: ${(error as Error)?.stack ?? String(error)}`;
   process.stderr.write(`trivium: ${expected ? text.replaceAll(/\s*\n\s*/g, ' ') : text}\n`);
+  if (error instanceof CommandFailure) return error.exitCode;
   return error instanceof ConfigError ? EXIT_CONFIG : EXIT_RUNTIME;
 }
 

@@ -1,8 +1,9 @@
-// AdminListener: health and metrics for operators, on a port of its own. Checks Host and Origin of every request,
+// AdminListener: health, metrics and the API for administrators, on a port of its own. Checks Host and Origin of every request,
 // so that no web page and no borrowed host name reaches it.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type Listening, type Log, listen } from '../core/index.js';
+import { type Listening, type Log, listen, REQUEST_ERRORS, type RequestErrorCode } from '../core/index.js';
+import { API_PATH, BODY_MAX_BYTES } from './api/api.js';
 import type { Metrics } from './metrics.js';
 import { type OriginRule, isHostAllowed, isOriginAllowed } from './origin.js';
 
@@ -22,7 +23,15 @@ export interface Health {
   readonly [detail: string]: unknown;
 }
 
-const MAX_BODY_BYTES = 64 * 1024;
+/** Answers requests below API_PATH; never rejects. */
+export type ApiListener = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+interface Refusal {
+  readonly status: number;
+  readonly code: RequestErrorCode;
+  readonly reason: string;
+}
+
 /** Only pages from loopback; the list of the data listener does not count here. */
 const ORIGINS: OriginRule = { listed: new Set() };
 
@@ -30,13 +39,15 @@ export class AdminListener {
   readonly #options: AdminOptions;
   readonly #health: () => Health;
   readonly #metrics: Metrics;
+  readonly #api: ApiListener;
   readonly #log: Log;
   readonly #server: Server;
 
-  constructor(options: AdminOptions, health: () => Health, metrics: Metrics, log: Log) {
+  constructor(options: AdminOptions, health: () => Health, metrics: Metrics, api: ApiListener, log: Log) {
     this.#options = options;
     this.#health = health;
     this.#metrics = metrics;
+    this.#api = api;
     this.#log = log;
     this.#server = createServer({
       maxHeaderSize: options.maxHeaderBytes,
@@ -47,7 +58,7 @@ export class AdminListener {
     this.#server.on('request', (request, response) => {
       this.#answer(request, response).catch((error: unknown) => {
         this.#log.error({ err: error }, 'an admin request failed');
-        if (!response.headersSent) sendJson(response, 500, { error: 'internal error' });
+        if (!response.headersSent) sendJson(response, 500, failed('INTERNAL', REQUEST_ERRORS.INTERNAL.advice));
       });
     });
   }
@@ -65,8 +76,12 @@ export class AdminListener {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const refusal = this.#refusal(request);
-    if (refusal !== null) return sendJson(response, refusal.status, { error: refusal.reason });
-    const path = (request.url as string).split('?', 1)[0];
+    if (refusal !== null) return sendJson(response, refusal.status, failed(refusal.code, refusal.reason));
+    const path = (request.url as string).split('?', 1)[0] as string;
+    if (path.startsWith(`${API_PATH}/`)) return await this.#api(request, response);
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      return sendJson(response, 405, failed('UNKNOWN_OPERATION', 'only GET is offered here'));
+    }
     if (path === '/health') {
       const health = this.#health();
       return sendJson(response, health.ok ? 200 : 503, health);
@@ -76,22 +91,27 @@ export class AdminListener {
       response.end(await this.#metrics.text());
       return;
     }
-    sendJson(response, 404, { error: 'not found' });
+    sendJson(response, 404, failed('UNKNOWN_OPERATION', `there is nothing at ${path}`));
   }
 
-  #refusal(request: IncomingMessage): { readonly status: number; readonly reason: string } | null {
+  #refusal(request: IncomingMessage): Refusal | null {
     const { host, origin } = request.headers;
     if (!isHostAllowed(host, this.#options.host, this.#options.hosts))
-      return { status: 403, reason: 'the Host header does not name this listener' };
-    if (!isOriginAllowed(origin, host, ORIGINS)) return { status: 403, reason: 'pages of this Origin may not ask' };
+      return { status: 403, code: 'ACCESS_DENIED', reason: 'the Host header does not name this listener' };
+    if (!isOriginAllowed(origin, host, ORIGINS)) return { status: 403, code: 'ACCESS_DENIED', reason: 'pages of this Origin may not ask' };
     if (request.method === 'GET' || request.method === 'HEAD') return null;
     // A form on any page can send text or form data here, but not JSON.
     if (request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() !== 'application/json') {
-      return { status: 415, reason: 'send application/json' };
+      return { status: 415, code: 'INVALID_REQUEST', reason: 'send application/json' };
     }
-    if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) return { status: 413, reason: 'the body is too large' };
-    return { status: 405, reason: 'only GET is offered here' };
+    if (Number(request.headers['content-length'] ?? 0) > BODY_MAX_BYTES)
+      return { status: 413, code: 'LIMIT_EXCEEDED', reason: `the body is larger than ${BODY_MAX_BYTES} bytes` };
+    return null;
   }
+}
+
+function failed(code: RequestErrorCode, message: string): object {
+  return { error: { code, message } };
 }
 
 export function sendJson(response: ServerResponse, status: number, body: object): void {

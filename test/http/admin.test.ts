@@ -12,11 +12,16 @@ let port: number;
 let ok: boolean;
 let counters: Counters;
 
+/** The API has tests of its own. */
+const noApi = async (): Promise<void> => {
+  throw new Error('nobody asks the API here');
+};
+
 beforeEach(async () => {
   ok = true;
   counters = new Counters();
   const options = { host: '127.0.0.1', port: 0, hosts: [], headerTimeoutMs: 10_000, maxHeaderBytes: 16_384 };
-  admin = new AdminListener(options, () => ({ ok, state: 'running' }), new Metrics(counters), keptLog());
+  admin = new AdminListener(options, () => ({ ok, state: 'running' }), new Metrics(counters), noApi, keptLog());
   port = (await admin.listen()).port;
 });
 

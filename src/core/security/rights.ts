@@ -25,7 +25,8 @@ export interface Rights {
   /** Whether the action is allowed on a concrete path. */
   allows(action: Action, path: string): boolean;
   covers(action: Action, pattern: Pattern): Coverage;
-  explain(action: Action, path: string): Verdict;
+  /** Of a pattern: the permission that covers it, or the prohibition that leaves nothing of it. */
+  explain(action: Action, path: string | Pattern): Verdict;
 }
 
 const ALLOWED: Verdict = Object.freeze({ allowed: true, pattern: '*', source: null });
@@ -107,7 +108,8 @@ export class CompiledRights implements Rights {
     return this.#mayTouch(bit, pattern) ? 'checked' : 'all';
   }
 
-  explain(action: Action, path: string): Verdict {
+  explain(action: Action, subject: string | Pattern): Verdict {
+    const path = typeof subject === 'string' ? subject : instanceOf(subject);
     const bit = bitOf(action);
     if (isReserved(path, bit)) return { allowed: false, pattern: null, source: null };
     const found = this.#collect(path);

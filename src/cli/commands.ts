@@ -1,0 +1,345 @@
+// The commands that administer a running gateway: trivium login, user, group, session, token, explain, audit.
+
+import { writeFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { ACTIONS } from '../core/security/model.js';
+import { ADMIN_URL, AdminClient, CommandFailure, type ConnectionFlags, type Json } from './admin-client.js';
+import { fields, permissionTable, table } from './output.js';
+import { readPassword } from './passwords.js';
+
+type Flags = ConnectionFlags & {
+  readonly json?: boolean;
+  readonly group?: string | string[];
+  readonly user?: string;
+  readonly protocol?: string;
+  readonly passwordFile?: string;
+  readonly askPassword?: boolean;
+  readonly allow?: string[];
+  readonly prohibit?: string[];
+  readonly forget?: string[];
+  readonly customData?: string;
+  readonly replace?: boolean;
+  readonly out?: string;
+  readonly type?: string;
+  readonly ttlMs?: string;
+  readonly dialect?: string;
+  readonly limit?: string;
+  readonly after?: string;
+  readonly action?: string;
+  readonly actor?: string;
+};
+
+/** What a command does with a gateway; what it returns is printed. */
+type Work = (client: AdminClient, flags: Flags, args: readonly string[]) => Promise<Printed>;
+
+/** `text` for people; `json` for programs. */
+interface Printed {
+  readonly json: unknown;
+  readonly text: string;
+  readonly exitCode?: number;
+}
+
+export function addAdminCommands(program: Command): void {
+  const login = add(program, 'login <username>', 'get a token for a name and a password', logIn);
+  login.option('--password-file <file>', 'file whose first line is the password, - for stdin (default: typed, or stdin)');
+  login.option('--out <file>', 'write the token to this file, for --token-file, instead of printing it');
+  addUsers(topic(program, 'user', 'users: who may log in, and what they may do'));
+  addGroups(topic(program, 'group', 'groups: what their members may do'));
+  addSessions(topic(program, 'session', 'sessions: who is connected'));
+  addTokens(topic(program, 'token', 'tokens: what clients show in place of a password'));
+  const explain = add(
+    program,
+    'explain <user> <action> <path>',
+    `say whether a user may do it, and why (${ACTIONS.join(', ')})`,
+    explainRight,
+  );
+  explain.option('--dialect <name>', 'read wildcards in the path as glob, segments or mqtt');
+  const audit = add(program, 'audit', 'who did what to users, rights and sessions, and who was refused', showAudit);
+  audit
+    .option('--limit <number>', 'at most so many', '100')
+    .option('--after <number>', 'what came behind this entry (default: the newest)');
+  audit.option('--action <name>', 'only this, such as user.put').option('--actor <user>', 'only what this user did');
+}
+
+function topic(program: Command, name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+}
+
+function addUsers(users: Command): void {
+  add(users, 'list', 'all users', listUsers).option('--group <name>', 'members of this group alone');
+  add(users, 'show <name>', 'one user', async (client, _flags, [name]) => shownUser(await client.ask('GET', ['users', name as string])));
+  const put = add(users, 'put <name>', 'make a user, or change what is named of one', putUser);
+  put.option('--group <name>', 'a group of the user; all of them are to be named', collect);
+  put.option('--ask-password', 'set a password, typed at the terminal');
+  put.option('--password-file <file>', 'set the password that is the first line of a file, - for stdin');
+  withPermissions(put);
+  const password = add(users, 'password <name>', 'set a password, typed at the terminal or read from stdin; ends all tokens', setPassword);
+  password.option('--password-file <file>', 'file whose first line is the password, - for stdin');
+  add(users, 'link <name> <group>', 'put a user into a group', linkUser('PUT', 'is in'));
+  add(users, 'unlink <name> <group>', 'take a user out of a group', linkUser('DELETE', 'is not in'));
+  add(users, 'delete <name>', 'take a user away, with all sessions and tokens', remove('users', 'user'));
+}
+
+function addGroups(groups: Command): void {
+  add(groups, 'list', 'all groups', listGroups);
+  add(groups, 'show <name>', 'one group', async (client, _flags, [name]) =>
+    shownGroup(await client.ask('GET', ['groups', name as string])),
+  );
+  withPermissions(add(groups, 'put <name>', 'make a group, or change what is named of one', putGroup));
+  add(groups, 'delete <name>', 'take a group away', remove('groups', 'group'));
+}
+
+function addSessions(sessions: Command): void {
+  const list = add(sessions, 'list', 'open sessions of all protocols', listSessions);
+  list.option('--user <name>', 'of this user alone').option('--protocol <name>', 'of this protocol alone');
+  add(sessions, 'end <id>', 'end a session; its client may log in again', remove('sessions', 'session'));
+}
+
+function addTokens(tokens: Command): void {
+  const issue = add(tokens, 'issue <user>', 'make a token with which somebody logs in as the user', issueToken);
+  issue.option('--type <type>', 'stateful: for connections, and HTTP as well; stateless: for HTTP alone', 'stateful');
+  issue.option('--ttl-ms <number>', 'how long it is good (default: as configured)');
+  issue.option('--out <file>', 'write the token to this file instead of printing it');
+  add(tokens, 'revoke <id>', 'revoke a token, by its id', remove('tokens', 'token'));
+  add(tokens, 'revoke-all <user>', 'revoke all tokens of a user', async (client, _flags, [name]) => {
+    await client.ask('DELETE', ['users', name as string, 'tokens']);
+    return { json: null, text: `all tokens of ${name} are revoked\n` };
+  });
+}
+
+function add(parent: Command, usage: string, description: string, work: Work): Command {
+  const [name = '', ...args] = usage.split(' ');
+  const command = parent.command(name).description(description);
+  for (const arg of args) command.argument(arg);
+  command.option('--admin-url <url>', `admin listener of the gateway (TRIVIUM_ADMIN_URL; default ${ADMIN_URL})`);
+  command.option('--token <token>', 'token of an administrator (TRIVIUM_TOKEN); others on this machine can see it: better a file');
+  command.option('--token-file <file>', 'file that holds the token');
+  command.option('--json', 'print JSON');
+  command.exitOverride().configureOutput({ outputError: () => {} });
+  return command.action(async (...given: unknown[]) => {
+    const flags = given.at(-2) as Flags;
+    const { json, text, exitCode = 0 } = await work(new AdminClient(flags, process.env), flags, given.slice(0, -2) as string[]);
+    if (flags.json !== true) process.stdout.write(text);
+    else if (json !== null) process.stdout.write(`${JSON.stringify(json, null, 2)}\n`);
+    process.exitCode = exitCode;
+  });
+}
+
+function withPermissions(command: Command): void {
+  command.option('--allow <rule>', 'PATTERN=ACTION,… such as "/plant/*=get,on"', collect);
+  command.option('--prohibit <rule>', 'PATTERN=ACTION,…; it wins over everything that is allowed', collect);
+  command.option('--forget <pattern>', 'take the permission with this pattern away', collect);
+  command.option('--custom-data <json>', 'keep this object with it');
+  command.option('--replace', 'what is named replaces all that was there, instead of being added');
+}
+
+function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+// What the commands do.
+
+const logIn: Work = async (client, flags, [username]) => {
+  const password = await readPassword(flags.passwordFile, false);
+  const token = (await client.ask('POST', ['login'], { body: { username, password } })) as Json;
+  return shownToken(token, flags);
+};
+
+const listUsers: Work = async (client, { group }) => {
+  const users = await client.list('users', 'users', { group: group as string | undefined });
+  const rows = users.map(({ name, groups, hasPassword, modified }) => [name, groups, hasPassword === true ? 'yes' : 'no', modified]);
+  return { json: users, text: table(['NAME', 'GROUPS', 'PASSWORD', 'CHANGED'], rows) };
+};
+
+const putUser: Work = async (client, flags, [name]) => {
+  const isNamed = flags.passwordFile !== undefined || flags.askPassword === true;
+  const body = {
+    ...(isNamed ? { password: await readPassword(flags.passwordFile, true) } : {}),
+    ...(flags.group === undefined ? {} : { groups: flags.group }),
+    ...described(flags),
+  };
+  return shownUser(await put(client, ['users', name as string], body, flags));
+};
+
+const setPassword: Work = async (client, { passwordFile }, [name]) => {
+  const password = await readPassword(passwordFile, true);
+  const user = await client.ask('PATCH', ['users', name as string], { body: { password } });
+  return { json: user, text: `${name} has a new password; earlier tokens are no longer good\n` };
+};
+
+function linkUser(method: string, what: string): Work {
+  return async (client, _flags, [name, group]) => {
+    await client.ask(method, ['users', name as string, 'groups', group as string]);
+    return { json: null, text: `${name} ${what} ${group}\n` };
+  };
+}
+
+const listGroups: Work = async (client) => {
+  const groups = await client.list('groups', 'groups', {});
+  const rows = groups.map(({ name, members, permissions, modified }) => [
+    name,
+    members,
+    Object.keys(permissions as object).length,
+    modified,
+  ]);
+  return { json: groups, text: table(['NAME', 'MEMBERS', 'PERMISSIONS', 'CHANGED'], rows) };
+};
+
+const putGroup: Work = async (client, flags, [name]) => shownGroup(await put(client, ['groups', name as string], described(flags), flags));
+
+const listSessions: Work = async (client, { user, protocol }) => {
+  const sessions = await client.list('sessions', 'sessions', { user, protocol });
+  const rows = sessions.map((one) => [
+    one['id'],
+    one['user'],
+    one['protocol'],
+    one['address'],
+    one['connectedSince'],
+    one['subscriptions'],
+    one['queued'],
+    one['queuedBytes'],
+  ]);
+  const heads = ['ID', 'USER', 'PROTOCOL', 'ADDRESS', 'SINCE', 'SUBSCRIPTIONS', 'QUEUED', 'BYTES'];
+  return { json: sessions, text: table(heads, rows) };
+};
+
+const issueToken: Work = async (client, flags, [user]) => {
+  const { type, ttlMs } = flags;
+  const body = { user, type, ...(ttlMs === undefined ? {} : { ttlMs: wholeNumber(ttlMs, '--ttl-ms') }) };
+  return shownToken((await client.ask('POST', ['tokens'], { body })) as Json, flags);
+};
+
+const explainRight: Work = async (client, { dialect }, [user, action, path]) => {
+  const body = { user, action, path, ...(dialect === undefined ? {} : { dialect }) };
+  const answer = (await client.ask('POST', ['explain'], { body })) as Json;
+  const allowed = answer['allowed'] === true;
+  const coverage = answer['coverage'] === 'checked' ? '; paths that it matches are looked at one by one' : '';
+  return { json: answer, text: `${allowed ? 'allowed' : 'denied'}: ${answer['reason']}${coverage}\n`, exitCode: allowed ? 0 : 3 };
+};
+
+const showAudit: Work = async (client, { limit, after, action, actor }) => {
+  const answer = (await client.ask('GET', ['audit'], { query: { limit, after, action, actor } })) as Json;
+  const rows = (answer['entries'] as Json[]).map((entry) => [
+    entry['number'],
+    entry['time'],
+    entry['action'],
+    entry['actor'],
+    entry['target'],
+    entry['refusal'] ?? 'done',
+    entry['protocol'],
+    entry['address'],
+  ]);
+  return { json: answer, text: table(['NUMBER', 'TIME', 'ACTION', 'ACTOR', 'TARGET', 'OUTCOME', 'PROTOCOL', 'ADDRESS'], rows) };
+};
+
+function remove(path: string, what: string): Work {
+  return async (client, _flags, [name]) => {
+    await client.ask('DELETE', [path, name as string]);
+    return { json: null, text: `the ${what} ${name} is no more\n` };
+  };
+}
+
+/** Adds to what is there, makes it when nothing is, or replaces what is named. */
+async function put(client: AdminClient, path: readonly string[], body: Json, { replace, forget }: Flags): Promise<Json | null> {
+  if (replace === true && forget !== undefined) throw new CommandFailure(2, '--forget says nothing together with --replace');
+  const changed = replace === true ? null : await client.find('PATCH', path, { body });
+  if (changed !== null) return changed;
+  const { permissions, ...others } = body;
+  const kept = Object.entries((permissions ?? {}) as Json).filter(([, permission]) => permission !== null);
+  return await client.ask('PUT', path, {
+    body: { ...others, ...(permissions === undefined ? {} : { permissions: Object.fromEntries(kept) }) },
+  });
+}
+
+/** What the flags say of permissions and custom data. */
+function described({ allow = [], prohibit = [], forget = [], customData }: Flags): Json {
+  const permissions: Record<string, { actions?: string[]; prohibit?: string[] } | null> = {};
+  for (const pattern of forget) permissions[pattern] = null;
+  for (const [list, rules] of [
+    ['actions', allow],
+    ['prohibit', prohibit],
+  ] as const) {
+    for (const rule of rules) {
+      const [pattern, actions] = ruleOf(rule);
+      permissions[pattern] = { ...permissions[pattern], [list]: actions };
+    }
+  }
+  return {
+    ...(Object.keys(permissions).length === 0 ? {} : { permissions }),
+    ...(customData === undefined ? {} : { customData: objectOf(customData) }),
+  };
+}
+
+/** A pattern may hold `=`, actions do not. */
+function ruleOf(rule: string): [string, string[]] {
+  const at = rule.lastIndexOf('=');
+  const actions = rule
+    .slice(at + 1)
+    .split(',')
+    .map((action) => action.trim());
+  const unknown = actions.find((action) => action !== '*' && !(ACTIONS as readonly string[]).includes(action));
+  if (at < 1 || unknown !== undefined) {
+    const why = at < 1 ? 'it has no pattern, or no actions' : `there is no action ${unknown}`;
+    throw new CommandFailure(2, `${rule} is no rule such as /plant/*=get,on: ${why}`);
+  }
+  return [rule.slice(0, at), actions];
+}
+
+function objectOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new CommandFailure(2, '--custom-data: this is no JSON', { cause: error });
+  }
+}
+
+function wholeNumber(text: string, flag: string): number {
+  if (!/^\d+$/.test(text)) throw new CommandFailure(2, `${flag}: ${text} is no whole number`);
+  return Number(text);
+}
+
+function shownUser(user: Json | null): Printed {
+  const { name, groups, hasPassword, publicKey, customData, created, modified, permissions } = user as Json;
+  const text = fields([
+    ['name', name],
+    ['groups', groups],
+    ['password', hasPassword === true ? 'set' : 'none'],
+    ['public key', publicKey === null ? 'none' : 'set'],
+    ['custom data', customData],
+    ['created', created],
+    ['changed', modified],
+  ]);
+  return { json: user, text: text + permissionTable(permissions) };
+}
+
+function shownGroup(group: Json | null): Printed {
+  const { name, members, customData, created, modified, permissions } = group as Json;
+  const text = fields([
+    ['name', name],
+    ['members', members],
+    ['custom data', customData],
+    ['created', created],
+    ['changed', modified],
+  ]);
+  return { json: group, text: text + permissionTable(permissions) };
+}
+
+/** The token alone goes to stdout, so that a shell can take it; the rest is for the person. */
+function shownToken(token: Json, { out, json }: Flags): Printed {
+  const { token: text, id, expires } = token;
+  if (json !== true) {
+    const until = expires === null ? 'good until it is revoked' : `good until ${expires}`;
+    process.stderr.write(`token ${id}, ${until}${out === undefined ? '' : `, written to ${out}`}\n`);
+  }
+  if (out === undefined) return { json: token, text: `${text}\n` };
+  try {
+    writeFileSync(out, `${text}\n`, { mode: 0o600 });
+  } catch (error) {
+    throw new CommandFailure(1, `--out: cannot write ${out}: ${(error as NodeJS.ErrnoException).code ?? 'it failed'}`, { cause: error });
+  }
+  return { json: { ...token, token: undefined }, text: '' };
+}

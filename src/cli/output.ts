@@ -1,0 +1,41 @@
+// What commands print: JSON for programs, tables and lines for people.
+
+/** Rows under their heads, in columns as wide as they need. */
+export function table(heads: readonly string[], rows: readonly (readonly unknown[])[]): string {
+  const cells = [heads, ...rows.map((row) => row.map(shown))];
+  const widths = heads.map((_head, at) => Math.max(...cells.map((row) => (row[at] as string).length)));
+  return cells
+    .map(
+      (row) =>
+        `${row
+          .map((cell, at) => cell.padEnd(widths[at] as number))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}
+
+/** One line for each field that says something. */
+export function fields(entries: readonly (readonly [string, unknown])[]): string {
+  const width = Math.max(...entries.map(([name]) => name.length));
+  return entries.map(([name, value]) => `${name.padEnd(width)}  ${shown(value)}\n`).join('');
+}
+
+interface Permission {
+  readonly actions?: readonly string[];
+  readonly prohibit?: readonly string[];
+}
+
+export function permissionTable(permissions: unknown): string {
+  const rows = Object.entries(permissions as Readonly<Record<string, Permission>>);
+  if (rows.length === 0) return '';
+  const shownRows = rows.map(([pattern, { actions, prohibit }]) => [pattern, actions ?? null, prohibit ?? null]);
+  return `\n${table(['PATTERN', 'ALLOWED', 'PROHIBITED'], shownRows)}`;
+}
+
+/** As text without control characters: others may have chosen it. */
+function shown(value: unknown): string {
+  if (value === null || value === undefined || value === '') return '-';
+  const text = typeof value === 'string' ? value : Array.isArray(value) ? value.join(',') || '-' : JSON.stringify(value);
+  return text.replace(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}

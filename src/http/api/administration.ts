@@ -1,0 +1,40 @@
+// What the API for administrators needs of the house.
+
+import type { Audit, DirectoryReader, Identity, LoginType, SecurityCommand, Session } from '../../core/index.js';
+
+/** Somebody who asks. */
+export interface Caller {
+  readonly identity: Identity;
+  /** Address of the peer. */
+  readonly address: string;
+}
+
+export interface IssuedToken {
+  /** By it the token is revoked. */
+  readonly id: string;
+  readonly token: string;
+  /** Milliseconds since 1970; null: it is good until it is revoked. */
+  readonly expires: number | null;
+}
+
+export interface Administration {
+  /** false: nobody has to log in, and nobody can. Users and groups can be prepared nevertheless. */
+  readonly secure: boolean;
+  readonly directory: DirectoryReader;
+  readonly audit: Audit;
+  /** Rejects with the RequestError of the core, which decides whether the caller may. */
+  change(command: SecurityCommand, caller: Caller): Promise<void>;
+  /** Rejects with RequestError NOT_AUTHENTICATED, LOGIN_REFUSED, ACCOUNT_LOCKED, OVERLOADED; UNSUPPORTED while insecure. */
+  login(username: string, password: string, address: string): Promise<Identity>;
+  /** As `login`. */
+  loginByToken(token: string, address: string): Promise<Identity>;
+  /** The token that stands for a login. */
+  tokenOf(identity: Identity): Promise<IssuedToken>;
+  /** `ttlMs`: how long it is good, null: as configured. Rejects with RequestError NOT_FOUND; UNSUPPORTED while insecure. */
+  issueToken(user: string, type: LoginType, ttlMs: number | null): Promise<IssuedToken>;
+  /** How a password is kept. Rejects with RequestError INVALID_REQUEST, OVERLOADED. */
+  hash(password: string): Promise<string>;
+  sessions(): Iterable<Session>;
+  /** false: there is none of that id. */
+  endSession(id: string): boolean;
+}

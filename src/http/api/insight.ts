@@ -1,0 +1,72 @@
+// What decides, and what was done: explanations of rights, and the audit.
+
+import { ADMIN, parsePattern, type Principal, RequestError, reservedArea, type Verdict } from '../../core/index.js';
+import { done, isoTime, type Operation, operation } from './operation.js';
+import * as schema from './schemas.js';
+
+type Question = (typeof schema.explain)['_output'];
+
+export const INSIGHT: readonly Operation[] = [
+  operation({
+    method: 'post',
+    path: '/explain',
+    id: 'explain',
+    tag: 'rights',
+    summary: 'Says whether a user may do something, and which permission decides it.',
+    query: null,
+    body: schema.explain,
+    answers: { 200: { description: 'The decision.', schema: schema.explanation } },
+    run: ({ house, body }) => {
+      const principal = house.directory.principal(body.user);
+      if (principal === null) throw new RequestError('NOT_FOUND', `there is no user ${body.user}`);
+      return done(explanation(body, principal));
+    },
+  }),
+  operation({
+    method: 'get',
+    path: '/audit',
+    id: 'audit',
+    tag: 'audit',
+    summary: 'Who did what to users, groups, permissions, tokens, sessions and roles, and who was refused a login.',
+    query: schema.auditPage,
+    body: null,
+    answers: { 200: { description: 'Entries in the order in which they were made.', schema: schema.audit } },
+    run: ({ house, query: { limit, after = null, action = null, actor = null } }) => {
+      const entries = house.audit.list({ limit, after, action, actor });
+      const shown = entries.map(({ time, actor: name, address, ...entry }) => ({
+        ...entry,
+        time: isoTime(time),
+        actor: name === '' ? null : name,
+        address: address === '' ? null : address,
+      }));
+      return done({ entries: shown, next: entries.at(-1)?.number ?? after ?? 0 });
+    },
+  }),
+];
+
+function explanation(question: Question, { rights, isAdministrator }: Principal): object {
+  const { user, action, path, dialect } = question;
+  const about = { user, action, path };
+  if (dialect === undefined) {
+    const verdict = rights.explain(action, path);
+    return { allowed: verdict.allowed, ...about, coverage: null, ...because(verdict, question, isAdministrator) };
+  }
+  const pattern = parsePattern(path, dialect);
+  const coverage = rights.covers(action, pattern);
+  const verdict = rights.explain(action, pattern);
+  return { allowed: coverage !== 'none', ...about, coverage, ...because(verdict, question, isAdministrator) };
+}
+
+function because({ allowed, pattern, source }: Verdict, { user, action, path }: Question, isAdministrator: boolean): object {
+  if (isAdministrator) return { rule: null, reason: `members of ${ADMIN} may do everything` };
+  if (pattern === null || source === null) {
+    const area = action === 'control' ? null : reservedArea(path);
+    const reason = area === null ? `no permission allows ${action} on ${path}` : `${area} is for members of ${ADMIN} alone`;
+    return { rule: null, reason };
+  }
+  const [kind = '', ...words] = source.split(' ');
+  const name = kind === 'user' ? user : words.join(' ');
+  const effect = allowed ? 'allow' : 'prohibit';
+  const reason = `the ${kind} ${name} is ${allowed ? 'allowed' : 'forbidden'} ${action} on ${pattern}`;
+  return { rule: { pattern, effect, source: kind, name }, reason };
+}

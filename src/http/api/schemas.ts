@@ -1,0 +1,198 @@
+// Schemas of what the API takes and answers: they check requests, and the OpenAPI description is made of them.
+
+import { z } from 'zod';
+import { ACTIONS, AUDIT_ACTIONS, REQUEST_ERRORS, SECURITY_LIMITS } from '../../core/index.js';
+
+/** Of one page; more are behind `next`. */
+export const PAGE = Object.freeze({ usual: 100, max: 1_000 });
+/** Longest life of a token that an administrator asks for. */
+const TTL_MAX_MS = 3_650 * 24 * 3_600_000;
+/** How deep custom data may be, as all values. */
+const DEPTH_MAX = 32;
+const PATH_MAX = 8_192;
+
+const describe = <T extends z.ZodType>(type: T, description: string): T => type.meta({ description });
+const time = (what: string) => describe(z.iso.datetime(), what);
+const name = z.string().min(1).max(SECURITY_LIMITS.nameBytes);
+
+const actions = z.array(z.enum(['*', ...ACTIONS])).max(32);
+export const permission = z.strictObject({
+  actions: describe(actions.optional(), 'What is allowed. * is everything but control.'),
+  prohibit: describe(actions.optional(), 'What is forbidden; it wins over everything that is allowed.'),
+});
+const permissions = describe(z.record(z.string(), permission), 'By pattern of paths; * is any run of characters.');
+/** null takes one away. */
+const changedPermissions = describe(
+  z.record(z.string(), permission.nullable()),
+  'By pattern of paths. What is named takes the place of what was there; null takes it away.',
+);
+const customData = describe(
+  z.record(z.string(), z.unknown()).refine((data) => isShallow(data), `must be at most ${DEPTH_MAX} levels deep`),
+  'What administrators keep with it.',
+);
+const password = describe(z.string().min(1).nullable(), 'null: no login by password.');
+const publicKey = describe(z.string().min(1).nullable(), 'In PEM form, for logins by signature.');
+const groups = describe(z.array(name).max(SECURITY_LIMITS.memberships), 'Names of groups.');
+
+// What is asked.
+
+export const putUser = z.strictObject({
+  password: password.optional(),
+  publicKey: publicKey.optional(),
+  groups: groups.optional(),
+  permissions: permissions.optional(),
+  customData: customData.optional(),
+});
+export const patchUser = putUser.extend({ permissions: changedPermissions.optional() });
+export const putGroup = z.strictObject({ permissions: permissions.optional(), customData: customData.optional() });
+export const patchGroup = putGroup.extend({ permissions: changedPermissions.optional() });
+export const login = z.strictObject({ username: z.string(), password: z.string() });
+export const issueToken = z.strictObject({
+  user: name,
+  type: describe(
+    z.enum(['stateful', 'stateless']).default('stateful'),
+    'stateful: for connections, and HTTP as well; stateless: for HTTP alone.',
+  ),
+  ttlMs: describe(z.number().int().min(1_000).max(TTL_MAX_MS).optional(), 'How long it is good; absent: as configured.'),
+});
+export const explain = z.strictObject({
+  user: name,
+  action: z.enum(ACTIONS),
+  path: describe(z.string().min(1).max(PATH_MAX), 'A path; with a dialect, a pattern as subscribers and readers write it.'),
+  dialect: describe(z.enum(['glob', 'segments', 'mqtt']).optional(), 'How wildcards of the path are read; absent: there are none.'),
+});
+
+const limit = describe(
+  z.preprocess((text) => (typeof text === 'string' ? Number(text) : text), z.number().int().min(1).max(PAGE.max).default(PAGE.usual)),
+  'At most so many.',
+);
+const after = describe(z.string().min(1).max(1_024).optional(), 'Goes on behind this one: `next` of the page before.');
+export const page = z.strictObject({ limit, after });
+export const userPage = page.extend({ group: describe(name.optional(), 'Members of this group alone.') });
+export const sessionPage = page.extend({
+  user: describe(z.string().optional(), 'Sessions of this user alone.'),
+  protocol: describe(z.string().optional(), 'Sessions of this protocol alone.'),
+});
+export const auditPage = z.strictObject({
+  limit,
+  after: describe(
+    z.preprocess((text) => (typeof text === 'string' ? Number(text) : text), z.number().int().min(0).optional()),
+    'Only entries with a greater number, the oldest first; absent: the newest ones.',
+  ),
+  action: z.enum(AUDIT_ACTIONS).optional(),
+  actor: describe(z.string().optional(), 'Only what this user did.'),
+});
+
+// What is answered.
+
+export const user = z.strictObject({
+  name,
+  groups,
+  permissions,
+  customData: z.record(z.string(), z.unknown()),
+  publicKey: z.string().nullable(),
+  hasPassword: describe(z.boolean(), 'The password itself, and its hash, are never shown.'),
+  created: time('When it was created.'),
+  modified: time('When it was changed last.'),
+});
+export const group = z.strictObject({
+  name,
+  permissions,
+  customData: z.record(z.string(), z.unknown()),
+  members: describe(z.number().int(), 'How many users are in it.'),
+  created: time('When it was created.'),
+  modified: time('When it was changed last.'),
+});
+export const session = z.strictObject({
+  id: z.string(),
+  user: describe(z.string().nullable(), 'null: nobody logged in.'),
+  protocol: z.string(),
+  address: describe(z.string().nullable(), 'null: it has no connection of its own.'),
+  connectedSince: time('When the connection was made.'),
+  subscriptions: z.number().int(),
+  requests: describe(z.number().int(), 'Executed since then.'),
+  queued: describe(z.number().int(), 'Messages that wait for it, those that are kept on disk included.'),
+  queuedBytes: z.number().int(),
+});
+const next = describe(z.string().nullable(), 'For `after` of the next page; null: this is the last one.');
+export const users = z.strictObject({ users: z.array(user), next });
+export const groupList = z.strictObject({ groups: z.array(group), next });
+export const sessions = z.strictObject({ sessions: z.array(session), next });
+export const token = z.strictObject({
+  id: describe(z.string(), 'By it the token is revoked.'),
+  token: z.string(),
+  user: name,
+  expires: describe(z.iso.datetime().nullable(), 'null: it is good until it is revoked.'),
+});
+export const explanation = z.strictObject({
+  allowed: z.boolean(),
+  user: name,
+  action: z.enum(ACTIONS),
+  path: z.string(),
+  coverage: describe(
+    z.enum(['all', 'checked', 'none']).nullable(),
+    'Of a pattern. all: everything that it matches is allowed; checked: of what it matches, each path is looked at; none: it is refused.',
+  ),
+  rule: describe(
+    z
+      .strictObject({ pattern: z.string(), effect: z.enum(['allow', 'prohibit']), source: z.enum(['user', 'group', 'policy']), name })
+      .nullable(),
+    'What decided; null: no permission speaks for it.',
+  ),
+  reason: describe(z.string(), 'One sentence for a person.'),
+});
+export const auditEntry = z.strictObject({
+  number: describe(z.number().int(), 'Counted since the start.'),
+  time: time('When it happened.'),
+  action: z.enum(AUDIT_ACTIONS),
+  actor: describe(z.string().nullable(), 'null: the gateway itself, or nobody who had logged in.'),
+  target: z.string(),
+  refusal: describe(z.enum(codes()).nullable(), 'null: it was done.'),
+  protocol: z.string(),
+  address: z.string().nullable(),
+  details: z.record(z.string(), z.unknown()),
+});
+export const audit = z.strictObject({
+  entries: z.array(auditEntry),
+  next: describe(z.number().int(), 'For `after`: what comes later.'),
+});
+export const failure = z.strictObject({
+  error: z.strictObject({ code: z.enum(codes()), message: describe(z.string(), 'A sentence for a person.') }),
+});
+export const description = z.looseObject({ openapi: z.string(), info: z.looseObject({ title: z.string(), version: z.string() }) });
+
+/** What the description calls by a name. */
+export const NAMED: ReadonlyMap<z.ZodType, string> = new Map<z.ZodType, string>([
+  [putUser, 'UserChange'],
+  [patchUser, 'UserPatch'],
+  [putGroup, 'GroupChange'],
+  [patchGroup, 'GroupPatch'],
+  [login, 'Login'],
+  [issueToken, 'TokenRequest'],
+  [explain, 'Question'],
+  [user, 'User'],
+  [group, 'Group'],
+  [users, 'Users'],
+  [groupList, 'Groups'],
+  [sessions, 'Sessions'],
+  [token, 'Token'],
+  [explanation, 'Explanation'],
+  [audit, 'Audit'],
+  [failure, 'Failure'],
+]);
+
+type Codes = [keyof typeof REQUEST_ERRORS, ...(keyof typeof REQUEST_ERRORS)[]];
+
+function codes(): Codes {
+  return Object.keys(REQUEST_ERRORS) as Codes;
+}
+
+/** Without recursion: a peer chooses how deep it is. */
+function isShallow(data: unknown): boolean {
+  let level: unknown[] = [data];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > DEPTH_MAX) return false;
+    level = level.flatMap((value) => (typeof value === 'object' && value !== null ? Object.values(value) : []));
+  }
+  return true;
+}

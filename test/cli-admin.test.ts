@@ -1,0 +1,133 @@
+// The commands that administer a running gateway, as real processes.
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CliProcess, freePort, type GatewayProcess, startGateway, temporaryDirectory } from './support/gateway-process.js';
+
+let gateway: GatewayProcess;
+
+beforeAll(async () => {
+  gateway = await startGateway();
+});
+
+afterAll(async () => await gateway.stop());
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function trivium(...args: string[]): Promise<Ended> {
+  const env = { TRIVIUM_ADMIN_URL: `http://127.0.0.1:${gateway.ports.admin}` };
+  const process = new CliProcess(args, { env });
+  const { code } = await process.exited;
+  return { code, stdout: process.stdout, stderr: process.stderr };
+}
+
+async function json(...args: string[]): Promise<unknown> {
+  const { code, stdout, stderr } = await trivium(...args, '--json');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return JSON.parse(stdout);
+}
+
+/** The one line that a command that fails says. */
+async function failure(code: number, ...args: string[]): Promise<string> {
+  const ended = await trivium(...args);
+  expect(ended).toMatchObject({ code, stdout: '' });
+  expect(ended.stderr.trimEnd().split('\n'), ended.stderr).toHaveLength(1);
+  return ended.stderr.trimEnd();
+}
+
+describe('trivium user and group', () => {
+  it('make, change, show, list and take away', async () => {
+    const file = join(temporaryDirectory(), 'password');
+    writeFileSync(file, 'secret of ann\n');
+    const group = await trivium('group', 'put', 'staff', '--allow', '/plant/*=get,on', '--prohibit', '/plant/secret=*');
+    expect(group).toMatchObject({ code: 0, stderr: '' });
+    expect(group.stdout).toMatch(/^name +staff\nmembers +0\n/);
+    expect(group.stdout).toMatch(/\nPATTERN +ALLOWED +PROHIBITED\n\/plant\/\* +get,on +-\n\/plant\/secret +- +\*\n$/);
+    const made = await trivium('user', 'put', 'ann', '--password-file', file, '--group', 'staff', '--custom-data', '{"floor":1}');
+    expect(made.stdout).toMatch(/^name +ann\ngroups +staff\npassword +set\npublic key +none\ncustom data +\{"floor":1\}\n/);
+    expect(await json('user', 'put', 'ann', '--allow', '/own/*=*', '--allow', '/x=get')).toMatchObject({
+      groups: ['staff'],
+      permissions: { '/own/*': { actions: ['*'] }, '/x': { actions: ['get'] } },
+    });
+    expect(await json('user', 'put', 'ann', '--forget', '/x')).toMatchObject({ permissions: { '/own/*': { actions: ['*'] } } });
+    expect(await json('user', 'put', 'ann', '--replace', '--allow', '/y=set')).toMatchObject({
+      groups: ['staff'],
+      permissions: { '/y': { actions: ['set'] } },
+    });
+    expect((await trivium('user', 'unlink', 'ann', 'staff')).stdout).toBe('ann is not in staff\n');
+    expect((await trivium('user', 'link', 'ann', 'staff')).stdout).toBe('ann is in staff\n');
+    expect((await trivium('user', 'list', '--group', 'staff')).stdout).toMatch(/^NAME +GROUPS +PASSWORD +CHANGED\nann +staff +yes +\S+\n$/);
+    expect((await trivium('group', 'list')).stdout).toMatch(/\nstaff +1 +2 +\S+\n/);
+    expect((await trivium('user', 'delete', 'ann')).stdout).toBe('the user ann is no more\n');
+    expect(await failure(1, 'user', 'show', 'ann')).toBe('trivium: there is no user ann (NOT_FOUND)');
+  });
+
+  it('never take a password from the command line', async () => {
+    expect(await failure(2, 'user', 'put', 'ann', '--password', 'x')).toMatch(/unknown option '--password'/);
+  });
+
+  it.each([
+    [['user', 'put', 'ann', '--allow', '/a'], /it has no pattern, or no actions/],
+    [['user', 'put', 'ann', '--allow', '/a=fly'], /there is no action fly/],
+    [['user', 'put', 'ann', '--custom-data', '{'], /this is no JSON/],
+    [['user', 'put', 'ann', '--password-file', '/nowhere'], /cannot read \/nowhere: ENOENT/],
+    [['user', 'put', 'ann', '--replace', '--forget', '/a'], /says nothing/],
+    [['user', 'put'], /missing required argument 'name'/],
+    [['user', 'show', 'ann', '--admin-url', 'nowhere'], /is no URL/],
+    [['user', 'show', 'ann', '--token', 'a', '--token-file', 'b'], /one is enough/],
+  ])('refuse %j with code 2', async (args, why) => {
+    expect(await failure(2, ...args)).toMatch(why);
+  });
+});
+
+describe('trivium explain', () => {
+  it('says with its exit code whether it is allowed', async () => {
+    await trivium('user', 'put', 'eve', '--allow', '/lab/*=get', '--prohibit', '/lab/x=get');
+    expect(await trivium('explain', 'eve', 'get', '/lab/1')).toEqual({
+      code: 0,
+      stdout: 'allowed: the user eve is allowed get on /lab/*\n',
+      stderr: '',
+    });
+    expect(await trivium('explain', 'eve', 'get', '/lab/x')).toMatchObject({
+      code: 3,
+      stdout: 'denied: the user eve is forbidden get on /lab/x\n',
+    });
+    expect((await trivium('explain', 'eve', 'get', '/lab/#', '--dialect', 'mqtt')).stdout).toContain('looked at one by one');
+    expect(await failure(1, 'explain', 'nobody', 'get', '/a')).toContain('there is no user nobody');
+  });
+});
+
+describe('trivium session, token and audit', () => {
+  it('show who is connected, and what was done', async () => {
+    expect((await trivium('session', 'list')).stdout).toMatch(/^ID +USER +PROTOCOL +ADDRESS +SINCE +SUBSCRIPTIONS +QUEUED +BYTES\n/);
+    expect(await failure(1, 'session', 'end', 'none')).toBe('trivium: there is no session none (NOT_FOUND)');
+    await trivium('user', 'put', 'audited');
+    expect((await trivium('audit', '--action', 'user.put', '--limit', '1')).stdout).toMatch(
+      /^NUMBER +TIME +ACTION +ACTOR +TARGET +OUTCOME +PROTOCOL +ADDRESS\n\d+ +\S+ +user\.put +- +audited +done +admin +127\.0\.0\.1\n$/,
+    );
+  });
+
+  it('say that nobody can log in while security is off', async () => {
+    const file = join(temporaryDirectory(), 'password');
+    writeFileSync(file, 'x');
+    expect(await failure(1, 'login', 'ann', '--password-file', file)).toContain('security is off');
+    expect(await failure(1, 'token', 'issue', 'ann')).toContain('security is off');
+  });
+});
+
+it('a gateway that is not there is named', async () => {
+  const url = `http://127.0.0.1:${await freePort()}`;
+  expect(await failure(1, 'user', 'list', '--admin-url', url)).toBe(
+    `trivium: cannot reach the gateway at ${url}: ECONNREFUSED; see --admin-url`,
+  );
+});
+
+it('what answers and is no gateway is said to be none', async () => {
+  const url = `http://127.0.0.1:${gateway.ports.happn}`;
+  expect(await failure(1, 'user', 'list', '--admin-url', url)).toBe('trivium: the gateway answers 404; see --admin-url');
+});

@@ -1,0 +1,290 @@
+// The API for administrators of a real gateway without security: what it does, what it refuses, and that it answers as described.
+
+import { request } from 'node:http';
+import { connectAsync } from 'mqtt';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AdminApi } from '../support/admin-api.js';
+import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
+
+let gateway: GatewayProcess;
+let api: AdminApi;
+
+beforeAll(async () => {
+  gateway = await startGateway();
+  api = await AdminApi.of(gateway.ports.admin);
+});
+
+afterAll(async () => await gateway.stop());
+
+const errorOf = (answer: { body: Record<string, unknown> }): { code: string; message: string } =>
+  answer.body['error'] as { code: string; message: string };
+
+describe('users', () => {
+  it('are made, read, changed and taken away', async () => {
+    const made = await api.ask('PUT', '/users/ann', { password: 'secret of ann', groups: ['staff'], customData: { floor: 1, desk: 2 } });
+    expect(made.status).toBe(201);
+    expect(made.body).toMatchObject({
+      name: 'ann',
+      groups: ['staff'],
+      permissions: {},
+      customData: { floor: 1, desk: 2 },
+      hasPassword: true,
+    });
+    const replaced = await api.ask('PUT', '/users/ann', { customData: { room: 3 } });
+    expect(replaced.status).toBe(200);
+    expect(replaced.body).toMatchObject({ groups: ['staff'], customData: { room: 3 }, hasPassword: true });
+    const merged = await api.ask('PATCH', '/users/ann', {
+      permissions: { '/a/*': { actions: ['get'] }, '/b': { prohibit: ['*'] } },
+      customData: { room: null, floor: 2 },
+    });
+    expect(merged.body).toMatchObject({
+      permissions: { '/a/*': { actions: ['get'] }, '/b': { prohibit: ['*'] } },
+      customData: { floor: 2 },
+    });
+    const less = await api.ask('PATCH', '/users/ann', { permissions: { '/b': null, '/c': { actions: ['on'] } }, password: null });
+    expect(less.body).toMatchObject({ permissions: { '/a/*': { actions: ['get'] }, '/c': { actions: ['on'] } }, hasPassword: false });
+    expect((await api.ask('GET', '/users/ann')).body).toEqual(less.body);
+    expect((await api.ask('DELETE', '/users/ann')).status).toBe(204);
+    expect(errorOf(await api.ask('GET', '/users/ann'))).toEqual({ code: 'NOT_FOUND', message: 'there is no user ann' });
+    expect((await api.ask('PATCH', '/users/ann', {})).status).toBe(404);
+    expect((await api.ask('DELETE', '/users/ann')).status).toBe(404);
+  });
+
+  it('never show a password or its hash', async () => {
+    const texts = [
+      JSON.stringify((await api.ask('PUT', '/users/silent', { password: 'the quick brown fox' })).body),
+      JSON.stringify((await api.ask('GET', '/users')).body),
+      JSON.stringify((await api.ask('GET', '/audit')).body),
+      gateway.stderr,
+    ];
+    for (const text of texts) expect(text).not.toMatch(/quick brown|scrypt/);
+  });
+
+  it('have names that a URL has to quote', async () => {
+    const path = `/users/${encodeURIComponent('ünï cödé?#%')}`;
+    expect((await api.ask('PUT', path, {})).body['name']).toBe('ünï cödé?#%');
+    expect((await api.ask('DELETE', path)).status).toBe(204);
+  });
+
+  it.each(['a%2Fb', 'a*', '%20a', '_ADMINISTRATOR'])('do not have the name %s', async (name) => {
+    const answer = await api.ask('PUT', `/users/${name}`, {});
+    expect([answer.status, errorOf(answer).code]).toEqual([400, 'INVALID_REQUEST']);
+  });
+
+  it.each([
+    [{ pasword: 'x' }, /pasword/],
+    [{ password: 7 }, /the body\.password/],
+    [{ groups: 'staff' }, /the body\.groups/],
+    [{ permissions: { '/a': { actions: ['fly'] } } }, /the body\.permissions\.\/a\.actions\.0/],
+    [{ permissions: { '/a': null } }, /the body\.permissions/],
+    [{ customData: JSON.parse(`${'{"a":'.repeat(40)}1${'}'.repeat(40)}`) as object }, /at most 32 levels/],
+    ['{"a"', /no JSON/],
+    ['', /no JSON/],
+    ['[]', /the body/],
+    [{ password: 'x'.repeat(2_000) }, /1024 bytes/],
+  ] as [unknown, RegExp][])('are not made of %j', async (body, why) => {
+    const answer = await api.ask('PUT', '/users/nobody', body);
+    expect([answer.status, errorOf(answer).code]).toEqual([400, 'INVALID_REQUEST']);
+    expect(errorOf(answer).message).toMatch(why);
+    expect((await api.ask('GET', '/users/nobody')).status).toBe(404);
+  });
+
+  it('come in pages, in the order of their names, also of one group', async () => {
+    const names = Array.from({ length: 7 }, (_, at) => `page${(at * 3) % 7}`);
+    for (const name of names) await api.ask('PUT', `/users/${name}`, { groups: ['paged'] });
+    const seen: string[] = [];
+    let after = '';
+    do {
+      const { body } = await api.ask('GET', `/users?group=paged&limit=3${after}`);
+      seen.push(...(body['users'] as { name: string }[]).map(({ name }) => name));
+      after = body['next'] === null ? '' : `&after=${String(body['next'])}`;
+    } while (after !== '');
+    expect(seen).toEqual(names.toSorted());
+    expect((await api.ask('GET', '/users?limit=0')).status).toBe(400);
+    expect((await api.ask('GET', '/users?limit=x')).status).toBe(400);
+    expect((await api.ask('GET', '/users?limit=1&limit=2')).status).toBe(400);
+    expect((await api.ask('GET', '/users?color=red')).status).toBe(400);
+  });
+});
+
+describe('groups', () => {
+  it('are made, read, changed, joined, left and taken away', async () => {
+    const made = await api.ask('PUT', '/groups/plant', { permissions: { '/plant/*': { actions: ['get', 'on'] } } });
+    expect([made.status, made.body['members']]).toEqual([201, 0]);
+    await api.ask('PUT', '/users/pete', {});
+    expect((await api.ask('PUT', '/users/pete/groups/plant')).status).toBe(204);
+    expect((await api.ask('GET', '/groups/plant')).body['members']).toBe(1);
+    expect((await api.ask('GET', '/users/pete')).body['groups']).toEqual(['plant']);
+    const merged = await api.ask('PATCH', '/groups/plant', { permissions: { '/plant/secret': { prohibit: ['*'] } } });
+    expect(merged.body['permissions']).toEqual({ '/plant/*': { actions: ['get', 'on'] }, '/plant/secret': { prohibit: ['*'] } });
+    expect((await api.ask('DELETE', '/users/pete/groups/plant')).status).toBe(204);
+    expect((await api.ask('PUT', '/users/pete/groups/nowhere')).status).toBe(404);
+    expect((await api.ask('GET', '/groups')).body['groups']).toContainEqual(expect.objectContaining({ name: 'plant' }));
+    expect((await api.ask('DELETE', '/groups/plant')).status).toBe(204);
+    expect((await api.ask('GET', '/groups/plant')).status).toBe(404);
+    expect((await api.ask('PUT', '/groups/_ADMIN', { permissions: {} })).status).toBe(400);
+  });
+});
+
+describe('explain', () => {
+  beforeAll(async () => {
+    await api.ask('PUT', '/groups/readers', { permissions: { '/lab/*': { actions: ['get', 'on'] }, '/lab/x': { prohibit: ['get'] } } });
+    await api.ask('PUT', '/users/eve', { groups: ['readers'], permissions: { '/own/{{user.username}}': { actions: ['*'] } } });
+    await api.ask('PUT', '/users/root', { groups: ['_ADMIN'] });
+  });
+  const explain = async (body: object): Promise<Record<string, unknown>> =>
+    (await api.ask('POST', '/explain', { user: 'eve', ...body })).body;
+
+  it('names the permission that decides', async () => {
+    expect(await explain({ action: 'get', path: '/lab/1' })).toEqual({
+      allowed: true,
+      user: 'eve',
+      action: 'get',
+      path: '/lab/1',
+      coverage: null,
+      rule: { pattern: '/lab/*', effect: 'allow', source: 'group', name: 'readers' },
+      reason: 'the group readers is allowed get on /lab/*',
+    });
+    expect(await explain({ action: 'get', path: '/lab/x' })).toMatchObject({
+      allowed: false,
+      rule: { pattern: '/lab/x', effect: 'prohibit' },
+    });
+    expect(await explain({ action: 'set', path: '/own/eve' })).toMatchObject({ allowed: true, rule: { source: 'user', name: 'eve' } });
+    expect(await explain({ action: 'set', path: '/lab/1' })).toMatchObject({ allowed: false, rule: null });
+    expect(await explain({ action: 'get', path: '$SYS/x' })).toMatchObject({ reason: '$SYS is for members of _ADMIN alone' });
+    expect(await explain({ user: 'root', action: 'set', path: '/x' })).toMatchObject({
+      allowed: true,
+      reason: 'members of _ADMIN may do everything',
+    });
+  });
+
+  it('reads wildcards as the dialect says', async () => {
+    const coverage = async (path: string, dialect: string, action = 'on'): Promise<unknown> =>
+      (await explain({ action, path, dialect }))['coverage'];
+    expect(await coverage('/lab/#', 'mqtt')).toBe('checked');
+    expect(await coverage('/lab/*', 'glob')).toBe('all');
+    expect(await coverage('/lab/*', 'glob', 'get')).toBe('checked');
+    expect(await coverage('/#', 'mqtt')).toBe('none');
+  });
+
+  it('is asked about somebody and something that exist', async () => {
+    expect((await api.ask('POST', '/explain', { user: 'nobody', action: 'get', path: '/a' })).status).toBe(404);
+    expect((await api.ask('POST', '/explain', { user: 'eve', action: 'fly', path: '/a' })).status).toBe(400);
+    expect((await api.ask('POST', '/explain', { user: 'eve', action: 'on', path: 'a/#/b', dialect: 'mqtt' })).status).toBe(400);
+  });
+});
+
+describe('sessions', () => {
+  it('are shown and ended', async () => {
+    const device = await connectAsync(`mqtt://127.0.0.1:${gateway.ports.mqtt}`, { reconnectPeriod: 0, clientId: 'shown' });
+    await device.subscribeAsync('a/b', { qos: 1 });
+    const ended = new Promise((resolve) => device.once('close', () => resolve(null)));
+    const mqtt = async (): Promise<Record<string, unknown>[]> =>
+      (await api.ask('GET', '/sessions?protocol=mqtt')).body['sessions'] as Record<string, unknown>[];
+    const [session] = await mqtt();
+    expect(session).toMatchObject({ protocol: 'mqtt', user: null, subscriptions: 1, queued: 0, queuedBytes: 0 });
+    expect(session?.['address']).toMatch(/^127\.0\.0\.1:\d+$/);
+    expect(Math.abs(Date.now() - Date.parse(String(session?.['connectedSince'])))).toBeLessThan(60_000);
+    expect((await api.ask('DELETE', `/sessions/${String(session?.['id'])}`)).status).toBe(204);
+    await ended;
+    await until('it is gone', async () => (await mqtt()).length === 0);
+    expect((await api.ask('DELETE', `/sessions/${String(session?.['id'])}`)).status).toBe(404);
+    const { body } = await api.ask('GET', '/audit?action=session.end');
+    expect(body['entries']).toEqual([expect.objectContaining({ target: session?.['id'], protocol: 'admin', refusal: null, actor: null })]);
+  });
+});
+
+describe('tokens', () => {
+  it('are not given while nobody has to log in, and the answer says why', async () => {
+    for (const [path, body] of [
+      ['/login', { username: 'ann', password: 'x' }],
+      ['/tokens', { user: 'eve' }],
+    ] as const) {
+      const answer = await api.ask('POST', path, body);
+      expect([answer.status, errorOf(answer)]).toEqual([
+        501,
+        { code: 'UNSUPPORTED', message: 'security is off: nobody has to log in, and nobody can' },
+      ]);
+    }
+  });
+
+  it('are revoked, so that they are no longer good when security is on again', async () => {
+    expect((await api.ask('DELETE', '/tokens/abc')).status).toBe(204);
+    await api.ask('PUT', '/users/tom', {});
+    expect((await api.ask('DELETE', '/users/tom/tokens')).status).toBe(204);
+    expect((await api.ask('DELETE', '/users/nobody/tokens')).status).toBe(404);
+  });
+});
+
+describe('the audit', () => {
+  it('tells who did what, also what was refused', async () => {
+    await api.ask('PUT', '/users/dan', { groups: ['x'], permissions: { '/d': { actions: ['get'] } } });
+    await api.ask('DELETE', '/users/_ANONYMOUS');
+    const { body } = await api.ask('GET', '/audit?limit=2');
+    const entries = body['entries'] as Record<string, unknown>[];
+    expect(entries).toEqual([
+      expect.objectContaining({
+        action: 'user.put',
+        target: 'dan',
+        refusal: null,
+        details: { fields: ['groups', 'permissions'], merge: false, permissions: ['/d'], groups: ['x'] },
+      }),
+      expect.objectContaining({ action: 'user.delete', target: '_ANONYMOUS', refusal: 'NOT_FOUND' }),
+    ]);
+    expect(body['next']).toBe(entries[1]?.['number']);
+    expect((await api.ask('GET', `/audit?after=${String(body['next'])}`)).body).toEqual({ entries: [], next: body['next'] });
+    expect(gateway.stderr).toContain('"audit":true,"action":"user.put","target":"dan"');
+    expect((await api.ask('GET', '/audit?action=flight')).status).toBe(400);
+  });
+});
+
+describe('a request', () => {
+  it('is for something that is there, in a way that is offered', async () => {
+    expect((await api.ask('GET', '/nothing')).status).toBe(404);
+    const wrong = await api.ask('DELETE', '/users');
+    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET']);
+  });
+
+  it('says that it is JSON, and is not too large', async () => {
+    const form = await api.ask('PUT', '/users/x', 'a=b', { 'content-type': 'application/x-www-form-urlencoded' });
+    expect([form.status, errorOf(form).code]).toEqual([415, 'INVALID_REQUEST']);
+    const large = await api.ask('PUT', '/users/x', { customData: { a: 'x'.repeat(70_000) } });
+    expect([large.status, errorOf(large).code]).toEqual([413, 'LIMIT_EXCEEDED']);
+    expect(await chunked(70_000)).toBe(413);
+    expect((await api.ask('GET', '/users/x')).status).toBe(404);
+  });
+
+  it('is answered with headers that keep it out of caches and pages', async () => {
+    const { headers } = await api.ask('GET', '/users');
+    expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
+    expect(headers.get('cache-control')).toBe('no-store');
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  it('comes from no foreign page', async () => {
+    expect((await api.ask('GET', '/users', undefined, { origin: 'https://evil.example' })).status).toBe(403);
+  });
+
+  /** A body whose length is not told. */
+  function chunked(bytes: number): Promise<number | undefined> {
+    return new Promise((resolve, reject) => {
+      const options = { host: '127.0.0.1', port: gateway.ports.admin, path: '/api/v1/users/x', method: 'PUT' };
+      const asked = request({ ...options, headers: { 'content-type': 'application/json' }, agent: false }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      });
+      asked.on('error', reject);
+      asked.write(`{"customData":{"a":"${'x'.repeat(bytes / 2)}`);
+      asked.end(`${'x'.repeat(bytes / 2)}"}}`);
+    });
+  }
+});
+
+it('the description covers all that was asked, and all of it was asked', () => {
+  expect(api.description.openapi).toBe('3.1.0');
+  const described = Object.entries(api.description.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method} ${path}`),
+  );
+  expect([...api.asked].toSorted()).toEqual(described.filter((one) => one !== 'get /api/v1/openapi.json').toSorted());
+});
