@@ -14,6 +14,7 @@ export function banner(config: Config, node: NodeInfo, listeners: Listeners): st
   const [happn, mqtt, haven, admin] = ['happn', 'mqtt', 'haven', 'admin'].map(at) as [Listening, Listening, Listening, Listening];
   const mqttTls = listeners.get('mqttTls');
   const secure = config.tls.enabled ? 's' : '';
+  const login = config.secure ? ' -u _ADMIN -P PASSWORD' : '';
   const example = (name: string, port: number): string => `node ${join(relative(process.cwd(), EXAMPLES), name)} ${port}`;
   const lines = [
     '',
@@ -29,16 +30,18 @@ export function banner(config: Config, node: NodeInfo, listeners: Listeners): st
     '',
     'Try it, each in a terminal of its own:',
     '',
-    `  mosquitto_sub${mosquittoAddress(mqtt)} -v -t '/demo/#'`,
-    `  mosquitto_pub${mosquittoAddress(mqtt)} -r -t /demo/temperature -m 21.5`,
-    // The example speaks without TLS.
-    ...(config.tls.enabled ? [] : [`  ${example('happn.mjs', happn.port)}`]),
-    `  ${example('haven.mjs', haven.port)}`,
+    `  mosquitto_sub${mosquittoAddress(mqtt)}${login} -v -t '/demo/#'`,
+    `  mosquitto_pub${mosquittoAddress(mqtt)}${login} -r -t /demo/temperature -m 21.5`,
+    // The examples log in as nobody, and speak without TLS.
+    ...(config.tls.enabled || config.secure ? [] : [`  ${example('happn.mjs', happn.port)}`]),
+    ...(config.secure ? [] : [`  ${example('haven.mjs', haven.port)}`]),
     `  curl http://${place(admin)}/health`,
     '',
-    isLoopback(config.host)
-      ? 'Only this machine can connect. To open it to the network, to everyone who reaches it:\n  --host 0.0.0.0 --allow-open'
-      : 'WARNING: nobody has to log in. Everyone who reaches these ports may read and write everything.',
+    config.secure
+      ? `Everybody has to log in; users are kept in ${config.data.dir}. For production see docs/security.md and trivium doctor.`
+      : isLoopback(config.host)
+        ? 'Only this machine can connect. To open it to the network, to those who log in:\n  --secure'
+        : 'WARNING: nobody has to log in. Everyone who reaches these ports may read and write everything.',
     '',
     'Ctrl-C stops.',
     '',

@@ -12,7 +12,7 @@ export function checkRules(config: Config, origins: Origins): void {
   const refuse = (key: string, why: string): never => {
     throw new ConfigError(`${key}: ${why} (${origins.get(key)})`);
   };
-  if (config.secure) refuse('secure', 'users and rights are not part of this release, so nothing can be secured yet');
+  checkSecurity(config, refuse);
   checkHosts(config, refuse);
   checkCertificate(config, refuse);
   checkMqttTls(config, refuse);
@@ -27,7 +27,17 @@ export function usesTls({ tls, mqtt }: Config): boolean {
 
 type Refuse = (key: string, why: string) => never;
 
+function checkSecurity({ secure, allowOpen, admin, security }: Config, refuse: Refuse): void {
+  if (secure && allowOpen) refuse('allowOpen', 'with secure everybody has to log in; one of them is enough');
+  if (admin.password !== null && admin.passwordFile !== null)
+    refuse('admin.passwordFile', 'admin.password is given, too; one of them is enough');
+  const { secret, previousSecret } = security.tokens;
+  if (previousSecret !== null && secret === null)
+    refuse('security.tokens.previousSecret', 'there is none after it; give security.tokens.secret');
+}
+
 function checkHosts(config: Config, refuse: Refuse): void {
+  if (config.secure) return;
   for (const [key, host] of [
     ['host', config.host],
     ['admin.host', config.admin.host],

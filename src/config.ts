@@ -9,6 +9,17 @@ import { fromJson, type Issue, plainObjects, refusalWithin, withoutSecrets } fro
 import { ConfigError } from './core/errors.js';
 import { checkRules } from './config-rules.js';
 import { type HistoryRuleInput, historyRules, historyText } from './history-config.js';
+import {
+  groups,
+  groupsText,
+  profiles,
+  profilesText,
+  providers,
+  providersText,
+  type SecurityInput,
+  users,
+  usersText,
+} from './security-config.js';
 
 /** How a value is written as text (in a flag or a variable), and what the error and the table say about it. */
 interface About {
@@ -57,6 +68,11 @@ function optionalText(description: string, allowed: string, secret = false) {
     .nullable()
     .default(null)
     .meta(about('text', description, allowed, secret));
+}
+
+function secretText(description: string) {
+  const type = z.string().min(32).max(1_024).nullable().default(null);
+  return type.meta(about('text', description, 'a text of 32 to 1024 characters', true));
 }
 
 function about(kind: About['kind'], description: string, allowed: string, secret = false): { about: About } {
@@ -195,6 +211,25 @@ export const schema = z.strictObject({
     password: optionalText('password of _ADMIN for the first secure start', 'a text', true),
     passwordFile: optionalText('file that holds the password of _ADMIN for the first secure start', 'a file name'),
   }),
+  security: z.strictObject({
+    anonymous: flag(false, 'who shows no credentials is the user _ANONYMOUS, and has its rights'),
+    adminRemote: flag(true, '_ADMIN may log in from other machines'),
+    chooseProvider: flag(true, 'happn clients may name an authentication provider (there is one, whatever they name)'),
+    tokens: z.strictObject({
+      ttlMs: whole(7 * DAY_MS, 0, 3_650 * DAY_MS, 'how long a token is good, unless its profile says it; 0: for good'),
+      rotateMs: whole(90 * DAY_MS, 0, 3_650 * DAY_MS, 'age at which the key that signs tokens is followed by a new one; 0: never'),
+      secret: secretText('signs the tokens in place of a key in the data directory: the same for gateways that take each other’s tokens'),
+      previousSecret: secretText('the secret before it, whose tokens are still good'),
+    }),
+    lockout: z.strictObject({
+      attempts: whole(0, 0, 1_000, 'wrong passwords in a row that lock a user for everybody; 0: none do'),
+      ms: whole(600_000, 1_000, DAY_MS, 'how long, from the last of them on'),
+    }),
+    profiles: profiles.meta(about('objects', 'what sessions may do beyond rights, as docs/security.md has it', profilesText)),
+    providers: providers.meta(about('objects', 'who else says who a client is (JWT), as docs/security.md has it', providersText)),
+    groups: groups.meta(about('objects', 'groups that are made at the start, as docs/security.md has it', groupsText)),
+    users: users.meta(about('objects', 'users that are made at the start', usersText)),
+  }),
   http: z.strictObject({
     origins: origins.meta(
       about(
@@ -229,10 +264,14 @@ export type Config = DeepReadonly<z.output<typeof schema>>;
 
 type DeepPartial<T> = T extends readonly unknown[] | string | number | boolean | null ? T : { readonly [K in keyof T]?: DeepPartial<T[K]> };
 
+type Security = Config['security'];
+type SecurityLists = 'profiles' | 'providers' | 'groups' | 'users';
+
 /** The same keys, all of them optional. */
-export type ConfigInput = DeepPartial<Omit<Config, 'bridges' | 'history'>> & {
+export type ConfigInput = DeepPartial<Omit<Config, 'bridges' | 'history' | 'security'>> & {
   readonly bridges?: readonly BridgeInput[];
   readonly history?: readonly HistoryRuleInput[];
+  readonly security?: DeepPartial<Omit<Security, SecurityLists>> & SecurityInput;
 };
 
 /** One key of the schema. */
@@ -290,9 +329,17 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
     values.set(key.path, one === undefined ? key.fallback : checked(key, one));
     origins.set(key.path, one === undefined ? 'default' : one.origin);
   }
+  useSecureDefaults(values, origins);
   const config = frozenTree(values);
   checkRules(config, origins);
   return { config, origins };
+}
+
+/** Where everybody has to log in, other machines may connect. */
+function useSecureDefaults(values: Map<string, unknown>, origins: Map<string, string>): void {
+  if (values.get('secure') !== true || origins.get('host') !== 'default') return;
+  values.set('host', '0.0.0.0');
+  origins.set('host', 'default with secure');
 }
 
 /** The file that the sources name, before it is read: the flag wins over the variable. */

@@ -17,6 +17,7 @@ import { INBOUND_LIMITS } from './core/inbound-queue.js';
 import { type Adapter, Audit, type Clock, Counters, type Credentials, type Format, type Formats, type Log } from './core/index.js';
 import { SCAN_LIMITS } from './core/scans.js';
 import { Directory } from './core/security/directory.js';
+import { DirectoryAccess } from './core/security/directory-access.js';
 import { LevelStore } from './core/store/level-store.js';
 import type { Store } from './core/store/store.js';
 import { CERTIFICATE_FILE, STORE_FOLDER } from './data-directory.js';
@@ -29,6 +30,7 @@ import { connectionsWithin, handleLimit } from './handles.js';
 import { Metrics } from './http/metrics.js';
 import { type OpenLog, openLog } from './log.js';
 import { HashQueue } from './security/hash-queue.js';
+import { Security } from './security/security.js';
 import { Authorities } from './tls/authorities.js';
 import { Certificate } from './tls/certificate.js';
 import { VERSION } from './version.js';
@@ -45,6 +47,10 @@ export const TOKEN = {
   access: Symbol('access') as InjectionToken<Access>,
   directory: Symbol('directory') as InjectionToken<Directory>,
   audit: Symbol('audit') as InjectionToken<Audit>,
+  /** Null when nobody has to log in. */
+  security: Symbol('security') as InjectionToken<Security | null>,
+  /** Is told the password of _ADMIN when one was made. */
+  tellPassword: Symbol('tell password') as InjectionToken<(password: string) => void>,
   store: Symbol('store') as InjectionToken<Store>,
   engine: Symbol('engine') as InjectionToken<Engine>,
   /** Null when nothing speaks TLS. */
@@ -69,13 +75,23 @@ export interface Built {
   readonly log: Log;
 }
 
+export interface BuildOptions {
+  readonly routes?: CustomRoutes;
+  readonly layers?: HappnLayers | undefined;
+  /** Is told the password of _ADMIN when the first secure start has made one, this once. */
+  readonly tellPassword: (password: string) => void;
+}
+
 /** A gateway as configured, not started. Building several in one process is fine: nothing is shared. */
-export function buildGateway(config: Config, log: Log, routes = new CustomRoutes(), layers: HappnLayers = {}): Built {
+export function buildGateway(config: Config, log: Log, options: BuildOptions): Built {
+  const { routes = new CustomRoutes(), layers = {}, tellPassword } = options;
   const container = root.createChildContainer();
   container.register(TOKEN.config, { useValue: config });
   container.register(TOKEN.log, { useValue: log });
   container.register(TOKEN.routes, { useValue: routes });
+  container.register(TOKEN.tellPassword, { useValue: tellPassword });
   registerCore(container);
+  registerSecurity(container);
   container.register(TOKEN.happn, { useFactory: once((parts) => new HappnAdapter(parts.resolve(TOKEN.config).happn, layers)) });
   registerAdapters(container);
   registerGateway(container);
@@ -99,7 +115,6 @@ function registerCore(container: DependencyContainer): void {
   container.register(TOKEN.clock, { useValue: CLOCK });
   container.register(TOKEN.counters, { useFactory: once(() => new Counters()) });
   container.register(TOKEN.formats, { useFactory: once(() => formatsOf([json, msgpack, raw, binary])) });
-  container.register(TOKEN.access, { useValue: OPEN_ACCESS });
   container.register(TOKEN.directory, { useFactory: once(() => new Directory()) });
   container.register(TOKEN.audit, {
     useFactory: once((parts) => new Audit(parts.resolve(TOKEN.clock), parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters))),
@@ -138,6 +153,36 @@ function engineLimits({ data, queue, history, historyMaxBytes }: Config): Engine
     pathIndexBytes: data.pathIndexBytes,
     history: { rules: history, maxBytes: historyMaxBytes },
   };
+}
+
+function registerSecurity(container: DependencyContainer): void {
+  container.register(TOKEN.security, {
+    useFactory: once((parts) => {
+      const { secure, security, admin, data } = parts.resolve(TOKEN.config);
+      if (!secure) return null;
+      return new Security(
+        { ...security, admin, dataDir: data.dir },
+        {
+          directory: parts.resolve(TOKEN.directory),
+          // The engine asks for access, and is asked only once it runs.
+          change: (command) => parts.resolve(TOKEN.engine).administer(command),
+          tell: parts.resolve(TOKEN.tellPassword),
+          clock: parts.resolve(TOKEN.clock),
+          log: parts.resolve(TOKEN.log),
+          counters: parts.resolve(TOKEN.counters),
+          format: json,
+          audit: parts.resolve(TOKEN.audit),
+        },
+      );
+    }),
+  });
+  container.register(TOKEN.access, {
+    useFactory: once((parts) => {
+      const security = parts.resolve(TOKEN.security);
+      if (security === null) return OPEN_ACCESS;
+      return new DirectoryAccess(parts.resolve(TOKEN.directory), security.authenticator, parts.resolve(TOKEN.clock));
+    }),
+  });
 }
 
 function registerAdapters(container: DependencyContainer): void {
@@ -215,6 +260,7 @@ function registerGateway(container: DependencyContainer): void {
         engine: parts.resolve(TOKEN.engine),
         adapters: parts.resolveAll(TOKEN.adapter),
         http: parts.resolve(TOKEN.http),
+        security: parts.resolve(TOKEN.security),
         tls: [parts.resolve(TOKEN.authorities), parts.resolve(TOKEN.certificate)].filter((part) => part !== null),
         admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), api, log),
         log,
@@ -226,12 +272,13 @@ function registerGateway(container: DependencyContainer): void {
 }
 
 function administration(parts: DependencyContainer): GatewayAdministration {
+  const security = parts.resolve(TOKEN.security);
   return new GatewayAdministration({
     engine: parts.resolve(TOKEN.engine),
     directory: parts.resolve(TOKEN.directory),
     audit: parts.resolve(TOKEN.audit),
-    authenticator: null,
-    queue: new HashQueue(parts.resolve(TOKEN.counters)),
+    authenticator: security?.authenticator ?? null,
+    queue: security?.queue ?? new HashQueue(parts.resolve(TOKEN.counters)),
     clock: parts.resolve(TOKEN.clock),
   });
 }

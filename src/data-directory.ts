@@ -10,6 +10,10 @@ import { writeFileAtomically } from './write-file.js';
 export const STORE_FOLDER = 'store';
 /** The certificate that the gateway made, and its key. */
 export const CERTIFICATE_FILE = 'tls.pem';
+/** The keys that tokens are signed with. */
+export const TOKEN_KEYS_FILE = 'token-keys.json';
+/** What was applied of the users and groups that the configuration declares. */
+export const DECLARED_FILE = 'declared.json';
 const NODE_FILE = 'node.json';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -55,6 +59,17 @@ export async function readNode(directory: string, configuredName: string | null)
   const name = configuredName ?? (typeof known.name === 'string' ? known.name : hostname());
   if (known.id !== id || known.name !== name) await writeFileAtomically(file, `${JSON.stringify({ id, name })}\n`);
   return { id, name };
+}
+
+/** The id of the gateway whose data directory this is; null: it has none yet, or it cannot be read. */
+export async function nodeIdIn(directory: string): Promise<string | null> {
+  try {
+    const { id } = JSON.parse(await readFile(join(directory, NODE_FILE), 'utf8')) as { id?: unknown };
+    return typeof id === 'string' ? id : null;
+  } catch (error) {
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code !== undefined) return null;
+    throw error;
+  }
 }
 
 export function reasonOf(error: unknown): string {

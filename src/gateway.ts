@@ -11,6 +11,7 @@ import {
   type Listeners,
   type Listening,
   type Log,
+  type Logins,
   type NodeInfo,
   StartError,
 } from './core/index.js';
@@ -28,11 +29,20 @@ export interface TlsPart {
   close(): void;
 }
 
+export interface SecurityPart {
+  readonly authenticator: Logins;
+  /** `origin`: id of this gateway. Rejects with StartError. */
+  open(origin: string): Promise<void>;
+  close(): void;
+}
+
 export interface GatewayParts {
   readonly config: Config;
   readonly engine: Engine;
   readonly adapters: readonly Adapter[];
   readonly http: HttpListener;
+  /** Users, passwords and tokens; null: nobody has to log in. */
+  readonly security: SecurityPart | null;
   /** Certificates of the gateway and of those who vouch for clients; opened in this order before anybody listens. */
   readonly tls: readonly TlsPart[];
   /** Made late, because it reports on the gateway. */
@@ -154,6 +164,12 @@ export class Gateway {
         stopWithinMs: ENGINE_STOP_MS,
       },
       { name: 'node', start: () => this.#introduce(), stop: () => {}, stopWithinMs: 0 },
+      {
+        name: 'security',
+        start: () => this.#parts.security?.open((this.#node as NodeInfo).id),
+        stop: () => this.#parts.security?.close(),
+        stopWithinMs: 0,
+      },
       { name: 'certificates', start: () => openAll(tls), stop: () => closeAll(tls), stopWithinMs: 0 },
       {
         name: 'http connections',
@@ -206,9 +222,10 @@ export class Gateway {
   }
 
   async #startAdapters(): Promise<void> {
-    const { adapters, engine, log, http } = this.#parts;
+    const { adapters, engine, log, http, security } = this.#parts;
+    const logins = security?.authenticator ?? null;
     for (const adapter of adapters) {
-      const context = engine.context({ node: this.#node as NodeInfo, log: log.child({ adapter: adapter.name }), http });
+      const context = engine.context({ node: this.#node as NodeInfo, log: log.child({ adapter: adapter.name }), http, logins });
       const listeners = await adapter.start(context);
       this.#startedAdapters.push(adapter);
       for (const [name, listening] of listeners) this.#listeners.set(name, listening);

@@ -3,6 +3,7 @@
 import { type Config, type ConfigInput, loadConfig } from './config.js';
 import type { Built, HappnLayers, LocalClient } from './container.js';
 import type { Credentials, Listeners, Log } from './core/index.js';
+import { ConfigError, StartError } from './core/errors.js';
 import { CustomRoutes, type GatewayHttp } from './http/custom-routes.js';
 
 export type { Config, ConfigInput } from './config.js';
@@ -23,7 +24,7 @@ export type {
   OutboundMessage,
   ResponseMessage,
 } from './container.js';
-export { ConfigError, StartError } from './core/errors.js';
+export { ConfigError, StartError };
 export type { Credentials, Listeners, Listening, Log } from './core/index.js';
 export type { GatewayHttp, HttpHandler } from './http/custom-routes.js';
 
@@ -32,6 +33,11 @@ export interface EmbedOptions {
   readonly log?: Log;
   /** What the messages of happn websocket clients pass through. */
   readonly happn?: HappnLayers;
+  /**
+   * Is told the password of _ADMIN when the first start with `secure` has made one, this once. Without it that start needs
+   * `admin.password` or `admin.passwordFile`.
+   */
+  readonly onAdminPassword?: (password: string) => void;
 }
 
 export interface EmbeddedGateway {
@@ -59,12 +65,16 @@ const NOT_LISTENING: Listeners = new Map();
 /** Throws ConfigError for a key or value that the schema does not allow. Environment and files are not read. */
 export function createGateway(input: ConfigInput = {}, options: EmbedOptions = {}): EmbeddedGateway {
   const { config } = loadConfig({ given: input });
+  if (config.secure && options.onAdminPassword === undefined && config.admin.password === null && config.admin.passwordFile === null) {
+    throw new ConfigError('admin.password: nobody would know the one that is made; give one, or the option onAdminPassword (given)');
+  }
   const http = new CustomRoutes();
   let building: Promise<Built> | null = null;
   let built: Built | null = null;
   const build = async (): Promise<Built> => {
     const { buildGateway, buildLog } = await import('./container.js');
-    built = buildGateway(config, options.log ?? buildLog(config).log, http, options.happn);
+    const { onAdminPassword: tellPassword = () => {}, happn: layers } = options;
+    built = buildGateway(config, options.log ?? buildLog(config).log, { routes: http, layers, tellPassword });
     return built;
   };
   return {

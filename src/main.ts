@@ -38,6 +38,15 @@ function commandLine(): Command {
     const { havenTool } = await import('./haven-tool/index.js');
     process.exitCode = await havenTool(args);
   });
+  const examining = program.command('doctor').description('say what is unsafe or broken; exit code 1 when something is bad');
+  examining.option('--json', 'as JSON').action(async (flags: Flags) => {
+    const loaded = load(flags);
+    const { examine, findingsText } = await import('./doctor/doctor.js');
+    const findings = await examine(loaded);
+    process.stdout.write(flags['json'] === true ? `${JSON.stringify(findings, null, 2)}\n` : findingsText(findings));
+    if (findings.some(({ level }) => level === 'bad')) process.exitCode = EXIT_RUNTIME;
+  });
+  withConfigFlags(examining);
   return program;
 }
 

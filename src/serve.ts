@@ -15,7 +15,7 @@ const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGINT: 2, SIGTERM: 1
 /** Resolves when the gateway runs; it ends the process itself after a signal. Rejects with StartError or ConfigError. */
 export async function serve({ config }: LoadedConfig): Promise<void> {
   const { log, flush } = buildLog(config);
-  const { gateway, counters } = buildGateway(config, log);
+  const { gateway, counters } = buildGateway(config, log, { tellPassword });
   const rejections = counters.counter('unhandled_rejections_total', 'Errors of asynchronous work that nothing handled');
   process.on('unhandledRejection', (reason) => {
     rejections.add();
@@ -37,6 +37,11 @@ export async function serve({ config }: LoadedConfig): Promise<void> {
   if (config.log.format !== 'json' && gateway.state === 'running') {
     process.stdout.write(banner(config, gateway.node as NodeInfo, gateway.listeners));
   }
+}
+
+/** The only place where it is ever shown. */
+function tellPassword(password: string): void {
+  process.stdout.write(`\nThe password of _ADMIN is ${password}\nIt is shown this once: log in with it and change it, or keep it.\n`);
 }
 
 /** The first signal stops properly with exit code 0; a second one ends the process at once. */

@@ -43,6 +43,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
     'http/api/openapi.ts',
     'http/api/operation.ts',
     'http/api/schemas.ts',
+    'security-config.ts',
   ],
   yaml: ['config.ts'],
   commander: ['cli/commands.ts', 'haven-tool/grammar.ts', 'main.ts'],

@@ -76,7 +76,7 @@ describe('serve', () => {
     ]) {
       expect(gateway.stdout).toContain(text);
     }
-    expect(gateway.stdout).toContain('--host 0.0.0.0 --allow-open');
+    expect(gateway.stdout).toContain('to those who log in:\n  --secure');
     expect((await health(gateway)).ok).toBe(true);
     expect((await fetch(`http://127.0.0.1:${happn}/health`)).status).toBe(200);
   });
@@ -329,7 +329,7 @@ describe('what is configured wrongly exits with 2 and one line', () => {
     [['--mqtt-prot', '1'], "unknown option '--mqtt-prot' (Did you mean --mqtt-port?); see trivium --help"],
     [['--mqtt-port'], "option '--mqtt-port <number>' argument missing; see trivium --help"],
     [['nonsense'], "too many arguments for 'serve'. Expected 0 arguments but got 1.; see trivium --help"],
-    [['--secure'], /^secure: .*\(flag --secure\)$/],
+    [['--secure', '--allow-open'], 'allowOpen: with secure everybody has to log in; one of them is enough (flag --allow-open)'],
     [['--host', '0.0.0.0'], /^host: "0\.0\.0\.0" is not loopback.*--allow-open/],
     [['--admin-host', '0.0.0.0'], /^admin\.host: "0\.0\.0\.0" is not loopback/],
     [

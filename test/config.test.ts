@@ -246,8 +246,104 @@ describe('rules between keys', () => {
     }
   });
 
-  it('secure stops the start while there are no users', () => {
-    expect(refusal({ flags: flags({ secure: 'true' }) })).toMatch(/^secure: .*\(flag --secure\)$/);
+  it('secure opens the listeners to other machines, but for the one of administrators', () => {
+    const { config, origins } = loadConfig({ flags: flags({ secure: 'true' }) });
+    expect([config.host, config.admin.host]).toEqual(['0.0.0.0', '127.0.0.1']);
+    expect(origins.get('host')).toBe('default with secure');
+    const own = loadConfig({ flags: flags({ secure: 'true', host: '127.0.0.1', 'admin.host': '10.0.0.1' }) }).config;
+    expect([own.host, own.admin.host]).toEqual(['127.0.0.1', '10.0.0.1']);
+  });
+
+  it.each([
+    [{ secure: 'true', allowOpen: 'true' }, 'allowOpen: with secure everybody has to log in; one of them is enough (flag --allow-open)'],
+    [
+      { 'admin.password': 'a', 'admin.passwordFile': 'b' },
+      'admin.passwordFile: admin.password is given, too; one of them is enough (flag --admin-password-file)',
+    ],
+    [{ 'security.tokens.previousSecret': 'x'.repeat(32) }, /^security\.tokens\.previousSecret: there is none after it/],
+    [
+      { 'security.tokens.secret': 'too short' },
+      'security.tokens.secret: the given value is not allowed, it must be a text of 32 to 1024 characters (flag --security-tokens-secret)',
+    ],
+  ] as [Record<string, string>, string | RegExp][])('security that contradicts itself is refused: %j', (given, expected) => {
+    const said = refusal({ flags: flags(given) });
+    if (typeof expected === 'string') expect(said).toBe(expected);
+    else expect(said).toMatch(expected);
+  });
+});
+
+describe('lists of security', () => {
+  const security = (text: string): ConfigSources => ({ file: file(`security:\n  ${text}\n`) });
+
+  it('hold users and groups, profiles and providers, with their defaults', () => {
+    const { config } = loadConfig(
+      security(
+        [
+          'groups: [{name: readers, permissions: {"/a/*": {actions: [get, on]}, "/a/secret": {prohibit: ["*"]}}}]',
+          'users: [{name: bob, password: secret, groups: [readers], customData: {site: {id: 7}}}]',
+          'profiles: [{name: web, session: {info: {_browser: true}}, policy: {ttl: 7 days, inactivity_threshold: .inf}}]',
+          'providers: [{name: corp, issuer: "https://login.example", audience: trivium, jwksUrl: "https://login.example/keys"}]',
+        ].join('\n  '),
+      ),
+    );
+    expect(config.security.groups).toEqual([
+      { name: 'readers', permissions: { '/a/*': { actions: ['get', 'on'] }, '/a/secret': { prohibit: ['*'] } }, customData: {} },
+    ]);
+    expect(config.security.users).toMatchObject([
+      { name: 'bob', password: 'secret', groups: ['readers'], customData: { site: { id: 7 } } },
+    ]);
+    expect(config.security.profiles).toMatchObject([
+      { name: 'web', policy: { ttl: '7 days', usage_limit: null, lockTokenToOrigin: false } },
+    ]);
+    expect(config.security.providers).toMatchObject([{ algorithms: ['RS256', 'ES256'], userClaim: 'sub', jwksFile: null }]);
+  });
+
+  it('never show passwords', () => {
+    const key = KEYS.find(({ path }) => path === 'security.users') as ConfigKey;
+    const value = configValue(loadConfig(security('users: [{name: bob, password: secret}]')).config, key.path);
+    expect(shownValue(key, value)).not.toContain('secret');
+    expect(JSON.stringify(printedValue(key, value))).not.toContain('secret');
+    expect(refusal(security('users: [{name: bob, password: {secret: 1}}]'))).not.toContain('secret');
+  });
+
+  it.each([
+    ['users: [{}]', 'security.users[0].name is missing (file trivium.yaml)'],
+    [
+      'users: [{name: a/b}]',
+      'security.users[0].name: "a/b" is not allowed, it must be the name of a user: at most 256 bytes without / (file trivium.yaml)',
+    ],
+    [
+      'users: [{name: a}, {name: a}]',
+      'security.users[1].name: "a" is not allowed, it must be a name that no other has (file trivium.yaml)',
+    ],
+    ['users: [{name: a, pasword: x}]', 'unknown key security.users[0].pasword (file trivium.yaml)'],
+    [
+      'groups: [{name: a, permissions: {"/x": {actions: [fly]}}}]',
+      /^security\.groups\[0\]\.permissions\.\/x\.actions\[0\]: "fly" is not allowed, it must be a list of \*/,
+    ],
+    [
+      'groups: [{name: a, permissions: {"/x": {action: [get]}}}]',
+      'unknown key security.groups[0].permissions./x.action (file trivium.yaml)',
+    ],
+    [
+      'profiles: [{name: a, session: {$where: "1"}, policy: {}}]',
+      /^security\.profiles\[0\]\.session: .* criteria on a login \(the operator \$where/,
+    ],
+    [
+      'profiles: [{name: a, session: {}, policy: {ttl: soon}}]',
+      /^security\.profiles\[0\]\.policy\.ttl: "soon" is not allowed, it must be milliseconds, or a text/,
+    ],
+    ['profiles: [{name: a, session: {}, policy: {sourceIPWhitelist: [here]}}]', /it must be a list of IP addresses and networks/],
+    ['providers: [{name: a, issuer: b, audience: c}]', /^security\.providers\[0\]\.jwksUrl: .* it must be given, unless jwksFile is/],
+    [
+      'providers: [{name: a, issuer: b, audience: c, jwksUrl: "http://login.example"}]',
+      /it must be https:\/\/, or http:\/\/ on this machine/,
+    ],
+    ['providers: [{name: a, issuer: b, audience: c, jwksFile: d, algorithms: [HS256]}]', /it must be a list of RS256/],
+  ] as [string, string | RegExp][])('refuse %s', (text, expected) => {
+    const said = refusal(security(text));
+    if (typeof expected === 'string') expect(said).toBe(expected);
+    else expect(said).toMatch(expected);
   });
 });
 
@@ -365,6 +461,12 @@ describe('the result', () => {
     const shown = KEYS.map((key) => shownValue(key, configValue(config, key.path)));
     expect(shown).not.toContain('opensesame');
     expect(shown[KEYS.findIndex((key) => key.path === 'admin.password')]).toBe('set');
-    expect(KEYS.filter((key) => key.secret).map((key) => key.path)).toEqual(['admin.password', 'tls.cert', 'tls.key']);
+    expect(KEYS.filter((key) => key.secret).map((key) => key.path)).toEqual([
+      'admin.password',
+      'security.tokens.secret',
+      'security.tokens.previousSecret',
+      'tls.cert',
+      'tls.key',
+    ]);
   });
 });

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../src/config.js';
 import { openBrowser, servePages } from './support/browser.js';
 import { withTables } from './support/config-table.js';
 import { cleanEnvironment, type GatewayProcess, startGateway, temporaryDirectory, until } from './support/gateway-process.js';
@@ -193,6 +194,53 @@ describe('the page on the command line of Haven', () => {
     const options = [stdout, ...helps.map((help) => help.stdout)].flatMap((text) => [...text.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)]);
     const words = new Set([...commands, ...options.map(([, option]) => option as string)]);
     expect([...words].filter((word) => !page.includes(word))).toEqual(['--help']);
+  });
+});
+
+describe('the page on security', () => {
+  const page = read('docs/security.md');
+  const blocks = new Map(
+    [...page.matchAll(/<!-- test: (.+?) -->\n *```\w+\n([\s\S]*?) *```/g)].map(([, name, text]) => [name as string, text as string]),
+  );
+
+  it('has every marked snippet tested below', () => {
+    expect([...blocks.keys()]).toEqual(['doctor', 'declared', 'profiles', 'providers']);
+  });
+
+  it.each(['declared', 'profiles', 'providers'])('shows a configuration of %s that the schema takes', (name) => {
+    const { config } = loadConfig({ file: { name: 'page', text: blocks.get(name) as string } });
+    expect(JSON.stringify(config.security)).toMatch(/operators|browsers|company/);
+  });
+
+  it('shows what is declared, as it works', async () => {
+    const directory = temporaryDirectory();
+    const password = join(directory, 'admin-password');
+    writeFileSync(password, 'only for this test\n');
+    const text = (blocks.get('declared') as string).replace('/run/secrets/admin-password', password);
+    const file = join(directory, 'trivium.yaml');
+    writeFileSync(file, text);
+    await using secure = await startGateway({ flags: ['--config', file, '--host', '127.0.0.1'] });
+    const meter = await connectAsync(`mqtt://127.0.0.1:${secure.ports.mqtt}`, {
+      protocolVersion: 5,
+      username: 'meter-7',
+      password: 'the secret of this meter',
+    });
+    await meter.publishAsync('/devices/meter-7/kwh', '12', { qos: 1 });
+    await expect(meter.publishAsync('/devices/meter-8/kwh', '12', { qos: 1 })).rejects.toMatchObject({ code: 0x87 });
+    await meter.endAsync();
+  });
+
+  it('shows the doctor, who finds what the page speaks of', async () => {
+    const directory = join(temporaryDirectory(), 'data');
+    const command = (blocks.get('doctor') as string)
+      .trim()
+      .replace('/var/lib/trivium', directory)
+      .replace(/^trivium /, 'dist/main.js ');
+    const ports = ['happn', 'mqtt', 'haven', 'admin'].flatMap((name) => [`--${name}-port`, '0']);
+    const { code, stdout, stderr } = await run(process.execPath, [...command.split(' '), ...ports]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toContain('happn, and websockets of all protocols, are not encrypted');
+    expect(stdout).toMatch(/^ok {4}access {7}everybody has to log in$/m);
   });
 });
 

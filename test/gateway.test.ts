@@ -52,6 +52,7 @@ beforeEach(() => {
       stopAccepting: () => void steps.push('http stops accepting'),
       close: () => noted('http closes', undefined),
     } as unknown as HttpListener,
+    security: null,
     tls: [],
     admin: () =>
       ({ listen: () => noted('admin listens', listening), close: () => noted('admin closes', undefined) }) as unknown as AdminListener,

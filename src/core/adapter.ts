@@ -68,6 +68,24 @@ export interface NodeInfo {
   readonly startedAt: number;
 }
 
+/** What those can have who log in; of a gateway with users. */
+export interface Logins {
+  /** What a client is to sign with its key, in base64; good for 60 s. Throws RequestError INVALID_REQUEST, LIMIT_EXCEEDED. */
+  nonce(publicKey: unknown): string;
+  /**
+   * The token that stands for the login of a session, the same each time. `session`: its id. Rejects with RequestError NOT_AUTHENTICATED
+   * for somebody who has not logged in.
+   */
+  tokenOf(identity: Identity, session: string): Promise<string>;
+  /** The token of the login is no longer good; all sessions that use it end. Rejects with the RequestError of the change. */
+  revoke(identity: Identity): Promise<void>;
+  /**
+   * Ends the tokens that were issued before. `address`: of the peer, without its port. Rejects with RequestError INVALID_REQUEST, whose
+   * text is that of happn, or OVERLOADED.
+   */
+  changePassword(identity: Identity, oldPassword: unknown, newPassword: unknown, address: string): Promise<void>;
+}
+
 /** All that an adapter sees of the house. */
 export interface AdapterContext {
   readonly node: NodeInfo;
@@ -76,6 +94,8 @@ export interface AdapterContext {
   readonly counters: Counters;
   readonly formats: Formats;
   readonly http: HttpRoutes;
+  /** null: nobody has to log in. */
+  readonly logins: Logins | null;
   /** Registers a session whose handshake begins. It is counted, flushed and watched for slowness from here on. */
   openSession(session: Session): void;
   /** The connection is gone. Ends its subscriptions, empties its queues; requests in flight finish unheard. Idempotent. */

@@ -2,7 +2,7 @@
 // then publishes, answers and flushes. What stores nothing overtakes the disk wherever order allows it.
 
 import { type Access, withControlArea } from './access.js';
-import type { AdapterContext, Clock, Formats, GatewayLoad, HttpRoutes, Log, NodeInfo } from './adapter.js';
+import type { AdapterContext, Clock, Formats, GatewayLoad, HttpRoutes, Log, Logins, NodeInfo } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
 import { isDelayed } from './durable-maps.js';
 import type { DurableSession, QueueLimits } from './durable-session.js';
@@ -96,6 +96,8 @@ export interface ContextParts {
   readonly node: NodeInfo;
   readonly log: Log;
   readonly http: HttpRoutes;
+  /** Of a gateway with users. */
+  readonly logins?: Logins | null;
 }
 
 export class Engine {
@@ -279,6 +281,7 @@ export class Engine {
     const inbound = this.#inbound;
     return {
       ...parts,
+      logins: parts.logins ?? null,
       clock,
       counters,
       formats,

@@ -5,6 +5,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import {
   ADMIN,
   ANONYMOUS,
+  type Audit,
   type Clock,
   type Credentials,
   type DirectoryReader,
@@ -50,6 +51,8 @@ export interface AuthenticatorParts {
   readonly profiles: Profiles;
   readonly clock: Clock;
   readonly log: Log;
+  /** Is told of refused logins. */
+  readonly audit: Pick<Audit, 'add'>;
   readonly wait: (ms: number) => Promise<void>;
 }
 
@@ -95,7 +98,8 @@ export class Authenticator {
 
   /** For a connection. Rejects with RequestError: NOT_AUTHENTICATED, LOGIN_REFUSED, ACCOUNT_LOCKED, OVERLOADED. */
   async authenticate(credentials: Credentials, session: Session): Promise<Identity> {
-    return await this.login(credentials, { type: 1, session: session.id, protocol: session.adapter });
+    const place: LoginPlace = { type: 1, session: session.id, protocol: session.adapter };
+    return await this.login({ address: addressOf(session), ...credentials }, place);
   }
 
   /** As `authenticate`. */
@@ -103,7 +107,7 @@ export class Authenticator {
     try {
       return await this.#login(credentials, place);
     } catch (error) {
-      this.#logRefusal(error, credentials, place);
+      this.#enterRefusal(error, credentials, place);
       throw error;
     }
   }
@@ -286,12 +290,13 @@ export class Authenticator {
   #enter(user: User, credentials: Credentials, place: LoginPlace, token: ShownToken | null): Identity {
     const { clock, directory } = this.#parts;
     const now = clock.now();
-    const policy = limited(this.#policy(user, credentials, place), token?.endsAt ?? null, now);
+    const general = this.#policy(user, credentials, place);
+    const policy = limited(general, token?.endsAt ?? null, now);
     const { id, issued, parent } = token ?? { id: randomUUID(), issued: now, parent: null };
     if (user.name === ADMIN) this.#checkAdmin(credentials);
     if (!isFrom(policy, credentials.address ?? '')) throw refused('Source address access restricted');
     if (policy.ttlMs !== 0 && now > issued + policy.ttlMs) throw refused(EXPIRED_TOKEN);
-    const principal = directory.principal(user.name, policy);
+    const principal = directory.principal(user.name, general);
     if (principal === null) throw refused(INVALID);
     return { name: user.name, principal, login: new Login(id, TYPES[place.type], parent, issued, policy, now) };
   }
@@ -305,11 +310,17 @@ export class Authenticator {
     return this.#parts.profiles.policyFor({ user, info: info ?? NO_INFO, type, address: address ?? '', protocol });
   }
 
-  #logRefusal(error: unknown, { username, certificateUser, address }: Credentials, { protocol }: LoginPlace): void {
-    const reason = error instanceof RequestError ? error.message : 'the gateway failed';
-    const user = (username ?? certificateUser ?? '').slice(0, SECURITY_LIMITS.nameBytes);
-    this.#parts.log.info({ user, address: address ?? '', protocol, reason }, 'a login was refused');
+  #enterRefusal(error: unknown, { username, certificateUser, address }: Credentials, { protocol }: LoginPlace): void {
+    const refusal = error instanceof RequestError ? error.code : 'INTERNAL';
+    const details = { reason: error instanceof RequestError ? error.message : 'the gateway failed' };
+    const target = username ?? certificateUser ?? '';
+    this.#parts.audit.add({ action: 'login', actor: '', target, refusal, protocol, address: address ?? '', details });
   }
+}
+
+/** Without the port. */
+function addressOf({ address }: Session): string {
+  return address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
 }
 
 function refused(text: string): RequestError {

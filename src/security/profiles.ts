@@ -15,6 +15,7 @@ import {
   type Value,
 } from '../core/index.js';
 import { durationMs } from './durations.js';
+import { criteriaOf } from './rules.js';
 import type { TokenType } from './tokens.js';
 
 /** As configured, in happn's words; see docs/security.md. */
@@ -60,7 +61,7 @@ export class Profiles {
     this.#format = format;
     this.#profiles = profiles.map(({ name, session, policy }) => ({
       policy: policyOf(name, policy),
-      rule: parseQuery({ criteria: flat(session, '') }),
+      rule: parseQuery({ criteria: criteriaOf(session) }),
     }));
   }
 
@@ -114,19 +115,4 @@ function documentOf({ user, info, type, address, protocol }: LoginFacts): Value 
   const groups = Object.fromEntries(user.groups.map((group) => [group, {}]));
   const about = { username: user.name, custom_data: user.customData, groups };
   return { user: about, info, type, ip_address: address, protocol } as unknown as Value;
-}
-
-/** Maps within maps as names with dots, as criteria have them; what has operators stays. */
-function flat(rule: Readonly<Record<string, unknown>>, above: string): Record<string, unknown> {
-  const terms: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(rule)) {
-    if (key.startsWith('$')) terms[key] = Array.isArray(value) ? value.map((part) => (isMap(part) ? flat(part, above) : part)) : value;
-    else if (isMap(value) && !Object.keys(value).some((name) => name.startsWith('$'))) Object.assign(terms, flat(value, `${above}${key}.`));
-    else terms[`${above}${key}`] = value;
-  }
-  return terms;
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -8,6 +8,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Counters } from '../../src/core/counters.js';
 import { json } from '../../src/core/formats.js';
+import { Audit } from '../../src/core/security/audit.js';
 import type { Credentials } from '../../src/core/index.js';
 import { Authenticator, type AuthenticatorOptions, type LoginPlace } from '../../src/security/authenticator.js';
 import { Guesses, type LockoutOptions } from '../../src/security/guesses.js';
@@ -60,6 +61,7 @@ async function house({
     profiles: new Profiles(profiles, json),
     clock,
     log,
+    audit: new Audit(clock, log, counters),
     wait: async (ms) => {
       waits.push(ms);
       clock.pass(ms);
@@ -189,9 +191,8 @@ describe('a password', () => {
     const { directory, log, refusal } = await house();
     directory.add('bob', { password: hash });
     await refusal({ ...bob, password: 'a guess to hide' });
-    expect(log.lines).toMatchObject([
-      { level: 'info', fields: { user: 'bob', address: '10.0.0.1', protocol: 'happn', reason: 'Invalid credentials' } },
-    ]);
+    const entry = { action: 'login', target: 'bob', address: '10.0.0.1', protocol: 'happn', refusal: 'NOT_AUTHENTICATED' };
+    expect(log.lines).toMatchObject([{ fields: { ...entry, details: { reason: 'Invalid credentials' } } }]);
     expect(JSON.stringify(log.lines)).not.toContain('a guess to hide');
   });
 });

@@ -1,9 +1,10 @@
 // What a client says of itself, and what it is told of the gateway and of its session.
 
 import { randomBytes } from 'node:crypto';
-import { type Credentials, RequestError } from '../../core/index.js';
+import { type AdapterContext, type Credentials, type Identity, type Logins, RequestError } from '../../core/index.js';
 import { jsonText } from './codec.js';
 import { type MergeForm, mergeFormFor, UNCONFIGURED, type Version, versionNamed } from './versions.js';
+import { isFields } from './fields.js';
 import { type Fields, MESSAGES } from './wire.js';
 
 const COOKIE_NAME = 'happn_token';
@@ -15,6 +16,38 @@ export interface Peer {
   readonly described: string;
   /** Address and port, for the log. */
   readonly address: string;
+}
+
+/** What a client is told of its login. */
+export interface LoginAnswer {
+  readonly user: { readonly username: string; readonly custom_data: unknown; readonly userid: string; readonly permissions: object };
+  readonly timestamp: number;
+  readonly origin: string;
+  /** 1: for a connection. */
+  readonly type: 1;
+  readonly parentId: string;
+  readonly token: string;
+  readonly authType: 'default';
+}
+
+/** `session`: its id. */
+export async function loginAnswer(
+  { logins, directory, node }: AdapterContext,
+  identity: Identity,
+  session: string,
+): Promise<LoginAnswer | null> {
+  const { login, principal } = identity;
+  if (logins === null || login === null || principal === null) return null;
+  const customData = directory.user(identity.name)?.customData ?? {};
+  return {
+    user: { username: identity.name, custom_data: customData, userid: principal.userId, permissions: {} },
+    timestamp: login.issued,
+    origin: node.name,
+    type: 1,
+    parentId: login.parentId ?? session,
+    token: await logins.tokenOf(identity, session),
+    authType: 'default',
+  };
 }
 
 export class Handshake {
@@ -41,35 +74,44 @@ export class Handshake {
   }
 
   /** The gateway as a `describe` is answered, as JSON text. */
-  gatewayText(name: string): string {
-    const about = { name, secure: false };
+  gatewayText(name: string, secure: boolean): string {
+    const about = { name, secure };
     // Browsers keep their token in a cookie of this name.
     return jsonText(this.#browser ? { cookieName: COOKIE_NAME, ...about } : about);
   }
 
-  /** The session as a login is answered, as JSON text. `messages`: how many came of it; `info`: what the client said of itself. */
-  sessionText(id: string, peer: Peer, gateway: string, messages: number, info: unknown): string {
-    const happn = jsonText({ name: gateway, secure: false });
+  /**
+   * The session as a login is answered, as JSON text. `messages`: how many came of it; `info`: what the client said of itself; `login`:
+   * what stands for the login, null where nobody has to log in.
+   */
+  sessionText(id: string, peer: Peer, gateway: string, messages: number, info: unknown, login: LoginAnswer | null): string {
+    const happn = jsonText({ name: gateway, secure: login !== null });
     const version = this.#clientVersion === null ? '' : `,"version":${jsonText(this.#clientVersion)}`;
     const shown = info === undefined ? '' : `,"info":${jsonText(info)}`;
     return (
       `{"msgCount":${messages},"id":"${id}","protocol":${jsonText(this.#protocolName)},"happn":${happn},` +
-      `${peer.described}${version}${shown}}`
+      `${peer.described}${version}${shown}${login === null ? '' : `,${jsonText({ cookieName: COOKIE_NAME, ...login }).slice(1, -1)}`}}`
     );
   }
 }
 
 /** Throws INVALID_REQUEST without the key that it would be used with. */
-export function newNonce({ publicKey }: Fields): string {
+export function newNonce({ publicKey }: Fields, logins: Logins | null): string {
+  if (logins !== null) return logins.nonce(publicKey);
   if (typeof publicKey !== 'string' || publicKey === '') throw new RequestError('INVALID_REQUEST', MESSAGES.noPublicKey);
   return randomBytes(NONCE_BYTES).toString('base64');
 }
 
-/** Only texts are credentials. */
+/** Only texts are credentials; an empty token is none. */
 export function credentialsIn(data: Fields): Credentials {
-  const credentials: { username?: string; password?: string; token?: string } = {};
-  if (typeof data.username === 'string') credentials.username = data.username;
-  if (typeof data.password === 'string') credentials.password = data.password;
-  if (typeof data.token === 'string') credentials.token = data.token;
-  return credentials;
+  const { username, password, token, publicKey, digest, authType, info } = data;
+  return {
+    ...(typeof username === 'string' ? { username } : {}),
+    ...(typeof password === 'string' ? { password } : {}),
+    ...(typeof token === 'string' && token !== '' ? { token } : {}),
+    ...(typeof publicKey === 'string' ? { publicKey } : {}),
+    ...(typeof digest === 'string' ? { digest } : {}),
+    ...(typeof authType === 'string' ? { provider: authType } : {}),
+    ...(isFields(info) ? { info } : {}),
+  };
 }

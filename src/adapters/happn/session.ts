@@ -18,7 +18,7 @@ import * as codec from './codec.js';
 import { DataAnswers } from './data-answers.js';
 import { fieldsOf, isFields } from './fields.js';
 import { checkFrameText, checkNumbers, parseFrame, peekFrame } from './frame-text.js';
-import { credentialsIn, Handshake, newNonce, type Peer } from './handshake.js';
+import { credentialsIn, Handshake, type LoginAnswer, loginAnswer, newNonce, type Peer } from './handshake.js';
 import type { Connection, Host } from './host.js';
 import type { LongAnswer } from './long-answers.js';
 import { Output, type Speaker } from './output.js';
@@ -233,11 +233,13 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
       case 'configure-session':
         return this.#configure(frame);
       case 'describe':
-        return this.answer(codec.encodeOk(frame, this, this.#handshake.gatewayText(this.#context.node.name)));
+        return this.answer(
+          codec.encodeOk(frame, this, this.#handshake.gatewayText(this.#context.node.name, this.#context.logins !== null)),
+        );
       case 'login':
         return this.#login(frame);
       case 'request-nonce':
-        return this.answer(codec.encodeNonce(frame, this, newNonce(fieldsOf(frame.data, 'data'))));
+        return this.answer(codec.encodeNonce(frame, this, newNonce(fieldsOf(frame.data, 'data'), this.#context.logins)));
       case 'ack':
         if (typeof frame.data === 'string') this.#host.acknowledgements.acknowledge(this, frame.data);
         return this.answer(codec.encodeOk(frame, this, 'null'));
@@ -270,18 +272,24 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
 
   #login(frame: Frame): void {
     const data = fieldsOf(frame.data, 'data');
-    this.#context.authenticate(credentialsIn(data), this).then(
-      (identity) => {
+    this.#enter(data).then(
+      (login) => {
         if (this.#ending) return;
-        this.identity = identity;
         this.#noteCluster(data.info);
-        const text = this.#handshake.sessionText(this.id, this.#peer, this.#context.node.name, this.#messages, data.info);
+        const text = this.#handshake.sessionText(this.id, this.#peer, this.#context.node.name, this.#messages, data.info, login);
         this.answer(codec.encodeOk(frame, this, text));
       },
       (error: unknown) => {
         if (!this.#ending) this.fail(frame, error);
       },
     );
+  }
+
+  async #enter(data: Fields): Promise<LoginAnswer | null> {
+    const identity = await this.#context.authenticate(credentialsIn(data), this);
+    const login = await loginAnswer(this.#context, identity, this.id);
+    this.identity = identity;
+    return login;
   }
 
   #noteCluster(info: unknown): void {

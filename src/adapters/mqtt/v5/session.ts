@@ -59,6 +59,7 @@ const REFUSALS: ReadonlyMap<RequestErrorCode, ConnackReason> = new Map<RequestEr
   ['NOT_AUTHENTICATED', REASON.BAD_USER_NAME_OR_PASSWORD],
   ['LOGIN_REFUSED', REASON.NOT_AUTHORIZED],
   ['ACCOUNT_LOCKED', REASON.NOT_AUTHORIZED],
+  ['OVERLOADED', REASON.QUOTA_EXCEEDED],
 ]);
 /** Reason codes from here on say that something failed. */
 const FAILURE = 0x80;

@@ -1,0 +1,25 @@
+// The doctor: says what of a gateway is unsafe or broken before it is started, or while it runs.
+
+import type { LoadedConfig } from '../config.js';
+import type { Finding } from './finding.js';
+import { examineMachine } from './machine.js';
+import { examineSettings } from './settings.js';
+
+export type { Finding } from './finding.js';
+
+/** Worst first; within a level in the order in which they were looked at. */
+export async function examine({ config, origins }: LoadedConfig, now = Date.now()): Promise<Finding[]> {
+  const found = [...examineSettings(config, origins), ...(await examineMachine(config, now))];
+  const rank = ['bad', 'warn', 'ok'];
+  return found.sort((a, b) => rank.indexOf(a.level) - rank.indexOf(b.level));
+}
+
+/** For a person; ends with one line that counts. */
+export function findingsText(findings: readonly Finding[]): string {
+  const lines = findings.flatMap(({ level, about, text, advice }) => {
+    const line = `${level.padEnd(4)}  ${about.padEnd(11)}  ${text}`;
+    return advice === null ? [line] : [line, `${' '.repeat(19)}-> ${advice}`];
+  });
+  const count = (level: Finding['level']): number => findings.filter((one) => one.level === level).length;
+  return `${lines.join('\n')}\n\n${count('bad')} bad, ${count('warn')} to think about, ${count('ok')} ok\n`;
+}

@@ -1,0 +1,207 @@
+// What is unsafe or broken about this machine for a gateway of a given configuration: directory, disk, ports, certificate, clock,
+// handles. Changes nothing.
+
+import { constants } from 'node:fs';
+import { access, readFile, readdir, stat, statfs } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
+import type { Config } from '../config.js';
+import { usesTls } from '../config-rules.js';
+import { CERTIFICATE_FILE, DECLARED_FILE, nodeIdIn, reasonOf, STORE_FOLDER, TOKEN_KEYS_FILE } from '../data-directory.js';
+import { connectionsWithin, handleLimit } from '../handles.js';
+import { readPem, usableCertificate } from '../tls/pem.js';
+import { bad, type Finding, ok, warn } from './finding.js';
+
+const OTHERS = 0o077;
+const SECRET_FILES = [TOKEN_KEYS_FILE, CERTIFICATE_FILE, DECLARED_FILE];
+const DISK_BAD_BYTES = 256 * 1024 * 1024;
+const DISK_WARN_BYTES = 2 * 1024 * 1024 * 1024;
+const DAY_MS = 86_400_000;
+const CERTIFICATE_WARN_MS = 14 * DAY_MS;
+/** Nothing of this program is older. */
+const EARLIEST = Date.UTC(2025, 0, 1);
+/** Files may be this much younger than the clock says: file systems round. */
+const CLOCK_SLACK_MS = 60_000;
+const HEALTH_WITHIN_MS = 2_000;
+
+export async function examineMachine(config: Config, now: number): Promise<Finding[]> {
+  const directory = await directoryFindings(config.data.dir);
+  return [
+    ...directory,
+    ...(await disk(config.data.dir)),
+    await clock(config.data.dir, now),
+    ...(await ports(config)),
+    ...(await certificates(config, now)),
+    handles(config),
+  ];
+}
+
+async function directoryFindings(dir: string): Promise<Finding[]> {
+  try {
+    await access(dir, constants.R_OK | constants.W_OK | constants.X_OK);
+    // What is in a directory that nobody else can enter is out of reach, whatever its own mode.
+    if (((await stat(dir)).mode & OTHERS) === 0) return [ok('data', `${dir} is for its owner alone`)];
+    for (const name of SECRET_FILES) {
+      const file = join(dir, name);
+      if (await isOpen(file)) return [bad('data', `other users of this machine can read ${file}`, `chmod 600 ${file}; chmod 700 ${dir}`)];
+    }
+    return [warn('data', `other users of this machine can look into ${dir}`, `chmod 700 ${dir}`)];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [ok('data', `${dir} will be made at the first start`)];
+    return [bad('data', `${dir} cannot be used: ${reasonOf(error)}`, 'give it to the user that runs the gateway')];
+  }
+}
+
+async function isOpen(file: string): Promise<boolean> {
+  try {
+    return ((await stat(file)).mode & OTHERS) !== 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+async function disk(dir: string): Promise<Finding[]> {
+  try {
+    const { bavail, bsize } = await statfs(dir);
+    const free = bavail * bsize;
+    const text = `${Math.floor(free / 1024 / 1024)} MiB are free for ${dir}`;
+    if (free < DISK_BAD_BYTES) return [bad('disk', text, 'make room: a full disk stops all changes')];
+    if (free < DISK_WARN_BYTES) return [warn('disk', text, 'make room')];
+    return [ok('disk', text)];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Tokens, certificates and deadlines go by it. */
+async function clock(dir: string, now: number): Promise<Finding> {
+  const last = await lastChange(join(dir, STORE_FOLDER));
+  const shown = new Date(now).toISOString();
+  if (now < EARLIEST) return bad('clock', `it shows ${shown}`, 'set the clock: tokens and certificates are refused, deadlines do not come');
+  if (now < last - CLOCK_SLACK_MS) {
+    return bad(
+      'clock',
+      `it shows ${shown}, and the store was changed after that`,
+      'set the clock: records may expire late, and tokens be refused',
+    );
+  }
+  return ok('clock', `it shows ${shown}`);
+}
+
+async function lastChange(store: string): Promise<number> {
+  try {
+    const names = await readdir(store);
+    const times = await Promise.all(names.map(async (name) => (await stat(join(store, name))).mtimeMs));
+    return Math.max(0, ...times);
+  } catch (error) {
+    // A store that there is not, or that is being changed, says nothing.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
+  }
+}
+
+async function ports(config: Config): Promise<Finding[]> {
+  const { host, happn, mqtt, haven, admin } = config;
+  const wanted = [
+    ['happn.port', host, happn.port],
+    ['mqtt.port', host, mqtt.port],
+    ['mqtt.tls.port', host, mqtt.tls.port ?? 0],
+    ['haven.port', host, haven.port],
+    ['admin.port', admin.host, admin.port],
+  ] as const;
+  const runs = await isRunning(config);
+  const found: Finding[] = [];
+  for (const [key, at, port] of wanted) {
+    const code = port === 0 ? null : await refusalOf(at, port);
+    if (code === null) continue;
+    if (code === 'EADDRINUSE' && runs) continue;
+    const why =
+      code === 'EADDRINUSE' ? 'is in use by another program' : code === 'EACCES' ? 'is not for this user' : `cannot be had (${code})`;
+    found.push(bad('ports', `${key}: port ${port} on ${at} ${why}`, `end that program, or choose another ${key}`));
+  }
+  if (found.length > 0) return found;
+  return [ok('ports', runs ? 'the gateway of this data directory listens on them' : 'all are free')];
+}
+
+/** null: the port is free. */
+async function refusalOf(host: string, port: number): Promise<string | null> {
+  const server = createServer();
+  try {
+    server.listen({ host, port });
+    await once(server, 'listening');
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown';
+  } finally {
+    server.close();
+  }
+}
+
+/** Whether the program behind the admin port is the gateway of this data directory. */
+async function isRunning({ admin, data }: Config): Promise<boolean> {
+  if (admin.port === 0) return false;
+  try {
+    const host = admin.host === '0.0.0.0' ? '127.0.0.1' : admin.host === '::' ? '[::1]' : admin.host;
+    const response = await fetch(`http://${host}:${admin.port}/health`, { signal: AbortSignal.timeout(HEALTH_WITHIN_MS) });
+    const { node } = (await response.json()) as { node?: { id?: string } };
+    return node?.id !== undefined && node.id === (await nodeIdIn(data.dir));
+  } catch {
+    // Nobody answers there, or somebody else does.
+    return false;
+  }
+}
+
+async function certificates(config: Config, now: number): Promise<Finding[]> {
+  if (!usesTls(config)) return [];
+  const found = [await certificate(config, now)];
+  const { clientCaFile } = config.mqtt.tls;
+  if (clientCaFile !== null) found.push(await authorities(clientCaFile));
+  return found;
+}
+
+async function certificate({ tls, data }: Config, now: number): Promise<Finding> {
+  const madeFile = join(data.dir, CERTIFICATE_FILE);
+  const isMade = tls.certFile === null && tls.cert === null;
+  try {
+    const cert = isMade ? await readFile(madeFile, 'utf8') : (tls.cert ?? (await readPem('tls.certFile', tls.certFile as string)));
+    const key = isMade ? cert : (tls.key ?? (await readPem('tls.keyFile', tls.keyFile as string)));
+    const names = isMade ? { certName: madeFile, keyName: madeFile } : { certName: 'tls.cert', keyName: 'tls.key' };
+    const { validTo } = usableCertificate({ cert, key, ...names }, now);
+    const text = `the certificate is good until ${new Date(validTo).toISOString().slice(0, 10)}`;
+    if (isMade || validTo - now > CERTIFICATE_WARN_MS) return ok('certificate', text);
+    return warn('certificate', text, 'renew it: a running gateway takes the new one over by itself');
+  } catch (error) {
+    if (isMade && (error as NodeJS.ErrnoException).code === 'ENOENT') return ok('certificate', 'one will be made at the first start');
+    return bad('certificate', (error as Error).message, 'give tls.certFile and tls.keyFile that belong together and are valid');
+  }
+}
+
+async function authorities(file: string): Promise<Finding> {
+  try {
+    const text = await readPem('mqtt.tls.clientCaFile', file);
+    new X509Certificate(text);
+    return ok('certificate', `certificates of MQTT clients are checked with ${file}`);
+  } catch (error) {
+    return bad(
+      'certificate',
+      `mqtt.tls.clientCaFile: ${file} cannot be used: ${(error as Error).message}`,
+      'give certificates in PEM form',
+    );
+  }
+}
+
+function handles({ mqtt }: Config): Finding {
+  const limit = handleLimit();
+  const possible = connectionsWithin(mqtt.maxConnections, limit);
+  if (limit === null || possible === mqtt.maxConnections)
+    return ok('handles', `there are enough for ${mqtt.maxConnections} MQTT connections`);
+  return warn(
+    'handles',
+    `${limit} file handles are enough for ${possible} MQTT connections, not for ${mqtt.maxConnections}`,
+    'raise ulimit -n, or lower mqtt.maxConnections',
+  );
+}

@@ -1,0 +1,172 @@
+// Configuration of security: the schemas of its lists. Part of config.ts, which knows where a value came from. What is declared of users
+// and groups is applied by security/baseline.ts.
+
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { MISSING } from './bridge-config.js';
+import { RequestError } from './core/errors.js';
+import { ACTIONS, SECURITY_LIMITS } from './core/security/model.js';
+import { parseQuery } from './core/query.js';
+import { durationMs } from './security/durations.js';
+import { criteriaOf } from './security/rules.js';
+
+/** As in bridge-config.ts: what stands behind "must be" in the refusal of a value. */
+function allowed(what: string): { error: (issue: { readonly input?: unknown }) => string } {
+  return { error: ({ input }) => (input === undefined ? MISSING : what) };
+}
+
+const NAME = /^[A-Za-z0-9_-]{1,64}$/;
+const nameText = '1 to 64 letters, digits, - and _';
+const text = (what = 'a text') => z.string(allowed(what)).min(1, what);
+const maybe = <T extends z.ZodType>(type: T) => type.nullable().default(null);
+const distinct = (values: readonly { readonly name: string }[], context: z.RefinementCtx): void => {
+  const names = values.map(({ name }) => name);
+  const twice = names.findIndex((name, at) => names.indexOf(name) < at);
+  if (twice >= 0) context.addIssue({ code: 'custom', path: [twice, 'name'], message: 'a name that no other has' });
+};
+
+const actionText = `a list of * and ${ACTIONS.join(', ')}`;
+const actions = z.array(z.enum(['*', ...ACTIONS], allowed(actionText)), allowed(actionText));
+const permissionText = 'actions, prohibit, or both';
+const permissions = z
+  .record(z.string(), z.strictObject({ actions: actions.optional(), prohibit: actions.optional() }, allowed(permissionText)), {
+    error: () => 'a map from patterns of paths to what is allowed there',
+  })
+  .transform((map) => map as Readonly<Record<string, { actions?: (typeof actions)['_output']; prohibit?: (typeof actions)['_output'] }>>);
+const customDataText = 'a map';
+const customData = z.record(z.string(), z.unknown(), { error: () => customDataText });
+
+const userName = 'the name of a user: at most 256 bytes without /';
+const groupName = 'the name of a group: at most 256 bytes without /';
+const nameOf = (what: string) =>
+  z
+    .string(allowed(what))
+    .refine((name) => name !== '' && !name.includes('/') && Buffer.byteLength(name) <= SECURITY_LIMITS.nameBytes, what);
+
+const user = z.strictObject(
+  {
+    name: nameOf(userName),
+    password: maybe(text()),
+    publicKey: maybe(text('a public key in PEM form')),
+    groups: z.array(nameOf(groupName), allowed('a list of names of groups')).default([]),
+    permissions: permissions.default({}),
+    customData: customData.default({}),
+  },
+  allowed('a user: name, and perhaps password, groups, permissions and more'),
+);
+
+const group = z.strictObject(
+  { name: nameOf(groupName), permissions: permissions.default({}), customData: customData.default({}) },
+  allowed('a group: name, and perhaps permissions and customData'),
+);
+
+const durationText = 'milliseconds, or a text such as 7 days';
+const duration = maybe(
+  z
+    .union([z.number(), z.string(), z.literal(Number.POSITIVE_INFINITY)], allowed(durationText))
+    .refine((value) => durationMs(value) !== null, durationText),
+);
+const addressText = 'a list of IP addresses and networks such as 10.0.0.0/8';
+
+const profile = z.strictObject(
+  {
+    name: z.string(allowed(nameText)).regex(NAME, nameText),
+    session: z
+      .record(z.string(), z.unknown(), { error: () => 'a map: criteria on user, info, type, ip_address and protocol' })
+      .superRefine((rule, context) => {
+        const fault = ruleFault(rule);
+        if (fault !== null) context.addIssue({ code: 'custom', message: `criteria on a login (${fault})` });
+      }),
+    policy: z.strictObject(
+      {
+        ttl: duration,
+        inactivity_threshold: duration,
+        usage_limit: maybe(z.number(allowed('a whole number')).int('a whole number').min(1, 'at least 1')),
+        permissions: maybe(permissions),
+        disallowTokenLogins: z.boolean(allowed('true or false')).default(false),
+        lockTokenToOrigin: z.boolean(allowed('true or false')).default(false),
+        sourceIPWhitelist: maybe(z.array(z.string().refine(isAddressOrNetwork, addressText), allowed(addressText))),
+      },
+      allowed('a policy: ttl, inactivity_threshold, usage_limit, permissions and more'),
+    ),
+  },
+  allowed('a profile: name, session, policy'),
+);
+
+const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
+const algorithmText = `a list of ${algorithms.join(', ')}`;
+const jwksText = 'https://, or http:// on this machine';
+
+const provider = z
+  .strictObject(
+    {
+      name: z.string(allowed(nameText)).regex(NAME, nameText),
+      issuer: text(),
+      audience: text(),
+      jwksUrl: maybe(z.string(allowed(jwksText)).refine(isKeysUrl, jwksText)),
+      jwksFile: maybe(text('a file name')),
+      algorithms: z
+        .array(z.enum(algorithms, allowed(algorithmText)), allowed(algorithmText))
+        .min(1, algorithmText)
+        .default(['RS256', 'ES256']),
+      userClaim: text('the name of a claim').default('sub'),
+    },
+    allowed('a provider: name, issuer, audience, and jwksUrl or jwksFile'),
+  )
+  .superRefine(({ jwksUrl, jwksFile }, context) => {
+    if (jwksUrl === null && jwksFile === null)
+      context.addIssue({ code: 'custom', path: ['jwksUrl'], message: 'given, unless jwksFile is' });
+    if (jwksUrl !== null && jwksFile !== null)
+      context.addIssue({ code: 'custom', path: ['jwksFile'], message: 'left out, because jwksUrl is given' });
+  });
+
+export const usersText = 'a list of users (in a flag or a variable as JSON)';
+export const groupsText = 'a list of groups (in a flag or a variable as JSON)';
+export const profilesText = 'a list of profiles (in a flag or a variable as JSON)';
+export const providersText = 'a list of providers (in a flag or a variable as JSON)';
+
+export const users = z.array(user, allowed(usersText)).max(10_000, 'a list of at most 10000 users').superRefine(distinct).default([]);
+export const groups = z.array(group, allowed(groupsText)).max(10_000, 'a list of at most 10000 groups').superRefine(distinct).default([]);
+export const profiles = z
+  .array(profile, allowed(profilesText))
+  .max(100, 'a list of at most 100 profiles')
+  .superRefine(distinct)
+  .default([]);
+export const providers = z
+  .array(provider, allowed(providersText))
+  .max(20, 'a list of at most 20 providers')
+  .superRefine(distinct)
+  .default([]);
+
+/** null: it is a rule. */
+function ruleFault(rule: Readonly<Record<string, unknown>>): string | null {
+  try {
+    parseQuery({ criteria: criteriaOf(rule) });
+    return null;
+  } catch (error) {
+    if (error instanceof RequestError) return error.message;
+    throw error;
+  }
+}
+
+/** Keys that travel in the clear could be changed on the way. */
+function isKeysUrl(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'https:' || (protocol === 'http:' && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname));
+}
+
+function isAddressOrNetwork(value: string): boolean {
+  const [address = '', bits, ...more] = value.split('/');
+  const version = isIP(address);
+  if (version === 0 || address.includes('%') || more.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
+}
+
+/** The lists of a program that embeds the gateway, with all their defaults left out. */
+export interface SecurityInput {
+  readonly profiles?: readonly z.input<typeof profile>[];
+  readonly providers?: readonly z.input<typeof provider>[];
+  readonly groups?: readonly z.input<typeof group>[];
+  readonly users?: readonly z.input<typeof user>[];
+}

@@ -1,0 +1,58 @@
+// Setup: the users that are there before anybody can make one. The first secure start makes _ADMIN, with a password that was given or
+// with one that nobody can guess; none is built in.
+
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { ADMIN, ANONYMOUS, type DirectoryReader, type SecurityCommand, StartError } from '../core/index.js';
+import { reasonOf } from '../data-directory.js';
+import { PASSWORD_MAX_BYTES } from './passwords.js';
+
+export interface FirstPassword {
+  readonly password: string | null;
+  readonly passwordFile: string | null;
+}
+
+export interface SetupParts {
+  readonly directory: DirectoryReader;
+  readonly change: (command: SecurityCommand) => Promise<void>;
+  readonly hash: (password: string) => Promise<string>;
+  /** Is told the password when one was made, this once. */
+  readonly tell: (password: string) => void;
+}
+
+const RANDOM_BYTES = 18;
+
+/** Rejects with StartError. */
+export async function makeAdmin(given: FirstPassword, { directory, change, hash, tell }: SetupParts): Promise<void> {
+  if (directory.user(ADMIN) !== null) return;
+  const chosen = await chosenPassword(given);
+  const password = chosen ?? randomBytes(RANDOM_BYTES).toString('base64url');
+  const fields = { password: await hash(password), groups: [ADMIN] };
+  await change({ type: 'putUser', name: ADMIN, id: randomUUID(), fields, when: 'absent', merge: false });
+  if (chosen === null) tell(password);
+}
+
+/** Who shows nothing has no rights until some are given. */
+export async function makeAnonymous({ directory, change }: SetupParts): Promise<void> {
+  if (directory.user(ANONYMOUS) !== null) return;
+  await change({ type: 'putUser', name: ANONYMOUS, id: randomUUID(), fields: {}, when: 'absent', merge: false });
+}
+
+/** A line break at the end of a file is not part of it. */
+async function chosenPassword({ password, passwordFile }: FirstPassword): Promise<string | null> {
+  if (password !== null) return checked(password, 'admin.password');
+  if (passwordFile === null) return null;
+  try {
+    return checked((await readFile(passwordFile, 'utf8')).replace(/\r?\n$/, ''), `admin.passwordFile: ${passwordFile}`);
+  } catch (error) {
+    if (error instanceof StartError) throw error;
+    throw new StartError(`admin.passwordFile: cannot read ${passwordFile}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+function checked(password: string, where: string): string {
+  if (password === '') throw new StartError(`${where}: the password is empty`);
+  if (Buffer.byteLength(password) > PASSWORD_MAX_BYTES)
+    throw new StartError(`${where}: the password is longer than ${PASSWORD_MAX_BYTES} bytes`);
+  return password;
+}
