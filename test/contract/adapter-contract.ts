@@ -10,6 +10,7 @@ import { type Address, ContractHouse } from '../support/contract-house.js';
 import { PlainAdapter } from '../support/plain-adapter/index.js';
 import { PlainClient } from '../support/plain-client.js';
 import type { ContractClient, Doc, Heard } from './contract-client.js';
+import { rightsContract } from './rights-contract.js';
 
 /** The nearest that a client of the protocol can try; must reject. null: there are no words for it at all. */
 export interface Unspeakable {
@@ -43,6 +44,8 @@ export interface AdapterSubject<Client extends ContractClient> {
   create(): Adapter;
   /** A connection, handshake done. */
   connect(at: Address): Promise<Client>;
+  /** As `connect`, of a user; rejects when the credentials are refused. */
+  connectAs(at: Address, username: string, password: string): Promise<Client>;
   /** Handshakes that must be refused; each resolves when the gateway has ended the connection. */
   readonly refusals: { readonly [what: string]: (at: Address) => Promise<void> };
   /** Sent over a connection whose handshake is done. */
@@ -510,6 +513,8 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
       });
     }
   });
+
+  rightsContract(subject);
 }
 
 function set(path: string, n: number): Heard {

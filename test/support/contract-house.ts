@@ -5,11 +5,22 @@ import { msgpack } from '../../src/adapters/haven/msgpack.js';
 import { type Access, OPEN_ACCESS } from '../../src/core/access.js';
 import { Engine } from '../../src/core/engine.js';
 import { binary, json, raw } from '../../src/core/formats.js';
-import { type Adapter, Counters, type Formats, goodbye, type Listening, type Log, QUEUE_LIMITS } from '../../src/core/index.js';
+import {
+  type Adapter,
+  Counters,
+  type Formats,
+  goodbye,
+  type Listening,
+  type Log,
+  QUEUE_LIMITS,
+  RequestError,
+  type SecurityCommand,
+} from '../../src/core/index.js';
 import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
 import { SCAN_LIMITS } from '../../src/core/scans.js';
 import { PATH_INDEX_BYTES } from '../../src/core/path-index.js';
 import { HttpListener } from '../../src/http/listener.js';
+import { DirectoryAccess } from '../../src/core/security/directory-access.js';
 import { Directory } from '../../src/core/security/directory.js';
 import { GateStore } from './core-harness.js';
 
@@ -48,13 +59,13 @@ export class ContractHouse {
   readonly #log: Log = this.#makeLog();
   #httpAt: Listening | null = null;
 
-  constructor(inbound: InboundLimits = INBOUND_LIMITS, access: Access = OPEN_ACCESS) {
+  constructor(inbound: InboundLimits = INBOUND_LIMITS, access: Access = OPEN_ACCESS, directory = new Directory()) {
     this.#engine = new Engine({
       store: this.store,
       durability: 'sync',
       formats,
       access,
-      directory: new Directory(),
+      directory,
       clock: { now: () => Date.now(), monotonic: () => performance.now() },
       log: this.#log,
       counters: this.counters,
@@ -89,6 +100,11 @@ export class ContractHouse {
     return { host: at?.host ?? host, port: at?.port ?? port, httpPort: port };
   }
 
+  /** Has the directory changed, as the gateway itself. */
+  administer(command: SecurityCommand): Promise<void> {
+    return this.#engine.administer(command);
+  }
+
   /** Ends whatever is left, also when a test failed half way. */
   async stop(): Promise<void> {
     this.store.release();
@@ -112,4 +128,22 @@ export class ContractHouse {
     const log: Log = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error'), child: () => log };
     return log;
   }
+}
+
+/** What every user of `secureHouse` logs in with. */
+export function passwordOf(name: string): string {
+  return `password of ${name}`;
+}
+
+/** A house with security. Nobody is there yet. */
+export function secureHouse(): ContractHouse {
+  const directory = new Directory();
+  const authenticate: Access['authenticate'] = async ({ username, password }) => {
+    const principal = username === undefined ? null : directory.principal(username);
+    if (principal === null || password?.toString() !== passwordOf(principal.name)) {
+      throw new RequestError('NOT_AUTHENTICATED', 'Invalid credentials');
+    }
+    return { name: principal.name, principal, login: null };
+  };
+  return new ContractHouse(INBOUND_LIMITS, new DirectoryAccess(directory, { authenticate }, { now: () => Date.now() }), directory);
 }

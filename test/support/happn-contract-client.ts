@@ -47,10 +47,10 @@ export class HappnContractClient implements ContractClient {
     return new HappnContractClient(websocket);
   }
 
-  static async connect(at: Address, protocol = 'happn_4'): Promise<HappnContractClient> {
+  static async connect(at: Address, protocol = 'happn_4', credentials: object = {}): Promise<HappnContractClient> {
     const client = await HappnContractClient.open(at);
     await client.ask('configure-session', { data: { protocol, version: '13.12.1', browser: false } });
-    await client.ask('login', { data: { info: {} } });
+    await client.ask('login', { data: { info: {}, ...credentials } });
     return client;
   }
 

@@ -27,6 +27,10 @@ export class HavenContractClient implements ContractClient {
     return new HavenContractClient(await HavenClient.connect(0, { url: `ws://${at.host}:${at.httpPort}/haven` }));
   }
 
+  static async connectAs(at: Address, username: string, password: string): Promise<HavenContractClient> {
+    return new HavenContractClient(await HavenClient.connect(at.port, { connect: { credentials: { username, password } } }));
+  }
+
   get ended(): Promise<void> {
     return this.client.ended;
   }

@@ -17,6 +17,11 @@ interface Reading {
   readonly done: (value: Doc | null) => void;
 }
 
+export interface MqttCredentials {
+  readonly username?: string;
+  readonly password?: Buffer;
+}
+
 export class MqttContractClient implements ContractClient {
   readonly ended: Promise<void>;
   readonly #socket: Duplex;
@@ -42,10 +47,10 @@ export class MqttContractClient implements ContractClient {
     socket.on('data', (chunk) => parser.parse(chunk));
   }
 
-  static async connect(at: Address): Promise<MqttContractClient> {
+  static async connect(at: Address, credentials: MqttCredentials = {}): Promise<MqttContractClient> {
     const socket = connect({ port: at.port, host: at.host, noDelay: true });
     await once(socket, 'connect');
-    return await MqttContractClient.#begin(socket);
+    return await MqttContractClient.#begin(socket, credentials);
   }
 
   static async connectOverWebsocket(at: Address): Promise<MqttContractClient> {
@@ -54,10 +59,10 @@ export class MqttContractClient implements ContractClient {
     return await MqttContractClient.#begin(createWebSocketStream(websocket));
   }
 
-  static async #begin(socket: Duplex): Promise<MqttContractClient> {
+  static async #begin(socket: Duplex, credentials: MqttCredentials = {}): Promise<MqttContractClient> {
     const client = new MqttContractClient(socket);
     const accepted = client.#pending.add('connack');
-    client.#send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: '', keepalive: 0 });
+    client.#send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: '', keepalive: 0, ...credentials });
     await accepted;
     return client;
   }

@@ -45,12 +45,12 @@ export class PlainClient implements ContractClient {
   }
 
   /** `version` other than 1 is refused. */
-  static async connect(at: Address, version = 1): Promise<PlainClient> {
+  static async connect(at: Address, version = 1, credentials: object = {}): Promise<PlainClient> {
     const socket = connect(at.port, at.host);
     await once(socket, 'connect');
     const client = new PlainClient(socket);
     const hello = client.#pending.add('hello');
-    client.#send({ op: 'hello', version });
+    client.#send({ op: 'hello', version, credentials });
     await hello;
     return client;
   }

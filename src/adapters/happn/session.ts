@@ -308,6 +308,10 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     this.#output.flush();
   }
 
+  override onSubscriptionLost(subscription: Subscription): void {
+    this.#subscriptions.lost(subscription);
+  }
+
   write(writer: Sink, message: Outbound, subscription: Subscription | null): LongAnswer | null {
     if (message.kind === 'publication') {
       this.#subscriptions.writeEvent(writer, message, subscription as Subscription);

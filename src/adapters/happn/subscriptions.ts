@@ -160,6 +160,12 @@ export class Subscriptions {
     });
   }
 
+  /** The right for it is gone: it has ended, and with it all references to its channel. */
+  lost(subscription: Subscription): void {
+    const channel = subscription.tag as ChannelState;
+    if (channel.subscription === subscription) this.#channels.drop(channel);
+  }
+
   // -------------------------------------------------------------- replies
 
   /** The reply to one of the requests that `on` and `off` made; returns the initial values that are answered. */

@@ -244,6 +244,10 @@ export class HavenSession extends Session implements Holder, Speaker {
     if (this.#phase !== 'ended') this.#output.flush();
   }
 
+  override onSubscriptionLost(subscription: Subscription): void {
+    this.#watches.lost(subscription);
+  }
+
   write(message: Outbound, subscription: Subscription | null): LongAnswer | null {
     if (message.kind === 'reply') return this.#writeReply(message);
     if (subscription !== null) this.#watches.onPublication(message, subscription);

@@ -101,6 +101,12 @@ export class Watches {
     }
   }
 
+  /** The right for it is gone: it has ended. */
+  lost(subscription: Subscription): void {
+    const id = subscription.tag as number;
+    if (this.#watches.get(id)?.subscription === subscription) this.#watches.delete(id);
+  }
+
   /** Returns the events that the watch begins with. */
   writeWatching(reply: Reply, { message, watch }: Watching): LongAnswer | null {
     if (reply.error !== null) this.#watches.delete(watch.id);

@@ -235,6 +235,10 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
 
   // From the core.
 
+  override onSubscriptionLost(subscription: Subscription): void {
+    this.filters.lost(subscription);
+  }
+
   flush(): void {
     if (this.isEnded) return;
     this.#flushing = true;

@@ -74,6 +74,11 @@ export class Filters {
     return true;
   }
 
+  /** The right for it is gone: it has ended. */
+  lost(subscription: Subscription): void {
+    this.#drop(subscriptionKey(subscription), subscription);
+  }
+
   /** A durable session was resumed. */
   resume(): void {
     for (const subscription of this.session.durable?.subscriptions.values() ?? []) {

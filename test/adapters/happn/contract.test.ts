@@ -8,6 +8,7 @@ adapterContract<HappnContractClient>({
   name: 'happn',
   create: () => new HappnAdapter(),
   connect: (at) => HappnContractClient.connect(at),
+  connectAs: (at, username, password) => HappnContractClient.connect(at, 'happn_4', { username, password }),
   refusals: {
     'a protocol that is none of happn': async (at) => {
       const client = await HappnContractClient.open(at);

@@ -9,6 +9,7 @@ const overTcp: AdapterSubject<HavenContractClient> = {
   name: 'haven',
   create: () => new HavenAdapter({ ...HAVEN_DEFAULTS, port: 0 }),
   connect: (at) => HavenContractClient.connect(at),
+  connectAs: (at, username, password) => HavenContractClient.connectAs(at, username, password),
   refusals: {
     'another version': async (at) => {
       const client = await HavenClient.connect(at.port, { hello: false });

@@ -19,6 +19,7 @@ const overTcp: AdapterSubject<MqttContractClient> = {
   name: 'mqtt',
   create: () => new MqttAdapter({ host: '127.0.0.1', port: 0 }),
   connect: (at) => MqttContractClient.connect(at),
+  connectAs: (at, username, password) => MqttContractClient.connect(at, { username, password: Buffer.from(password) }),
   refusals: {
     'a protocol version that does not exist': (at) => refused(at, '10 0c 0004 4d515454 09 02 003c 0000'),
     'a kept session without a client id': (at) => refused(at, '10 0c 0004 4d515454 04 00 003c 0000'),

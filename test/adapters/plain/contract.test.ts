@@ -10,6 +10,7 @@ adapterContract<PlainClient>({
   name: 'plain',
   create: () => new PlainAdapter(),
   connect: (at) => PlainClient.connect(at),
+  connectAs: (at, username, password) => PlainClient.connect(at, 1, { username, password }),
   refusals: {
     'another version': async (at) => {
       const socket = connect(at.port, at.host);

@@ -90,6 +90,10 @@ export class PlainSession extends Session {
     if (this.#stopping !== null && this.inFlight === 0 && this.outbound.length === 0) this.close(this.#stopping);
   }
 
+  override onSubscriptionLost(subscription: Subscription): void {
+    this.#watches.delete(subscription.tag as number);
+  }
+
   override close(error: ConnectionError | null): void {
     if (this.closed) return;
     this.#state = 'closing';
