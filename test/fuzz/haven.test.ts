@@ -14,6 +14,7 @@ import {
   Counter,
   type DataRequest,
   Entry,
+  type Identity,
   NOBODY,
   Payload,
   Reply,
@@ -61,7 +62,11 @@ const SEEDS: readonly Buffer[] = [
   pack({ action: 'discover', type: 'uuid', uuid: 'u' }),
   pack([1, 0xdecafbad, 1, { token: 't' }]),
   ...[1, 3, 4, 5, 6, 7].map((verb) => pack([2, verb, 0x0c, [1, 2], '/a', { n: 1 }, { expect: 1, merge: true, watch: 1 }, null])),
+  pack({ action: 'query', type: 'read', path: '/a', mode: 'rt', time: [1, 2] }),
+  pack({ action: 'query', type: 'watch', path: '/a/*', since: 3, initial: true }),
+  pack([2, 1, 0x1c, 5, '/a', null, { revision: 4 }]),
   pack([3, 7, null, '/location']),
+  pack([3, 3, null, '/location', null, { force: true }]),
   pack([6, 'quorum', '/a', null]),
   pack([7]),
 ];
@@ -133,8 +138,10 @@ function memoryHost(): { host: Host; requests: () => number; settle: (next: Rand
     node: { id: 'node', name: 'fuzz', version: '0', startedAt: 0 },
     log: { ...SILENT, error: (fields: { err?: unknown }) => expect.unreachable(String(fields.err)) },
     clock: { now: () => 0, monotonic: () => 0 },
-    authenticate: async () => NOBODY,
+    // biome-ignore lint/suspicious/noThenProperty: it answers at once, so that what comes behind CONNECT is looked at, too
+    authenticate: () => ({ then: (onIdentity: (identity: Identity) => void) => onIdentity(NOBODY) }),
     closeSession: () => {},
+    revision: () => 1,
     submit: (request: Request) => {
       requests += 1;
       (request as DataRequest).payload?.value();
@@ -152,7 +159,7 @@ function memoryHost(): { host: Host; requests: () => number; settle: (next: Rand
     received: counter(),
     malformed: counter(),
     missed: counter(),
-    control: { become: async () => 'node', discover: () => null },
+    control: { become: async () => 'node', discover: () => null, quorum: () => null, leads: () => false, checkServed: () => {} },
     port: 1,
     state: () => pack({ uuid: 'node' }),
     connected: () => {},

@@ -1,6 +1,7 @@
 // Codec: answers and events into a Writer, in both shapes; what comes in is read in messages.ts. Pure: no socket, no clock, no session.
 
 import type { Entry, Format, Publication, Query } from '../../core/index.js';
+import { relative } from './attachment.js';
 import type { HavenMessage } from './message.js';
 import { type Action, ERROR, type HavenError, STATUS, VERSION } from './wire.js';
 import type { Writer } from './writer.js';
@@ -120,7 +121,7 @@ export function encodeItems(
   format: Format,
 ): void {
   encodeItemsHead(writer, message, entries.length, more);
-  for (const entry of entries) encodeItem(writer, entry, query, format);
+  for (const entry of entries) encodeItem(writer, entry, query, format, message.base);
   encodeItemsEnd(writer, message, more);
 }
 
@@ -131,11 +132,11 @@ export function encodeItemsHead(writer: Writer, message: HavenMessage, count: nu
   writer.array(count);
 }
 
-export function encodeItem(writer: Writer, entry: Entry, query: Query | null, format: Format): void {
+export function encodeItem(writer: Writer, entry: Entry, query: Query | null, format: Format, base: string): void {
   const value = shown(entry, query, format);
   writer.map(5);
   writer.raw(PATH);
-  writer.text(entry.path);
+  writer.text(relative(entry.path, base));
   writer.raw(VALUE);
   writer.raw(value);
   revisionAndTimes(writer, entry);
@@ -291,18 +292,18 @@ function errorStatus(action: Action | null, connect: boolean, error: HavenError)
 
 // Watch events. A list of them is in every pong.
 
-/** The part of a watch event that is the same for every watch: all but its first entry. Counts 5 entries, with value 6. */
+/** The part of a watch event that is the same for every watch with the same base: all but its first entry. Counts 5 entries, with value 6. */
 export interface EventTail {
   readonly entries: number;
   readonly bytes: Buffer;
 }
 
-export function encodeEventTail(writer: Writer, publication: Publication, format: Format): EventTail {
+export function encodeEventTail(writer: Writer, publication: Publication, format: Format, base = ''): EventTail {
   const { payload } = publication;
   const entries = payload === null ? 5 : 6;
   const mark = writer.length;
   writer.raw(PATH);
-  writer.text(publication.path);
+  writer.text(relative(publication.path, base));
   writer.raw(payload === null ? TYPE_DELETE : TYPE_WRITE);
   if (payload !== null) {
     writer.raw(VALUE);
@@ -318,10 +319,10 @@ export function encodeEventTail(writer: Writer, publication: Publication, format
 }
 
 /** The event that a watch begins with: the record as it is. */
-export function encodeInitialTail(writer: Writer, entry: Entry, format: Format): EventTail {
+export function encodeInitialTail(writer: Writer, entry: Entry, format: Format, base = ''): EventTail {
   const mark = writer.length;
   writer.raw(PATH);
-  writer.text(entry.path);
+  writer.text(relative(entry.path, base));
   writer.raw(TYPE_WRITE);
   writer.raw(VALUE);
   writer.raw(entry.payload.bytes(format));

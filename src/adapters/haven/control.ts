@@ -10,9 +10,11 @@ import {
   type Entry,
   type Identity,
   isDocument,
+  parsePattern,
   Payload,
   RequestError,
   type RequestErrorCode,
+  reservedArea,
   STORED,
   TransactionRequest,
   type Value,
@@ -30,10 +32,14 @@ export const CONTROL_MAX = 100;
 /** havend's keys of quorums. */
 const BASE_KEY = /^\/[a-z_/]*$/;
 const BASE_KEY_MAX = 1_024;
+/** In the place of a base key: whatever there is. */
+const ALL = '';
+
+const ROLE_TYPES = ['location', 'processor', 'proxy', 'router'] as const;
 
 export interface Role {
-  readonly type: 'location' | 'processor';
-  /** processor: what it serves. */
+  readonly type: (typeof ROLE_TYPES)[number];
+  /** processor: what it serves; router: what it forwards. */
   readonly path: string | null;
 }
 
@@ -72,6 +78,8 @@ export class Control {
   /** By the paths of their records. */
   readonly #roles = new Map<string, Kept<Role>>();
   readonly #quorums = new Map<string, Kept<Quorum>>();
+  /** Base keys of what this node forwards; ALL: everything. */
+  #forwarded: readonly string[] = [];
 
   private constructor(context: AdapterContext) {
     this.#context = context;
@@ -91,6 +99,7 @@ export class Control {
       this.#roles.clear();
       this.#quorums.clear();
       for (const entry of entries) this.#note(entry.path, entry);
+      this.#noteForwarded();
     } finally {
       clerk.close();
     }
@@ -107,17 +116,15 @@ export class Control {
   /**
    * Resolves with the uuid that the answer names once the change is kept. Rejects with RequestError: INVALID_REQUEST, INVALID_PATH,
    * NOT_FOUND (no such quorum), CONFLICT (the quorum exists, data would lose its last copy, or another change came first),
-   * UNSUPPORTED (what one node cannot do), LIMIT_EXCEEDED, ACCESS_DENIED.
+   * UNKNOWN_OPERATION, LIMIT_EXCEEDED, ACCESS_DENIED.
    */
   async become(message: HavenMessage, identity: Identity, peer: string): Promise<string> {
     const { uuid, changes } = this.#decide(message);
     const clerk = new ClerkSession(this.#context, identity);
+    let removed: number | null = null;
     try {
-      const requests = changes.map((change) => requestOf(change, clerk));
-      const { revisions } = await clerk.ask((tag) => new TransactionRequest(clerk, null, requests, tag, true));
-      for (const [index, { path, value }] of changes.entries()) {
-        if (value !== undefined) this.#apply(path, value, revisions?.[index] as number);
-      }
+      if (message.type === 'destroy' && message.force) removed = await this.#removeRecords(message, clerk);
+      await this.#change(changes, clerk);
     } catch (error) {
       if (error instanceof RequestError && MAY_BE_BEHIND.has(error.code)) await this.#read();
       throw plainError(error);
@@ -125,9 +132,56 @@ export class Control {
       clerk.close();
     }
     const changed = changes.some(({ value }) => value !== undefined);
-    const fields = { user: identity.name, peer, type: message.type, path: message.path, uuid, changed };
+    const { type, path } = message;
+    const fields = { user: identity.name, peer, type, path, uuid, changed, ...(removed === null ? {} : { removed }) };
     this.#context.log.info(fields, 'Haven control: this node was told what to be');
     return uuid;
+  }
+
+  async #change(changes: readonly Change[], clerk: ClerkSession): Promise<void> {
+    const requests = changes.map((change) => requestOf(change, clerk));
+    const { revisions } = await clerk.ask((tag) => new TransactionRequest(clerk, null, requests, tag, true));
+    for (const [index, { path, value }] of changes.entries()) {
+      if (value !== undefined) this.#apply(path, value, revisions?.[index] as number);
+    }
+  }
+
+  /** Those of a quorum, once it is clear that it may be destroyed; the asker needs the right to remove them. How many there were. */
+  async #removeRecords(message: HavenMessage, clerk: ClerkSession): Promise<number> {
+    const kept = this.#quorumOf(message);
+    await this.#change(this.#stay(kept).changes, clerk);
+    const base = kept.what.path;
+    const remove = async (path: string): Promise<number> => {
+      const pattern = parsePattern(path, 'glob');
+      const make = (tag: unknown): DataRequest => new DataRequest('remove', clerk, null, path, pattern, null, STORED, true, 0, tag);
+      return (await clerk.ask(make)).count;
+    };
+    return (await remove(`${slashed(base)}*`)) + (await remove(base));
+  }
+
+  /** null: this node leads none of that uuid. */
+  quorum(uuid: string): Quorum | null {
+    return this.quorums.find((quorum) => quorum.uuid === uuid) ?? null;
+  }
+
+  leads({ uuid, path }: Quorum): boolean {
+    return this.#quorums.get(QUORUMS + path)?.what.uuid === uuid;
+  }
+
+  /**
+   * A node that is told to forward serves what it is the leader of, or a processor for. Throws RequestError UNSUPPORTED for what is left:
+   * there is no other node.
+   */
+  checkServed(path: string): void {
+    if (this.#forwarded.length === 0 || reservedArea(path) !== null) return;
+    const isPattern = path.includes('*');
+    const literal = isPattern ? path.slice(0, path.indexOf('*')) : path;
+    const liesIn = (base: string): boolean => (isPattern ? literal.startsWith(slashed(base)) : isBelow(path, base));
+    const mayReach = (base: string): boolean => base === ALL || liesIn(base) || (isPattern && slashed(base).startsWith(literal));
+    if (!this.#forwarded.some(mayReach)) return;
+    if (this.quorums.some(({ path: base }) => liesIn(base))) return;
+    if (this.roles.some(({ type, path: base }) => type === 'processor' && base !== null && liesIn(base))) return;
+    throw new RequestError('UNSUPPORTED', `this node forwards ${path}, and there is no other node`);
   }
 
   /** null: there is no such thing. Throws RequestError INVALID_REQUEST. */
@@ -169,10 +223,11 @@ export class Control {
       case 'exit':
         return this.#exit(message.force);
       case 'proxy':
+        return this.#take({ type: 'proxy', path: null });
       case 'router':
-        throw new RequestError('UNSUPPORTED', 'there is no other node to forward to');
+        return this.#take({ type: 'router', path: message.path === null ? '/' : baseKey(message.path) });
       case 'attach':
-        throw new RequestError('UNSUPPORTED', 'attach is not offered');
+        return message.uuid === this.#context.node.id ? this.#ask() : this.#stay(this.#quorumOf(message));
       default:
         throw new RequestError('UNKNOWN_OPERATION', 'no such type of control');
     }
@@ -209,8 +264,11 @@ export class Control {
   }
 
   #destroy(message: HavenMessage): Decision {
-    if (message.force) throw new RequestError('UNSUPPORTED', 'destroy keeps the records: delete them with a DATA message');
     const { what, revision } = this.#quorumOf(message);
+    const inner = this.quorums.find(({ path }) => path !== what.path && isBelow(path, what.path));
+    if (message.force && inner !== undefined) {
+      throw new RequestError('CONFLICT', `the quorum of ${inner.path} has its records below ${what.path}: destroy it first`);
+    }
     return { uuid: what.uuid, changes: [{ path: QUORUMS + what.path, value: null, expect: revision }] };
   }
 
@@ -220,9 +278,14 @@ export class Control {
     }
     const kept = [...this.#roles, ...this.#quorums];
     const changes = kept.map(([path, { revision }]) => ({ path, value: null, expect: revision }));
-    // Where there is nothing to drop, the right is still asked for.
-    const nothing = { path: recordOf({ type: 'location', path: null }), value: undefined, expect: 0 };
-    return { uuid: this.#context.node.id, changes: changes.length > 0 ? changes : [nothing] };
+    return changes.length > 0 ? { uuid: this.#context.node.id, changes } : this.#ask();
+  }
+
+  /** Changes nothing, but the right is asked for. */
+  #ask(): Decision {
+    const kept = this.#roles.get(recordOf({ type: 'location', path: null }));
+    const as = { path: recordOf({ type: 'location', path: null }), value: undefined, expect: kept?.revision ?? 0 };
+    return { uuid: this.#context.node.id, changes: [as] };
   }
 
   #quorumOf({ uuid, path }: HavenMessage): Kept<Quorum> {
@@ -235,6 +298,7 @@ export class Control {
     if (value === null) {
       this.#roles.delete(path);
       this.#quorums.delete(path);
+      this.#noteForwarded();
     } else {
       this.#keep(path, value, revision);
     }
@@ -245,6 +309,11 @@ export class Control {
     this.#context.log.warn({ path }, 'a record of Haven control has an unknown form: it is left alone');
   }
 
+  #noteForwarded(): void {
+    const forwarding = this.roles.filter(({ type }) => type === 'proxy' || type === 'router');
+    this.#forwarded = forwarding.map(({ path }) => path ?? ALL);
+  }
+
   /** False: this is neither a role nor a quorum. */
   #keep(path: string, value: Value, revision: number): boolean {
     if (!isDocument(value)) return false;
@@ -253,12 +322,23 @@ export class Control {
       this.#quorums.set(path, { what: { uuid, path: of }, revision });
       return true;
     }
-    if ((type !== 'location' && type !== 'processor') || (of !== null && typeof of !== 'string')) return false;
-    const role: Role = { type, path: of };
+    const known = ROLE_TYPES.find((name) => name === type);
+    if (known === undefined || (of !== null && typeof of !== 'string')) return false;
+    const role: Role = { type: known, path: of };
     if (path !== recordOf(role)) return false;
     this.#roles.set(path, { what: role, revision });
+    this.#noteForwarded();
     return true;
   }
+}
+
+/** Whether `path` is the base key, or lies below it. */
+function isBelow(path: string, base: string): boolean {
+  return path === base || path.startsWith(slashed(base));
+}
+
+function slashed(base: string): string {
+  return base.endsWith('/') ? base : `${base}/`;
 }
 
 function recordOf({ type, path }: Role): string {
@@ -273,8 +353,7 @@ function baseKey(path: string): string {
 
 /** The quorum whose base key is the longest one that `path` is, or lies below. */
 function longestBase(quorums: readonly Quorum[], path: string): Quorum | undefined {
-  const isBelow = (base: string): boolean => path === base || path.startsWith(base.endsWith('/') ? base : `${base}/`);
-  return quorums.filter(({ path: base }) => isBelow(base)).sort((a, b) => b.path.length - a.path.length)[0];
+  return quorums.filter(({ path: base }) => isBelow(path, base)).sort((a, b) => b.path.length - a.path.length)[0];
 }
 
 function asFound(quorum: Quorum | undefined): Found | null {

@@ -2,6 +2,7 @@
 // credentials are looked at, or this node changes what it is, the next one waits.
 
 import { ConnectionError, type Credentials, type Identity, NOBODY, RequestError } from '../../core/index.js';
+import type { Attachment } from './attachment.js';
 import type { HavenMessage } from './codec.js';
 import type { DataAnswers } from './data-answers.js';
 import type { Handshake } from './handshake.js';
@@ -36,6 +37,7 @@ export interface Parts {
   readonly answers: LocalAnswers;
   readonly data: DataAnswers;
   readonly watches: Watches;
+  readonly attachment: Attachment;
 }
 
 export class Dispatcher {
@@ -157,7 +159,8 @@ export class Dispatcher {
   }
 
   #query(message: HavenMessage): void {
-    const { data, watches } = this.#parts;
+    const { data, watches, attachment } = this.#parts;
+    attachment.resolve(message);
     if (message.type === 'watch') watches.watch(message);
     else if (message.type === 'unwatch') watches.unwatch(message);
     else data.submit(message);
@@ -166,10 +169,16 @@ export class Dispatcher {
   /** What comes next is taken when this is done, and sees it. */
   #control(message: HavenMessage): void {
     const holder = this.#holder;
-    const { answers } = this.#parts;
+    const { answers, attachment } = this.#parts;
+    const { control } = this.#host;
     holder.hold();
-    this.#host.control.become(message, holder.identity, holder.peer).then(
-      (uuid) => holder.release(() => answers.answer('became', message, null, uuid)),
+    control.become(message, holder.identity, holder.peer).then(
+      (uuid) =>
+        holder.release(() => {
+          // Of the node itself, it ends.
+          if (message.type === 'attach') attachment.attach(control.quorum(uuid));
+          answers.answer('became', message, null, uuid);
+        }),
       (error: unknown) => holder.release(() => answers.fault(message, this.#asFault(error))),
     );
   }

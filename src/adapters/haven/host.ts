@@ -17,7 +17,7 @@ export interface Host {
   readonly received: Counter;
   readonly malformed: Counter;
   readonly missed: Counter;
-  readonly control: Pick<Control, 'become' | 'discover'>;
+  readonly control: Pick<Control, 'become' | 'discover' | 'quorum' | 'leads' | 'checkServed'>;
   /** Of the listener for TCP. */
   readonly port: number;
   /** State of this node as MessagePack. */

@@ -88,7 +88,7 @@ export class ItemsAnswer implements LongAnswer {
     for (let n = 0; n < STEP_RECORDS && this.#left > 0 && writer.length - mark < STEP_BYTES; n++) {
       const entry = this.#cursor.next();
       if (entry === null) break;
-      codec.encodeItem(writer, entry, this.#query, format);
+      codec.encodeItem(writer, entry, this.#query, format, this.#message.base);
       this.#left -= 1;
     }
     this.#parts.push(codec.cut(writer, mark));
@@ -134,6 +134,8 @@ export class InitialEvents implements LongAnswer {
 
   constructor(
     private readonly source: EntrySource,
+    /** What their paths are relative to. */
+    private readonly base: string,
     private readonly outlet: Outlet,
     /** Takes one of them; false: nobody watches any more. */
     private readonly take: (tail: codec.EventTail) => boolean,
@@ -149,7 +151,7 @@ export class InitialEvents implements LongAnswer {
     for (let n = 0; n < STEP_RECORDS && bytes < STEP_BYTES; n++) {
       const entry = cursor.next();
       if (entry === null) break;
-      const tail = codec.encodeInitialTail(writer, entry, format);
+      const tail = codec.encodeInitialTail(writer, entry, format, this.base);
       bytes += tail.bytes.length;
       if (!this.take(tail)) return 'done';
     }

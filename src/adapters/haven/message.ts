@@ -11,6 +11,8 @@ export class HavenMessage {
   /** The `id` as MessagePack, echoed as it came. */
   id: Uint8Array | null = null;
   path: string | null = null;
+  /** What its connection's paths are relative to; empty: nothing. */
+  base = '';
   value: Payload | null = null;
   version: string | number | null = null;
   magic: number | null = null;

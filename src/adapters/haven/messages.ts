@@ -64,6 +64,9 @@ const OPTION_FIELDS: Fields = new Map<string, Taker>([
   ['sort', anything('sort')],
 ]);
 
+/** Of the options of CONTROL in the array shape. */
+const CONTROL_OPTION_FIELDS: Fields = new Map<string, Taker>([['force', flag('force')]]);
+
 /** Of the map shape, beside `action`. */
 const MAP_FIELDS: Fields = new Map<string, Taker>([
   ...OPERATION_FIELDS,
@@ -83,7 +86,7 @@ const MAP_FIELDS: Fields = new Map<string, Taker>([
 const ELEMENTS: { readonly [action in Action]: readonly (Taker | null)[] } = {
   connect: [null, count('magic'), version, credentials],
   data: [null, verb, mode, anything('time'), text('path', 'key'), value, takeOptions, credentials],
-  control: [null, controlAction, uuid, text('path'), credentials],
+  control: [null, controlAction, uuid, text('path'), credentials, takeControlOptions],
   discover: [null, text('type'), text('path'), uuid, credentials],
   heartbeat: [null, credentials],
 };
@@ -158,6 +161,11 @@ function decodeArray(bytes: Buffer, from: number, to: number): HavenMessage {
   }
   if (action === 'data' && message.type === null) fail(message, 'INVALID_REQUEST', 'the verb is missing');
   return message;
+}
+
+function takeControlOptions(message: HavenMessage, bytes: Buffer, at: number): void {
+  if (isMap(bytes, at)) takeFields(message, CONTROL_OPTION_FIELDS, bytes, at);
+  else fail(message, 'INVALID_REQUEST', 'the options must be a map');
 }
 
 function takeOptions(message: HavenMessage, bytes: Buffer, at: number): void {

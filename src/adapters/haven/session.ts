@@ -12,6 +12,7 @@ import {
   Session,
   type Subscription,
 } from '../../core/index.js';
+import { Attachment } from './attachment.js';
 import * as codec from './codec.js';
 import { HavenMessage } from './codec.js';
 import { DataAnswers } from './data-answers.js';
@@ -76,7 +77,13 @@ export class HavenSession extends Session implements Holder, Speaker {
     this.#output = new Output(this, host, link, this.#deframer);
     this.#data = new DataAnswers(this, host, this.#output);
     this.#watches = new Watches(this, host, this.#output);
-    const parts = { handshake: this.#handshake, answers: this.#answers, data: this.#data, watches: this.#watches };
+    const parts = {
+      handshake: this.#handshake,
+      answers: this.#answers,
+      data: this.#data,
+      watches: this.#watches,
+      attachment: new Attachment(host.control),
+    };
     this.#dispatcher = new Dispatcher(this, host, parts);
     this.openedAt = host.context.clock.monotonic();
     this.lastHeardAt = this.openedAt;

@@ -27,6 +27,8 @@ interface Watch {
   readonly id: number;
   readonly push: boolean;
   readonly subscription: Subscription;
+  /** What the paths of its events are relative to. */
+  readonly base: string;
 }
 
 /** Tag of a watch's request. */
@@ -79,7 +81,7 @@ export class Watches {
     const pattern = watchPattern(message);
     this.#lastWatch += 1;
     const subscription = new Subscription(connection, null, pattern, SUBSCRIBED, this.#lastWatch);
-    const watch: Watch = { id: this.#lastWatch, push: message.push, subscription };
+    const watch: Watch = { id: this.#lastWatch, push: message.push, subscription, base: message.base };
     this.#watches.set(watch.id, watch);
     const initial: Pattern | null = message.initial ? pattern : null;
     const tag = new Watching(message, watch);
@@ -119,7 +121,7 @@ export class Watches {
   }
 
   #initialEvents(watch: Watch, source: EntrySource): LongAnswer {
-    return new InitialEvents(source, this.#output, (tail) => {
+    return new InitialEvents(source, watch.base, this.#output, (tail) => {
       if (this.#watches.get(watch.id) !== watch) return false;
       this.#onEvent(watch, tail);
       return true;
@@ -139,10 +141,11 @@ export class Watches {
   onPublication(publication: Publication, subscription: Subscription): void {
     const watch = this.#watches.get(subscription.tag as number);
     if (watch === undefined) return;
-    let tail = publication.frame(FRAME_KEY) as codec.EventTail | undefined;
+    const key = watch.base === '' ? FRAME_KEY : `${FRAME_KEY}:${watch.base}`;
+    let tail = publication.frame(key) as codec.EventTail | undefined;
     if (tail === undefined) {
-      tail = codec.encodeEventTail(this.#output.writer, publication, msgpack);
-      publication.keepFrame(FRAME_KEY, tail);
+      tail = codec.encodeEventTail(this.#output.writer, publication, msgpack, watch.base);
+      publication.keepFrame(key, tail);
     }
     this.#onEvent(watch, tail);
   }

@@ -69,15 +69,113 @@ describe('CONTROL', () => {
   it('destroying a quorum leaves its records', async () => {
     await become('leader', { path: '/plant' });
     await client.write('/plant/1', 'kept');
-    expect(await become('destroy', { path: '/plant', force: true })).toEqual(failure(9));
     expect(await become('destroy', { path: '/plant' })).toMatchObject({ result: true });
     expect((await client.read('/plant/1')).value).toBe('kept');
   });
 
+  it('destroying a quorum with force removes its records, and nothing else', async () => {
+    await become('leader', { path: '/plant' });
+    await become('leader', { path: '/plant/east' });
+    for (const path of ['/plant', '/plant/1', '/plant/east/1', '/plants/1', '/other']) await client.write(path, 1);
+    expect(await become('destroy', { path: '/plant', force: true })).toEqual(failure(8));
+    expect((await client.read('/plant/1')).value).toBe(1);
+    expect(await become('destroy', { path: '/plant/east', force: true })).toMatchObject({ result: true });
+    const { uuid } = await become('destroy', { path: '/plant', force: true });
+    expect((await client.read('*')).items.map((item: { path: string }) => item.path)).toEqual(['/other', '/plants/1']);
+    expect(await discover('uuid', { uuid })).toEqual(failure(7));
+    const logged = house.lines.filter(({ text }) => text.startsWith('Haven control'));
+    expect(logged.at(-1)?.fields).toMatchObject({ type: 'destroy', uuid, removed: 2, user: '', peer: expect.any(String) });
+    const [, , other] = await client.ask([3, 0x07, null, '/plants']);
+    expect(await client.ask([3, 0x03, other, null, null, { force: true }])).toEqual([0x0d, 0, other]);
+    expect((await client.read('*')).items).toHaveLength(1);
+  });
+
+  it('a node that forwards serves what it leads, or is a processor for', async () => {
+    await client.write('/plant/1', 1);
+    await client.write('other', 1);
+    expect(await become('router', { path: '/plant' })).toEqual({ result: true, uuid: node });
+    const refused = { code: 9, errorName: 'UNSUPPORTED' };
+    for (const path of ['/plant', '/plant/1', '/plant/*', '/pl*', '*']) await expect(client.read(path)).rejects.toMatchObject(refused);
+    await expect(client.watch('/plant/*')).rejects.toMatchObject(refused);
+    await expect(client.write('/plant/1', 2)).rejects.toMatchObject(refused);
+    const ops = [{ type: 'write', path: '/plant/1', value: 2 }];
+    await expect(client.request({ action: 'query', type: 'transaction', ops })).rejects.toMatchObject(refused);
+    expect((await client.read('other')).value).toBe(1);
+    await expect(client.read('/pl')).rejects.toMatchObject({ code: 7 });
+  });
+
+  it('a proxy forwards everything, but for what it leads', async () => {
+    await client.write('/plant/1', 1);
+    expect(await client.ask([3, 0x04, null, null])).toEqual([0x0d, 0, node]);
+    expect(await become('proxy')).toEqual({ result: true, uuid: node });
+    const refused = { code: 9, errorName: 'UNSUPPORTED' };
+    for (const path of ['/plant/1', 'other', '*']) await expect(client.read(path)).rejects.toMatchObject(refused);
+    expect((await client.read('/_HAVEN/*')).items).toHaveLength(1);
+    await become('leader', { path: '/plant' });
+    expect((await client.read('/plant/1')).value).toBe(1);
+    expect((await client.read('/plant/*')).items).toHaveLength(1);
+    await expect(client.read('/plant*')).rejects.toMatchObject(refused);
+    await become('processor', { path: '/other' });
+    await client.write('/other/1', 1);
+    expect((await client.heartbeat()).state).toMatchObject({ uuid: node });
+    await become('exit', { force: true });
+    expect((await client.read('*')).items).toHaveLength(2);
+  });
+
+  it('attached to a quorum, a connection knows its paths alone', async () => {
+    await client.write('/plant/1', 'before');
+    await client.write('/plants', 'outside');
+    const { uuid } = await become('leader', { path: '/plant' });
+    expect(await become('attach', { uuid })).toEqual({ result: true, uuid });
+    expect((await client.read('/1')).value).toBe('before');
+    await client.write('', 'the base itself');
+    const watch = await client.watch('/*', { initial: true });
+    await client.write('/2', 'two');
+    await client.delete('/1');
+    expect((await client.events(3)).map((event) => [event.watch, event.type, event.path])).toEqual([
+      [watch, 'write', '/1'],
+      [watch, 'write', '/2'],
+      [watch, 'delete', '/1'],
+    ]);
+    expect((await client.read('/*')).items.map((item: { path: string }) => item.path)).toEqual(['/2']);
+    expect((await client.read('/*', { after: '/2' })).items).toEqual([]);
+    const ops = [{ type: 'create', path: '/3', value: 3 }];
+    await client.request({ action: 'query', type: 'transaction', ops });
+    for (const path of ['1', '*', 'x/1']) await expect(client.read(path)).rejects.toMatchObject({ code: 11 });
+
+    const other = await connect();
+    await other.watch('/plant*', { push: true });
+    await client.write('/4', 4);
+    await expect.poll(() => other.pushed).toMatchObject([{ path: '/plant/4' }]);
+    expect((await other.read('*')).items.map((item: { path: string }) => item.path)).toEqual([
+      '/plant',
+      '/plant/2',
+      '/plant/3',
+      '/plant/4',
+      '/plants',
+    ]);
+    await client.request({ action: 'query', type: 'unwatch', path: '/*' });
+
+    expect(await become('attach', { uuid: node })).toEqual({ result: true, uuid: node });
+    expect((await client.read('/plants')).value).toBe('outside');
+  });
+
+  it('attached to a quorum that is gone, a connection finds nothing until it attaches elsewhere', async () => {
+    const { uuid } = await become('leader', { path: '/plant' });
+    const other = await connect();
+    expect(await other.ask([3, 0x01, uuid, null])).toEqual([0x0d, 0, uuid]);
+    expect(await other.ask([2, 3, null, null, '/1', 1])).toMatchObject([0x14, 0, {}]);
+    await become('destroy', { uuid });
+    expect(await other.ask([2, 1, null, null, '/1'])).toMatchObject([0x34, 7, {}]);
+    expect(await other.ask([3, 0x01, uuid, null])).toMatchObject([0x1c, 7, {}]);
+    expect(await other.ask([3, 0x01, node, null])).toEqual([0x0d, 0, node]);
+    expect(await other.ask([2, 1, null, null, '/plant/1'])).toEqual([0x14, 0, 1]);
+  });
+
   it.each<[string, Fields, number]>([
-    ['proxy', {}, 9],
-    ['router', {}, 9],
-    ['attach', { uuid: '8f97f89a-372a-4f06-9e64-2a6ad3399c35' }, 9],
+    ['router', { path: '/UPPER' }, 11],
+    ['attach', { uuid: '8f97f89a-372a-4f06-9e64-2a6ad3399c35' }, 7],
+    ['attach', {}, 1],
     ['emperor', {}, 9],
     ['leader', {}, 1],
     ['leader', { path: 'no/slash' }, 11],
@@ -102,7 +200,7 @@ describe('CONTROL', () => {
     expect(await client.ask([3, 0x03, Buffer.from(uuid.replaceAll('-', ''), 'hex'), null])).toEqual([0x0d, 0, uuid]);
     const detail = { name: expect.any(String), message: expect.any(String) };
     expect(await client.ask([3, 0x06, uuid, null])).toEqual([0x1c, 7, detail]);
-    expect(await client.ask([3, 0x04, null, null])).toEqual([0x1d, 9, detail]);
+    expect(await client.ask([3, 0x0c, null, '/x'])).toEqual([0x0d, 0, node]);
     expect(await client.ask([3, 0x55, null, null])).toEqual([0x1d, 9, detail]);
   });
 
@@ -168,7 +266,7 @@ describe('CONTROL', () => {
       become('leader', { path: '/a' }),
       discover('quorum', { path: '/a/b' }),
       client.read('/a'),
-      become('proxy'),
+      become('emperor'),
       client.heartbeat(),
     ]);
     expect(answers[2].location.uuid).toBe(answers[1].uuid);

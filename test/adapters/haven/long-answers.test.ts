@@ -119,7 +119,7 @@ describe('the records that a watch begins with', () => {
   it('are taken in steps, while the link has room', () => {
     const link = new FullLink();
     let taken = 0;
-    const events = new InitialEvents(new EntryList(entries(2_000)), outletOf(link), () => {
+    const events = new InitialEvents(new EntryList(entries(2_000)), '', outletOf(link), () => {
       taken += 1;
       return true;
     });
@@ -137,7 +137,7 @@ describe('the records that a watch begins with', () => {
   it('are few at a time when they are large, and end with the watch', () => {
     const link = new FullLink();
     let taken = 0;
-    const events = new InitialEvents(new EntryList(entries(10, 'x'.repeat(STEP_BYTES))), outletOf(link), () => {
+    const events = new InitialEvents(new EntryList(entries(10, 'x'.repeat(STEP_BYTES))), '', outletOf(link), () => {
       taken += 1;
       return taken < 3;
     });

@@ -337,7 +337,7 @@ describe('DATA', () => {
   it.each<[unknown[], unknown[]]>([
     [
       [3, 1, null, '/location'],
-      [0x1d, 9],
+      [0x1c, 7],
     ],
     [
       [6, 'location', null, null],
