@@ -14,7 +14,7 @@ const DATA_OK = 0x14;
 const MAGIC = 0xdecafbad;
 const KEYS = 1024;
 
-function frame(value) {
+export function frame(value) {
   const body = packr.pack(value);
   const head = Buffer.alloc(4);
   head.writeUInt32BE(body.length);
@@ -23,7 +23,7 @@ function frame(value) {
 
 const frameLength = (bytes) => (bytes.length >= 4 && bytes.length >= 4 + bytes.readUInt32BE(0) ? 4 + bytes.readUInt32BE(0) : 0);
 
-async function receive(connection) {
+export async function receive(connection) {
   return packr.unpack((await connection.receive(frameLength)).subarray(4));
 }
 
@@ -35,7 +35,7 @@ export async function openHaven(port) {
   return connection;
 }
 
-const writeFrame = (path, payload) => frame([DATA, WRITE, READ_WRITE, null, path, payload.toString('latin1')]);
+export const writeFrame = (path, payload) => frame([DATA, WRITE, READ_WRITE, null, path, payload.toString('latin1')]);
 const writeOf = (prefix, payloadOf) => (index) => writeFrame(`${prefix}/${1000 + index}`, payloadOf());
 const readOf = (prefix) => (index) => frame([DATA, READ, READ_WRITE, null, `${prefix}/${1000 + index}`, null]);
 

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import * as happn from './happn.mjs';
 import * as haven from './haven.mjs';
+import { watchPush } from './haven-watch.mjs';
 import { Meter } from './meter.mjs';
 import * as mqtt from './mqtt.mjs';
 import { Bystanders, Crowd } from './mqtt-crowd.mjs';
@@ -21,6 +22,7 @@ const LOADS = {
   'mqtt-retained': mqtt.retained,
   'haven-write': haven.writes,
   'haven-read': haven.reads,
+  'haven-watch-push': watchPush,
   'redis-write': redis.writes,
   'redis-read': redis.reads,
 };
