@@ -3,6 +3,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 const POLL_MS = 5;
+/** Connections that a stop ends in one turn of the event loop. */
+export const ENDED_PER_TURN = 128;
 
 export class Connections<S> {
   readonly #open = new Set<S>();

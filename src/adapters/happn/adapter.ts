@@ -10,6 +10,8 @@ import {
   ConnectionError,
   Connections,
   type Credentials,
+  ENDED_PER_TURN,
+  inPortions,
   type Listeners,
   type Session,
   untilNone,
@@ -135,7 +137,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
     const all = [...open, ...this.#locals];
     for (const session of open) session.stopReading();
     await untilNone<HappnSession | LocalSession>(all, (session) => !session.closed && session.hasUnsent, deadlineMs / 2);
-    for (const session of all) session.close(reason);
+    await inPortions(all, ENDED_PER_TURN, (session) => session.close(reason));
     await this.#sessions.untilEmpty(deadlineMs / 2);
     for (const session of this.#sessions) session.destroy();
   }

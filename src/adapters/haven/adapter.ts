@@ -11,6 +11,8 @@ import {
   ConnectionError,
   Connections,
   type Counter,
+  ENDED_PER_TURN,
+  inPortions,
   type Listeners,
   listen,
   onBytes,
@@ -128,7 +130,7 @@ export class HavenAdapter implements Adapter, Host {
     const closed = this.#server === null ? Promise.resolve() : new Promise<void>((resolve) => this.#server?.close(() => resolve()));
     for (const socket of this.#waitingRoom) socket.destroy();
     this.#waitingRoom.clear();
-    for (const session of [...this.#sessions]) session.finish(reason);
+    await inPortions([...this.#sessions], ENDED_PER_TURN, (session) => session.finish(reason));
     await this.#sessions.untilEmpty(deadlineMs);
     if (this.#sweep !== null) clearInterval(this.#sweep);
     for (const session of [...this.#sessions]) session.destroy();

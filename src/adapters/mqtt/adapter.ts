@@ -9,6 +9,7 @@ import {
   ConnectionError,
   Connections,
   type Counter,
+  ENDED_PER_TURN,
   type Identity,
   inPortions,
   type Listeners,
@@ -45,7 +46,6 @@ const TLS_LISTENER = 'mqttTls';
 /** CONNECTs that are served in one turn of the loop, and connections whose loss is seen to: a crowd does not keep others waiting. */
 const CONNECTS_PER_TURN = 32;
 const LOSSES_PER_TURN = 64;
-const CLOSES_PER_TURN = 128;
 
 export interface MqttConfig {
   readonly host: string;
@@ -199,6 +199,8 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
   }
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
+    const deadline = performance.now() + deadlineMs;
+    const leftMs = (): number => Math.max(0, deadline - performance.now());
     this.#websockets?.close();
     this.#system?.stop();
     if (this.#timer !== null) clearInterval(this.#timer);
@@ -206,11 +208,11 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
     for (const listener of this.#listeners.values()) listener.close();
     for (const connection of this.#connections) connection.stopReading();
     await untilNone([...this.#connections], (connection) => connection.inFlight > 0, deadlineMs / 2);
-    await inPortions([...this.#connections], CLOSES_PER_TURN, (connection) => connection.close(reason));
-    await this.#connections.untilEmpty(deadlineMs / 4);
+    await inPortions([...this.#connections], ENDED_PER_TURN, (connection) => connection.close(reason));
+    await this.#connections.untilEmpty(leftMs() / 2);
     // Peers that do not close their side in time are cut off.
     for (const connection of this.#connections) connection.destroyTransport();
-    await this.#connections.untilEmpty(deadlineMs / 4);
+    await this.#connections.untilEmpty(leftMs());
     this.#broker?.close();
   }
 
