@@ -11,22 +11,23 @@ import {
   Login,
   type LoginType,
   NO_LIMITS,
+  overAt,
   RequestError,
   type SecurityCommand,
   type Session,
 } from './core/index.js';
 import type { Engine } from './core/engine.js';
 import type { Administration, Caller, IssuedToken } from './http/api/administration.js';
-import type { Authenticator } from './security/authenticator.js';
 import { hashPassword, PASSWORD_MAX_BYTES } from './security/passwords.js';
 import type { HashQueue } from './security/hash-queue.js';
+import type { TokenLogins } from './token-logins.js';
 
 export interface AdministrationParts {
   readonly engine: Pick<Engine, 'administer' | 'sessions' | 'endSession'>;
   readonly directory: DirectoryReader;
   readonly audit: Audit;
   /** null: the gateway is not secure. */
-  readonly authenticator: Authenticator | null;
+  readonly logins: TokenLogins | null;
   readonly queue: Pick<HashQueue, 'run'>;
   readonly clock: Clock;
 }
@@ -42,7 +43,7 @@ export class GatewayAdministration implements Administration {
   }
 
   get secure(): boolean {
-    return this.#parts.authenticator !== null;
+    return this.#parts.logins !== null;
   }
 
   get directory(): DirectoryReader {
@@ -66,26 +67,34 @@ export class GatewayAdministration implements Administration {
   }
 
   async login(username: string, password: string, address: string): Promise<Identity> {
-    return await this.#authenticator.login({ username, password, address }, place());
+    return await this.#logins.login({ username, password, address });
   }
 
   async loginByToken(token: string, address: string): Promise<Identity> {
-    return await this.#authenticator.login({ token, address }, place());
+    const identity = await this.#logins.identify(token, address);
+    const { login } = identity;
+    if (login === null) return identity;
+    const now = this.#parts.clock.now();
+    const over = overAt(login, now);
+    if (over !== null) throw new RequestError('NOT_AUTHENTICATED', over.message);
+    login.used += 1;
+    login.lastUsed = now;
+    return identity;
   }
 
   async tokenOf(identity: Identity): Promise<IssuedToken> {
     const { login } = identity;
-    const token = await this.#authenticator.tokenOf(identity, randomUUID());
+    const token = await this.#logins.tokenOf(identity);
     return { id: login?.tokenId ?? '', token, expires: expiryOf(token) };
   }
 
   async issueToken(user: string, type: LoginType, ttlMs: number | null): Promise<IssuedToken> {
-    const authenticator = this.#authenticator;
+    const logins = this.#logins;
     const principal = this.#parts.directory.principal(user);
     if (principal === null) throw new RequestError('NOT_FOUND', `there is no user ${user}`);
     const now = this.#parts.clock.now();
     const login = new Login(randomUUID(), type, null, now, { ...NO_LIMITS, ttlMs: ttlMs ?? 0 }, now);
-    const token = await authenticator.tokenOf({ name: user, principal, login }, randomUUID());
+    const token = await logins.tokenOf({ name: user, principal, login });
     return { id: login.tokenId, token, expires: expiryOf(token) };
   }
 
@@ -104,16 +113,11 @@ export class GatewayAdministration implements Administration {
     return this.#parts.engine.endSession(id);
   }
 
-  get #authenticator(): Authenticator {
-    const { authenticator } = this.#parts;
-    if (authenticator === null) throw new RequestError('UNSUPPORTED', 'security is off: nobody has to log in, and nobody can');
-    return authenticator;
+  get #logins(): TokenLogins {
+    const { logins } = this.#parts;
+    if (logins === null) throw new RequestError('UNSUPPORTED', 'security is off: nobody has to log in, and nobody can');
+    return logins;
   }
-}
-
-/** A login for single requests. */
-function place(): Parameters<Authenticator['login']>[1] {
-  return { type: 0, session: randomUUID(), protocol: 'admin' };
 }
 
 /** Of a token that we made ourselves; null: never. */

@@ -102,6 +102,13 @@ const hostNames = z.array(z.string().refine(isAddress)).default([]);
 
 const networks = z.array(z.string().refine(isAddressOrNetwork)).default([]);
 
+const globs = z.array(z.string().startsWith('/').max(1_024)).default([]);
+
+const cookieName = z
+  .string()
+  .regex(/^[\w.-]{1,64}$/)
+  .default('happn_token');
+
 const origins = z.array(z.string().refine(isOrigin)).default([]);
 
 /** Every key of the gateway with its default. The path of a key in kebab case is its flag, in capitals its variable. */
@@ -206,7 +213,7 @@ export const schema = z.strictObject({
   }),
   admin: z.strictObject({
     host: address('127.0.0.1', 'address of the admin listener'),
-    port: port(55_080, 'port of the admin listener: health and metrics'),
+    port: port(55_080, 'port of the admin listener: health, metrics and the API for administrators'),
     hosts: hostNames.meta(about('list', 'names under which the admin listener may be asked, beside its address', 'a list of host names')),
     password: optionalText('password of _ADMIN for the first secure start', 'a text', true),
     passwordFile: optionalText('file that holds the password of _ADMIN for the first secure start', 'a file name'),
@@ -224,6 +231,16 @@ export const schema = z.strictObject({
     lockout: z.strictObject({
       attempts: whole(0, 0, 1_000, 'wrong passwords in a row that lock a user for everybody; 0: none do'),
       ms: whole(600_000, 1_000, DAY_MS, 'how long, from the last of them on'),
+    }),
+    http: z.strictObject({
+      cookieName: cookieName.meta(
+        about('text', 'cookie that holds the token; over TLS with _https behind it', '1 to 64 letters, digits, ., - and _'),
+      ),
+      queryToken: flag(false, 'take a token from the query happn_token of a URL, too, where logs and histories keep it'),
+      logout: flag(false, 'revoke tokens by /auth/logout'),
+      exclusions: globs.meta(
+        about('list', 'paths of routes that need no token; * is any run of characters', 'a list of patterns such as /public/*'),
+      ),
     }),
     profiles: profiles.meta(about('objects', 'what sessions may do beyond rights, as docs/security.md has it', profilesText)),
     providers: providers.meta(about('objects', 'who else says who a client is (JWT), as docs/security.md has it', providersText)),

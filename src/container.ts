@@ -24,15 +24,18 @@ import { CERTIFICATE_FILE, STORE_FOLDER } from './data-directory.js';
 import { Gateway } from './gateway.js';
 import { AdminListener } from './http/admin.js';
 import { apiListener } from './http/api/api.js';
+import { AuthRoutes } from './http/auth-routes.js';
 import { CustomRoutes } from './http/custom-routes.js';
 import { HttpListener } from './http/listener.js';
 import { connectionsWithin, handleLimit } from './handles.js';
 import { Metrics } from './http/metrics.js';
+import { RouteGuard } from './http/route-guard.js';
 import { type OpenLog, openLog } from './log.js';
 import { HashQueue } from './security/hash-queue.js';
 import { Security } from './security/security.js';
 import { Authorities } from './tls/authorities.js';
 import { Certificate } from './tls/certificate.js';
+import { TokenLogins } from './token-logins.js';
 import { VERSION } from './version.js';
 
 /** Records read or written lately stay in memory up to this; the store remains the truth. */
@@ -242,9 +245,13 @@ function registerGateway(container: DependencyContainer): void {
   });
   container.register(TOKEN.http, {
     useFactory: once((parts) => {
-      const { host, happn, http, tls } = parts.resolve(TOKEN.config);
-      const options = { host, port: happn.port, ...http, tls: tls.enabled, custom: parts.resolve(TOKEN.routes) };
-      const listener = new HttpListener(options, parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
+      const { host, happn, http, tls, security } = parts.resolve(TOKEN.config);
+      const [logins, log] = [webLogins(parts), parts.resolve(TOKEN.log)];
+      const origins = { listed: new Set(http.origins) };
+      const guard = logins === null ? null : new RouteGuard(logins, security.http, origins, parts.resolve(TOKEN.clock));
+      const options = { host, port: happn.port, ...http, tls: tls.enabled, custom: parts.resolve(TOKEN.routes), guard };
+      const listener = new HttpListener(options, log, parts.resolve(TOKEN.counters));
+      if (logins !== null) new AuthRoutes(logins, security.http, origins, log).addTo(listener);
       if (tls.enabled) parts.resolve(TOKEN.certificate)?.addUser(listener);
       return listener;
     }),
@@ -271,13 +278,19 @@ function registerGateway(container: DependencyContainer): void {
   });
 }
 
+/** null: nobody has to log in. */
+function webLogins(parts: DependencyContainer): TokenLogins | null {
+  const security = parts.resolve(TOKEN.security);
+  return security === null ? null : new TokenLogins(security.authenticator, 'http');
+}
+
 function administration(parts: DependencyContainer): GatewayAdministration {
   const security = parts.resolve(TOKEN.security);
   return new GatewayAdministration({
     engine: parts.resolve(TOKEN.engine),
     directory: parts.resolve(TOKEN.directory),
     audit: parts.resolve(TOKEN.audit),
-    authenticator: security?.authenticator ?? null,
+    logins: security === null ? null : new TokenLogins(security.authenticator, 'admin'),
     queue: security?.queue ?? new HashQueue(parts.resolve(TOKEN.counters)),
     clock: parts.resolve(TOKEN.clock),
   });

@@ -2,12 +2,14 @@
 // Keeps handlers; the listener calls them, and answers for them when they fail.
 
 import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http';
+import type { RouteCaller } from './route-guard.js';
 
 /**
- * Answers one request, now or later, by ending the response. What it throws, or its promise rejects with, is logged and answered
- * with 500; nothing else notices. The head and the body of a request have to arrive within `http.headerTimeoutMs`.
+ * Answers one request of `caller`, who may ask, now or later, by ending the response. What it throws, or its promise rejects with,
+ * is logged and answered with 500; nothing else notices. The head and the body of a request have to arrive within
+ * `http.headerTimeoutMs`.
  */
-export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+export type HttpHandler = (request: IncomingMessage, response: ServerResponse, caller: RouteCaller) => void | Promise<void>;
 
 /** Routes on the port of happn and HTTP. They may be added before and after the start, and stay until the gateway stops. */
 export interface GatewayHttp {

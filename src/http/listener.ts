@@ -7,8 +7,9 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { type Counters, type HttpRoutes, type Listening, type Log, listen, StartError } from '../core/index.js';
-import { CustomRoutes, type HttpHandler } from './custom-routes.js';
+import { CustomRoutes } from './custom-routes.js';
 import { type OriginRule, isOriginAllowed } from './origin.js';
+import { ANYBODY, type RouteCaller, type RouteGuard } from './route-guard.js';
 
 export interface HttpListenerOptions {
   readonly host: string;
@@ -23,6 +24,8 @@ export interface HttpListenerOptions {
   readonly tls?: boolean;
   /** Asked for paths that nobody here took. */
   readonly custom?: CustomRoutes;
+  /** Says who may ask for these; null: everybody. */
+  readonly guard?: RouteGuard | null;
 }
 
 type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -138,7 +141,7 @@ export class HttpListener implements HttpRoutes {
     const path = pathOf(request.url);
     if ((request.url as string).length > this.#options.maxUrlBytes) return refuse(response, 414);
     const handler = this.#requests.find(path);
-    if (handler === undefined) return this.#onCustomRequest(request, response, path);
+    if (handler === undefined) return void this.#onCustomRequest(request, response, path);
     try {
       handler(request, response);
     } catch (error) {
@@ -146,25 +149,27 @@ export class HttpListener implements HttpRoutes {
     }
   }
 
-  #onCustomRequest(request: IncomingMessage, response: ServerResponse, path: string): void {
+  async #onCustomRequest(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+    try {
+      const { guard = null } = this.#options;
+      const caller = guard === null ? ANYBODY : await guard.admit(request, response, path);
+      if (caller !== null) await this.#runCustom(request, response, path, caller);
+    } catch (error) {
+      this.#fail(error, response, path);
+    }
+  }
+
+  async #runCustom(request: IncomingMessage, response: ServerResponse, path: string, caller: RouteCaller): Promise<void> {
     const found = this.#custom.find(request.method as string, path);
     if (typeof found === 'function') {
       // A handler that goes on writing after the end must find a listener.
       response.on('error', (error) => this.#log.warn({ err: error, path }, 'an HTTP answer failed'));
-      void this.#runCustom(found, request, response, path);
+      await found(request, response, caller);
     } else if (found.length === 0) {
       refuse(response, 404);
     } else {
       response.setHeader('allow', found.join(', '));
       refuse(response, 405);
-    }
-  }
-
-  async #runCustom(handler: HttpHandler, request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
-    try {
-      await handler(request, response);
-    } catch (error) {
-      this.#fail(error, response, path);
     }
   }
 

@@ -88,7 +88,7 @@ function coverage(): string {
     ...[...verdicts.keys()].toSorted().flatMap((name) => [`## ${name}`, '', ...(verdicts.get(name) ?? []).map(line), '']),
     '## Not replayed',
     '',
-    '- what a server with users does (captures 13 to 16, 17 from the login on, 17b, 31, 33, the `-secure` ones): users and rights',
+    '- what a server with users does (captures 13 to 16, 17b, 31, 33, the `-secure` ones): users and rights',
     '',
   ].join('\n');
 }

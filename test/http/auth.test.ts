@@ -1,0 +1,250 @@
+// Logins and route protection on the port of happn and HTTP, in a gateway in this process.
+
+import { generateKeyPairSync, sign } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createGateway, type EmbeddedGateway } from '../../src/index.js';
+import { type KeptLine, keptLog } from '../support/silent-log.js';
+import { temporaryDirectory } from '../support/gateway-process.js';
+
+const keys = generateKeyPairSync('rsa', {
+  modulusLength: 2_048,
+  publicKeyEncoding: { type: 'pkcs1', format: 'pem' },
+  privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+});
+const FREE = { happn: { port: 0 }, mqtt: { port: 0 }, haven: { port: 0 } };
+const PAGE = 'https://app.example';
+
+const lines: KeptLine[] = [];
+let gateway: EmbeddedGateway;
+let url: string;
+
+async function start(secure: boolean, queryToken = false): Promise<EmbeddedGateway> {
+  const made = createGateway(
+    {
+      ...FREE,
+      secure,
+      host: '127.0.0.1',
+      admin: { port: 0, password: 'secret of the administrator' },
+      data: { dir: temporaryDirectory() },
+      http: { origins: [PAGE] },
+      security: {
+        groups: [{ name: 'web', permissions: { '/@HTTP/app/*': { actions: ['get', 'post'] }, '/@HTTP/app/secret': { prohibit: ['*'] } } }],
+        users: [
+          { name: 'ann', password: 'secret of ann', groups: ['web'] },
+          { name: 'key', publicKey: keys.publicKey, groups: ['web'] },
+          { name: 'twice', password: 'secret of twice', groups: ['web'] },
+        ],
+        profiles: [{ name: 'twice', session: { user: { username: 'twice' } }, policy: { usage_limit: 2 } }],
+        http: { queryToken, exclusions: ['/public/*'] },
+      },
+    },
+    { log: keptLog(lines) },
+  );
+  for (const path of ['/app/*', '/public/*', '/other']) {
+    made.http.get(path, (_request, response, { user }) => void response.end(JSON.stringify({ user })));
+  }
+  made.http.request('DELETE', '/app/*', (_request, response) => void response.end('deleted'));
+  await made.start();
+  return made;
+}
+
+const at = (one: EmbeddedGateway): string => `http://127.0.0.1:${one.listeners.get('happn')?.port}`;
+
+beforeAll(async () => {
+  gateway = await start(true);
+  url = at(gateway);
+});
+
+afterAll(async () => await gateway.stop());
+
+interface LoginAnswer {
+  readonly message: string;
+  readonly data: string | null;
+  readonly error: { readonly name: string; readonly code?: number; readonly message: string } | null;
+}
+
+async function auth(
+  what: string,
+  query: Record<string, string>,
+  init: RequestInit = {},
+): Promise<{ response: Response; answer: LoginAnswer }> {
+  const response = await fetch(`${url}/auth/${what}?${new URLSearchParams(query)}`, init);
+  return { response, answer: (await response.json()) as LoginAnswer };
+}
+
+async function tokenFor(username: string, password = `secret of ${username}`): Promise<string> {
+  return (await auth('login', { username, password })).answer.data as string;
+}
+
+async function route(path: string, headers: Record<string, string> = {}, method = 'GET'): Promise<[number, string]> {
+  const response = await fetch(url + path, { method, headers });
+  return [response.status, await response.text()];
+}
+
+describe('/auth/login', () => {
+  it.each(['GET', 'POST', 'PUT'])('takes %s, and all names that the query may have', async (method) => {
+    for (const query of [
+      { username: 'ann', password: 'secret of ann' },
+      { U: 'ann', PWD: 'secret of ann' },
+    ] as Record<string, string>[]) {
+      const { response, answer } = await auth('login', query, { method });
+      expect(response.status).toBe(200);
+      expect(answer).toEqual({ message: 'login successful', data: expect.stringMatching(/^eyJ/), error: null });
+    }
+  });
+
+  it('gives a cookie that no script reads and no other site sends', async () => {
+    const { response, answer } = await auth('login', { u: 'ann', p: 'secret of ann' });
+    expect(response.headers.get('set-cookie')).toBe(`happn_token=${answer.data}; Path=/; HttpOnly; SameSite=Strict`);
+    expect(response.headers.get('cache-control')).toBe('no-store');
+  });
+
+  it('gives none to a page of another site, which could log somebody in as somebody else', async () => {
+    const { response } = await auth('login', { u: 'ann', p: 'secret of ann' }, { headers: { 'sec-fetch-site': 'cross-site' } });
+    expect([response.status, response.headers.get('set-cookie')]).toEqual([200, null]);
+  });
+
+  it.each([
+    [{ username: 'ann', password: 'wrong' }],
+    [{ username: 'nobody', password: 'wrong' }],
+    [{}],
+    [{ username: 'key', publicKey: keys.publicKey, digest: 'AAAA' }],
+  ] as [Record<string, string>][])('refuses %j in the same words', async (query) => {
+    const { response, answer } = await auth('login', query);
+    expect(response.status).toBe(401);
+    expect(answer).toEqual({
+      message: 'login failed',
+      data: null,
+      error: { name: 'AccessDenied', code: 401, message: 'Invalid credentials' },
+    });
+    expect(response.headers.get('set-cookie')).toBeNull();
+  });
+
+  it('takes a signature over a nonce', async () => {
+    const nonce = (await auth('request-nonce', { publicKey: keys.publicKey })).answer.data as string;
+    const digest = sign('sha256', Buffer.from(nonce, 'base64'), keys.privateKey).toString('base64');
+    const { answer } = await auth('login', { username: 'key', pk: keys.publicKey, digest });
+    expect(answer.message).toBe('login successful');
+  });
+
+  it('takes a token, and the token of the API for administrators', async () => {
+    const token = await tokenFor('ann');
+    expect((await auth('login', { happn_token: token })).answer).toEqual({ message: 'login successful', data: token, error: null });
+    const response = await fetch(`http://127.0.0.1:${gateway.listeners.get('admin')?.port}/api/v1/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ username: 'ann', password: 'secret of ann' }),
+    });
+    const other = ((await response.json()) as { token: string }).token;
+    expect((await route('/app/a', { authorization: `Bearer ${other}` }))[0]).toBe(200);
+  });
+});
+
+describe('a route', () => {
+  it('needs a token', async () => {
+    const response = await fetch(`${url}/app/a`);
+    expect([response.status, response.statusText, response.headers.get('www-authenticate'), await response.text()]).toEqual([
+      401,
+      'unauthorized access',
+      'happn-auth',
+      'invalid token format or null token',
+    ]);
+  });
+
+  it('takes it as bearer or cookie, and knows who asks', async () => {
+    const token = await tokenFor('ann');
+    expect(await route('/app/a', { authorization: `Bearer ${token}` })).toEqual([200, '{"user":"ann"}']);
+    expect(await route('/app/a', { cookie: `x=1; happn_token=${token}` })).toEqual([200, '{"user":"ann"}']);
+  });
+
+  it('takes it from the URL only where that is configured', async () => {
+    const token = await tokenFor('ann');
+    expect((await route(`/app/a?happn_token=${token}`))[0]).toBe(401);
+    const open = await start(true, true);
+    try {
+      const login = await fetch(`${at(open)}/auth/login?u=ann&p=${encodeURIComponent('secret of ann')}`);
+      const { data } = (await login.json()) as LoginAnswer;
+      expect((await fetch(`${at(open)}/app/a?happn_token=${data}`)).status).toBe(200);
+    } finally {
+      await open.stop();
+    }
+  });
+
+  it('takes no cookie that a foreign page has sent', async () => {
+    const cookie = `happn_token=${await tokenFor('ann')}`;
+    expect((await route('/app/a', { cookie, origin: 'https://evil.example' }))[0]).toBe(401);
+    expect((await route('/app/a', { cookie, origin: 'null' }))[0]).toBe(401);
+    expect((await route('/app/a', { cookie, origin: PAGE }))[0]).toBe(200);
+  });
+
+  it('needs the right to its method on its path', async () => {
+    const headers = { authorization: `Bearer ${await tokenFor('ann')}` };
+    expect(await route('/app/a', headers, 'DELETE')).toEqual([403, 'unauthorized access to path /@HTTP/app/a']);
+    expect(await route('/app/a', headers, 'HEAD')).toEqual([403, '']);
+    expect((await route('/app/secret', headers))[0]).toBe(403);
+    expect((await route('/other', headers))[0]).toBe(403);
+    expect((await route('/app/a', headers, 'POST'))[0]).toBe(405);
+    const admin = { authorization: `Bearer ${await tokenFor('_ADMIN', 'secret of the administrator')}` };
+    expect(await route('/app/a', admin, 'DELETE')).toEqual([200, 'deleted']);
+    expect((await route('/nothing', admin))[0]).toBe(404);
+    expect((await route('/nothing', headers))[0]).toBe(403);
+  });
+
+  it.each(['/app/../other', '/app/%2e%2e/other', '/app//../other', '//other', '/APP/a'])(
+    'is not reached by the way of %s',
+    async (path) => {
+      const headers = { authorization: `Bearer ${await tokenFor('ann')}` };
+      const { request } = await import('node:http');
+      const answer = await new Promise<string>((resolve, reject) => {
+        const asked = request({ host: '127.0.0.1', port: new URL(url).port, path, headers, agent: false }, (response) => {
+          let body = '';
+          response.on('data', (part) => {
+            body += part;
+          });
+          response.on('end', () => resolve(`${response.statusCode} ${body}`));
+        });
+        asked.on('error', reject);
+        asked.end();
+      });
+      // Below /app it is that route, whatever stands behind.
+      expect(answer).toMatch(path.startsWith('/app/') ? /^200 \{"user":"ann"\}$/ : /^403 /);
+    },
+  );
+
+  it('that is excluded needs nothing; the own paths of the gateway neither', async () => {
+    expect(await route('/public/a')).toEqual([200, '{"user":null}']);
+    expect((await route('/ping'))[0]).toBe(200);
+    expect((await route('/browser_client'))[0]).toBe(200);
+  });
+
+  it('is not for tokens that are no more, and counts how often one is used', async () => {
+    const headers = { authorization: `Bearer ${await tokenFor('twice')}` };
+    expect((await route('/app/a', headers))[0]).toBe(200);
+    expect((await route('/app/a', headers))[0]).toBe(200);
+    expect(await route('/app/a', headers)).toEqual([401, 'authorization failed for twice: session usage limit reached']);
+    const forged = (await tokenFor('ann')).replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
+    expect((await route('/app/a', { authorization: `Bearer ${forged}x` }))[0]).toBe(401);
+  });
+});
+
+it('/auth/logout is refused unless it is configured', async () => {
+  const { response, answer } = await auth('logout', {}, { headers: { authorization: `Bearer ${await tokenFor('ann')}` } });
+  expect([response.status, answer.message]).toEqual([403, 'logouts over http are not allowed']);
+});
+
+it('neither passwords nor tokens reach the log', async () => {
+  await tokenFor('ann');
+  const text = JSON.stringify(lines);
+  expect(text).not.toMatch(/secret of|eyJ/);
+  expect(text).toContain('"audit":true');
+});
+
+it('without security there are no logins, and routes are open', async () => {
+  const open = await start(false);
+  try {
+    expect((await fetch(`${at(open)}/auth/login?u=ann&p=x`)).status).toBe(404);
+    expect(await (await fetch(`${at(open)}/app/a`)).text()).toBe('{"user":null}');
+  } finally {
+    await open.stop();
+  }
+});
