@@ -1,6 +1,9 @@
 // Lists of objects in the configuration: how they are read, what a refusal says about a place within them, and how they are shown.
 
 import { BRIDGE_SECRETS, MISSING } from './bridge-config.js';
+import { USER_SECRETS } from './security-config.js';
+
+const SECRETS: readonly string[] = [...BRIDGE_SECRETS, ...USER_SECRETS];
 
 /** What a schema found wrong, and where: names of keys and places in lists. */
 export interface Issue {
@@ -37,15 +40,12 @@ export function refusalWithin(key: string, value: unknown, origin: string, issue
   const item = issue.path.reduce<unknown>((at, part) => (at as Record<PropertyKey, unknown> | undefined)?.[part], plainObjects(value));
   const name = String(issue.path.at(-1));
   // A URL that is refused may hold a password.
-  const isSecret = BRIDGE_SECRETS.includes(name) || (name === 'url' && typeof item === 'string');
+  const isSecret = SECRETS.includes(name) || (name === 'url' && typeof item === 'string');
   const shown = isSecret || typeof item === 'object' ? 'the given value' : item === undefined ? 'nothing' : JSON.stringify(item);
   return `${path}: ${shown} is not allowed, it must be ${issue.message} (${origin})`;
 }
 
 export function withoutSecrets(objects: readonly object[]): object[] {
-  const hide = ([name, item]: [string, unknown]): [string, unknown] => [
-    name,
-    item !== null && BRIDGE_SECRETS.includes(name) ? 'set' : item,
-  ];
+  const hide = ([name, item]: [string, unknown]): [string, unknown] => [name, item !== null && SECRETS.includes(name) ? 'set' : item];
   return objects.map((item) => Object.fromEntries(Object.entries(item).map(hide)));
 }

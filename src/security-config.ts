@@ -8,6 +8,7 @@ import { RequestError } from './core/errors.js';
 import { ACTIONS, SECURITY_LIMITS } from './core/security/model.js';
 import { parseQuery } from './core/query.js';
 import { durationMs } from './security/durations.js';
+import { isPasswordHash } from './security/passwords.js';
 import { criteriaOf } from './security/rules.js';
 
 /** As in bridge-config.ts: what stands behind "must be" in the refusal of a value. */
@@ -43,17 +44,26 @@ const nameOf = (what: string) =>
     .string(allowed(what))
     .refine((name) => name !== '' && !name.includes('/') && Buffer.byteLength(name) <= SECURITY_LIMITS.nameBytes, what);
 
-const user = z.strictObject(
-  {
-    name: nameOf(userName),
-    password: maybe(text()),
-    publicKey: maybe(text('a public key in PEM form')),
-    groups: z.array(nameOf(groupName), allowed('a list of names of groups')).default([]),
-    permissions: permissions.default({}),
-    customData: customData.default({}),
-  },
-  allowed('a user: name, and perhaps password, groups, permissions and more'),
-);
+const hashText = 'a hash of a password: scrypt$… or pbkdf2$… of happn';
+
+const user = z
+  .strictObject(
+    {
+      name: nameOf(userName),
+      password: maybe(text()),
+      passwordHash: maybe(z.string(allowed(hashText)).refine(isPasswordHash, hashText)),
+      publicKey: maybe(text('a public key in PEM form')),
+      groups: z.array(nameOf(groupName), allowed('a list of names of groups')).default([]),
+      permissions: permissions.default({}),
+      customData: customData.default({}),
+    },
+    allowed('a user: name, and perhaps password, groups, permissions and more'),
+  )
+  .superRefine(({ password, passwordHash }, context) => {
+    if (password !== null && passwordHash !== null) {
+      context.addIssue({ code: 'custom', path: ['passwordHash'], message: 'left out, because password is given' });
+    }
+  });
 
 const group = z.strictObject(
   { name: nameOf(groupName), permissions: permissions.default({}), customData: customData.default({}) },
@@ -137,6 +147,9 @@ export const providers = z
   .max(20, 'a list of at most 20 providers')
   .superRefine(distinct)
   .default([]);
+
+/** Keys of a user whose values are never shown, beside those of bridges. */
+export const USER_SECRETS: readonly string[] = ['passwordHash'];
 
 /** null: it is a rule. */
 function ruleFault(rule: Readonly<Record<string, unknown>>): string | null {

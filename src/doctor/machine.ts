@@ -6,7 +6,7 @@ import { access, readFile, readdir, stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { X509Certificate } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Config } from '../config.js';
 import { usesTls } from '../config-rules.js';
 import { CERTIFICATE_FILE, DECLARED_FILE, nodeIdIn, reasonOf, STORE_FOLDER, TOKEN_KEYS_FILE } from '../data-directory.js';
@@ -63,17 +63,18 @@ async function isOpen(file: string): Promise<boolean> {
   }
 }
 
-async function disk(dir: string): Promise<Finding[]> {
+/** Of a directory that is still to be made: where it will be. */
+async function disk(dir: string, above = resolve(dir)): Promise<Finding[]> {
   try {
-    const { bavail, bsize } = await statfs(dir);
+    const { bavail, bsize } = await statfs(above);
     const free = bavail * bsize;
     const text = `${Math.floor(free / 1024 / 1024)} MiB are free for ${dir}`;
     if (free < DISK_BAD_BYTES) return [bad('disk', text, 'make room: a full disk stops all changes')];
     if (free < DISK_WARN_BYTES) return [warn('disk', text, 'make room')];
     return [ok('disk', text)];
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && dirname(above) !== above) return await disk(dir, dirname(above));
+    return [bad('disk', `how much is free for ${dir} cannot be said: ${reasonOf(error)}`, 'choose another data.dir')];
   }
 }
 
@@ -98,8 +99,8 @@ async function lastChange(store: string): Promise<number> {
     const times = await Promise.all(names.map(async (name) => (await stat(join(store, name))).mtimeMs));
     return Math.max(0, ...times);
   } catch (error) {
-    // A store that there is not, or that is being changed, says nothing.
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    // A store that there is not, that is being changed or that is not for us says nothing.
+    if ((error as NodeJS.ErrnoException).code !== undefined) return 0;
     throw error;
   }
 }

@@ -27,6 +27,8 @@ export interface DeclaredGroup {
 export interface DeclaredUser extends DeclaredGroup {
   /** Of a user who is made by this; afterwards it is changed as any user's. null: no login by password. */
   readonly password: string | null;
+  /** The same as a hash, as it comes from elsewhere. */
+  readonly passwordHash: string | null;
   readonly publicKey: string | null;
   readonly groups: readonly string[];
 }
@@ -96,14 +98,15 @@ function groupItem({ name, permissions, customData }: DeclaredGroup, { directory
 }
 
 function userItem(user: DeclaredUser, { directory, change, hash }: BaselineParts): Item {
-  const { name, password, publicKey, groups, permissions, customData } = user;
+  const { name, password, passwordHash, publicKey, groups, permissions, customData } = user;
   const fields: UserFields = { publicKey, groups, permissions, customData };
   return {
     key: `user ${name}`,
     declared: shownUser(user),
     found: () => mapped(directory.user(name), shownUser),
     put: async (isNew) => {
-      const made = isNew && password !== null ? { ...fields, password: await hash(password) } : fields;
+      const secret = !isNew ? null : password === null ? passwordHash : await hash(password);
+      const made = secret === null ? fields : { ...fields, password: secret };
       await change({ type: 'putUser', name, id: randomUUID(), fields: made, when: isNew ? 'absent' : 'present', merge: false });
     },
   };
