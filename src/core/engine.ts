@@ -166,7 +166,13 @@ export class Engine {
     this.#history = settings.rules.length === 0 ? null : new History({ store, formats, counters, log, settings });
     this.#historySweep = this.#history === null ? null : new HistorySweep(this.#history, (refs) => this.#trim(refs));
     this.#durables = new DurableTable(store, formats, router, limits.queue.maxAgeMs);
-    this.#sessions = new Sessions(clock, log, counters, (session, error) => this.#abandon(session, error));
+    this.#sessions = new Sessions(
+      clock,
+      log,
+      counters,
+      (session, error) => this.#abandon(session, error),
+      () => this.#conclude(),
+    );
     this.#inbound = new InboundQueue(limits.inbound, this.#sessions);
     this.#executed = counters.counter('requests_total', 'Requests executed');
     this.#turns = counters.counter('batches_total', 'Batches written to the store');
@@ -390,9 +396,9 @@ export class Engine {
   get #busy(): boolean {
     switch (this.#phase) {
       case 'running':
-        return this.#inbound.unsettled > 0 || this.#waiting.length > 0 || this.#committing !== null;
+        return this.#inbound.unsettled > 0 || this.#waiting.length > 0 || this.#committing !== null || this.#sessions.isFlushing;
       case 'recovering':
-        return this.#hasWork || this.#pending.reading.size > 0;
+        return this.#hasWork || this.#pending.reading.size > 0 || this.#sessions.isFlushing;
       default:
         return false;
     }
@@ -415,7 +421,8 @@ export class Engine {
 
   readonly #pump = (): void => {
     this.#scheduled = false;
-    if (this.#phase === 'stopped') return;
+    // What was said before goes out first: so queues of receivers do not grow, and it is `#conclude` that comes back here.
+    if (this.#phase === 'stopped' || this.#sessions.isFlushing) return;
     this.#now = this.#parts.clock.now();
     this.#taken = 0;
     this.#takenBytes = 0;

@@ -1,5 +1,5 @@
-// Sessions: the registry of open sessions. Delivers into their outbound queues, flushes the touched ones once a turn,
-// and ends those that read too slowly.
+// Sessions: the registry of open sessions. Delivers into their outbound queues, flushes the touched ones once a turn (very many of them
+// in several turns of the event loop), and ends those that read too slowly.
 
 import type { Clock, Log } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
@@ -11,10 +11,15 @@ import type { Session } from './session.js';
 import type { Subscription } from './subscription.js';
 
 const SLOW_CHECK_MS = 1_000;
+/** Milliseconds after which flushing gives the event loop to others. */
+const FLUSH_MS = 8;
 
 export class Sessions {
   #open = new Set<Session>();
   #touched: Session[] = [];
+  /** Of these, the ones before it are flushed. */
+  #next = 0;
+  #isFlushing = false;
   /** Sessions whose outbound queue is above `slowBytes`. */
   #slow = new Set<Session>();
   /** Long answers that are being taken, and by whom. */
@@ -32,6 +37,8 @@ export class Sessions {
     counters: Counters,
     /** Ends a session whose adapter failed to. */
     private readonly abandon: (session: Session, error: ConnectionError | null) => void,
+    /** All is flushed that took several turns of the event loop. */
+    private readonly onFlushed: () => void,
   ) {
     this.#dropped = counters.counter('outbound_dropped_total', 'QoS 0 publications dropped because the receiver was slow');
     this.#slowClosed = counters.counter('slow_consumers_closed_total', 'Connections ended because they read too slowly');
@@ -114,15 +121,38 @@ export class Sessions {
     });
   }
 
+  /** Some sessions are still to be flushed: nothing that may touch very many should be begun. */
+  get isFlushing(): boolean {
+    return this.#isFlushing;
+  }
+
+  /** In the order in which they were touched. */
   flush(): void {
-    const touched = this.#touched;
-    if (touched.length === 0) return;
-    this.#touched = [];
-    for (const session of touched) {
+    if (this.#touched.length > 0 && !this.#isFlushing) this.#flushSome();
+  }
+
+  #flushSome(): void {
+    const end = this.#touched.length === 1 ? Number.POSITIVE_INFINITY : this.clock.monotonic() + FLUSH_MS;
+    while (this.#next < this.#touched.length) {
+      const session = this.#touched[this.#next] as Session;
+      this.#next += 1;
       session.touched = false;
       if (!session.closed) this.#flush(session);
+      if (this.#next < this.#touched.length && this.clock.monotonic() >= end) {
+        this.#isFlushing = true;
+        setImmediate(this.#flushOn);
+        return;
+      }
     }
+    this.#touched = [];
+    this.#next = 0;
   }
+
+  readonly #flushOn = (): void => {
+    this.#isFlushing = false;
+    this.#flushSome();
+    if (!this.#isFlushing) this.onFlushed();
+  };
 
   /** Outside of the engine's turns. */
   flushNow(session: Session): void {
