@@ -1,6 +1,6 @@
 // What a get, a count or a remove asks of many records, as happn says it: some of it in `options`, some in `options.options`.
 
-import { parseQuery, type Query, RequestError } from '../../core/index.js';
+import { type AsOf, parseQuery, type Query, RequestError } from '../../core/index.js';
 import { fieldsOf } from './fields.js';
 import type { Fields } from './wire.js';
 
@@ -26,6 +26,22 @@ export function decodeQuery(path: string, options: Fields, counts: boolean): Que
 /** Which records a removal is about; null: all. Throws INVALID_REQUEST. */
 export function decodeCriteria({ criteria }: Fields): Query | null {
   return isGiven(criteria) ? parseQuery({ criteria }) : null;
+}
+
+/**
+ * The moment of `asOf`: milliseconds since 1970, `{time}` with such a number, or `{revision}`. null: the record is read as it is.
+ * Throws INVALID_REQUEST.
+ */
+export function decodeAsOf({ asOf }: Fields): AsOf | null {
+  if (!isGiven(asOf)) return null;
+  const { time = null, revision = null } = typeof asOf === 'number' ? { time: asOf } : fieldsOf(asOf, 'options.asOf');
+  if (isNumber(time) && revision === null) return { revision: null, time };
+  if (isNumber(revision) && time === null && Number.isSafeInteger(revision)) return { revision, time: 0 };
+  throw new RequestError('INVALID_REQUEST', 'options.asOf must be a time in milliseconds since 1970, {time} or {revision}');
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
 }
 
 function isGiven(value: unknown): boolean {

@@ -16,7 +16,7 @@ import { requestId } from './codec.js';
 import { fieldsOf, isFields } from './fields.js';
 import { checkRequestPath, checkTextPath, hasWildcard, queryPattern } from './paths.js';
 import { routed } from './publishing.js';
-import { decodeCriteria, decodeQuery } from './queries.js';
+import { decodeAsOf, decodeCriteria, decodeQuery } from './queries.js';
 import { newId, snapshotOf, snapshotPath } from './tags.js';
 import { type Fields, type Frame, MESSAGES } from './wire.js';
 
@@ -76,7 +76,8 @@ export function decodeGet(frame: Frame, session: Session): DataRequest {
   const path = checkTextPath(frame.path);
   const options = fieldsOf(frame.options, 'options');
   const query = decodeQuery(path, options, frame.action === 'count');
-  const chosen = query === null ? STORED : { ...STORED, query };
+  const asOf = decodeAsOf(options);
+  const chosen = query === null && asOf === null ? STORED : { ...STORED, query, asOf };
   const pattern = hasWildcard(path) ? queryPattern(path) : null;
   return new DataRequest('get', session, requestId(frame), path, pattern, null, chosen, true, 0, frame);
 }
