@@ -2,10 +2,11 @@
 
 import type { Credentials } from './adapter.js';
 import { RequestError } from './errors.js';
-import { type Identity, identityNamed, NOBODY, type Principal } from './identity.js';
+import { type Identity, identityNamed, NOBODY } from './identity.js';
 import { CONTROL_AREA } from './path.js';
 import type { Pattern } from './pattern.js';
 import type { SecurityCommand } from './security/commands.js';
+import type { Guard } from './security/guards.js';
 import type { Action } from './security/model.js';
 import type { Session } from './session.js';
 
@@ -20,18 +21,18 @@ export interface Access {
   authenticate(credentials: Credentials, session: Session): Promise<Identity>;
   /**
    * Decides one request of the session, in the name of the user `actor` if it is not null. `path` is what the right is needed on,
-   * or, with a `pattern`, its text. null: all of it is allowed. Else the principal whose rights each single path has to be checked
-   * with, since some of the pattern's may be denied. Throws RequestError NOT_AUTHENTICATED or ACCESS_DENIED.
+   * or, with a `pattern`, its text. null: all of it is allowed. Else what each single path has to be looked at with, since some
+   * of the pattern's may be denied. Throws RequestError NOT_AUTHENTICATED or ACCESS_DENIED.
    */
-  authorize(session: Session, actor: string | null, action: Action, path: string, pattern: Pattern | null): Principal | null;
+  authorize(session: Session, actor: string | null, action: Action, path: string, pattern: Pattern | null): Guard | null;
   /** As `authorize`, but refuses nothing: of what is denied, no path will do. For what comes along with what was allowed. */
-  guard(session: Session, actor: string | null, action: Action, pattern: Pattern): Principal | null;
+  guard(session: Session, actor: string | null, action: Action, pattern: Pattern): Guard | null;
   /** Whether the user of that name may do it now: for what is done in the name of somebody who is not there. */
   allows(name: string, action: Action, path: string): boolean;
   /**
    * As `guard`, for what a durable subscription is to hear before its session is there again. `name` as in DurableSession.user.
    */
-  guardOfUser(name: string | null, pattern: Pattern): Principal | null;
+  guardOfUser(name: string | null, pattern: Pattern): Guard | null;
   /** Throws RequestError NOT_AUTHENTICATED or ACCESS_DENIED unless the session may have the directory changed so. */
   administer(session: Session, command: SecurityCommand): void;
 }

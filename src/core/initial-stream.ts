@@ -5,8 +5,8 @@
 import type { Entry } from './entry.js';
 import type { EntrySlice } from './entry-scan.js';
 import { EntryStream, type StreamHost } from './entry-streams.js';
-import type { Principal } from './identity.js';
 import type { Pattern } from './pattern.js';
+import type { Guard } from './security/guards.js';
 
 /** So many streams at most have read something that their session has not begun to take. */
 const MAX_READ_BEFORE = 256;
@@ -23,7 +23,7 @@ export interface InitialValues {
   /** What has expired then is left out. */
   readonly time: number;
   /** Who must be allowed to get each of them when it is read; null: all are allowed. */
-  readonly guard: Principal | null;
+  readonly guard: Guard | null;
 }
 
 /** A scan of it (see EntryScan). */

@@ -6,13 +6,13 @@ import type { Entry } from './entry.js';
 import { bytesOf, EntryList, type EntrySource } from './entry-source.js';
 import type { EntryStream } from './entry-streams.js';
 import type { RequestError } from './errors.js';
-import type { Principal } from './identity.js';
 import type { Pattern } from './pattern.js';
 import type { Meta } from './meta.js';
 import type { Payload } from './payload.js';
 import type { Query } from './query.js';
 import type { Match } from './router.js';
 import type { SecurityCommand } from './security/commands.js';
+import type { Guard } from './security/guards.js';
 import type { Session } from './session.js';
 import type { Subscription } from './subscription.js';
 
@@ -129,7 +129,7 @@ export class DataRequest {
   /** Bytes that it counts in its session's credit; the engine's. */
   size = 0;
   /** By wildcard: whose right is looked at for each record; null: all of them are allowed. The engine's. */
-  guard: Principal | null = null;
+  guard: Guard | null = null;
   /** Number of the durable session whose will it is; 0: it is no will, or nothing is kept of who left it. The core's own. */
   leftBy = 0;
 
@@ -185,7 +185,7 @@ export class SubscribeRequest {
   sequence = 0;
   size = 0;
   /** Whose right is looked at for each of the initial entries; null: all of them are allowed. The engine's. */
-  guard: Principal | null = null;
+  guard: Guard | null = null;
   /** With `since`, what is at the one path of `initial`; the engine's. */
   found: Entry | null = null;
 

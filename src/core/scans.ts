@@ -7,7 +7,6 @@ import { EntryScan, type EntrySlice } from './entry-scan.js';
 import { type EntryStream, PathStream, RankedStream, type StreamHost } from './entry-streams.js';
 import { RequestError } from './errors.js';
 import { CountedShifts, type Found, type Gatherer, gathererByRevision, gathererFor, Marks, NOTHING, type Ranking } from './gatherers.js';
-import type { Principal } from './identity.js';
 import { InitialStream, type InitialValues, type ReadBefore } from './initial-stream.js';
 import { PAST_LIMITS, type PastLimits, PastScan } from './history-scan.js';
 import type { Lanes } from './lanes.js';
@@ -17,6 +16,7 @@ import { RemovalSlice, type State } from './operations/run.js';
 import type { Pattern } from './pattern.js';
 import type { Query } from './query.js';
 import { EntrySearch, type SearchHost, type SearchLimits } from './searches.js';
+import type { Guard } from './security/guards.js';
 import type { Session } from './session.js';
 import type { Shifts } from './shifts.js';
 
@@ -186,7 +186,7 @@ interface Reading {
   readonly query: Query | null;
   readonly byRevision: boolean;
   /** Who must be allowed to get each entry; null: all are allowed. */
-  readonly guard: Principal | null;
+  readonly guard: Guard | null;
 }
 
 function readingOf({ session, time, options, pattern, guard }: DataRequest): Reading {

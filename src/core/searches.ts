@@ -3,10 +3,10 @@
 
 import type { Entry } from './entry.js';
 import { RequestError } from './errors.js';
-import type { Principal } from './identity.js';
 import type { Lanes } from './lanes.js';
 import type { EntrySlice } from './entry-scan.js';
 import type { Query, Search } from './query.js';
+import type { Guard } from './security/guards.js';
 import type { Session } from './session.js';
 import type { Shifts } from './shifts.js';
 
@@ -39,7 +39,7 @@ type OnFound = (entry: Entry, search: Search, at: number) => boolean;
 export class EntrySearch {
   readonly #query: Query;
   readonly #session: Session | null;
-  readonly #guard: Principal | null;
+  readonly #guard: Guard | null;
   readonly #time: number;
   readonly #host: SearchHost;
   #search: Search | null = null;
@@ -53,7 +53,7 @@ export class EntrySearch {
    * Ends early when the session is closed; null: whoever is there. Sees what there is to see at `time`, and what `guard` may get (null:
    * all).
    */
-  constructor(query: Query, session: Session | null, guard: Principal | null, time: number, host: SearchHost) {
+  constructor(query: Query, session: Session | null, guard: Guard | null, time: number, host: SearchHost) {
     this.#query = query;
     this.#session = session;
     this.#guard = guard;

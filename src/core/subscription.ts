@@ -1,10 +1,10 @@
 // Subscription: one session's interest in the paths of one pattern.
 
 import type { DurableSession } from './durable-session.js';
-import type { Principal } from './identity.js';
 import type { Qos } from './message.js';
 import type { OutboundQueue } from './outbound-queue.js';
 import type { Pattern } from './pattern.js';
+import type { Guard } from './security/guards.js';
 import type { SharedGroup } from './shared-group.js';
 import type { Session } from './session.js';
 
@@ -67,7 +67,7 @@ export class Subscription {
   order = 0;
   shared: SharedGroup | null = null;
   /** Whose right is looked at for each path that it is to hear of; null: all that it matches are allowed. The engine's. */
-  guard: Principal | null = null;
+  guard: Guard | null = null;
 
   constructor(
     session: Session | null,

@@ -5,8 +5,8 @@ import type { DurableSession } from '../durable-session.js';
 import { SessionRevoked } from '../errors.js';
 import type { Principal } from '../identity.js';
 import type { SecurityChange } from '../security/commands.js';
+import { guardOf } from '../security/guards.js';
 import type { EndReason } from '../security/policy.js';
-import { NO_RIGHTS } from '../security/rights.js';
 import type { Session } from '../session.js';
 import type { Subscription } from '../subscription.js';
 import { Effect, type Turn } from '../turn.js';
@@ -47,13 +47,13 @@ function lookAtDurable(durable: DurableSession, user: string, run: Run): void {
 
 function lookAgain(subscription: Subscription, principal: Principal | null, run: Run): void {
   const turn = run.turn as Turn;
-  const coverage = (principal?.rights ?? NO_RIGHTS).covers('on', subscription.pattern);
-  if (coverage === 'none') {
+  const { pattern } = subscription;
+  if (principal === null || principal.rights.covers('on', pattern) === 'none') {
     lose(subscription, run);
     return;
   }
   const before = subscription.guard;
-  subscription.guard = coverage === 'all' ? null : principal;
+  subscription.guard = guardOf(principal, 'on', pattern);
   turn.onRefused(() => {
     subscription.guard = before;
   });

@@ -7,6 +7,7 @@ import type { Identity, Principal } from '../identity.js';
 import type { Pattern } from '../pattern.js';
 import type { Session } from '../session.js';
 import type { SecurityCommand } from './commands.js';
+import { type Guard, guardOf } from './guards.js';
 import type { Action } from './model.js';
 import { overAt } from './policy.js';
 import type { DirectoryReader } from './reader.js';
@@ -43,32 +44,30 @@ export class DirectoryAccess implements Access {
     return this.authenticator.authenticate(credentials, session);
   }
 
-  authorize(session: Session, actor: string | null, action: Action, path: string, pattern: Pattern | null): Principal | null {
+  authorize(session: Session, actor: string | null, action: Action, path: string, pattern: Pattern | null): Guard | null {
     const principal = this.#speaker(session, actor);
     const { login } = session.identity;
-    const now = login === null ? 0 : this.clock.now();
-    const over = login === null ? null : overAt(login, now);
+    if (login?.hasEnd !== true) return this.#decide(principal, action, path, pattern);
+    const now = this.clock.now();
+    const over = overAt(login, now);
     if (over !== null) throw over;
     const guard = this.#decide(principal, action, path, pattern);
-    if (login !== null) {
-      login.used += 1;
-      login.lastUsed = now;
-    }
+    login.used += 1;
+    login.lastUsed = now;
     return guard;
   }
 
-  #decide(principal: Principal, action: Action, path: string, pattern: Pattern | null): Principal | null {
-    const exact = pattern === null ? path : pattern.exact;
-    if (exact !== null) {
-      if (!principal.rights.allows(action, exact)) throw this.#refusal(principal, action, path);
+  #decide(principal: Principal, action: Action, path: string, pattern: Pattern | null): Guard | null {
+    const { rights } = principal;
+    if (pattern === null || pattern.exact !== null) {
+      if (!rights.allows(action, pattern?.exact ?? path)) throw this.#refusal(principal, action, path);
       return null;
     }
-    const coverage = principal.rights.covers(action, pattern as Pattern);
-    if (coverage === 'none') throw this.#refusal(principal, action, path);
-    return coverage === 'all' ? null : principal;
+    if (rights.covers(action, pattern) === 'none') throw this.#refusal(principal, action, path);
+    return guardOf(principal, action, pattern);
   }
 
-  guard(session: Session, actor: string | null, action: Action, pattern: Pattern): Principal | null {
+  guard(session: Session, actor: string | null, action: Action, pattern: Pattern): Guard | null {
     return guardOf(this.#speaker(session, actor), action, pattern);
   }
 
@@ -76,7 +75,7 @@ export class DirectoryAccess implements Access {
     return this.directory.principal(name)?.rights.allows(action, path) === true;
   }
 
-  guardOfUser(name: string | null, pattern: Pattern): Principal | null {
+  guardOfUser(name: string | null, pattern: Pattern): Guard | null {
     if (name === '') return null;
     return guardOf((name === null ? null : this.directory.principal(name)) ?? GONE, 'on', pattern);
   }
@@ -108,10 +107,4 @@ export class DirectoryAccess implements Access {
   #refusal(principal: Principal, action: Action, path: string): RequestError {
     return principal.isLimited ? new RequestError('ACCESS_DENIED', 'token permissions limited') : denied(action, path);
   }
-}
-
-/** Of what is refused altogether no path will do. */
-function guardOf(principal: Principal, action: Action, pattern: Pattern): Principal | null {
-  if (pattern.exact !== null) return principal.rights.allows(action, pattern.exact) ? null : principal;
-  return principal.rights.covers(action, pattern) === 'all' ? null : principal;
 }

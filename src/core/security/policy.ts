@@ -46,10 +46,12 @@ export type EndReason =
 
 /** One login and what was done with it: one object for all that uses the same stateless token. */
 export class Login {
-  /** Things done that needed a right. */
+  /** Things done that needed a right; counted where the policy asks for it. */
   used = 0;
-  /** When the last of them was done, by the wall clock. */
+  /** When the last of them was done, by the wall clock; noted where the policy asks for it. */
   lastUsed: number;
+  /** The policy sets it an end. */
+  readonly hasEnd: boolean;
 
   constructor(
     /** Id of the token that stands for the login (`jti`); by it the login is revoked. */
@@ -63,6 +65,7 @@ export class Login {
     now: number,
   ) {
     this.lastUsed = now;
+    this.hasEnd = policy.ttlMs > 0 || policy.inactivityMs > 0 || policy.usageLimit > 0;
   }
 }
 
@@ -78,8 +81,7 @@ export function overAt({ issued, lastUsed, used, policy }: Login, now: number): 
 
 /** Whether time alone has ended it. What is used up ends with the next request, which is told so. */
 export function isOverdue(login: Login, now: number): boolean {
-  const { ttlMs, inactivityMs } = login.policy;
-  if (ttlMs === 0 && inactivityMs === 0) return false;
+  if (!login.hasEnd) return false;
   const over = overAt(login, now);
   return over !== null && over.reason !== 'usage-limit';
 }

@@ -25,6 +25,8 @@ export interface Rights {
   /** Whether the action is allowed on a concrete path. */
   allows(action: Action, path: string): boolean;
   covers(action: Action, pattern: Pattern): Coverage;
+  /** Whether everything is allowed that the pattern's text stands for as it was written: no other leading slash, no parent level. */
+  coversWritten(action: Action, pattern: Pattern): boolean;
   /** Of a pattern: the permission that covers it, or the prohibition that leaves nothing of it. */
   explain(action: Action, path: string | Pattern): Verdict;
 }
@@ -35,6 +37,7 @@ const ALLOWED: Verdict = Object.freeze({ allowed: true, pattern: '*', source: nu
 export const ALL_RIGHTS: Rights = Object.freeze({
   allows: () => true,
   covers: (): Coverage => 'all',
+  coversWritten: () => true,
   explain: () => ALLOWED,
 });
 
@@ -42,6 +45,7 @@ export const ALL_RIGHTS: Rights = Object.freeze({
 export const NO_RIGHTS: Rights = Object.freeze({
   allows: () => false,
   covers: (): Coverage => 'none',
+  coversWritten: () => false,
   explain: (): Verdict => ({ allowed: false, pattern: null, source: null }),
 });
 
@@ -106,6 +110,11 @@ export class CompiledRights implements Rights {
     if (!isAllowed(instanceOf(pattern))) return 'none';
     for (const text of othersOf(pattern)) if (!isAllowed(text)) return 'checked';
     return this.#mayTouch(bit, pattern) ? 'checked' : 'all';
+  }
+
+  coversWritten(action: Action, pattern: Pattern): boolean {
+    const bit = bitOf(action);
+    return (this.#maskOf(instanceOf(pattern)) & bit) !== 0 && !this.#mayTouch(bit, pattern);
   }
 
   explain(action: Action, subject: string | Pattern): Verdict {

@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { type Dialect, type Pattern, type Permission, type PermittedAction, parsePattern } from '../../../src/core/index.js';
+import { guardOf } from '../../../src/core/security/guards.js';
 import { CompiledRights, Decisions } from '../../../src/core/security/rights.js';
 import { Rule, RuleSet } from '../../../src/core/security/rule-set.js';
 import { pick, type Random, randomOf } from '../../support/random.js';
@@ -94,8 +95,11 @@ function somePath(pattern: Pattern, next: Random): string {
   return path.startsWith('/') ? path.slice(1) : `/${path}`;
 }
 
+const NOBODY_AT_ALL = { name: '', userId: '', isAdministrator: false, mayDelegate: false, isLimited: false, isGone: false };
+
 interface Seen {
   readonly coverage: Record<string, number>;
+  edges: number;
   delivered: number;
   held: number;
 }
@@ -109,6 +113,8 @@ function examine(next: Random, seen: Seen): void {
   const compiled = rules.map(([text, given]) => new Rule(text, given, 'test'));
   const rights = new CompiledRights([new RuleSet(compiled.slice(0, at)), new RuleSet(compiled.slice(at))], new Decisions());
   const coverage = rights.covers(action, pattern);
+  const guard = guardOf({ ...NOBODY_AT_ALL, rights }, action, pattern);
+  if (guard !== null && guard.rights !== rights) seen.edges += 1;
   seen.coverage[coverage] = (seen.coverage[coverage] ?? 0) + 1;
   const where = (path: string): string => JSON.stringify({ rules, pattern: [pattern.text, pattern.dialect], action, path, coverage });
   const language = [strangest(pattern)];
@@ -120,7 +126,8 @@ function examine(next: Random, seen: Seen): void {
     if (rights.explain(action, path).allowed !== isAllowed) throw new Error(`explained wrongly: ${where(path)}`);
     language.push(written(pattern, next));
     if (!pattern.matches(path)) continue;
-    if (coverage === 'all' && !isAllowed) throw new Error(`leaks: ${where(path)}`);
+    const isHeard = guard === null || guard.rights.allows(action, path);
+    if (coverage !== 'none' && isHeard !== isAllowed) throw new Error(`${isHeard ? 'leaks' : 'hides'}: ${where(path)}`);
     if (coverage !== 'none') seen.delivered += 1;
     else seen.held += 1;
   }
@@ -140,10 +147,11 @@ function oneProhibits(rules: Rules, action: 'on' | 'get', paths: readonly string
 describe('generated rules, patterns and paths', () => {
   it('leak nothing and refuse nothing that one allowance covers', () => {
     const next = randomOf(20_261_127);
-    const seen: Seen = { coverage: {}, delivered: 0, held: 0 };
+    const seen: Seen = { coverage: {}, edges: 0, delivered: 0, held: 0 };
     for (let i = 0; i < TRIPLES / PATHS; i++) examine(next, seen);
     // The generator meets every case often enough.
     for (const coverage of ['all', 'checked', 'none']) expect(seen.coverage[coverage], coverage).toBeGreaterThan(TRIPLES / PATHS / 50);
+    expect(seen.edges).toBeGreaterThan(TRIPLES / PATHS / 50);
     expect(seen.delivered).toBeGreaterThan(TRIPLES / 50);
     expect(seen.held).toBeGreaterThan(TRIPLES / 50);
   }, 600_000);

@@ -1,0 +1,58 @@
+// Guards: what looks at each single path that a pattern brings. Most of what a covered pattern matches is allowed for certain; what has
+// to be looked at is at its edge.
+
+import type { Principal } from '../identity.js';
+import { ANY_LEVEL, type Pattern } from '../pattern.js';
+import type { Action } from './model.js';
+import type { Rights } from './rights.js';
+
+const SLASH = 0x2f;
+
+/** Whose rights each path has to be looked at with. A change of rights makes another guard. */
+export interface Guard {
+  readonly rights: Pick<Rights, 'allows'>;
+}
+
+/** null: nothing has to be looked at. What is not covered at all has a guard that lets through what is allowed nevertheless. */
+export function guardOf(principal: Principal, action: Action, pattern: Pattern): Guard | null {
+  const { rights } = principal;
+  if (pattern.exact !== null) return rights.allows(action, pattern.exact) ? null : principal;
+  if (rights.covers(action, pattern) === 'all') return null;
+  if (!rights.coversWritten(action, pattern)) return principal;
+  return edgeOf(principal, pattern) ?? principal;
+}
+
+/** null: it is not known by a look at the path whether it is at the edge. */
+function edgeOf(principal: Principal, { dialect, form, text }: Pattern): Guard | null {
+  if (dialect === 'segments') return new SpellingGuard(principal, text.charCodeAt(0) === SLASH);
+  if (form.type !== 'levels' || form.tailMin !== 0 || form.levels.includes(ANY_LEVEL)) return null;
+  return new ParentGuard(principal, form.levels.join('/').length);
+}
+
+/** Looks at paths that begin with a slash when the pattern does not, or the other way round. */
+class SpellingGuard implements Guard {
+  readonly rights = this;
+
+  constructor(
+    private readonly principal: Principal,
+    private readonly isSlashed: boolean,
+  ) {}
+
+  allows(action: Action, path: string): boolean {
+    return (path.charCodeAt(0) === SLASH) === this.isSlashed || this.principal.rights.allows(action, path);
+  }
+}
+
+/** Looks at the parent level of `a/#`: no other match is as short. */
+class ParentGuard implements Guard {
+  readonly rights = this;
+
+  constructor(
+    private readonly principal: Principal,
+    private readonly length: number,
+  ) {}
+
+  allows(action: Action, path: string): boolean {
+    return path.length > this.length || this.principal.rights.allows(action, path);
+  }
+}
