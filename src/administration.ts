@@ -126,6 +126,16 @@ function expiryOf(token: string): number | null {
   return exp === undefined ? null : Math.round(exp * 1_000);
 }
 
+/**
+ * A change that the gateway makes itself: what its configuration declares. What users do to their own passwords and tokens is entered
+ * by those who know the user.
+ */
+export async function changeByGateway(command: SecurityCommand, engine: Pick<Engine, 'administer'>, audit: Audit): Promise<void> {
+  await engine.administer(command);
+  if (command.type === 'password' || command.type === 'revoke') return;
+  audit.add({ ...describeCommand(command), actor: '', refusal: null, protocol: 'core', address: '' });
+}
+
 interface Described {
   readonly action: AuditAction;
   readonly target: string;

@@ -7,7 +7,7 @@ import { container as root, type DependencyContainer, type InjectionToken, insta
 import { HappnAdapter, type HappnLayers, type LocalClient } from './adapters/happn/index.js';
 import { HavenAdapter, msgpack } from './adapters/haven/index.js';
 import { BridgeAdapter, MqttAdapter } from './adapters/mqtt/index.js';
-import { GatewayAdministration } from './administration.js';
+import { changeByGateway, GatewayAdministration } from './administration.js';
 import type { Config } from './config.js';
 import { usesTls } from './config-rules.js';
 import { type Access, OPEN_ACCESS } from './core/access.js';
@@ -168,7 +168,7 @@ function registerSecurity(container: DependencyContainer): void {
         {
           directory: parts.resolve(TOKEN.directory),
           // The engine asks for access, and is asked only once it runs.
-          change: (command) => parts.resolve(TOKEN.engine).administer(command),
+          change: (command) => changeByGateway(command, parts.resolve(TOKEN.engine), parts.resolve(TOKEN.audit)),
           tell: parts.resolve(TOKEN.tellPassword),
           clock: parts.resolve(TOKEN.clock),
           log: parts.resolve(TOKEN.log),
@@ -268,6 +268,7 @@ function registerGateway(container: DependencyContainer): void {
         adapters: parts.resolveAll(TOKEN.adapter),
         http: parts.resolve(TOKEN.http),
         security: parts.resolve(TOKEN.security),
+        audit: parts.resolve(TOKEN.audit),
         tls: [parts.resolve(TOKEN.authorities), parts.resolve(TOKEN.certificate)].filter((part) => part !== null),
         admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), api, log),
         log,

@@ -8,6 +8,7 @@ import type { Publication, Request } from './message.js';
 import type { Counters } from './counters.js';
 import type { Format } from './payload.js';
 import type { Identity } from './identity.js';
+import type { Audit } from './security/audit.js';
 import type { DirectoryReader } from './security/reader.js';
 import type { Session } from './session.js';
 
@@ -96,6 +97,8 @@ export interface AdapterContext {
   readonly http: HttpRoutes;
   /** null: nobody has to log in. */
   readonly logins: Logins | null;
+  /** What administrators are to know of: who changed what this gateway is, and the like. */
+  readonly audit: Pick<Audit, 'add'>;
   /** Registers a session whose handshake begins. It is counted, flushed and watched for slowness from here on. */
   openSession(session: Session): void;
   /** The connection is gone. Ends its subscriptions, empties its queues; requests in flight finish unheard. Idempotent. */

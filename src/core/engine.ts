@@ -42,6 +42,7 @@ import { Records } from './records.js';
 import { Ring } from './ring.js';
 import { Router } from './router.js';
 import { answerByPattern, removalByPattern, removeByPattern, type ScanHost, type ScanLimits } from './scans.js';
+import type { Audit } from './security/audit.js';
 import type { SecurityCommand } from './security/commands.js';
 import type { Directory } from './security/directory.js';
 import { type EndReason, isOverdue, overAt } from './security/policy.js';
@@ -98,6 +99,8 @@ export interface ContextParts {
   readonly http: HttpRoutes;
   /** Of a gateway with users. */
   readonly logins?: Logins | null;
+  /** Absent: nobody reads it. */
+  readonly audit?: Pick<Audit, 'add'>;
 }
 
 export class Engine {
@@ -288,6 +291,7 @@ export class Engine {
     return {
       ...parts,
       logins: parts.logins ?? null,
+      audit: parts.audit ?? { add: () => {} },
       clock,
       counters,
       formats,

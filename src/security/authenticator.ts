@@ -6,6 +6,7 @@ import {
   ADMIN,
   ANONYMOUS,
   type Audit,
+  type AuditAction,
   type Clock,
   type Credentials,
   type DirectoryReader,
@@ -14,6 +15,7 @@ import {
   type Log,
   type Policy,
   RequestError,
+  type RequestErrorCode,
   SECURITY_LIMITS,
   type SecurityCommand,
   type Session,
@@ -143,11 +145,12 @@ export class Authenticator {
   }
 
   /** Ends the login of a session, and of all others that used its token. Kept for as long as the token could be used. */
-  async revoke({ login }: Identity): Promise<void> {
+  async revoke({ name, login }: Identity): Promise<void> {
     if (login === null) throw new RequestError('NOT_AUTHENTICATED', INVALID);
     const ttlMs = login.policy.ttlMs === 0 ? this.#parts.options.tokenTtlMs : login.policy.ttlMs;
     const until = ttlMs === 0 ? Number.POSITIVE_INFINITY : login.issued + ttlMs + 2 * LEEWAY_SECONDS * 1_000;
     await this.#parts.change({ type: 'revoke', tokenId: login.tokenId, until });
+    this.#enterOwn('token.revoke', name, login.tokenId, null, '');
   }
 
   /**
@@ -163,10 +166,12 @@ export class Authenticator {
     }
     const user = this.#parts.directory.user(name);
     if (user === null || (await this.#verdict(user, name, oldPassword, address)) === 'wrong') {
+      this.#enterOwn('user.password', name, name, 'INVALID_REQUEST', address);
       throw new RequestError('INVALID_REQUEST', 'Invalid old password');
     }
     const to = await this.#parts.queue.run(() => hashPassword(newPassword));
     await this.#parts.change({ type: 'password', name, from: user.password, to, endsTokens: true });
+    this.#enterOwn('user.password', name, name, null, address);
   }
 
   async #login(credentials: Credentials, place: LoginPlace): Promise<Identity> {
@@ -308,6 +313,11 @@ export class Authenticator {
 
   #policy(user: User, { info, address }: Credentials, { type, protocol }: LoginPlace): Policy {
     return this.#parts.profiles.policyFor({ user, info: info ?? NO_INFO, type, address: address ?? '', protocol });
+  }
+
+  /** What a user did to a password or token of its own. */
+  #enterOwn(action: AuditAction, actor: string, target: string, refusal: RequestErrorCode | null, address: string): void {
+    this.#parts.audit.add({ action, actor, target, refusal, protocol: 'core', address, details: { own: true } });
   }
 
   #enterRefusal(error: unknown, { username, certificateUser, address }: Credentials, { protocol }: LoginPlace): void {

@@ -127,6 +127,7 @@ export class Control {
       await this.#change(changes, clerk);
     } catch (error) {
       if (error instanceof RequestError && MAY_BE_BEHIND.has(error.code)) await this.#read();
+      this.#enter(message, identity, peer, error instanceof RequestError ? error.code : 'INTERNAL', { uuid });
       throw plainError(error);
     } finally {
       clerk.close();
@@ -135,7 +136,14 @@ export class Control {
     const { type, path } = message;
     const fields = { user: identity.name, peer, type, path, uuid, changed, ...(removed === null ? {} : { removed }) };
     this.#context.log.info(fields, 'Haven control: this node was told what to be');
+    this.#enter(message, identity, peer, null, { uuid, changed, ...(removed === null ? {} : { removed }) });
     return uuid;
+  }
+
+  #enter({ type, path }: HavenMessage, { name }: Identity, peer: string, refusal: RequestErrorCode | null, what: object): void {
+    const target = path ?? String(type);
+    const event = { actor: name, target, refusal, protocol: 'haven', address: peer, details: { type, ...what } };
+    this.#context.audit.add({ action: 'control.change', ...event });
   }
 
   async #change(changes: readonly Change[], clerk: ClerkSession): Promise<void> {
