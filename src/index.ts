@@ -17,6 +17,7 @@ export type {
   LocalClientError,
   LocalDocument,
   LocalGetOptions,
+  LocalEventHandler,
   LocalHandler,
   LocalMeta,
   LocalOnOptions,

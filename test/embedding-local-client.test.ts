@@ -178,6 +178,33 @@ describe('the end', () => {
     await own.disconnect();
   });
 
+  it('is told when the program did not ask for it, with the reason when it is for good', async () => {
+    for (const reconnect of [true, false]) {
+      const other = embedded();
+      await other.start();
+      const own = await other.localClient();
+      const told: unknown[] = [];
+      const note =
+        (name: string) =>
+        (data: unknown): void =>
+          void told.push([name, data]);
+      own.onEvent('session-ended', () => {
+        throw new Error('a fault of the program');
+      });
+      own.onEvent('connection-ended', note('connection-ended'));
+      own.onEvent('session-ended', note('session-ended'));
+      own.offEvent(own.onEvent('connection-ended', note('unheard')));
+      const left = await other.localClient();
+      left.onEvent('connection-ended', note('unheard'));
+      await left.disconnect();
+      await other.stop({ reconnect });
+      const ended = ['connection-ended', own.session.id];
+      expect(told).toEqual(reconnect ? [ended] : [['session-ended', { reason: 'reconnect-false' }], ended]);
+    }
+    expect(() => client.onEvent('', () => {})).toThrow('event name cannot be blank or null');
+    expect(() => client.onEvent('session-ended', undefined as never)).toThrow('event handler must be a function');
+  });
+
   it('of the gateway comes when all is answered', async () => {
     const other = embedded();
     await expect(other.localClient()).rejects.toThrow('the gateway is not running');

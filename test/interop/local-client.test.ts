@@ -11,7 +11,19 @@ import { keptLog } from '../support/silent-log.js';
 const require = createRequire(new URL('../clients/happn3/package.json', import.meta.url));
 type Client = Pick<
   LocalClient,
-  'set' | 'get' | 'getPaths' | 'count' | 'remove' | 'increment' | 'publish' | 'on' | 'off' | 'offPath' | 'offAll' | 'onAll'
+  | 'set'
+  | 'get'
+  | 'getCreatedBetween'
+  | 'getPaths'
+  | 'count'
+  | 'remove'
+  | 'increment'
+  | 'publish'
+  | 'on'
+  | 'off'
+  | 'offPath'
+  | 'offAll'
+  | 'onAll'
 > & {
   readonly session: { readonly id: string };
 };
@@ -94,6 +106,8 @@ async function story(client: Client, root: string): Promise<unknown[]> {
   await ask(client.getPaths(`${root}/a/*`, {}));
   await ask(client.getPaths(`${root}/a/1`, {}));
   await ask(client.get(`${root}/none`));
+  await ask(client.getCreatedBetween(`${root}/a/*`, 1, Date.now() + 60_000));
+  await ask(client.getCreatedBetween(`${root}/a/*`, 1, 2));
   await ask(client.get(`${root}/a/*`, { criteria: { two: { $gte: 3 } }, options: { fields: { two: 1, '_meta.path': 1 }, limit: 1 } }));
   await ask(client.get(`${root}/a/2`, { fields: { one: 1 } }));
   await ask(client.get(`${root}/a/*`, { criteria: { two: { $no: 3 } } }));

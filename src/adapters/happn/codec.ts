@@ -366,9 +366,13 @@ function customMeta(meta: Meta): string {
 
 // ---------------------------------------------------------------- out: system
 
+/** Why a connection is ended, as clients know it. */
+export function disconnectReason(code: ConnectionErrorCode): string {
+  return code === 'DISMISSED' ? 'reconnect-false' : code.toLowerCase().replaceAll('_', '-');
+}
+
 /** The notice before an intended end. */
 export function encodeDisconnect(version: Version, code: ConnectionErrorCode): string {
-  const reason = code === 'DISMISSED' ? 'reconnect-false' : code.toLowerCase().replaceAll('_', '-');
-  const data = version.disconnectReason ? { reason } : 'server-side-disconnect';
+  const data = version.disconnectReason ? { reason: disconnectReason(code) } : 'server-side-disconnect';
   return jsonText({ _meta: { type: 'system' }, data, eventKey: 'server-side-disconnect' });
 }

@@ -7,6 +7,7 @@ export type {
   LocalClientError,
   LocalDocument,
   LocalGetOptions,
+  LocalEventHandler,
   LocalHandler,
   LocalMeta,
   LocalOnOptions,

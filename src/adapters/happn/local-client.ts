@@ -1,7 +1,8 @@
 // The in-process client: the methods of the happn client library as promises, for the program that the gateway lives in.
 // Keeps its listeners; what it asks goes through its session like the requests of any other client.
 
-import { parsePattern } from '../../core/index.js';
+import { type ConnectionError, parsePattern } from '../../core/index.js';
+import { disconnectReason } from './codec.js';
 import type { LocalListener, LocalSession } from './local-session.js';
 
 /** A body with the meta that came with it. Its receiver's own copy: nobody else sees what is done to it. */
@@ -69,6 +70,9 @@ export interface LocalOnOptions {
 /** `data` is the handler's own copy. `meta` is undefined for values of `initialEmit`. What it throws is logged, and ends nothing. */
 export type LocalHandler = (data: LocalDocument, meta: LocalMeta) => unknown;
 
+/** Of what happens to the client itself. */
+export type LocalEventHandler = (data: unknown) => void;
+
 /** Errors that promises reject with have the names, texts and codes that happn clients see. */
 export interface LocalClientError extends Error {
   readonly code?: number;
@@ -84,9 +88,12 @@ export class LocalClient {
   readonly #session: LocalSession;
   readonly #listeners = new Map<number, Kept>();
   #nextListener = 0;
+  readonly #eventHandlers = new Map<string, LocalEventHandler>();
+  #nextEvent = 0;
 
   constructor(session: LocalSession) {
     this.#session = session;
+    session.onEnded = (error) => this.#onEnded(error);
   }
 
   get session(): { readonly id: string; readonly protocol: string } {
@@ -126,6 +133,13 @@ export class LocalClient {
   /** A record or null; with a wildcard in the path a list. */
   get(path: string, options?: LocalGetOptions): Promise<LocalDocument | LocalDocument[] | null> {
     return this.#session.request('get', path, null, options) as Promise<LocalDocument | LocalDocument[] | null>;
+  }
+
+  /** The records that were created from `from` to `to` (milliseconds since 1970, both included). */
+  async getCreatedBetween(path: string, from: number, to: number): Promise<LocalDocument | LocalDocument[] | null> {
+    if (Number.isNaN(Number(from))) throw new Error('from is null or not a timestamp');
+    if (Number.isNaN(Number(to))) throw new Error('to is null or not a timestamp');
+    return this.get(path, { criteria: { $and: [{ '_meta.created': { $gte: from } }, { '_meta.created': { $lte: to } }] } });
   }
 
   /** The paths alone, each as `{_meta: {path}}`. */
@@ -195,6 +209,40 @@ export class LocalClient {
 
   async offAll(): Promise<void> {
     await Promise.all([...this.#listeners.keys()].map((handle) => this.off(handle)));
+  }
+
+  /**
+   * `connection-ended`: the client has ended, other than by `disconnect`; the handler gets the id of its session. `session-ended`, before
+   * that: the gateway ended it for good; the handler gets `{reason}`. Returns what `offEvent` takes.
+   */
+  onEvent(name: string, handler: LocalEventHandler): string {
+    if (!name) throw new Error('event name cannot be blank or null');
+    if (typeof handler !== 'function') throw new Error('event handler must be a function');
+    const id = `${name}|${this.#nextEvent++}`;
+    this.#eventHandlers.set(id, handler);
+    return id;
+  }
+
+  offEvent(id: string): void {
+    this.#eventHandlers.delete(id);
+  }
+
+  #onEnded(error: ConnectionError | null): void {
+    this.#listeners.clear();
+    if (error === null) return;
+    if (!error.reconnect) this.#emit('session-ended', { reason: disconnectReason(error.code) });
+    this.#emit('connection-ended', this.session.id);
+  }
+
+  #emit(name: string, data: unknown): void {
+    for (const [id, handler] of [...this.#eventHandlers]) {
+      if (!id.startsWith(`${name}|`)) continue;
+      try {
+        handler(data);
+      } catch (error) {
+        this.#session.handlerFailed(error);
+      }
+    }
   }
 
   /** Ends the client: what is in flight is rejected, though it may still be done. Harmless again. */

@@ -98,6 +98,8 @@ export class LocalSession extends Session {
   #handing: Handing | null = null;
   #ended = false;
   #lastId = 0;
+  /** Called when it ends; null: as its program asked for. */
+  onEnded: (error: ConnectionError | null) => void = () => {};
 
   constructor(host: LocalHost) {
     super(randomUUID(), 'happn', false);
@@ -431,6 +433,12 @@ export class LocalSession extends Session {
     this.#host.context.closeSession(this, error);
     this.#host.localEnded(this);
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(new Error(DISCONNECTED, { cause: error ?? undefined }));
+    this.onEnded(error);
+  }
+
+  /** A handler of the program threw: its own fault, and nobody else's. */
+  handlerFailed(error: unknown): void {
+    this.#host.context.log.error({ err: error, session: this.id }, 'a handler of a local client failed');
   }
 }
 
