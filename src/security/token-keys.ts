@@ -15,7 +15,7 @@ export interface TokenKeyOptions {
   readonly previousSecret: string | null;
   /** A key of the file that is older is followed by a new one; 0: never. */
   readonly rotateMs: number;
-  /** Longest life of a token; 0: there is no end to it, and old keys are kept. */
+  /** Usual life of a token at most; 0: there is no end to it, and old keys are kept. */
   readonly longestMs: number;
 }
 
@@ -28,6 +28,8 @@ interface KeptKey {
   readonly created: number;
   /** Nothing that it signed is good any more; null: it signs, or what it signed has no end. */
   readonly until: number | null;
+  /** The latest end of what it signed that is good for longer than usual; null: something has no end. */
+  readonly needed: number | null;
 }
 
 const SECRET_BYTES = 32;
@@ -45,6 +47,8 @@ export class TokenKeys {
   #keys = new Map<string, webcrypto.CryptoKey>();
   #signing: SigningKey | null = null;
   #timer: NodeJS.Timeout | null = null;
+  /** Changes of the file come one after the other. */
+  #changed: Promise<void> = Promise.resolve();
   /** Grows when a key comes or goes. */
   version = 0;
 
@@ -59,7 +63,7 @@ export class TokenKeys {
     const { secret, previousSecret, rotateMs } = this.#options;
     if (secret !== null) {
       const given = [secret, ...(previousSecret === null ? [] : [previousSecret])];
-      await this.#use(given.map((text) => ({ id: nameOf(text), secret: bytesOf(text), created: 0, until: null })));
+      await this.#use(given.map((text) => ({ id: nameOf(text), secret: bytesOf(text), created: 0, until: null, needed: null })));
       return;
     }
     await this.#use(await this.#readFile());
@@ -76,12 +80,44 @@ export class TokenKeys {
   /** A new key signs from now on. Not for keys of the configuration. Rejects with what the disk says; nothing has changed then. */
   async rotate(): Promise<void> {
     if (this.#options.secret !== null) throw new Error('the secret of the tokens is configured: change it there');
+    await this.#inTurn(() => this.#rotate());
+  }
+
+  /** The key that signs now. It verifies until then, whatever comes after it; null: for good. Rejects as `rotate` does. */
+  async signingUntil(end: number | null): Promise<SigningKey> {
+    const { secret, longestMs } = this.#options;
+    const isUsual = end !== null && end <= this.#clock.now() + longestMs;
+    if (secret !== null || longestMs === 0 || isUsual) return this.signing;
+    return await this.#inTurn(async () => {
+      const [newest, ...others] = this.#kept as [KeptKey, ...KeptKey[]];
+      if (newest.needed === null || (end !== null && end <= newest.needed)) return this.signing;
+      const kept = [{ ...newest, needed: end }, ...others];
+      await this.#write(kept);
+      this.#kept = kept;
+      return this.signing;
+    });
+  }
+
+  async #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const changed = this.#changed.then(change);
+    this.#changed = changed.then(nothing, nothing);
+    return await changed;
+  }
+
+  async #rotate(): Promise<void> {
     const now = this.#clock.now();
     const { longestMs } = this.#options;
-    const retired = this.#kept.map((key, place) => (place > 0 || longestMs === 0 ? key : { ...key, until: now + longestMs + LEEWAY_MS }));
+    const retired = this.#kept.map((key, place) => {
+      if (place > 0 || longestMs === 0 || key.needed === null) return key;
+      return { ...key, until: Math.max(now + longestMs, key.needed) + LEEWAY_MS };
+    });
     const kept = [newKey(now), ...retired.filter(({ until }) => until === null || until > now)];
-    await writeFileAtomically(this.#options.file, `${JSON.stringify({ keys: kept })}\n`);
+    await this.#write(kept);
     await this.#use(kept);
+  }
+
+  async #write(keys: readonly KeptKey[]): Promise<void> {
+    await writeFileAtomically(this.#options.file, `${JSON.stringify({ keys })}\n`);
   }
 
   get signing(): SigningKey {
@@ -140,6 +176,8 @@ export class TokenKeys {
   }
 }
 
+function nothing(): void {}
+
 /** Throws SyntaxError. */
 function keysIn(text: string): KeptKey[] {
   const { keys } = JSON.parse(text) as { keys?: unknown };
@@ -149,8 +187,8 @@ function keysIn(text: string): KeptKey[] {
 
 function isKept(value: unknown): value is KeptKey {
   if (typeof value !== 'object' || value === null) return false;
-  const { id, secret, created, until } = value as Record<string, unknown>;
-  const isTimed = typeof created === 'number' && (until === null || typeof until === 'number');
+  const { id, secret, created, until, needed } = value as Record<string, unknown>;
+  const isTimed = typeof created === 'number' && [until, needed].every((time) => time === null || typeof time === 'number');
   return typeof id === 'string' && typeof secret === 'string' && Buffer.from(secret, 'base64url').length >= SECRET_BYTES && isTimed;
 }
 
@@ -160,6 +198,7 @@ function newKey(now: number): KeptKey {
     secret: randomBytes(SECRET_BYTES).toString('base64url'),
     created: now,
     until: null,
+    needed: 0,
   };
 }
 

@@ -52,8 +52,9 @@ export class Tokens {
     this.#checked = new BoundedMap(maxCached);
   }
 
+  /** Rejects when the disk does not take that its key is needed for longer than usual. */
   async issue(claims: TokenClaims): Promise<string> {
-    const { id, key } = this.#keys.signing;
+    const { id, key } = await this.#keys.signingUntil(claims.expires);
     const { user, userId, type, origin, parent, policy, issued, expires } = claims;
     const jwt = new SignJWT({ uid: userId, typ: type, origin, parent, ...(policy === null ? {} : { policy }) })
       .setProtectedHeader({ alg: ALGORITHM, kid: id, typ: 'JWT' })

@@ -173,7 +173,7 @@ describe('the keys', () => {
     expect(log.lines).toMatchObject([{ level: 'warn', fields: { file } }]);
   });
 
-  it.each(['', '{', '{}', '{"keys":[{}]}', '{"keys":[{"id":"a","secret":"AAAA","created":1,"until":null}]}'])(
+  it.each(['', '{', '{}', '{"keys":[{}]}', '{"keys":[{"id":"a","secret":"AAAA","created":1,"until":null,"needed":0}]}'])(
     'in a damaged file (%j) stop the start',
     async (text) => {
       const file = join(await temporaryDirectory(), 'token-keys.json');
@@ -206,6 +206,27 @@ describe('the keys', () => {
       await keys.rotate();
     }
     expect(await tokens.verify(token)).toMatchObject({ user: 'bob' });
+  });
+
+  it('verify for as long as one of their tokens is good that was made for longer than usual, over a restart, too', async () => {
+    for (const expires of [300 * DAY_MS, null]) {
+      const clock = new SetClock();
+      const first = await house({}, clock);
+      const end = expires === null ? null : clock.now() + expires;
+      const token = await first.tokens.issue(claims(clock, { expires: end }));
+      await first.tokens.issue(claims(clock));
+      const next = await house({ file: first.file }, clock);
+      for (let day = 0; day < 290; day += 29) {
+        await next.keys.rotate();
+        expect(await next.tokens.verify(token)).toMatchObject({ user: 'bob' });
+        clock.pass(29 * DAY_MS);
+      }
+      const last = await house({ file: first.file }, clock);
+      expect(await last.tokens.verify(token)).toMatchObject({ user: 'bob' });
+      clock.pass(20 * DAY_MS);
+      await last.keys.rotate();
+      expect(last.keys.verifying(first.keys.signing.id) !== undefined).toBe(expires === null);
+    }
   });
 
   it('that are old are followed at the start', async () => {
