@@ -48,8 +48,8 @@ async function fill(): Promise<void> {
   filler.close();
 }
 
-const connect = (clientId: string, version: 4 | 5, durable = false): Promise<MqttReader> =>
-  MqttReader.connect(gateway.ports.mqtt, clientId, version, durable);
+const connect = (clientId: string, version: 4 | 5, durable = false, onSeen: ((seen: Seen) => void) | null = null): Promise<MqttReader> =>
+  MqttReader.connect(gateway.ports.mqtt, clientId, version, durable, onSeen);
 
 const scanned = (): Promise<number> => metric(gateway, 'rows_scanned_total');
 
@@ -180,15 +180,13 @@ describe('kill -9 in the middle', { timeout: WITHIN_MS }, () => {
       came.set(topic, (came.get(topic) ?? 0) + 1);
     };
     for (let kills = 0; kills < 3; kills++) {
-      const reader = await connect(clientId, version, true);
-      reader.onSeen = note;
+      const reader = await connect(clientId, version, true, note);
       if (kills === 0) await reader.subscribe('z/+', qos);
       const until = reader.count + 1 + random(3_000);
       await reader.until(() => reader.count >= until, 'some of it');
       await gateway.restart({ kill: true });
     }
-    const last = await connect(clientId, version, true);
-    last.onSeen = note;
+    const last = await connect(clientId, version, true, note);
     await last.until(() => came.size === wanted.length, 'the rest');
     await until('the queue is empty', async () => (await metric(gateway, 'queued_messages')) === 0);
     expect([...came.keys()].sort()).toEqual(wanted);

@@ -47,12 +47,19 @@ export class MqttReader {
     });
   }
 
-  /** Connected; `durable`: as a session that is kept. */
-  static async connect(port: number, clientId: string, version: 4 | 5, durable = false): Promise<MqttReader> {
+  /** Connected; `durable`: as a session that is kept, which is sent something at once. */
+  static async connect(
+    port: number,
+    clientId: string,
+    version: 4 | 5,
+    durable = false,
+    onSeen: ((seen: Seen) => void) | null = null,
+  ): Promise<MqttReader> {
     const socket = connect(port, '127.0.0.1');
     await once(socket, 'connect');
     socket.setNoDelay(true);
     const reader = new MqttReader(socket, version);
+    reader.onSeen = onSeen;
     const properties = version === 5 && durable ? { properties: { sessionExpiryInterval: 600 } } : {};
     reader.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: version, clean: !durable, clientId, keepalive: 0, ...properties });
     await reader.until(() => reader.#answers > 0, 'the CONNACK');

@@ -1,5 +1,5 @@
-// BaseSession: what a client's session does in every version of the protocol: the transport and one write a turn, draining what
-// the core sends, deliveries, wills, silence, the end. A version adds its packets.
+// BaseSession: what a client's session does in every version of the protocol: its beginning, draining what the core sends with one
+// write a turn, its end; and what holds its parts together. A version adds its packets.
 
 import { randomBytes } from 'node:crypto';
 import {
@@ -8,10 +8,8 @@ import {
   type DataRequest,
   type DurableCommand,
   DurableRequest,
-  EntryList,
   type Entry,
   OUTBOUND_LIMITS,
-  type Outbound,
   type OutboundLimits,
   type Publication,
   type Reply,
@@ -19,16 +17,16 @@ import {
   RequestError,
   Session,
   type Subscription,
-  type SubscriptionOptions,
-  type Will,
 } from '../../core/index.js';
 import type { Visit } from './admission.js';
 import { malformed } from './codec.js';
 import { Deliveries, type DeliveryHost } from './deliveries.js';
-import { type Encoder, NO_TERMS, type Terms } from './encoder.js';
+import type { Encoder } from './encoder.js';
 import { Filters } from './filters.js';
 import type { Guard, HeaderFault, PacketTaker } from './guard.js';
+import { Hearing } from './hearing.js';
 import { Intake } from './intake.js';
+import { Keeping } from './keeping.js';
 import { Output } from './output.js';
 import { Patience } from './patience.js';
 import type { HandOut } from './retained.js';
@@ -52,13 +50,9 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   flushPlanned = false;
   protected readonly deliveries: Deliveries;
   protected readonly filters: Filters;
+  protected readonly hearing: Hearing;
+  protected readonly keeping = new Keeping((command, awaiting) => this.submitDurable(command, awaiting));
   protected phase: Phase = 'new';
-  /** State of an earlier connection was resumed. */
-  protected present = false;
-  /** Left by the CONNECT. */
-  protected will: Will | null = null;
-  /** The client took its will back, or never had a right to it. */
-  protected goodbye = false;
   /** Longest silence of this client. */
   protected silenceMs = Number.POSITIVE_INFINITY;
   readonly #intake: Intake;
@@ -66,7 +60,6 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   readonly #visit: Visit;
   readonly #output: Output;
   readonly #patience: Patience;
-  #willKept = false;
   #flushing = false;
   #closedAt = 0;
 
@@ -79,6 +72,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     super(randomBytes(16).toString('hex'), 'mqtt', true, OUTBOUND);
     this.deliveries = new Deliveries(this, host.limits.outgoingWindow);
     this.filters = new Filters(this, host.topics, host.limits.maxSubscriptions);
+    this.hearing = new Hearing(this.outbound, this.filters, this.deliveries, host.system);
     this.#transport = arrival.transport;
     this.#visit = arrival.visit;
     this.#output = new Output(host, arrival.transport);
@@ -162,30 +156,17 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     };
   }
 
-  /**
-   * Becomes the session of its user and client id: takes over, opens or drops what was kept, keeps the will. `expiryMs`: how
-   * long the session outlives the connection. `done` is called when all this is stored.
-   */
+  /** Becomes the session of its user and client id: takes over, and goes on with what is kept; see Keeping. */
   protected openDurable(clientId: string, clean: boolean, expiryMs: number, done: (error: RequestError | null) => void): void {
-    const { will } = this;
     this.key = JSON.stringify([this.identity.name, clientId === '' ? this.id : clientId]);
     this.host.takeOver(this);
     this.deliveries.blocked = true;
-    this.submitDurable({ type: 'open', key: this.key, clean, expiryMs }, (reply) => {
-      this.#onOpened(reply);
-      if (will === null) done(reply.error);
-    });
-    if (will === null) return;
-    this.#willKept = true;
-    this.submitDurable({ type: 'will', will }, ({ error }) => done(error));
-  }
-
-  #onOpened({ error, present, durable }: Reply): void {
-    if (error !== null) return;
-    this.present = present;
-    if (durable === null) return;
-    this.filters.resume();
-    this.deliveries.resume(durable, (subscription, rest) => this.filters.resumeRetained(subscription, rest));
+    const onOpened = ({ durable }: Reply): void => {
+      if (durable === null) return;
+      this.filters.resume();
+      this.deliveries.resume(durable, (subscription, rest) => this.filters.resumeRetained(subscription, rest));
+    };
+    this.keeping.open(this.key, clean, expiryMs, onOpened, done);
   }
 
   /** The CONNACK is written: the client is served from here on. */
@@ -267,7 +248,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
         outbound.shift();
         this.#onReply(message);
       } else {
-        this.#onPublication(message);
+        this.hearing.publication(message);
       }
       if (this.isEnded) return;
     }
@@ -291,45 +272,13 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.host.onExpired();
   }
 
-  /** Overlapping filters make one delivery, at the highest of their levels. */
-  #onPublication(publication: Publication): void {
-    const { outbound } = this;
-    let qos = -1;
-    let terms = NO_TERMS;
-    for (let next: Outbound | undefined = publication; next === publication; next = outbound.peek()) {
-      const subscription = outbound.peekSubscription() as Subscription;
-      outbound.shift();
-      if (this.filters.isHidden(subscription, publication.path)) continue;
-      const { options } = subscription;
-      if (options.qos > qos) qos = options.qos;
-      if (options.identifier > 0 || options.asPublished) terms = withTerms(terms, options);
-    }
-    if (qos >= 0) this.deliveries.deliver(publication, qos, terms);
-  }
-
   /** It has a filter below $SYS. */
   readSystem(): void {
     if (!this.isEnded) this.host.system.add(this);
   }
 
-  /** A value below $SYS. */
   hearSystem(publication: Publication): void {
-    const matching = [...this.filters.system].filter(({ pattern }) => pattern.matches(publication.path));
-    if (matching.length === 0) return;
-    if (this.isFull) return this.host.system.onSkipped();
-    let terms = NO_TERMS;
-    for (const { options } of matching) terms = withTerms(terms, options);
-    this.deliveries.deliver(publication, 0, terms);
-  }
-
-  /** A filter was granted that asked for what is retained. */
-  protected deliverRetained(reply: Reply, subscription: Subscription): void {
-    const isSystem = this.filters.system.has(subscription);
-    const source = isSystem ? new EntryList(this.host.system.entriesFor(subscription.pattern)) : reply.source();
-    if (source === null || (source.count === 0 && subscription.remainder === null)) return;
-    const retained = this.deliveries.addRetained(subscription);
-    this.filters.keepRetained(subscription, retained);
-    retained.begin(source);
+    this.hearing.systemValue(publication);
   }
 
   shows(entry: Entry, subscription: Subscription): boolean {
@@ -436,7 +385,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     if (known && !this.isConnecting) this.host.counts.onClientGone();
     this.host.system.delete(this);
     this.#visit.arrive();
-    if (known) this.#leaveWill();
+    if (known) this.keeping.leaveWill();
     this.#flushing = true;
     this.onClosing(error);
     this.#output.send();
@@ -455,19 +404,4 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     const client = this.key === '' ? {} : { client: this.key };
     this.host.context.log.info({ session: this.id, peer: this.#visit.peer, ...client, code }, `a connection ended: ${message}`);
   }
-
-  /** [MQTT-3.1.2-8], [MQTT-3.1.2-10]: only a DISCONNECT takes the will back. */
-  #leaveWill(): void {
-    if (!this.#willKept) return;
-    this.#willKept = false;
-    this.submitDurable(this.goodbye ? { type: 'will', will: null } : { type: 'fireWill' }, null);
-  }
-}
-
-function withTerms({ identifiers, asPublished }: Terms, options: SubscriptionOptions): Terms {
-  const { identifier } = options;
-  return {
-    identifiers: identifier === 0 ? identifiers : [...identifiers, identifier],
-    asPublished: asPublished || options.asPublished,
-  };
 }

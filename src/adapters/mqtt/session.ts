@@ -101,7 +101,7 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
         readAcknowledge(bytes, body, end);
         break;
       case PACKET.DISCONNECT:
-        this.goodbye = true;
+        this.keeping.goodbye = true;
         break;
     }
     this.#deliver(this.#forAedes(first, bytes, start, body, end));
@@ -115,7 +115,7 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
       this.write(encodeConnack(false, facts.returnCode));
       throw malformed(facts.reason);
     }
-    this.will = facts.will === null ? null : this.#publishing.will(facts.will);
+    this.keeping.will = facts.will === null ? null : this.#publishing.will(facts.will);
     this.#facts = facts;
     this.beginConnecting();
     this.#port = new Port(this);
@@ -225,7 +225,7 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
     // All that follows waits for the SUBACK.
     this.deliveries.blocked = batch.open > 0;
     if (batch.open === 0) this.#acknowledgeSubscribe(batch);
-    if (reply.error === null) this.deliverRetained(reply, subscription);
+    if (reply.error === null) this.hearing.retained(reply, subscription);
   }
 
   unsubscribe(filters: readonly string[]): Outcome {
@@ -271,15 +271,15 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
 
   onConnack(returnCode: number): void {
     // A client that was refused leaves nothing behind.
-    if (returnCode !== RETURN_CODE.ACCEPTED) this.goodbye = true;
+    if (returnCode !== RETURN_CODE.ACCEPTED) this.keeping.goodbye = true;
     // 3.1 knows no such flag.
-    const present = this.present && this.#version !== MQTT_3_1;
+    const present = this.keeping.present && this.#version !== MQTT_3_1;
     this.write(encodeConnack(present && returnCode === RETURN_CODE.ACCEPTED, returnCode));
   }
 
   onPortClosed(error: Error | null): void {
     this.#port = null;
-    this.close(this.goodbye || error === null ? null : malformed(error.message));
+    this.close(this.keeping.goodbye || error === null ? null : malformed(error.message));
   }
 
   // From the core.

@@ -144,7 +144,7 @@ export class PropertySession extends BaseSession {
     this.#encoder.maxBytes = connect.maximumPacketSize;
     this.#encoder.takeAliases(Math.min(connect.topicAliasMaximum, limits.maxTopicAliases));
     this.deliveries.window = Math.min(limits.outgoingWindow, connect.receiveMaximum);
-    this.will = connect.will === null ? null : this.#publishing.will(connect.will);
+    this.keeping.will = connect.will === null ? null : this.#publishing.will(connect.will);
     this.beginConnecting();
     if (connect.authenticationMethod !== null) this.#authenticateEnhanced(connect.authenticationMethod, connect);
     else this.#authenticate(connect);
@@ -167,7 +167,7 @@ export class PropertySession extends BaseSession {
   /** A client that was refused leaves nothing behind. */
   #endConnecting(reason: ConnackReason, reasonString: string): void {
     if (this.isEnded) return;
-    this.goodbye = true;
+    this.keeping.goodbye = true;
     this.#writeExplained(reasonString, (text) => encodeConnack(false, reason, explained(text)));
     this.#connect = null;
     this.close(null);
@@ -197,7 +197,7 @@ export class PropertySession extends BaseSession {
     const grantedSeconds = Math.floor(this.#expiryMs / 1_000);
     const keepAliveSeconds = keepAlive === 0 || keepAlive > limits.maxKeepAliveSeconds ? limits.maxKeepAliveSeconds : keepAlive;
     this.silenceMs = keepAliveSeconds * 1_500;
-    const frame = encodeConnack(this.present, REASON.SUCCESS, {
+    const frame = encodeConnack(this.keeping.present, REASON.SUCCESS, {
       ...proof,
       receiveMaximum: limits.maxIncomingOnce,
       maximumPacketSize: limits.maxPacketBytes,
@@ -372,7 +372,7 @@ export class PropertySession extends BaseSession {
       const failure = this.#subscribe(filter, identifier, (reply, subscription, wantsRetained) => {
         if (reply.error !== null) reasons[index] = subscribeReason(reply.error);
         close();
-        if (reply.error === null && wantsRetained) this.deliverRetained(reply, subscription);
+        if (reply.error === null && wantsRetained) this.hearing.retained(reply, subscription);
       });
       if (failure === null) continue;
       reasons[index] = failure;
@@ -431,7 +431,7 @@ export class PropertySession extends BaseSession {
       this.submitDurable({ type: 'expiry', expiryMs }, null);
     }
     // [MQTT5-3.14.4-3]
-    this.goodbye = reason === REASON.SUCCESS;
+    this.keeping.goodbye = reason === REASON.SUCCESS;
     this.#leave();
   }
 
