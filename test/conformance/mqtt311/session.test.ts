@@ -89,6 +89,28 @@ describe('a session that is not clean', () => {
     expect(await (await on.durable(clientId)).settled()).toEqual([]);
   });
 
+  it('[MQTT-4.4.0-1] [MQTT-4.1.0-1] gets again what was retained and is not acknowledged, and then the rest', async () => {
+    const [clientId, publisher] = [on.clientId(), await on.client()];
+    for (const n of [1, 2]) await publish(publisher, `saved/${n}`, 'x', { qos: 2, retain: true, messageId: 60 + n });
+    for (const n of [3, 4]) await publish(publisher, `saved/${n}`, 'x', { retain: true });
+    const first = await on.durable(clientId);
+    await first.subscribe('saved/#', 2);
+    await first.until(() => first.unseen().length === 4, 'what is retained');
+    const packets = first.rest();
+    expect(packets.map(({ topic, qos, retain, dup }) => [topic, qos, retain, dup])).toEqual(
+      [2, 2, 1, 1].map((qos, i) => [`saved/${i + 1}`, qos, true, false]),
+    );
+    const [one, two, three, four] = packets.map(({ messageId }) => messageId);
+    first.send({ cmd: 'pubrec', messageId: one }, { cmd: 'puback', messageId: three });
+    await first.answer('pubrel', one as number);
+    await on.lose(first);
+    expect(await (await on.durable(clientId)).settled()).toMatchObject([
+      { cmd: 'pubrel', messageId: one },
+      { cmd: 'publish', topic: 'saved/2', messageId: two, qos: 2, retain: true, dup: true },
+      { cmd: 'publish', topic: 'saved/4', messageId: four, qos: 1, retain: true, dup: true },
+    ]);
+  });
+
   it('[MQTT-4.5.0-1] has a message as soon as its publisher is acknowledged', async () => {
     const [clientId, publisher] = [on.clientId(), await on.client()];
     const first = await on.durable(clientId);

@@ -162,6 +162,23 @@ describe('a message that the gateway sends', () => {
     ]);
   });
 
+  it('[MQTT5-4.4.0-1] is sent again when it was retained, too, under its id, with what belongs to its filter', async () => {
+    const [clientId, publisher] = [on.clientId(), await on.client()];
+    for (const qos of [1, 2] as const) await publish(publisher, `saved/${qos}`, 'x', { qos, retain: true, messageId: 60 + qos });
+    const first = await on.durable(clientId);
+    await subscribe(first, 'saved/+', { qos: 2 }, 7);
+    await first.until(() => first.unseen().length === 2, 'what is retained');
+    const [one, two] = first.rest().map(({ messageId }) => messageId);
+    await on.lose(first);
+    const second = await on.durable(clientId);
+    const again = await told(second);
+    expect(again).toMatchObject([
+      { topic: 'saved/1', messageId: one, qos: 1, retain: true, dup: true },
+      { topic: 'saved/2', messageId: two, qos: 2, retain: true, dup: true },
+    ]);
+    expect(again.map((packet) => propertiesOf(packet).subscriptionIdentifier)).toEqual([7, 7]);
+  });
+
   it('[MQTT5-4.4.0-2] is done with when the client refuses it', async () => {
     const [clientId, publisher] = [on.clientId(), await on.client()];
     const first = await on.durable(clientId);
