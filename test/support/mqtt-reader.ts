@@ -7,6 +7,9 @@ import { encode } from './mqtt-wire.js';
 const CONNACK = 2;
 const PUBLISH = 3;
 const CONFIRMED = 4;
+const RECEIVED = 5;
+const COMPLETE = 7;
+const RELEASE = 0x62;
 const PUBACK = 0x40;
 const PUBREC = 0x50;
 const PUBREL = 6;
@@ -29,7 +32,7 @@ export class MqttReader {
   ended = false;
   /** Sees each of them. */
   onSeen: ((seen: Seen) => void) | null = null;
-  /** PUBACK packets that came. */
+  /** Its own publications that are confirmed to the end, of QoS 1 and of QoS 2. */
   confirmed = 0;
   #rest: Buffer = Buffer.alloc(0);
   #answers = 0;
@@ -119,7 +122,8 @@ export class MqttReader {
     const first = bytes[at] as number;
     const type = first >> 4;
     if (type === PUBLISH) this.#onPublish(first, bytes, body, answers);
-    else if (type === CONFIRMED) this.confirmed += 1;
+    else if (type === CONFIRMED || type === COMPLETE) this.confirmed += 1;
+    else if (type === RECEIVED) answers.push(RELEASE, 2, bytes[body] as number, bytes[body + 1] as number);
     else if (type === CONNACK || type === SUBACK || type === UNSUBACK) this.#answers += 1;
     else if (type === PUBREL) answers.push(PUBCOMP, 2, bytes[body] as number, bytes[body + 1] as number);
   }
