@@ -2,6 +2,7 @@
 // code for the wire; where the standard leaves the code open it is the one that Mosquitto 2.1 answers. PUBLISH is read in
 // publish.ts, what servers send is written in answers.ts.
 
+import { AS_OF_PROPERTY, timeIn } from './as-of.js';
 import type { Meta, Qos } from '../../../core/index.js';
 import { type ConnectFacts, lengthBytes, readText } from '../codec.js';
 import { CLIENT_ID_BYTES_MAX, CONNECT_FLAG, DUP, MQTT_5, PACKET, QOS_SHIFT } from '../wire.js';
@@ -213,6 +214,8 @@ export interface Subscribe {
   readonly packetId: number;
   /** 0: none. */
   readonly identifier: number;
+  /** See as-of.ts; null: what is retained now. */
+  readonly asOf: number | null;
   /** In the order of the packet; at least one. */
   readonly filters: SubscribeFilter[];
 }
@@ -222,12 +225,16 @@ export function readSubscribe(bytes: Buffer, start: number, end: number): Subscr
   const packetId = fields.packetId();
   const properties = new PropertyReader(fields, PACKET.SUBSCRIBE);
   let identifier = 0;
-  while (properties.next()) if (properties.id === PROPERTY.SUBSCRIPTION_IDENTIFIER) identifier = properties.number;
+  let asOf: number | null = null;
+  while (properties.next()) {
+    if (properties.id === PROPERTY.SUBSCRIPTION_IDENTIFIER) identifier = properties.number;
+    else if (properties.id === PROPERTY.USER_PROPERTY && properties.name === AS_OF_PROPERTY) asOf = timeIn(properties.text);
+  }
   const filters: SubscribeFilter[] = [];
   // [MQTT5-3.8.3-2]
   do filters.push(readSubscribeFilter(fields));
   while (!fields.done);
-  return { packetId, identifier, filters };
+  return { packetId, identifier, asOf, filters };
 }
 
 const NO_LOCAL = 0x04;

@@ -4,6 +4,7 @@
 import {
   type ConnectionError,
   DataRequest,
+  type Entry,
   type Identity,
   type Reply,
   RequestError,
@@ -26,6 +27,7 @@ import {
   encodeSuback,
   encodeUnsuback,
 } from './answers.js';
+import { pastEntry, pastRequest } from './as-of.js';
 import { Authentication, type AuthenticationExchange, type Authenticators } from './authentication.js';
 import {
   type Auth,
@@ -358,27 +360,53 @@ export class PropertySession extends BaseSession {
   // Subscriptions.
 
   #onSubscribe(bytes: Buffer, body: number, end: number): void {
-    const { packetId, identifier, filters } = readSubscribe(bytes, body, end);
+    const { packetId, identifier, asOf, filters } = readSubscribe(bytes, body, end);
+    const past: Entry[] = [];
     const reasons: SubackReason[] = filters.map(({ qos }) => qos);
     let open = 1;
     const close = (): void => {
       open -= 1;
       // All that follows waits for the SUBACK.
       this.deliveries.blocked = open > 0;
-      if (open === 0) this.write(encodeSuback(packetId, reasons));
+      if (open > 0) return;
+      this.write(encodeSuback(packetId, reasons));
+      const terms = { identifiers: identifier > 0 ? [identifier] : [], asPublished: true };
+      for (const entry of past) this.deliveries.sendRetained(pastEntry(entry), 0, terms);
     };
-    for (const [index, filter] of filters.entries()) {
-      open += 1;
+    const fail = (index: number, reason: SubackReason): void => {
+      reasons[index] = reason;
+      close();
+    };
+    const begin = (filter: SubscribeFilter, index: number): void => {
       const failure = this.#subscribe(filter, identifier, (reply, subscription, wantsRetained) => {
         if (reply.error !== null) reasons[index] = subscribeReason(reply.error);
         close();
         if (reply.error === null && wantsRetained) this.hearing.retained(reply, subscription);
       });
-      if (failure === null) continue;
-      reasons[index] = failure;
-      open -= 1;
+      if (failure !== null) fail(index, failure);
+    };
+    open += filters.length;
+    for (const [index, filter] of filters.entries()) {
+      if (asOf === null) {
+        begin(filter, index);
+        continue;
+      }
+      this.#readPast(filter, asOf, ({ error, entry }) => {
+        if (error !== null) return fail(index, subscribeReason(error));
+        if (entry !== null) past.push(entry);
+        begin({ ...filter, retainHandling: RETAIN_HANDLING.NEVER }, index);
+      });
     }
     close();
+  }
+
+  #readPast(filter: SubscribeFilter, time: number, onReply: (reply: Pick<Reply, 'error' | 'entry'>) => void): void {
+    try {
+      this.submit(pastRequest(this, filter, this.#host.topics, time, onReply));
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      onReply({ error, entry: null });
+    }
   }
 
   /** The reason why not, or the granted level of what is none of the core's; null: the core will answer. */
@@ -485,6 +513,12 @@ function subscribeReason(error: RequestError): SubackReason {
       return REASON.NOT_AUTHORIZED;
     case 'LIMIT_EXCEEDED':
       return REASON.QUOTA_EXCEEDED;
+    case 'UNSUPPORTED':
+    case 'OUT_OF_HISTORY':
+    case 'INVALID_REQUEST':
+      return REASON.IMPLEMENTATION_SPECIFIC_ERROR;
+    case 'INVALID_PATH':
+      return REASON.TOPIC_FILTER_INVALID;
     default:
       return REASON.UNSPECIFIED_ERROR;
   }

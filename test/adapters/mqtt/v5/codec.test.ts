@@ -294,11 +294,18 @@ describe('SUBSCRIBE', () => {
     expect(readPacket<Subscribe>(packetOf(FIRST.SUBSCRIBE, body))).toEqual({
       packetId: 258,
       identifier: 16_383,
+      asOf: null,
       filters: [
         { text: 'a/#', group: null, qos: 2, noLocal: true, retainAsPublished: true, retainHandling: 2 },
         { text: 'b/+', group: 'g', qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 1 },
       ],
     });
+  });
+
+  it('names a time of the past', () => {
+    const body = (time: string): string => `m1 v${18 + time.length} 26 s13 'trivium-as-of' s${time.length} '${time}' s1 'a' 00`;
+    expect(readPacket<Subscribe>(packetOf(FIRST.SUBSCRIBE, body('1763676000000'))).asOf).toBe(1_763_676_000_000);
+    for (const time of ['x', '-1', '1.5', '9999999999999999']) expect(faultIn(packetOf(FIRST.SUBSCRIBE, body(time)))).toBe(PROTOCOL_ERROR);
   });
 
   judges(FIRST.SUBSCRIBE, [

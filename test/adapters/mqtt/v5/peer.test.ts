@@ -137,6 +137,7 @@ describe('what mqtt-packet writes', () => {
       expect(readPacket(write(packet))).toEqual({
         packetId: packet.messageId,
         identifier: subscriptionIdentifier ?? 0,
+        asOf: null,
         filters: packet.subscriptions.map(({ topic, qos, nl, rap, rh }) => ({
           ...sharedOf(topic),
           qos,
