@@ -33,6 +33,11 @@ export interface Access {
    * As `guard`, for what a durable subscription is to hear before its session is there again. `name` as in DurableSession.user.
    */
   guardOfUser(name: string | null, pattern: Pattern): Guard | null;
+  /**
+   * Throws RequestError NOT_AUTHENTICATED unless the session is somebody's, and ACCESS_DENIED unless what is kept for `owner` (as in
+   * DurableSession.user; undefined: for nobody yet) may be its own.
+   */
+  own(session: Session, owner: string | null | undefined): void;
   /** Throws RequestError NOT_AUTHENTICATED or ACCESS_DENIED unless the session may have the directory changed so. */
   administer(session: Session, command: SecurityCommand): void;
 }
@@ -46,6 +51,7 @@ export const OPEN_ACCESS: Access = Object.freeze({
   guard: () => null,
   allows: () => true,
   guardOfUser: () => null,
+  own: () => undefined,
   administer: () => undefined,
 });
 
@@ -61,6 +67,7 @@ export function withControlArea(access: Access): Access {
     guard: (session, actor, action, pattern) => access.guard(session, actor, action, pattern),
     allows: (name, action, path) => !changesControl(action, path) && access.allows(name, action, path),
     guardOfUser: (name, pattern) => access.guardOfUser(name, pattern),
+    own: (session, owner) => access.own(session, owner),
     administer: (session, command) => access.administer(session, command),
   };
 }

@@ -61,9 +61,10 @@ export function durable(request: DurableRequest, run: Run): void {
 
 function open(request: DurableRequest, { key, clean, expiryMs }: Open, run: Run): void {
   const { session, time } = request;
-  const { durables } = run.state;
+  const { durables, access } = run.state;
   const reply = new Reply(request);
   const found = durables.sessions.get(key) ?? null;
+  access.own(session, found?.user);
   const resumes = found !== null && !clean && !found.isOver(time);
   if (!resumes) session.durable = null;
   if (found !== null && resumes) {

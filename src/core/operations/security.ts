@@ -83,12 +83,13 @@ function execute(command: SecurityCommand, time: number, directory: Directory, t
   }
 }
 
-/** Does it, and has the rights of `users` compiled anew; so, too, when it is taken back. */
-function changing(users: ReadonlySet<string>, directory: Directory, turn: Turn, change: () => void): void {
+/** Does it, and has the rights of `users` compiled anew; so, too, when it is taken back. `kind`: of what is changed. */
+function changing(users: ReadonlySet<string>, kind: Owner['kind'], directory: Directory, turn: Turn, change: () => void): void {
+  const groups = kind === 'group';
   // What was said first is taken back last.
-  turn.onRefused(() => directory.refresh(users));
+  turn.onRefused(() => directory.refresh(users, groups));
   change();
-  directory.refresh(users);
+  directory.refresh(users, groups);
 }
 
 // Users.
@@ -103,7 +104,7 @@ function putUser({ name, id, fields, when, merge }: Command<'putUser'>, time: nu
   }
   const user = userWith(before ?? newUser(name, id, time), fields, merge, time);
   const users = new Set([name]);
-  changing(users, directory, turn, () => directory.putUser(user, turn));
+  changing(users, 'user', directory, turn, () => directory.putUser(user, turn));
   return { users, change: { type: 'userPut', user: shown(user) } };
 }
 
@@ -147,7 +148,7 @@ function deleteUser(name: string, directory: Directory, turn: Turn): Outcome {
   userNamed(name, directory);
   if (name === ADMIN || name === ANONYMOUS) throw new RequestError('INVALID_REQUEST', `${name} cannot be deleted`);
   const users = new Set([name]);
-  changing(users, directory, turn, () => directory.dropUser(name, turn));
+  changing(users, 'user', directory, turn, () => directory.dropUser(name, turn));
   return { users, change: null };
 }
 
@@ -169,7 +170,7 @@ function link({ type, user: name, group }: Command<'link' | 'unlink'>, time: num
   const groups = links ? [...before.groups, group] : before.groups.filter((other) => other !== group);
   const user = userWith(before, { groups }, true, time);
   const users = new Set([name]);
-  changing(users, directory, turn, () => directory.putUser(user, turn));
+  changing(users, 'user', directory, turn, () => directory.putUser(user, turn));
   const permissions = directory.group(group)?.permissions ?? {};
   return { users, change: { type: links ? 'linked' : 'unlinked', user: name, group, permissions } };
 }
@@ -187,7 +188,7 @@ function putGroup({ name, fields, when, merge }: Command<'putGroup'>, time: numb
   const old = before ?? { name, permissions: {}, customData: {}, created: time, modified: time };
   const group: Group = { ...old, ...groupFields(old, fields, merge), modified: time };
   const users = directory.memberNames(name);
-  changing(users, directory, turn, () => directory.putGroup(group, turn));
+  changing(users, 'group', directory, turn, () => directory.putGroup(group, turn));
   return { users, change: { type: 'groupPut', group, permissions: withoutNulls(fields.permissions ?? {}) } };
 }
 
@@ -195,7 +196,7 @@ function deleteGroup(name: string, directory: Directory, turn: Turn): Outcome {
   const group = groupNamed(name, directory);
   checkChangeable(name);
   const users = directory.memberNames(name);
-  changing(users, directory, turn, () => directory.dropGroup(name, turn));
+  changing(users, 'group', directory, turn, () => directory.dropGroup(name, turn));
   return { users, change: { type: 'groupDeleted', group } };
 }
 
@@ -252,7 +253,7 @@ function changePermission(command: Command<'permission'>, time: number, director
   const permissions = withoutNulls({ [path]: isEmpty ? null : permission }, before.permissions);
   checkPermissionCount(Object.keys(permissions).length);
   const users = of.kind === 'user' ? new Set([of.name]) : directory.memberNames(of.name);
-  changing(users, directory, turn, () => {
+  changing(users, of.kind, directory, turn, () => {
     if (of.kind === 'user') directory.putUser({ ...(before as User), permissions, modified: time }, turn);
     else directory.putGroup({ ...before, permissions, modified: time }, turn);
   });

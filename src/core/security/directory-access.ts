@@ -80,6 +80,12 @@ export class DirectoryAccess implements Access {
     return guardOf((name === null ? null : this.directory.principal(name)) ?? GONE, 'on', pattern);
   }
 
+  own(session: Session, owner: string | null | undefined): void {
+    const { name } = this.#speaker(session, null);
+    if (owner === undefined || owner === null || owner === name) return;
+    throw new RequestError('ACCESS_DENIED', 'the session that is kept is that of another user');
+  }
+
   administer({ identity: { principal, login } }: Session, command: SecurityCommand): void {
     if (principal === null) throw new RequestError('NOT_AUTHENTICATED', 'log in first');
     if (principal.isAdministrator) return;

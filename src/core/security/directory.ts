@@ -56,7 +56,7 @@ export class Directory implements DirectoryReader {
     this.#revocations = revocations;
     this.#members = new Map();
     for (const user of users.values()) this.#link(user);
-    this.#principals.refresh('all');
+    this.#principals.refresh('all', true);
   }
 
   // Reading.
@@ -152,9 +152,9 @@ export class Directory implements DirectoryReader {
     set(this.#revocations, tokenId, null, turn);
   }
 
-  /** What these users may do is compiled anew when it is asked for. */
-  refresh(users: ReadonlySet<string>): void {
-    this.#principals.refresh(users);
+  /** What these users may do is compiled anew when it is asked for. `groups`: permissions of groups changed. */
+  refresh(users: ReadonlySet<string>, groups: boolean): void {
+    this.#principals.refresh(users, groups);
   }
 
   /** Principals of deleted users are kept until it is stored that they are no more. */

@@ -95,9 +95,9 @@ export class Principals {
     return principal;
   }
 
-  /** Rights of these users, or of all, are stale. */
-  refresh(users: ReadonlySet<string> | 'all'): void {
-    this.#compiler.forget();
+  /** Rights of these users, or of all, are stale. `groups`: permissions of groups changed. */
+  refresh(users: ReadonlySet<string> | 'all', groups: boolean): void {
+    if (groups) this.#compiler.forget();
     for (const principal of this.#live.values()) {
       if (users !== 'all' && !users.has(principal.name)) continue;
       const user = this.#members.user(principal.name);

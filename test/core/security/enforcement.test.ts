@@ -325,6 +325,18 @@ describe('a durable session', () => {
     expect([message?.publication, queued(ann)]).toEqual([null, [undefined]]);
   });
 
+  it('is nobody else’s, and nobody’s who is not there any more', async () => {
+    await house.user('ann', { '/d/*': READ });
+    await house.user('bob', { '/d/*': READ });
+    await away('/d/#');
+    const bob = house.login('bob', { ordered: true });
+    expect((await bob.durably({ ...OPEN, key: 'ann/1' })).error?.code).toBe('ACCESS_DENIED');
+    const nobody = house.session(true);
+    expect((await nobody.durably({ ...OPEN, key: 'none' })).error?.code).toBe('NOT_AUTHENTICATED');
+    const ann = await back();
+    expect([ann.durable?.subscriptions.size, bob.durable, nobody.durable]).toEqual([1, null, null]);
+  });
+
   it('loses its subscriptions for good, also while it is away', async () => {
     await house.user('ann', { '/d/*': READ });
     await away('/d/#');
