@@ -1,6 +1,6 @@
 // Actions: what each command asks of the gateway, and what it prints.
 
-import { HavenError, type HavenClient, type Item, type Watch, type WatchEvent, type Written } from '../haven-client/index.js';
+import { HavenError, type HavenClient, type Item, type Moment, type Watch, type WatchEvent, type Written } from '../haven-client/index.js';
 import type { ControlFlags, Deeds, DeleteFlags, ReadFlags, WatchFlags, WriteFlags } from './grammar.js';
 import type { Printer } from './printer.js';
 import { UsageError } from './usage-error.js';
@@ -42,7 +42,8 @@ export class Actions implements Deeds {
 
   async read(path: string, flags: ReadFlags): Promise<void> {
     if (path.includes('*')) return await this.#list(path, flags);
-    const query = queryOf(flags);
+    const at = momentOf(flags);
+    const query = { ...queryOf(flags), ...(at === null ? {} : { at }) };
     const client = await this.#place.client();
     const found = await client.read(path, query);
     if (found === null) throw new HavenError('NOT_FOUND', 7, `there is no such record at ${shownText(path)}`);
@@ -53,6 +54,7 @@ export class Actions implements Deeds {
 
   async #list(pattern: string, flags: ReadFlags): Promise<void> {
     if (flags.raw === true) throw new UsageError('--raw needs a path without *');
+    if (momentOf(flags) !== null) throw new UsageError('the past is read of one path, without *');
     const { limit = Number.POSITIVE_INFINITY } = flags;
     const query = queryOf(flags);
     const client = await this.#place.client();
@@ -116,10 +118,10 @@ export class Actions implements Deeds {
   }
 
   async watch(path: string, flags: WatchFlags): Promise<void> {
-    const { initial = false, count = Number.POSITIVE_INFINITY } = flags;
+    const { initial = false, since, count = Number.POSITIVE_INFINITY } = flags;
     if (count === 0) throw new UsageError('--count must be at least 1');
     const client = await this.#place.client();
-    const watch = await client.watch(path, { initial });
+    const watch = await client.watch(path, { initial, ...(since === undefined ? {} : { since }) });
     await this.#place.follow(watch, path, count, (event) => this.#printer.print(shownEvent(event), event));
   }
 
@@ -155,6 +157,15 @@ function queryOf({ criteria, fields, sort }: Pick<ReadFlags, 'criteria' | 'field
     ...(fields === undefined ? {} : { fields: mapOf(fields, '--fields') }),
     ...(sort === undefined ? {} : { sort: mapOf(sort, '--sort') }),
   };
+}
+
+/** null: now. */
+function momentOf({ at, revision }: ReadFlags): Moment | null {
+  if (at === undefined) return revision === undefined ? null : { revision };
+  if (revision !== undefined) throw new UsageError('--at and --revision are two moments');
+  const time = /^\d{1,15}$/.test(at) ? Number(at) : Date.parse(at);
+  if (Number.isNaN(time)) throw new UsageError('--at must be a date and time, or milliseconds since 1970');
+  return { time };
 }
 
 interface Query {

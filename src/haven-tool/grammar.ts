@@ -19,6 +19,8 @@ export interface ReadFlags {
   readonly sort?: string;
   readonly limit?: number;
   readonly after?: string;
+  readonly at?: string;
+  readonly revision?: number;
   readonly long?: boolean;
   readonly raw?: boolean;
 }
@@ -36,6 +38,7 @@ export interface DeleteFlags {
 
 export interface WatchFlags {
   readonly initial?: boolean;
+  readonly since?: number;
   readonly count?: number;
 }
 
@@ -99,6 +102,8 @@ function addData(program: Command, deeds: () => Deeds): void {
     .option('--sort <json>', 'in this order')
     .option('--limit <number>', 'at most so many records', wholeNumber)
     .option('--after <path>', 'only paths behind this one')
+    .option('--at <time>', 'as it was then: a date and time, or milliseconds since 1970')
+    .option('--revision <number>', 'as it was behind that change', wholeNumber)
     .option('-l, --long', 'with revision and time')
     .option('--raw', 'nothing but the bytes of the value')
     .action((path: string, flags: ReadFlags) => deeds().read(path, flags));
@@ -127,6 +132,7 @@ function addData(program: Command, deeds: () => Deeds): void {
     .command('watch <path>')
     .description('show the changes of a path, or with * in it of all that match')
     .option('--initial', 'first the records that exist')
+    .option('--since <revision>', 'first what happened behind this revision', wholeNumber)
     .option('--count <number>', 'end after so many', wholeNumber)
     .action((path: string, flags: WatchFlags) => deeds().watch(path, flags));
 }

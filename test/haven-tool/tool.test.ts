@@ -18,7 +18,7 @@ let gateway: GatewayProcess;
 let client: HavenClient;
 
 beforeAll(async () => {
-  gateway = await startGateway();
+  gateway = await startGateway({ flags: ['--history', '[{"pattern":"/past/*"}]'] });
   client = await connect({ port: gateway.ports.haven });
 });
 afterAll(async () => {
@@ -126,6 +126,20 @@ describe('one command', () => {
     expect(await run('delete', '/list/*')).toEqual(good('removed 2490\n'));
   });
 
+  it('reads the past, and watches from there on', async () => {
+    const path = '/past/a';
+    const first = await client.write(path, 'first');
+    await until('another millisecond', () => Date.now() > first.modified + 1);
+    const second = await client.write(path, 'second');
+    expect(await run('read', path, '--revision', String(first.revision))).toEqual(good('first\n'));
+    expect(await run('read', path, '--at', String(first.modified))).toEqual(good('first\n'));
+    expect(await run('read', path, '--at', new Date(first.modified).toISOString())).toEqual(good('first\n'));
+    expect(await run('read', path, '--at', String(first.modified - 1))).toEqual(refused(1, expect.stringMatching(/NOT_FOUND/)));
+    expect(await run('read', '/elsewhere', '--revision', '1')).toEqual(refused(1, expect.stringMatching(/UNSUPPORTED/)));
+    const events = await run('watch', '/past/*', '--since', String(first.revision), '--count', '1');
+    expect(events).toEqual(good(`write\t${path}\tsecond\t(revision ${second.revision})\n`));
+  });
+
   it('does all of a transaction or nothing', async () => {
     const operations = [
       { type: 'create', path: '/tx/a', value: 1 },
@@ -168,6 +182,9 @@ describe('one command', () => {
     ['criteria that are no JSON', ['read', '/a', '--criteria', 'x'], /--criteria must be JSON/],
     ['a file that there is not', ['write', '/a', '@/nowhere'], /cannot read the file \/nowhere: ENOENT/],
     ['a user without a password', ['read', '/a', '--user', 'ann'], /--password-file or TRIVIUM_HAVEN_PASSWORD/],
+    ['a time that is none', ['read', '/a', '--at', 'noon-ish'], /--at must be a date and time/],
+    ['two moments', ['read', '/a', '--at', '1', '--revision', '1'], /two moments/],
+    ['the past of many records', ['read', '/*', '--revision', '1'], /of one path, without \*/],
     ['raw records', ['read', '/*', '--raw'], /--raw needs a path without \*/],
   ])('refuses %s with exit code 2 and one line', async (_what, args, line) => {
     const ended = await run(...args);
