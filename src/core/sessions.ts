@@ -11,8 +11,9 @@ import type { Session } from './session.js';
 import type { Subscription } from './subscription.js';
 
 const SLOW_CHECK_MS = 1_000;
-/** Milliseconds after which flushing gives the event loop to others. */
+/** Milliseconds after which flushing gives the event loop to others; the clock is looked at after so many sessions. */
 const FLUSH_MS = 8;
+const FLUSH_SESSIONS = 64;
 
 export class Sessions {
   #open = new Set<Session>();
@@ -132,13 +133,14 @@ export class Sessions {
   }
 
   #flushSome(): void {
-    const end = this.#touched.length === 1 ? Number.POSITIVE_INFINITY : this.clock.monotonic() + FLUSH_MS;
-    while (this.#next < this.#touched.length) {
+    const isShort = this.#touched.length - this.#next <= FLUSH_SESSIONS;
+    const end = isShort ? Number.POSITIVE_INFINITY : this.clock.monotonic() + FLUSH_MS;
+    for (let flushed = 1; this.#next < this.#touched.length; flushed++) {
       const session = this.#touched[this.#next] as Session;
       this.#next += 1;
       session.touched = false;
       if (!session.closed) this.#flush(session);
-      if (this.#next < this.#touched.length && this.clock.monotonic() >= end) {
+      if (flushed % FLUSH_SESSIONS === 0 && this.#next < this.#touched.length && this.clock.monotonic() >= end) {
         this.#isFlushing = true;
         setImmediate(this.#flushOn);
         return;
