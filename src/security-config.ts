@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { MISSING } from './bridge-config.js';
 import { RequestError } from './core/errors.js';
-import { ACTIONS, SECURITY_LIMITS } from './core/security/model.js';
+import { ACTIONS, ADMIN, SECURITY_LIMITS } from './core/security/model.js';
 import { parseQuery } from './core/query.js';
 import { durationMs } from './security/durations.js';
 import { isPasswordHash } from './security/passwords.js';
@@ -49,7 +49,7 @@ const hashText = 'a hash of a password: scrypt$… or pbkdf2$… of happn';
 const user = z
   .strictObject(
     {
-      name: nameOf(userName),
+      name: nameOf(userName).refine((name) => name !== ADMIN, 'another than _ADMIN, whose first password is admin.password'),
       password: maybe(text()),
       passwordHash: maybe(z.string(allowed(hashText)).refine(isPasswordHash, hashText)),
       publicKey: maybe(text('a public key in PEM form')),

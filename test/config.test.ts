@@ -316,6 +316,8 @@ describe('lists of security', () => {
       'users: [{name: a}, {name: a}]',
       'security.users[1].name: "a" is not allowed, it must be a name that no other has (file trivium.yaml)',
     ],
+    ['users: [{name: _ADMIN}]', /it must be another than _ADMIN, whose first password is admin\.password/],
+    ['users: [{name: a, passwordHash: scrypt}]', /^security\.users\[0\]\.passwordHash: the given value is not allowed, it must be a hash/],
     ['users: [{name: a, pasword: x}]', 'unknown key security.users[0].pasword (file trivium.yaml)'],
     [
       'groups: [{name: a, permissions: {"/x": {actions: [fly]}}}]',

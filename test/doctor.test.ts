@@ -82,6 +82,23 @@ describe('the data directory', () => {
   });
 });
 
+describe('a file of the configuration', () => {
+  it('that holds secrets and that others can read is named', async () => {
+    const file = join(temporaryDirectory(), 'trivium.yaml');
+    const look = async (text: string, mode: number): Promise<string[]> => {
+      writeFileSync(file, text);
+      chmodSync(file, mode);
+      const flags = new Map(Object.entries({ ...FREE, 'data.dir': dataDirectory() }));
+      const found = await examine(loadConfig({ flags, file: { name: file, text } }));
+      return found.filter(({ about }) => about === 'secrets').map(({ text: said }) => said);
+    };
+    const secret = 'security: {users: [{name: a, password: b}]}';
+    expect(await look(secret, 0o644)).toEqual([`other users of this machine can read ${file}, which holds secrets`]);
+    expect(await look(secret, 0o600)).toEqual([]);
+    expect(await look('mqtt: {mountPoint: a/}', 0o644)).toEqual([]);
+  });
+});
+
 describe('the machine', () => {
   it('has so much room, also for a directory that is still to be made', async () => {
     for (const flags of [{}, { 'data.dir': dataDirectory() }]) {

@@ -9,9 +9,15 @@ export type { Finding } from './finding.js';
 
 /** Worst first; within a level in the order in which they were looked at. */
 export async function examine({ config, origins }: LoadedConfig, now = Date.now()): Promise<Finding[]> {
-  const found = [...examineSettings(config, origins), ...(await examineMachine(config, now))];
+  const found = [...examineSettings(config, origins), ...(await examineMachine(config, filesIn(origins), now))];
   const rank = ['bad', 'warn', 'ok'];
   return found.sort((a, b) => rank.indexOf(a.level) - rank.indexOf(b.level));
+}
+
+/** Those that some value came from. */
+function filesIn(origins: LoadedConfig['origins']): string[] {
+  const files = [...origins.values()].filter((origin) => origin.startsWith('file ')).map((origin) => origin.slice('file '.length));
+  return [...new Set(files)];
 }
 
 /** For a person; ends with one line that counts. */

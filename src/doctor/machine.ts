@@ -26,9 +26,11 @@ const EARLIEST = Date.UTC(2025, 0, 1);
 const CLOCK_SLACK_MS = 60_000;
 const HEALTH_WITHIN_MS = 2_000;
 
-export async function examineMachine(config: Config, now: number): Promise<Finding[]> {
+/** `files`: of the configuration. */
+export async function examineMachine(config: Config, files: readonly string[], now: number): Promise<Finding[]> {
   const directory = await directoryFindings(config.data.dir);
   return [
+    ...(await configFiles(config, files)),
     ...directory,
     ...(await disk(config.data.dir)),
     await clock(config.data.dir, now),
@@ -52,6 +54,18 @@ async function directoryFindings(dir: string): Promise<Finding[]> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [ok('data', `${dir} will be made at the first start`)];
     return [bad('data', `${dir} cannot be used: ${reasonOf(error)}`, 'give it to the user that runs the gateway')];
   }
+}
+
+async function configFiles(config: Config, files: readonly string[]): Promise<Finding[]> {
+  const { admin, security, bridges, tls } = config;
+  const people = [...security.users, ...bridges].some(({ password }) => password !== null);
+  if (!people && [admin.password, security.tokens.secret, tls.key].every((secret) => secret === null)) return [];
+  const found: Finding[] = [];
+  for (const file of files) {
+    if (await isOpen(file))
+      found.push(warn('secrets', `other users of this machine can read ${file}, which holds secrets`, `chmod 600 ${file}`));
+  }
+  return found;
 }
 
 async function isOpen(file: string): Promise<boolean> {

@@ -14,7 +14,7 @@ import type {
   User,
   UserFields,
 } from '../core/index.js';
-import { StartError } from '../core/index.js';
+import { RequestError, StartError } from '../core/index.js';
 import { reasonOf } from '../data-directory.js';
 import { writeFileAtomically } from '../write-file.js';
 
@@ -61,7 +61,7 @@ interface Item {
 
 type Marks = Map<string, Mark>;
 
-/** Groups first: users are linked to them. Rejects with StartError, or with the RequestError of what is refused. */
+/** Groups first: users are linked to them. Rejects with StartError. */
 export async function applyBaseline(groups: readonly DeclaredGroup[], users: readonly DeclaredUser[], parts: BaselineParts): Promise<void> {
   if (groups.length === 0 && users.length === 0) return;
   const marks = await readMarks(parts.file);
@@ -82,7 +82,12 @@ async function apply(item: Item, marks: Marks, log: Log): Promise<void> {
     else log.warn({ declared: item.key }, 'what the configuration declares is not applied: it was made, changed or deleted at run time');
     return;
   }
-  await item.put(found === null);
+  try {
+    await item.put(found === null);
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    throw new StartError(`security.${item.key.replace(' ', 's: ')}: ${error.message}`, { cause: error });
+  }
   marks.set(item.key, { declared, applied: digestOf(item.found() as object) });
   log.info({ declared: item.key }, found === null ? 'made as declared' : 'changed as declared');
 }

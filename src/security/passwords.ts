@@ -42,17 +42,27 @@ export function isPasswordHash(text: string): boolean {
   return parse(text) !== null;
 }
 
-/** A hash that is of no known form, or asks for too much work, is `wrong` for every password. */
+/**
+ * A hash that is of no known form, or asks for too much work, is `wrong` for every password. What is wrong against a cheaper hash costs as
+ * much as one of ours, so that the time does not tell that there is one.
+ */
 export async function verifyPassword(password: string | Uint8Array, hash: string): Promise<Verdict> {
   const parsed = parse(hash);
   if (parsed === null || Buffer.byteLength(password) > PASSWORD_MAX_BYTES) return 'wrong';
   if (parsed.kind === 'scrypt') {
     const key = await deriveScrypt(password, parsed.salt, parsed.key.length, scryptOptions(parsed));
-    if (!timingSafeEqual(key, parsed.key)) return 'wrong';
-    return parsed.exponent >= COST.exponent ? 'right' : 'renew';
+    if (parsed.exponent >= COST.exponent) return timingSafeEqual(key, parsed.key) ? 'right' : 'wrong';
+    return await cheap(timingSafeEqual(key, parsed.key), password);
   }
   const key = await derivePbkdf2(password, parsed.salt, parsed.iterations, parsed.key.length, parsed.digest);
-  return timingSafeEqual(key, parsed.key) ? 'renew' : 'wrong';
+  return await cheap(timingSafeEqual(key, parsed.key), password);
+}
+
+/** What is right is renewed by its user's login, which costs the same. */
+async function cheap(isRight: boolean, password: string | Uint8Array): Promise<Verdict> {
+  if (isRight) return 'renew';
+  await hashPassword(password);
+  return 'wrong';
 }
 
 function scryptOptions({ exponent, blockSize, parallel }: typeof COST): object {

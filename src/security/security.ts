@@ -91,8 +91,8 @@ export class Security {
     await this.authenticator.open(origin);
     const parts: SetupParts = { ...this.#parts, hash: (password) => this.queue.run(() => hashPassword(password)) };
     await makeAdmin(admin, parts);
-    if (anonymous) await makeAnonymous(parts);
     await applyBaseline(groups, users, { ...parts, log: this.#parts.log, file: join(dataDir, DECLARED_FILE) });
+    if (anonymous) await makeAnonymous(parts);
   }
 
   close(): void {

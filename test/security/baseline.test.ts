@@ -76,6 +76,14 @@ describe('what is declared', () => {
   });
 });
 
+describe('what cannot be', () => {
+  it('stops the start, and says which', async () => {
+    const { start } = await house();
+    await expect(start([group('x_ADMINx')])).rejects.toThrow(/^security\.groups: x_ADMINx: the group's name must not contain _ADMIN$/);
+    await expect(start([], [user('a*b')])).rejects.toThrow(/^security\.users: a\*b: /);
+  });
+});
+
 describe('what was changed at run time', () => {
   it('stays, whether the declaration changes or not, and that is said', async () => {
     const { engine, directory, start } = await house();

@@ -65,6 +65,21 @@ describe('passwords', () => {
     expect(await verifyPassword('secret', hash)).toBe('wrong');
   });
 
+  it('that are wrong take as long against a hash of happn as against one of ours', async () => {
+    const took = async (hash: string): Promise<number> => {
+      const begun = performance.now();
+      await verifyPassword('wrong', hash);
+      return performance.now() - begun;
+    };
+    const ours = await hashPassword('secret');
+    const [a, b]: [number[], number[]] = [[], []];
+    for (let i = 0; i < 5; i++) {
+      a.push(await took(ours));
+      b.push(await took(SHA512));
+    }
+    expect(Math.max(...b)).toBeGreaterThan(Math.min(...a));
+  });
+
   it('are wrong when they are too long, however they were hashed', async () => {
     const long = 'x'.repeat(PASSWORD_MAX_BYTES + 1);
     expect(await verifyPassword(long, await hashPassword(long))).toBe('wrong');
