@@ -575,6 +575,30 @@ describe('a crowd without CONNECT', () => {
   });
 });
 
+describe.each([4, 5])('a crowd whose CONNECTs of version %i come at once', (version) => {
+  it('is served a few at a time, each with what it sends behind its CONNECT, and not when it is gone meanwhile', async () => {
+    const crowd = await Promise.all(Array.from({ length: 150 }, () => MqttWire.open(house.port, version)));
+    for (const [i, wire] of crowd.entries()) {
+      wire.send(
+        { cmd: 'connect', protocolId: 'MQTT', protocolVersion: version, clean: true, clientId: `c${i}`, keepalive: 0 },
+        { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: `t/${i}`, qos: 1 }] },
+      );
+      if (i % 10 === 9) wire.socket.resetAndDestroy();
+    }
+    // In one chunk with the rest, or in pieces behind it.
+    for (const wire of crowd) if (!wire.socket.destroyed) wire.send({ cmd: 'pingreq' });
+    const left = crowd.filter((_, i) => i % 10 !== 9);
+    for (const wire of left) {
+      await wire.expect('connack');
+      await wire.answer('suback', 1);
+      await wire.until(() => wire.packets.some(({ cmd }) => cmd === 'pingresp'), 'pingresp');
+    }
+    const connections = (): number => house.counters.gauges.get('mqtt_connections')?.read() as number;
+    await until('those that are gone are forgotten', () => connections() === left.length);
+    expect(house.counters.gauges.get('sessions')?.read()).toBe(left.length);
+  });
+});
+
 describe('what a client cannot do', () => {
   it('is a packet of 256 MB', async () => {
     const a = await client('a');
