@@ -9,6 +9,7 @@ import type { Counters } from './counters.js';
 import type { Format } from './payload.js';
 import type { Identity } from './identity.js';
 import type { Audit } from './security/audit.js';
+import type { SecurityCommand } from './security/commands.js';
 import type { DirectoryReader } from './security/reader.js';
 import type { Session } from './session.js';
 
@@ -78,13 +79,16 @@ export interface Logins {
    * for somebody who has not logged in.
    */
   tokenOf(identity: Identity, session: string): Promise<string>;
-  /** The token of the login is no longer good; all sessions that use it end. Rejects with the RequestError of the change. */
-  revoke(identity: Identity): Promise<void>;
   /**
-   * Ends the tokens that were issued before. `address`: of the peer, without its port. Rejects with RequestError INVALID_REQUEST, whose
+   * What makes the token of the login worthless, and ends all sessions that use it; for a request of the session itself. Throws
+   * RequestError NOT_AUTHENTICATED for somebody who has not logged in.
+   */
+  revocationOf(identity: Identity): SecurityCommand;
+  /**
+   * Of the session's user; ends the tokens that were issued before, but no session. Rejects with RequestError INVALID_REQUEST, whose
    * text is that of happn, or OVERLOADED.
    */
-  changePassword(identity: Identity, oldPassword: unknown, newPassword: unknown, address: string): Promise<void>;
+  changePassword(session: Session, oldPassword: unknown, newPassword: unknown): Promise<void>;
 }
 
 /** All that an adapter sees of the house. */

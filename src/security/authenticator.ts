@@ -145,19 +145,27 @@ export class Authenticator {
   }
 
   /** Ends the login of a session, and of all others that used its token. Kept for as long as the token could be used. */
-  async revoke({ name, login }: Identity): Promise<void> {
+  async revoke(identity: Identity): Promise<void> {
+    const { name, login } = identity;
+    await this.#parts.change(this.revocationOf(identity));
+    this.#enterOwn('token.revoke', name, login?.tokenId ?? '', null, '');
+  }
+
+  /** Throws RequestError NOT_AUTHENTICATED for somebody who has not logged in. */
+  revocationOf({ login }: Identity): SecurityCommand {
     if (login === null) throw new RequestError('NOT_AUTHENTICATED', INVALID);
     const ttlMs = login.policy.ttlMs === 0 ? this.#parts.options.tokenTtlMs : login.policy.ttlMs;
     const until = ttlMs === 0 ? Number.POSITIVE_INFINITY : login.issued + ttlMs + 2 * LEEWAY_SECONDS * 1_000;
-    await this.#parts.change({ type: 'revoke', tokenId: login.tokenId, until });
-    this.#enterOwn('token.revoke', name, login.tokenId, null, '');
+    return { type: 'revoke', tokenId: login.tokenId, until };
   }
 
   /**
    * Rejects with RequestError INVALID_REQUEST when the old password is wrong or the new one cannot be used; guesses at the old one are
    * slowed down as those at a login.
    */
-  async changePassword({ name }: Identity, oldPassword: unknown, newPassword: unknown, address: string): Promise<void> {
+  async changePassword(session: Session, oldPassword: unknown, newPassword: unknown): Promise<void> {
+    const { name } = session.identity;
+    const address = addressOf(session);
     if (typeof oldPassword !== 'string' || typeof newPassword !== 'string' || oldPassword === '' || newPassword === '') {
       throw new RequestError('INVALID_REQUEST', 'Invalid parameters: oldPassword and newPassword required');
     }

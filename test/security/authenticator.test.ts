@@ -9,7 +9,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { Counters } from '../../src/core/counters.js';
 import { json } from '../../src/core/formats.js';
 import { Audit } from '../../src/core/security/audit.js';
-import type { Credentials } from '../../src/core/index.js';
+import type { Credentials, Session } from '../../src/core/index.js';
 import { Authenticator, type AuthenticatorOptions, type LoginPlace } from '../../src/security/authenticator.js';
 import { Guesses, type LockoutOptions } from '../../src/security/guesses.js';
 import { HashQueue } from '../../src/security/hash-queue.js';
@@ -460,20 +460,20 @@ describe('a change of the password', () => {
   it('needs the old one, and ends the tokens', async () => {
     const { authenticator, directory, login, refusal } = await house();
     directory.add('bob', { password: hash });
-    const identity = await login(bob);
-    await expect(authenticator.changePassword(identity, 'wrong', 'new', '')).rejects.toThrow('Invalid old password');
+    const session = { identity: await login(bob), address: '127.0.0.1:1' } as Session;
+    await expect(authenticator.changePassword(session, 'wrong', 'new')).rejects.toThrow('Invalid old password');
     for (const [from, to] of [
       [undefined, 'new'],
       ['secret', undefined],
       ['secret', ''],
       [1, 2],
     ]) {
-      const change = authenticator.changePassword(identity, from, to, '');
+      const change = authenticator.changePassword(session, from, to);
       await expect(change).rejects.toThrow('Invalid parameters: oldPassword and newPassword required');
     }
-    await expect(authenticator.changePassword(identity, 'secret', 'x'.repeat(1_025), '')).rejects.toThrow('longer than 1024 bytes');
+    await expect(authenticator.changePassword(session, 'secret', 'x'.repeat(1_025))).rejects.toThrow('longer than 1024 bytes');
     expect(directory.commands).toEqual([]);
-    await authenticator.changePassword(identity, 'secret', 'new', '');
+    await authenticator.changePassword(session, 'secret', 'new');
     expect(directory.commands).toMatchObject([{ type: 'password', name: 'bob', from: hash, endsTokens: true }]);
     expect(await refusal(bob)).toBe(invalid);
     expect(await login({ ...bob, password: 'new' })).toMatchObject({ name: 'bob' });

@@ -40,7 +40,18 @@ export interface Generation {
   /** Wildcards of subscriptions: `*` as any characters, or as one whole segment. */
   readonly wildcards: 'glob' | 'segments';
   /** `info` is what the client tells about itself when it logs in. */
-  readonly connect: (port: number, info?: object, heartbeats?: Heartbeats) => Promise<HappnClient>;
+  readonly connect: (port: number, info?: object, heartbeats?: Heartbeats, login?: Login) => Promise<HappnClient>;
+}
+
+/** What a client shows of who it is. */
+export interface Login {
+  readonly username?: string;
+  readonly password?: string;
+  readonly token?: string;
+  /** PEM, for a login by signature. */
+  readonly publicKey?: string;
+  readonly privateKey?: string;
+  readonly loginType?: 'digest';
 }
 
 export interface Heartbeats {
@@ -55,6 +66,11 @@ function socketOptions(sends: boolean, heartbeats: Heartbeats | undefined): obje
   if (heartbeats === undefined) return {};
   const { everyMs, patienceMs } = heartbeats;
   return sends ? { ping: everyMs, pong: patienceMs } : { pingTimeout: patienceMs };
+}
+
+/** Clients of version 3 would try a refused login four times, five seconds apart. */
+function secured(login: Login | undefined): object {
+  return login === undefined ? {} : { secure: true, loginRetry: 0, ...login };
 }
 
 /** The connection below a client, as the library of its time shows it. */
@@ -119,10 +135,10 @@ function happn3(name: string, wildcards: Generation['wildcards'], sendsHeartbeat
     name,
     load: () => void load('happn3', name),
     wildcards,
-    connect: async (port, info = {}, heartbeats) => {
+    connect: async (port, info = {}, heartbeats, login) => {
       const library = load('happn3', name) as Library;
       const socket = socketOptions(sendsHeartbeats, heartbeats);
-      const options = { host: '127.0.0.1', port, info, socket };
+      const options = { host: '127.0.0.1', port, info, socket, ...secured(login) };
       const client = await new Promise<Raw>((resolve, reject) => {
         const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
         const made = library.client.create({ ...options, config: options }, done) as unknown;
@@ -138,12 +154,12 @@ function happn2(): Generation {
     name: 'happn 2.21.4',
     load: () => void load('happn2', 'happn'),
     wildcards: 'glob',
-    connect: async (port, info = {}, heartbeats) => {
+    connect: async (port, info = {}, heartbeats, login) => {
       const library = load('happn2', 'happn') as Library;
       const options = socketOptions(true, heartbeats);
       const client = await new Promise<Raw>((resolve, reject) => {
         const done: Callback = (error, made) => (error ? reject(error) : resolve(made as Raw));
-        void library.client.create({ info, config: { host: '127.0.0.1', port, info, pubsub: { options } } }, done);
+        void library.client.create({ info, config: { host: '127.0.0.1', port, info, pubsub: { options }, ...secured(login) } }, done);
       });
       return face(client, 'reconnect-successful');
     },

@@ -2,7 +2,7 @@
 // a body is turned into JSON once for everybody. How a text becomes a frame: frame-text.ts; what a frame asks for: requests.ts.
 
 import {
-  type ConnectionErrorCode,
+  type ConnectionError,
   type DataRequest,
   documentOf,
   type Entry,
@@ -15,6 +15,7 @@ import {
   type RequestError,
   type RequestErrorCode,
   type RequestId,
+  SessionRevoked,
   type Value,
 } from '../../core/index.js';
 import { isFields } from './fields.js';
@@ -367,12 +368,13 @@ function customMeta(meta: Meta): string {
 // ---------------------------------------------------------------- out: system
 
 /** Why a connection is ended, as clients know it. */
-export function disconnectReason(code: ConnectionErrorCode): string {
-  return code === 'DISMISSED' ? 'reconnect-false' : code.toLowerCase().replaceAll('_', '-');
+export function disconnectReason(error: ConnectionError): string {
+  if (error instanceof SessionRevoked) return error.reason;
+  return error.code === 'DISMISSED' ? 'reconnect-false' : error.code.toLowerCase().replaceAll('_', '-');
 }
 
 /** The notice before an intended end. */
-export function encodeDisconnect(version: Version, code: ConnectionErrorCode): string {
-  const data = version.disconnectReason ? { reason: disconnectReason(code) } : 'server-side-disconnect';
+export function encodeDisconnect(version: Version, error: ConnectionError): string {
+  const data = version.disconnectReason ? { reason: disconnectReason(error) } : 'server-side-disconnect';
   return jsonText({ _meta: { type: 'system' }, data, eventKey: 'server-side-disconnect' });
 }

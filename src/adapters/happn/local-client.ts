@@ -230,7 +230,7 @@ export class LocalClient {
   #onEnded(error: ConnectionError | null): void {
     this.#listeners.clear();
     if (error === null) return;
-    if (!error.reconnect) this.#emit('session-ended', { reason: disconnectReason(error.code) });
+    if (!error.reconnect) this.#emit('session-ended', { reason: disconnectReason(error) });
     this.#emit('connection-ended', this.session.id);
   }
 

@@ -9,13 +9,17 @@ import {
   ConnectionError,
   type ConnectionErrorCode,
   type Formats,
+  type Logins,
   type Outbound,
   RequestError,
+  type SecurityChange,
+  SecurityRequest,
   Session,
   type Subscription,
 } from '../../core/index.js';
 import * as codec from './codec.js';
 import { DataAnswers } from './data-answers.js';
+import { encodeNotice } from './directory-notices.js';
 import { fieldsOf, isFields } from './fields.js';
 import { checkFrameText, checkNumbers, parseFrame, peekFrame } from './frame-text.js';
 import { credentialsIn, Handshake, type LoginAnswer, loginAnswer, newNonce, type Peer } from './handshake.js';
@@ -244,12 +248,15 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
         if (typeof frame.data === 'string') this.#host.acknowledgements.acknowledge(this, frame.data);
         return this.answer(codec.encodeOk(frame, this, 'null'));
       case 'disconnect':
-      case 'disconnect-child-sessions':
       case 'revoke-session':
         return this.answer(codec.encodeOk(frame, this, 'null'));
+      case 'disconnect-child-sessions':
+        this.#context.endChildren(this);
+        return this.answer(codec.encodeOk(frame, this, 'null'));
       case 'change-password':
+        return this.#changePassword(frame);
       case 'revoke-token':
-        throw new RequestError('INVALID_REQUEST', `Cannot ${frame.action} Not Secure`);
+        return this.#revokeToken(frame);
       default:
         throw new RequestError('UNKNOWN_OPERATION', `unknown action: ${String(frame.action).slice(0, 100)}`);
     }
@@ -285,6 +292,42 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     );
   }
 
+  /** Throws INVALID_REQUEST where nobody has to log in. */
+  #logins({ action }: Frame): Logins {
+    const { logins } = this.#context;
+    if (logins === null) throw new RequestError('INVALID_REQUEST', `Cannot ${action} Not Secure`);
+    return logins;
+  }
+
+  #changePassword(frame: Frame): void {
+    const logins = this.#logins(frame);
+    const { oldPassword, newPassword } = fieldsOf(frame.data, 'data');
+    logins.changePassword(this, oldPassword, newPassword).then(
+      () => {
+        if (!this.#ending) this.answer(codec.encodeOk(frame, this, 'null'));
+      },
+      (error: unknown) => {
+        if (!this.#ending) this.fail(frame, error);
+      },
+    );
+  }
+
+  /** A request of the session itself, so that it is answered before it ends. */
+  #revokeToken(frame: Frame): void {
+    this.#context.submit(new SecurityRequest(this, codec.requestId(frame), this.#logins(frame).revocationOf(this.identity), frame));
+  }
+
+  #writeRevoked(writer: Sink, frame: Frame, error: RequestError | null): null {
+    const { identity, adapter: protocol, address } = this;
+    const target = identity.login?.tokenId ?? '';
+    this.#context.audit.add({
+      ...{ action: 'token.revoke', actor: identity.name, target, refusal: error?.code ?? null },
+      ...{ protocol, address, details: { own: true } },
+    });
+    writer.text(error === null ? codec.encodeOk(frame, this, 'null') : codec.encodeError(frame, this, error));
+    return null;
+  }
+
   async #enter(data: Fields): Promise<LoginAnswer | null> {
     const identity = await this.#context.authenticate(credentialsIn(data), this);
     const login = await loginAnswer(this.#context, identity, this.id);
@@ -312,6 +355,11 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     this.#subscriptions.lost(subscription);
   }
 
+  override onSecurityChange(change: SecurityChange): void {
+    if (!this.version.directoryNotices) return;
+    this.answer(encodeNotice(change, this.#context.directory, this.version.protocol));
+  }
+
   write(writer: Sink, message: Outbound, subscription: Subscription | null): LongAnswer | null {
     if (message.kind === 'publication') {
       this.#subscriptions.writeEvent(writer, message, subscription as Subscription);
@@ -326,9 +374,10 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
       case 'subscribe':
       case 'unsubscribe':
         return this.#subscriptions.writeReply(writer, request, message);
+      case 'security':
+        return this.#writeRevoked(writer, request.tag as Frame, message.error);
       case 'transaction':
       case 'durable':
-      case 'security':
         return null;
     }
   }
@@ -397,7 +446,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
       return;
     }
     if (error !== null && !error.reconnect) {
-      this.#output.text(codec.encodeDisconnect(this.version, error.code));
+      this.#output.text(codec.encodeDisconnect(this.version, error));
       this.#output.text(SERVER_CLOSE_FRAME);
     }
     this.#flushLast();

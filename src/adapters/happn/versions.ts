@@ -33,6 +33,8 @@ export interface Version {
   readonly mergeForm: MergeForm;
   /** The publisher is told what became of a publication that was not awaited. A client that knows no such notice fails on it. */
   readonly publicationNotices: boolean;
+  /** It is told of changes to users, groups and permissions that concern it. */
+  readonly directoryNotices: boolean;
 }
 
 const VERSION_1: Version = Object.freeze({
@@ -47,6 +49,7 @@ const VERSION_1: Version = Object.freeze({
   disconnectReason: false,
   mergeForm: 'record',
   publicationNotices: true,
+  directoryNotices: false,
 });
 
 const VERSION_2: Version = Object.freeze({
@@ -58,7 +61,7 @@ const VERSION_2: Version = Object.freeze({
   mergeForm: 'bare',
 });
 
-const VERSION_3: Version = Object.freeze({ ...VERSION_2, protocol: 'happn_3', dialect: 'segments' });
+const VERSION_3: Version = Object.freeze({ ...VERSION_2, protocol: 'happn_3', dialect: 'segments', directoryNotices: true });
 
 const VERSION_4: Version = Object.freeze({
   ...VERSION_3,

@@ -1,0 +1,228 @@
+// A secure gateway and the unmodified clients of every happn generation: logins, refusals, and what they are told when users,
+// groups and permissions change.
+
+import { generateKeyPairSync } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { AdminApi } from '../support/admin-api.js';
+import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
+import { call, connectionOf, GENERATIONS, type Generation, type HappnClient, type Login } from '../support/happn-clients.js';
+
+const ADMIN_PASSWORD = 'only for this test';
+const ALICE: Login = { username: 'alice', password: 'secret of alice' };
+const NOTIFIED = GENERATIONS.filter(({ wildcards }) => wildcards === 'segments');
+const NEWEST = GENERATIONS[GENERATIONS.length - 1] as Generation;
+
+let gateway: GatewayProcess;
+let api: AdminApi;
+let open: HappnClient[] = [];
+
+beforeAll(async () => {
+  for (const { load } of GENERATIONS) load();
+  gateway = await startGateway({
+    flags: ['--secure', '--host', '127.0.0.1'],
+    env: { TRIVIUM_ADMIN_PASSWORD: ADMIN_PASSWORD },
+  });
+  api = await AdminApi.of(gateway.ports.admin);
+  const { body } = await api.ask('POST', '/login', { username: '_ADMIN', password: ADMIN_PASSWORD });
+  api.token = body['token'] as string;
+  await putGroup('plant', { '/plant/*': { actions: ['*'] }, '/plant/secret/*': { prohibit: ['*'] } });
+  await putUser('alice', { password: ALICE.password, groups: ['plant'], customData: { shift: 'night' } });
+});
+
+afterAll(async () => await gateway.stop());
+
+afterEach(async () => {
+  const gone = open;
+  open = [];
+  await Promise.all(gone.map(async (client) => await Promise.race([client.disconnect(), ended(client)])));
+});
+
+async function putGroup(name: string, permissions: object): Promise<void> {
+  expect((await api.ask('PUT', `/groups/${name}`, { permissions })).status).toBeLessThan(300);
+}
+
+async function putUser(name: string, fields: object): Promise<void> {
+  expect((await api.ask('PUT', `/users/${name}`, fields)).status).toBeLessThan(300);
+}
+
+async function connected({ connect }: Generation, login: Login): Promise<HappnClient> {
+  const client = await connect(gateway.ports.happn, {}, undefined, login);
+  open.push(client);
+  return client;
+}
+
+function tokenOf({ raw }: HappnClient): string {
+  return (raw['session'] as unknown as { token: string }).token;
+}
+
+interface SystemFrame {
+  readonly eventKey?: string;
+  readonly data: Record<string, unknown>;
+}
+
+/** What the gateway says of itself, of this name. */
+function onSystem(client: HappnClient, name: string, handler: (data: Record<string, unknown>) => void): void {
+  const { on } = connectionOf(client) as unknown as { on(event: string, handler: (frame: SystemFrame) => void): void };
+  on.call(connectionOf(client), 'data', ({ eventKey, data }) => {
+    if (eventKey === name) handler(data);
+  });
+}
+
+/** Resolves with the reason that the gateway gives for the end of the connection. */
+function ended(client: HappnClient): Promise<unknown> {
+  return new Promise((resolve) => onSystem(client, 'server-side-disconnect', ({ reason }) => resolve(reason)));
+}
+
+/** The notices that come, as {whatHappnd, changedData}. */
+function notices(client: HappnClient): Record<string, unknown>[] {
+  const heard: Record<string, unknown>[] = [];
+  onSystem(client, 'security-data-changed', (data) => heard.push(data));
+  return heard;
+}
+
+describe.each(GENERATIONS)('$name', (generation) => {
+  it('comes in with its password, and does what it may', async () => {
+    const client = await connected(generation, ALICE);
+    const heard: unknown[] = [];
+    await client.on('/plant/speed', {}, ({ data }) => heard.push(data));
+    await client.set('/plant/speed', { rpm: 900 });
+    await until('its event', () => heard.length === 1);
+    expect(await client.get('/plant/speed')).toMatchObject({ rpm: 900 });
+    await client.remove('/plant/speed');
+  });
+
+  it('is refused what it may not', async () => {
+    const client = await connected(generation, ALICE);
+    const denied = expect.objectContaining({ message: expect.stringContaining('unauthorized') });
+    await expect(client.set('/office/speed', { rpm: 1 })).rejects.toEqual(denied);
+    await expect(client.get('/office/speed')).rejects.toEqual(denied);
+    await expect(client.remove('/office/speed')).rejects.toEqual(denied);
+    await expect(client.on('/office/*', {}, () => {})).rejects.toEqual(denied);
+    await expect(client.set('/plant/secret/door', { open: true })).rejects.toEqual(denied);
+  });
+
+  it('does not come in with a wrong password, or as nobody knows', async () => {
+    await expect(connected(generation, { ...ALICE, password: 'wrong' })).rejects.toThrow('Invalid credentials');
+    await expect(connected(generation, { username: 'mallory', password: 'x' })).rejects.toThrow('Invalid credentials');
+  });
+
+  it('comes in with the token that it was given', async () => {
+    const first = await connected(generation, ALICE);
+    const second = await connected(generation, { token: tokenOf(first) });
+    await second.set('/plant/by-token', { ok: true });
+    expect(await first.get('/plant/by-token')).toMatchObject({ ok: true });
+  });
+
+  it('is not told what is prohibited below what it may hear', async () => {
+    const admin = await connected(NEWEST, { username: '_ADMIN', password: ADMIN_PASSWORD });
+    const client = await connected(generation, ALICE);
+    const heard: string[] = [];
+    await client.on('/plant/*', {}, ({ meta }) => heard.push(meta.path));
+    await admin.set('/plant/secret', { door: 'open' });
+    await admin.set('/plant/secret/door', { open: true });
+    await admin.set('/plant/last', {});
+    await until('the last event', () => heard.includes('/plant/last'));
+    expect(heard).not.toContain('/plant/secret/door');
+  });
+});
+
+describe.each(NOTIFIED)('$name', (generation) => {
+  it('is told when permissions of its group change, and hears no more what it may not', async () => {
+    await putGroup('shift', { '/shift/*': { actions: ['*'] } });
+    await putUser('bob', { password: 'secret of bob', groups: ['shift'] });
+    const client = await connected(generation, { username: 'bob', password: 'secret of bob' });
+    const admin = await connected(NEWEST, { username: '_ADMIN', password: ADMIN_PASSWORD });
+    const told = notices(client);
+    const heard: string[] = [];
+    await client.on('/shift/*', {}, ({ meta }) => heard.push(meta.path));
+    await admin.set('/shift/1', {});
+    await until('the first event', () => heard.length === 1);
+    await putGroup('shift', { '/shift/*': { actions: ['get'] } });
+    await until('the notice', () => told.some(({ whatHappnd }) => whatHappnd === 'upsert-group'));
+    expect(told.at(-1)).toMatchObject({
+      whatHappnd: 'upsert-group',
+      changedData: {
+        name: 'shift',
+        permissions: { '/shift/*': { actions: ['get'] } },
+        _meta: { path: '/_SYSTEM/_SECURITY/_GROUP/shift' },
+      },
+    });
+    await admin.set('/shift/2', {});
+    await expect(client.set('/shift/3', {})).rejects.toMatchObject({ message: 'unauthorized' });
+    expect(await client.get('/shift/2')).toMatchObject({});
+    expect(heard).toEqual(['/shift/1']);
+    await putUser('bob', { groups: [] });
+    await until('the next notice', () => told.some(({ whatHappnd }) => whatHappnd === 'upsert-user'));
+    await expect(client.get('/shift/2')).rejects.toMatchObject({ message: 'unauthorized' });
+  });
+
+  it('ends with its user', async () => {
+    await putUser('carol', { password: 'secret of carol' });
+    const client = await connected(generation, { username: 'carol', password: 'secret of carol' });
+    const reason = ended(client);
+    await api.ask('DELETE', '/users/carol');
+    expect(await reason).toBe('security directory update: user deleted');
+    await expect(connected(generation, { username: 'carol', password: 'secret of carol' })).rejects.toThrow('Invalid credentials');
+  });
+});
+
+describe('the newest client', () => {
+  it('comes in by its key', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+      modulusLength: 2_048,
+      publicKeyEncoding: { type: 'pkcs1', format: 'pem' },
+      privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+    });
+    await putUser('dave', { groups: ['plant'] });
+    const admin = await api.ask('PATCH', '/users/dave', { publicKey });
+    expect(admin.status).toBeLessThan(300);
+    const client = await connected(NEWEST, { username: 'dave', publicKey, privateKey, loginType: 'digest' });
+    await client.set('/plant/by-key', { ok: true });
+    await expect(
+      connected(NEWEST, {
+        username: 'dave',
+        publicKey,
+        loginType: 'digest',
+        privateKey: generateKeyPairSync('rsa', {
+          modulusLength: 2_048,
+          publicKeyEncoding: { type: 'pkcs1', format: 'pem' },
+          privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+        }).privateKey,
+      }),
+    ).rejects.toThrow('Invalid credentials');
+  });
+
+  it('changes its password', async () => {
+    await putUser('erin', { password: 'old one' });
+    const client = await connected(NEWEST, { username: 'erin', password: 'old one' });
+    const told = notices(client);
+    const change = (oldPassword: string, newPassword?: string): Promise<unknown> =>
+      call(client.raw, 'changePassword', { oldPassword, newPassword });
+    await expect(change('wrong', 'new one')).rejects.toMatchObject({ message: 'Invalid old password' });
+    await change('old one', 'new one');
+    expect(told).toMatchObject([{ whatHappnd: 'upsert-user', changedData: { username: 'erin' } }]);
+    expect(JSON.stringify(told)).not.toContain('scrypt');
+    await expect(connected(NEWEST, { username: 'erin', password: 'old one' })).rejects.toThrow('Invalid credentials');
+    await connected(NEWEST, { username: 'erin', password: 'new one' });
+  });
+
+  it('logs out: every connection with its token ends, and nobody comes in with it any more', async () => {
+    const first = await connected(NEWEST, ALICE);
+    const token = tokenOf(first);
+    const second = await connected(NEWEST, { token });
+    const reason = ended(second);
+    open = [];
+    await call(first.raw, 'disconnect', { revokeToken: true });
+    expect(await reason).toBe('token-revoked');
+    await expect(connected(NEWEST, { token })).rejects.toThrow('token has been revoked');
+  });
+
+  it('ends the connections that came in with its token, and stays', async () => {
+    const parent = await connected(NEWEST, ALICE);
+    const child = await connected(NEWEST, { token: tokenOf(parent) });
+    const reason = ended(child);
+    open = [];
+    await call(parent.raw, 'disconnect', { disconnectChildSessions: true });
+    expect(await reason).toBe('token-revoked');
+  });
+});
