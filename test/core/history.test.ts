@@ -1,8 +1,10 @@
 // History: what a record was, what happened since a revision, and that neither is ever made up.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { OPEN_ACCESS } from '../../src/core/access.js';
 import type { HistoryRuleSettings, HistorySettings } from '../../src/core/history-rules.js';
 import { DataRequest, type Publication, type Reply, STORED, SubscribeRequest, TransactionRequest } from '../../src/core/message.js';
+import type { Principal } from '../../src/core/identity.js';
 import { parsePattern } from '../../src/core/pattern.js';
 import { SECTION } from '../../src/core/store/store.js';
 import { GateStore, type Harness, type HarnessOptions, settled, startEngine, type TestSession, until } from '../support/core-harness.js';
@@ -392,6 +394,20 @@ describe('a subscription since a revision', () => {
     await session.set('/a/1', 3);
     await since('/a/*', 0);
     expect(heard()).toEqual(['3 /a/1']);
+  });
+
+  test('hears of the past, and begins with, only what it may hear and see', async () => {
+    const allows = (_action: string, path: string): boolean => !path.includes('secret');
+    const principal = { rights: { allows } } as unknown as Principal;
+    const guarded = (): Principal => principal;
+    const access = { ...OPEN_ACCESS, isOpen: false, authorize: guarded, guard: guarded };
+    await begin(keeping([{ pattern: '/a/*' }]), { access });
+    for (const path of ['/a/1', '/a/secret', '/a/2']) await session.set(path, 1);
+    await since('/a/*', 0);
+    expect(heard()).toEqual(['1 /a/1', '3 /a/2']);
+    const { entries } = await since('/*', 0, true);
+    expect(entries?.map(({ path }) => path)).toEqual(['/a/1', '/a/2']);
+    expect((await since('/a/secret', 9, true)).entries).toEqual([]);
   });
 
   test('is told that it missed more than one look back may bring', async () => {
