@@ -7,9 +7,11 @@ import { changedPathIn, decodeChange, type PastChange } from './history-rows.js'
 import type { Lanes } from './lanes.js';
 import { Publication, STORED } from './message.js';
 import type { Pattern } from './pattern.js';
-import { SECTION, type Store, type StoreRow, type StoreScan } from './store/store.js';
+import { SECTION, type Store, type StoreRow } from './store/store.js';
 
 const SLICE_ROWS = 512;
+/** Of one path: its rows are read one by one, without waiting. */
+const SLICE_READS = 64;
 
 /** What one look back may bring; when there is more, it counts as forgotten. */
 export interface PastLimits {
@@ -30,7 +32,8 @@ export interface PastSource {
 
 /** The changes of what `pattern` matches, behind revision `since`. The moment is that of the making; it must be read or closed. */
 export class PastScan {
-  readonly #scan: StoreScan | null;
+  /** null: nothing is known. */
+  readonly #rows: PastRows | null;
   /** The last change of each path that was seen. */
   readonly #last = new Map<string, number>();
   readonly #found: Publication[] = [];
@@ -46,16 +49,16 @@ export class PastScan {
   ) {
     const floor = source.history?.rules.floorOf(pattern) ?? null;
     const isKnown = floor !== null && since >= floor.revision && since <= revision;
-    this.#scan = isKnown ? source.store.scan({ section: SECTION.history, gte: digits(since + 1) }, SLICE_ROWS) : null;
+    this.#rows = isKnown ? rowsOf(pattern, since, source) : null;
   }
 
   /** Oldest first; null: some of it is not known any more, or it is too much. Rejects with StoreDamage or StoreFailure. */
   async read(lanes: Lanes, limits: PastLimits): Promise<readonly Publication[] | null> {
-    const scan = this.#scan;
+    const scan = this.#rows;
     if (scan === null) return null;
     for (;;) {
       const rows = await lanes.hold(() => scan.next());
-      if (rows.length === 0) return this.#found;
+      if (rows === null || rows.length === 0) return rows === null ? null : this.#found;
       this.#looked += rows.length;
       if (!rows.every((row) => this.#take(row))) return null;
       if (this.#found.length > limits.events || this.#bytes > limits.bytes || this.#looked > limits.rows) return null;
@@ -77,8 +80,48 @@ export class PastScan {
   }
 
   async close(): Promise<void> {
-    await this.#scan?.close();
+    await this.#rows?.close();
   }
+}
+
+/** Rows of history, oldest change first. */
+interface PastRows {
+  /** Empty: there are no more. null: one of them is not there any more. */
+  next(): Promise<readonly StoreRow[] | null>;
+  close(): Promise<void>;
+}
+
+/** Of one path, its own; else all behind the revision. */
+function rowsOf({ exact }: Pattern, since: number, { history, store }: PastSource): PastRows {
+  if (exact === null || history === null) return store.scan({ section: SECTION.history, gte: digits(since + 1) }, SLICE_ROWS);
+  const changes = history.changesOf(exact).filter(({ revision }) => revision > since);
+  return new OwnRows(
+    changes.map(({ revision }) => digits(revision)),
+    store,
+  );
+}
+
+class OwnRows implements PastRows {
+  #next = 0;
+
+  constructor(
+    private readonly keys: readonly string[],
+    private readonly store: Store,
+  ) {}
+
+  async next(): Promise<readonly StoreRow[] | null> {
+    const keys = this.keys.slice(this.#next, this.#next + SLICE_READS);
+    this.#next += keys.length;
+    const rows: StoreRow[] = [];
+    for (const key of keys) {
+      const value = this.store.read(SECTION.history, key);
+      if (value === undefined) return null;
+      rows.push({ key, value });
+    }
+    return rows;
+  }
+
+  async close(): Promise<void> {}
 }
 
 /** As it was; who caused it is not known any more, but by name. */

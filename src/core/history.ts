@@ -313,6 +313,11 @@ export class History {
     throw new RequestError('OUT_OF_HISTORY', `the history of ${path} does not reach back so far`);
   }
 
+  /** The changes of this path that are kept, oldest first. Throws StoreDamage, StoreFailure. */
+  changesOf(path: string): readonly PastState[] {
+    return this.#timelineOf(path).states;
+  }
+
   #entryOf(path: string, revision: number, { records }: Present): Entry {
     const current = records.stored(path);
     if (current?.revision === revision) return current;

@@ -410,6 +410,18 @@ describe('a subscription since a revision', () => {
     expect((await since('/a/secret', 9, true)).entries).toEqual([]);
   });
 
+  test('of one path looks at the changes of that path alone', async () => {
+    await begin(keeping([{ pattern: '/a/*', revisions: 1_000 }]), { scan: { past: { events: 1_000, bytes: MANY, rows: 200 } } });
+    await session.set('/a/quiet', 1);
+    for (let n = 0; n < 150; n++) await session.set('/a/busy', n);
+    for (let n = 0; n < 150; n++) await session.set('/a/loud', n);
+    await session.remove('/a/quiet');
+    expect((await since('/a/quiet', 0)).missed).toBe(false);
+    expect(heard()).toEqual(['1 /a/quiet', '302 -/a/quiet']);
+    expect((await since('/a/busy', 0)).past).toHaveLength(150);
+    expect((await since('/a/*', 0)).missed).toBe(true);
+  });
+
   test('is told that it missed more than one look back may bring', async () => {
     await begin(keeping([{ pattern: '/a/*' }]), { scan: { past: { events: 3, bytes: MANY, rows: MANY } } });
     for (let n = 1; n <= 4; n++) await session.set(`/a/${n}`, n);
