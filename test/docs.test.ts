@@ -244,6 +244,48 @@ describe('the page on security', () => {
   });
 });
 
+describe('the page on administration', () => {
+  const page = read('docs/administration.md');
+  const steady = (text: string): string => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME').replaceAll(/ +$/gm, '');
+
+  it('shows commands and requests, and what they print', async () => {
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, 'admin-password'), 'only for this test\n');
+    await using secure = await startGateway({
+      flags: ['--secure', '--host', '127.0.0.1', '--admin-password-file', join(directory, 'admin-password')],
+    });
+    const tool = `export TRIVIUM_ADMIN_URL=http://127.0.0.1:${secure.ports.admin}; trivium() { ${process.execPath} ${ROOT}/dist/main.js "$@"; }`;
+    const examples = [...page.matchAll(/<!-- test: (.+?) -->\n```sh\n([\s\S]*?)```\n\nprints\n\n```text\n([\s\S]*?)```/g)];
+    expect(examples.map(([, name]) => name)).toEqual(['commands', 'rest']);
+    for (const [, name, commands = '', output] of examples) {
+      const script = `${tool}\n${commands.replace('55080', String(secure.ports.admin))}`;
+      const { stdout } = await run('bash', ['-c', script], directory);
+      expect(steady(stdout), name).toBe(output);
+    }
+  });
+
+  it('names every command and every option', async () => {
+    const groups = [['login'], ['explain'], ['audit']].concat(
+      ...['user', 'group', 'session', 'token'].map((topic) => commandsOf(topic).map((name) => [topic, name])),
+    );
+    const helps = await Promise.all(groups.map((words) => run(process.execPath, ['dist/main.js', ...words, '--help'])));
+    const options = new Set(
+      helps.flatMap(({ stdout }) => [...stdout.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map(([, option]) => option)),
+    );
+    expect([...options].filter((option) => !page.includes(`${option}`))).toEqual(['--help']);
+    for (const [topic, name = ''] of groups) expect(page).toContain(`\`${topic} ${name}`.trimEnd());
+  });
+
+  function commandsOf(topic: string): string[] {
+    const { stdout } = spawnSync(process.execPath, ['dist/main.js', topic, '--help'], {
+      cwd: ROOT,
+      encoding: 'utf8',
+      env: cleanEnvironment(),
+    });
+    return [...stdout.matchAll(/^ {2}([a-z-]+) /gm)].map(([, name]) => name as string).filter((name) => name !== 'help');
+  }
+});
+
 describe('npm start', () => {
   it.each([
     ['npm is told to stop', (npm: number) => process.kill(npm, 'SIGTERM')],

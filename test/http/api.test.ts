@@ -1,10 +1,15 @@
 // The API for administrators of a real gateway without security: what it does, what it refuses, and that it answers as described.
 
-import { request } from 'node:http';
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Administration } from '../../src/http/api/administration.js';
+import { apiListener } from '../../src/http/api/api.js';
 import { AdminApi } from '../support/admin-api.js';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
+import { keptLog } from '../support/silent-log.js';
 
 let gateway: GatewayProcess;
 let api: AdminApi;
@@ -260,6 +265,33 @@ describe('a request', () => {
     expect(headers.get('cache-control')).toBe('no-store');
     expect(headers.get('x-content-type-options')).toBe('nosniff');
     expect(headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  it('comes from this machine while nobody has to log in', async () => {
+    const house = { secure: false, directory: { users: () => [] } } as unknown as Administration;
+    const listener = apiListener(house, '1.2.3', keptLog());
+    let address = '';
+    const server = createServer((asked, response) => {
+      Object.defineProperty(asked.socket, 'remoteAddress', { value: address, configurable: true });
+      void listener(asked, response);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v1/users`;
+    const statuses = new Map<string, number>();
+    for (address of ['127.0.0.1', '::1', '::ffff:127.0.0.1', '10.0.0.7', '::ffff:10.0.0.7', 'fe80::1', '']) {
+      statuses.set(address, (await fetch(url, { headers: { authorization: 'Bearer x', connection: 'close' } })).status);
+    }
+    server.close();
+    expect(Object.fromEntries(statuses)).toEqual({
+      '127.0.0.1': 200,
+      '::1': 200,
+      '::ffff:127.0.0.1': 200,
+      '10.0.0.7': 403,
+      '::ffff:10.0.0.7': 403,
+      'fe80::1': 403,
+      '': 403,
+    });
   });
 
   it('comes from no foreign page', async () => {
