@@ -19,10 +19,10 @@ function checked(password: string): string {
 }
 
 async function ask(question: string): Promise<string> {
-  process.stderr.write(question);
-  // What is typed is echoed to nowhere.
+  // What is typed is echoed to nowhere, from before anybody is asked for it.
   const output = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output, terminal: true });
+  process.stderr.write(question);
   try {
     const aborted = new AbortController();
     lines.on('SIGINT', () => aborted.abort());

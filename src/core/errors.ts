@@ -70,6 +70,18 @@ export class SessionOver extends RequestError {
   }
 }
 
+/** A token was good and is no more, because its time is over. */
+export class TokenExpired extends RequestError {
+  constructor(
+    /** Name of the user whose it was. */
+    readonly user: string,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super('NOT_AUTHENTICATED', message, options);
+  }
+}
+
 /** A transaction was not done because of one of its operations, by its place from 0. */
 export class TransactionError extends RequestError {
   constructor(

@@ -12,6 +12,7 @@ import {
   type Pattern,
   RequestError,
   type RequestErrorCode,
+  TokenExpired,
 } from '../core/index.js';
 import type { OriginRule } from './origin.js';
 import { addressOf, tokenOf, type WebLoginOptions, type WebLogins } from './web-logins.js';
@@ -26,6 +27,7 @@ export interface RouteCaller {
 export const ANYBODY: RouteCaller = Object.freeze({ user: null });
 
 const REASON = 'unauthorized access';
+const EXPIRED = 'expired session token';
 const NO_TOKEN = 'invalid token format or null token';
 /** Before it the path stands in permissions. */
 const AREA = '/@HTTP';
@@ -56,6 +58,7 @@ export class RouteGuard {
       identity = await this.#logins.identify(token, addressOf(request));
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
+      if (error instanceof TokenExpired) return refuse(response, 401, over(error.user, EXPIRED));
       if (REFUSED.has(error.code)) return refuse(response, 403, forbidden(path));
       if (error.code === 'NOT_AUTHENTICATED') return refuse(response, 401, NO_TOKEN);
       throw error;
@@ -65,8 +68,8 @@ export class RouteGuard {
 
   #decide({ name, principal, login }: Identity, request: IncomingMessage, response: ServerResponse, path: string): RouteCaller | null {
     const now = this.#clock.now();
-    const over = login === null ? null : overAt(login, now);
-    if (over !== null) return refuse(response, 401, `authorization failed for ${name}: ${over.message}`);
+    const end = login === null ? null : overAt(login, now);
+    if (end !== null) return refuse(response, 401, over(name, end.message));
     if (principal === null || !mayAsk(principal, request.method as string, AREA + path)) return refuse(response, 403, forbidden(path));
     if (login !== null) {
       login.used += 1;
@@ -80,6 +83,10 @@ function mayAsk({ rights, isAdministrator }: NonNullable<Identity['principal']>,
   const action = method.toLowerCase() as Action;
   // Methods that no permission can name are for administrators.
   return ACTIONS.includes(action) && action !== 'control' ? rights.allows(action, path) : isAdministrator;
+}
+
+function over(user: string, reason: string): string {
+  return `authorization failed for ${user}: ${reason}`;
 }
 
 function forbidden(path: string): string {

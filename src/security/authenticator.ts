@@ -19,6 +19,7 @@ import {
   SECURITY_LIMITS,
   type SecurityCommand,
   type Session,
+  TokenExpired,
   type User,
 } from '../core/index.js';
 import type { Guesses } from './guesses.js';
@@ -308,7 +309,7 @@ export class Authenticator {
     const { id, issued, parent } = token ?? { id: randomUUID(), issued: now, parent: null };
     if (user.name === ADMIN) this.#checkAdmin(credentials);
     if (!isFrom(policy, credentials.address ?? '')) throw refused('Source address access restricted');
-    if (policy.ttlMs !== 0 && now > issued + policy.ttlMs) throw refused(EXPIRED_TOKEN);
+    if (policy.ttlMs !== 0 && now > issued + policy.ttlMs) throw new TokenExpired(user.name, EXPIRED_TOKEN);
     const principal = directory.principal(user.name, general);
     if (principal === null) throw refused(INVALID);
     return { name: user.name, principal, login: new Login(id, TYPES[place.type], parent, issued, policy, now) };

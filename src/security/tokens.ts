@@ -3,7 +3,7 @@
 
 import type { webcrypto } from 'node:crypto';
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify, SignJWT } from 'jose';
-import { type Clock, RequestError } from '../core/index.js';
+import { type Clock, RequestError, TokenExpired } from '../core/index.js';
 import { BoundedMap } from './bounded-map.js';
 import type { TokenKeys } from './token-keys.js';
 
@@ -92,7 +92,7 @@ export class Tokens {
       const { payload } = await jwtVerify(token, ({ kid }) => this.#key(kid), { ...options, requiredClaims: ['sub', 'jti', 'iat'] });
       return payload;
     } catch (error) {
-      if (error instanceof errors.JWTExpired) throw new RequestError('NOT_AUTHENTICATED', EXPIRED_TOKEN, { cause: error });
+      if (error instanceof errors.JWTExpired) throw new TokenExpired(String(error.payload.sub), EXPIRED_TOKEN, { cause: error });
       if (error instanceof errors.JOSEError || error instanceof TypeError) {
         throw new RequestError('NOT_AUTHENTICATED', INVALID_TOKEN, { cause: error });
       }
@@ -108,7 +108,7 @@ export class Tokens {
 
   #stillGood(claims: TokenClaims): TokenClaims {
     if (claims.expires !== null && this.#clock.now() >= claims.expires + LEEWAY_SECONDS * 1_000) {
-      throw new RequestError('NOT_AUTHENTICATED', EXPIRED_TOKEN);
+      throw new TokenExpired(claims.user, EXPIRED_TOKEN);
     }
     return claims;
   }

@@ -1,12 +1,14 @@
 // The API and the commands for administrators of a real gateway with security: who may ask, tokens over every road, and what becomes
 // of live clients.
 
+import { execFile } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { connect, connectAsync, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AdminApi, type Answered } from '../support/admin-api.js';
-import { CliProcess, type GatewayProcess, startGateway, temporaryDirectory, until } from '../support/gateway-process.js';
+import { CliProcess, type GatewayProcess, MAIN, startGateway, temporaryDirectory, until } from '../support/gateway-process.js';
 import { HavenClient } from '../support/haven-client.js';
 
 const PASSWORD = 'only for this test';
@@ -215,6 +217,29 @@ describe('the commands', () => {
     });
     expect(await isRefused('ann', issued.stdout.trim())).toBe(true);
     expect(await trivium(['user', 'list'], { TRIVIUM_TOKEN: issued.stdout.trim() })).toMatchObject({ code: 1 });
+  });
+
+  it('show nothing of a password that is typed', async () => {
+    const terminal = [
+      'import os, pty, sys',
+      'pid, fd = pty.fork()',
+      'if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])',
+      'out = b""',
+      'while b"Password: " not in out: out += os.read(fd, 4096)',
+      `os.write(fd, b"${PASSWORD}\\r")`,
+      'try:',
+      '  while True:',
+      '    more = os.read(fd, 4096)',
+      '    if not more: break',
+      '    out += more',
+      'except OSError: pass',
+      'sys.stdout.buffer.write(out)',
+      'sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))',
+    ].join('\n');
+    const url = `http://127.0.0.1:${gateway.ports.admin}`;
+    const command = [process.execPath, MAIN, 'login', '_ADMIN', '--admin-url', url];
+    const { stdout } = await promisify(execFile)('python3', ['-c', terminal, ...command], { timeout: 30_000 });
+    expect(stdout).toMatch(/^Password: \r\ntoken \S+, good until \S+\r\neyJ\S+\r\n$/);
   });
 
   it('end a session', async () => {

@@ -4,7 +4,7 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createGateway, type EmbeddedGateway } from '../../src/index.js';
 import { type KeptLine, keptLog } from '../support/silent-log.js';
-import { temporaryDirectory } from '../support/gateway-process.js';
+import { temporaryDirectory, until } from '../support/gateway-process.js';
 
 const keys = generateKeyPairSync('rsa', {
   modulusLength: 2_048,
@@ -33,8 +33,12 @@ async function start(secure: boolean, queryToken = false): Promise<EmbeddedGatew
           { name: 'ann', password: 'secret of ann', groups: ['web'] },
           { name: 'key', publicKey: keys.publicKey, groups: ['web'] },
           { name: 'twice', password: 'secret of twice', groups: ['web'] },
+          { name: 'brief', password: 'secret of brief', groups: ['web'] },
         ],
-        profiles: [{ name: 'twice', session: { user: { username: 'twice' } }, policy: { usage_limit: 2 } }],
+        profiles: [
+          { name: 'twice', session: { user: { username: 'twice' } }, policy: { usage_limit: 2 } },
+          { name: 'brief', session: { user: { username: 'brief' } }, policy: { ttl: 1 } },
+        ],
         http: { queryToken, exclusions: ['/public/*'] },
       },
     },
@@ -222,6 +226,9 @@ describe('a route', () => {
     expect((await route('/app/a', headers))[0]).toBe(200);
     expect((await route('/app/a', headers))[0]).toBe(200);
     expect(await route('/app/a', headers)).toEqual([401, 'authorization failed for twice: session usage limit reached']);
+    const brief = { authorization: `Bearer ${await tokenFor('brief')}` };
+    await until('its time is over', async () => (await route('/app/a', brief))[0] === 401);
+    expect(await route('/app/a', brief)).toEqual([401, 'authorization failed for brief: expired session token']);
     const forged = (await tokenFor('ann')).replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
     expect((await route('/app/a', { authorization: `Bearer ${forged}x` }))[0]).toBe(401);
   });
