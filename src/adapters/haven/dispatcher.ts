@@ -13,6 +13,7 @@ import type { HavenError } from './wire.js';
 
 const NOT_CONNECTED: HavenError = Object.freeze({ name: 'NOT_CONNECTED', message: 'the first message must be CONNECT' });
 
+const CONNECTED_ALREADY = new RequestError('INVALID_REQUEST', 'this connection has its session already');
 const NOTHING_SHOWN: Credentials = Object.freeze({});
 
 /** The session, to its dispatcher. */
@@ -57,8 +58,9 @@ export class Dispatcher {
     const { handshake, answers } = this.#parts;
     if (!handshake.connected && message.action !== 'connect') answers.answer('error', message, NOT_CONNECTED);
     else if (message.fault !== null) answers.fault(message, message.fault);
+    else if (handshake.connected && message.action === 'connect') answers.fault(message, CONNECTED_ALREADY);
     else if (message.credentials !== null) this.#authenticate(message, message.credentials);
-    else if (message.action === 'connect' && !handshake.connected) this.#connectAsNobody(message);
+    else if (message.action === 'connect') this.#connectAsNobody(message);
     else this.#handle(message);
   }
 
@@ -136,7 +138,6 @@ export class Dispatcher {
 
   #connect(message: HavenMessage): void {
     const { handshake, answers } = this.#parts;
-    if (handshake.connected) throw new RequestError('INVALID_REQUEST', 'this connection has its session already');
     const refusal = handshake.open(message);
     if (refusal !== null) {
       answers.answer('error', message, refusal);

@@ -126,6 +126,13 @@ describe.each((['map', 'array'] as const).flatMap((shape) => ROADS.map((road) =>
     expect(judged).toEqual(['ann set /a']);
   });
 
+  it('a second CONNECT changes nothing, whatever it brings', async () => {
+    const client = await open(road);
+    await ask(client, 'connect', '', BOB);
+    expect(await ask(client, 'connect', '', ANN)).toBe(1);
+    expect(await ask(client, 'write', '/ann/1')).toBe(6);
+  });
+
   it('without them everything but CONNECT and heartbeats is refused', async () => {
     const client = await open(road);
     expect(await ask(client, 'connect', '')).toBe(0);
