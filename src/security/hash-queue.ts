@@ -1,56 +1,81 @@
 // HashQueue: checking a password takes a core for a tenth of a second, so few are checked at once, few wait, and whoever comes
-// beyond that is told to come later. What goes on elsewhere keeps its speed.
+// beyond that, or would wait longer than clients do, is told to come later. What goes on elsewhere keeps its speed.
 
-import { type Counters, RequestError, Ring } from '../core/index.js';
+import { type Clock, type Counters, RequestError, Ring } from '../core/index.js';
 
 export interface HashLimits {
   /** Hashes that are worked on at once. */
   readonly working: number;
   /** Further ones that wait. */
   readonly waiting: number;
+  /** Nobody waits longer. */
+  readonly waitMs: number;
 }
 
-export const HASH_LIMITS: HashLimits = Object.freeze({ working: 2, waiting: 64 });
+export const HASH_LIMITS: HashLimits = Object.freeze({ working: 2, waiting: 64, waitMs: 5_000 });
+
+/** How much the latest work counts in what the next one is expected to take. */
+const LATEST = 0.2;
+
+interface Waiting {
+  readonly since: number;
+  readonly enter: () => void;
+  readonly refuse: (error: RequestError) => void;
+}
+
+const CLOCK: Pick<Clock, 'monotonic'> = { monotonic: () => performance.now() };
 
 export class HashQueue {
   readonly #limits: HashLimits;
-  readonly #waiting: Ring<() => void>;
+  readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #waiting = new Ring<Waiting>();
   readonly #refused: { add(): void };
   #working = 0;
+  /** What one piece of work has taken lately. */
+  #usualMs = 0;
 
-  constructor(counters: Counters, limits: HashLimits = HASH_LIMITS) {
+  constructor(counters: Counters, limits: HashLimits = HASH_LIMITS, clock = CLOCK) {
     this.#limits = limits;
-    this.#waiting = new Ring();
+    this.#clock = clock;
     this.#refused = counters.counter('logins_refused_busy_total', 'Logins that were refused because too many passwords wait to be checked');
     counters.gauge('passwords_waiting', 'Passwords that wait to be checked', () => this.#waiting.length);
   }
 
-  /** In the order in which they come. Rejects with RequestError OVERLOADED at the limit, else as `work` does. */
+  /** In the order in which they come. Rejects with RequestError OVERLOADED at the limits, else as `work` does. */
   async run<T>(work: () => Promise<T>): Promise<T> {
     await this.#enter();
+    const begun = this.#clock.monotonic();
     try {
       return await work();
     } finally {
+      const tookMs = this.#clock.monotonic() - begun;
+      this.#usualMs = this.#usualMs === 0 ? tookMs : this.#usualMs * (1 - LATEST) + tookMs * LATEST;
       this.#leave();
     }
   }
 
   async #enter(): Promise<void> {
-    if (this.#working < this.#limits.working) {
+    const { working, waiting, waitMs } = this.#limits;
+    if (this.#working < working) {
       this.#working += 1;
       return;
     }
-    if (this.#waiting.length >= this.#limits.waiting) {
-      this.#refused.add();
-      throw new RequestError('OVERLOADED', 'too many logins at once: try again later');
-    }
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const expectedMs = ((this.#waiting.length + 1) * this.#usualMs) / working;
+    if (this.#waiting.length >= waiting || expectedMs > waitMs) throw this.#refusal();
+    await new Promise<void>((enter, refuse) => this.#waiting.push({ since: this.#clock.monotonic(), enter, refuse }));
   }
 
   /** The place goes to the next that waits, so that nobody who comes now gets before it. */
   #leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#working -= 1;
-    else next();
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      if (this.#clock.monotonic() - next.since <= this.#limits.waitMs) return next.enter();
+      next.refuse(this.#refusal());
+    }
+    this.#working -= 1;
+  }
+
+  #refusal(): RequestError {
+    this.#refused.add();
+    return new RequestError('OVERLOADED', 'too many logins at once: try again later');
   }
 }

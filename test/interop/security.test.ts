@@ -161,6 +161,39 @@ describe('a happn client', () => {
   });
 });
 
+describe('a storm of passwords', () => {
+  it('is let in as far as it is looked at in time, the rest is told to come later, and others go on meanwhile', async () => {
+    const url = `mqtt://127.0.0.1:${gateway.ports.mqtt}`;
+    const reader = await HavenClient.connect(gateway.ports.haven, { connect: { credentials: ALICE } });
+    let over = false;
+    const outcomes = Promise.all(
+      Array.from({ length: 150 }, async () => {
+        try {
+          const client = await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 0, ...ALICE }, false);
+          await client.endAsync();
+          return 0;
+        } catch (error) {
+          return (error as { code?: number }).code;
+        }
+      }),
+    ).finally(() => (over = true));
+    let slowestMs = 0;
+    while (!over) {
+      const begun = performance.now();
+      await reader.read('/plant/level');
+      slowestMs = Math.max(slowestMs, performance.now() - begun);
+    }
+    const codes = await outcomes;
+    await reader.close();
+    console.log(
+      `150 passwords at once: ${codes.filter((code) => code === 0).length} let in; slowest read meanwhile ${Math.round(slowestMs)} ms`,
+    );
+    expect(new Set(codes)).toEqual(new Set([0, 0x97]));
+    expect(codes.filter((code) => code === 0).length).toBeGreaterThan(5);
+    expect(slowestMs).toBeLessThan(2_000);
+  });
+});
+
 describe('guesses', () => {
   it('come late, and then not at all, from that address for that user', async () => {
     const guess = async (protocolVersion: 4 | 5): Promise<number> =>
