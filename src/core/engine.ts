@@ -872,6 +872,8 @@ export class Engine {
   /** A subscription without its initial values counts as none. */
   #endFailed(request: SubscribeRequest): void {
     const { subscription } = request;
+    // It was there before, and what is still to come of its initial values is kept.
+    if (request.isResumed) return;
     if (subscription.durable === null) undoSubscribe(request, this.#state.router);
     else this.submit(new SubscribeRequest('unsubscribe', this.#system, null, subscription, null, null));
   }

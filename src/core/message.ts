@@ -188,6 +188,8 @@ export class SubscribeRequest {
   guard: Guard | null = null;
   /** With `since`, what is at the one path of `initial`; the engine's. */
   found: Entry | null = null;
+  /** A durable subscription that was there before is asked for what is left of its initial values; the engine's. */
+  isResumed = false;
 
   constructor(
     readonly op: 'subscribe' | 'unsubscribe',

@@ -109,8 +109,12 @@ async function streamInitial(request: SubscribeRequest, host: ScanHost): Promise
     host.fail(request, error);
     return;
   }
-  if (stream.isEmpty) reply.entries = [];
-  else reply.stream = stream;
+  if (stream.isEmpty) {
+    stream.close();
+    reply.entries = [];
+  } else {
+    reply.stream = stream;
+  }
   host.finish(request, reply);
 }
 

@@ -1,6 +1,14 @@
 // Filters: what one session subscribes to. A filter becomes a subscription in the core, and ends there.
 
-import { type Reply, RequestError, SubscribeRequest, Subscription, type SubscriptionOptions, subscriptionKey } from '../../core/index.js';
+import {
+  ConnectionError,
+  type Reply,
+  RequestError,
+  SubscribeRequest,
+  Subscription,
+  type SubscriptionOptions,
+  subscriptionKey,
+} from '../../core/index.js';
 import type { BaseSession } from './base-session.js';
 import { type SharedFilter, type Topics, isFilterServed, isSystemTopic } from './paths.js';
 import type { RetainedMessages } from './retained.js';
@@ -99,8 +107,10 @@ export class Filters {
     const { session } = this;
     const onReply = (reply: Reply): void => {
       const source = reply.source();
-      if (source === null) rest.cancel();
-      else rest.begin(source);
+      if (source !== null) return rest.begin(source);
+      rest.cancel();
+      // The next connection tries it again.
+      if (reply.error?.code === 'STORE_FAILED') session.close(new ConnectionError('STORE_FAILED', reply.error.message));
     };
     session.submit(new SubscribeRequest('subscribe', session, null, subscription, subscription.pattern, onReply, 'path', true));
   }

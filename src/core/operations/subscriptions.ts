@@ -49,7 +49,8 @@ function remember(request: SubscribeRequest, { state }: Run): void {
   const { subscription, initial, streamed, sequence, time } = request;
   const durable = subscription.durable as DurableSession;
   const known = durable.subscriptions.get(subscriptionKey(subscription)) ?? null;
-  if (known === subscription) return;
+  request.isResumed = known === subscription;
+  if (request.isResumed) return;
   if (initial === null) {
     subscription.remainder = known?.remainder ?? null;
     return;

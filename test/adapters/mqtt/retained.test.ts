@@ -2,6 +2,7 @@
 // ([MQTT-4.4.0-1], [MQTT5-4.4.0-1]), however the connection ends.
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { StoreFailure } from '../../../src/core/store/store.js';
 import { GateStore } from '../../support/core-harness.js';
 import { until } from '../../support/gateway-process.js';
 import { type HouseOptions, MqttHouse, type MqttPacket, MqttWire } from '../../support/mqtt-wire.js';
@@ -103,6 +104,30 @@ describe.each([
   const remainders = (): number => store.dump().filter(([key, value]) => isRemainder(key, value as Uint8Array)).length;
   const names = (told: readonly Told[]): string[] => told.map(({ topic }) => topic);
 
+  describe('that nobody takes', () => {
+    it.each([true, false])('hold no scan open after their time, and go on where they were (durable %s)', async (isDurable) => {
+      await fill(0, RECORDS);
+      const wire = isDurable ? await durable() : await connect('passing');
+      await subscribe(wire, 'r/#', 1);
+      await subscribe(wire, 'r/+', 1);
+      const sent = await take(wire, WINDOW);
+      await until('the scans are read', () => store.openScans > 0);
+      // The streams are looked at once a second, and a client of version 5 may be silent for 90 s.
+      let polls = 0;
+      await until('the scans are closed', () => {
+        if (polls++ % 100 === 0) house.clock.mono += 11_000;
+        return store.openScans === 0;
+      });
+      await house.other().set(topicOf(RECORDS - 1), 'new', { qos: 1 });
+      for (const { messageId } of sent) wire.send({ cmd: 'puback', messageId });
+      const told = await takeAll(wire, 2 * RECORDS - WINDOW - 2 + 1);
+      const wanted = topics(0, RECORDS - 1);
+      expect(names([...sent, ...told])).toEqual([...wanted, ...wanted, topicOf(RECORDS - 1)]);
+      expect(told.at(-1)).toMatchObject({ retain: false });
+      await emptied(wire);
+    });
+  });
+
   describe('of a durable session', () => {
     it.each([1, 2] as const)('at QoS %i what was not acknowledged is sent again under the same ids, and the rest follows', async (qos) => {
       await fill(0, 30, qos);
@@ -202,6 +227,22 @@ describe.each([
       const second = await durable();
       const told = await takeAll(second, 1 + 40 + 40 + 1);
       expect(names(told)).toEqual([topicOf(1), ...topics(0, 40), ...topics(0, 40), topicOf(3)]);
+      await emptied(second);
+    });
+
+    it('are not lost when they cannot be read on another connection, and neither is their filter', async () => {
+      await fill(0, 30);
+      const first = await durable();
+      await subscribe(first, 'r/#', 1);
+      await take(first, WINDOW);
+      await lose(first);
+      store.scanFailure = new StoreFailure('the disk is gone');
+      await (await durable()).closed();
+      store.scanFailure = null;
+      const second = await durable();
+      expect(names(await takeAll(second, 30))).toEqual(topics(0, 30));
+      await house.other().set(topicOf(7), 'new', { qos: 1 });
+      expect(names(await takeAll(second, 1))).toEqual([topicOf(7)]);
       await emptied(second);
     });
 
