@@ -167,6 +167,32 @@ describe.each(NOTIFIED)('$name', (generation) => {
 });
 
 describe('the newest client', () => {
+  it('acts on behalf of others where it may, and everybody is told for whom', async () => {
+    await putUser('frank', { password: 'secret of frank', groups: ['plant', '_MESH_DELEGATE'] });
+    await putUser('gina', { permissions: { '/gina/*': { actions: ['*'] } } });
+    const admin = await connected(NEWEST, { username: '_ADMIN', password: ADMIN_PASSWORD });
+    const frank = await connected(NEWEST, { username: 'frank', password: 'secret of frank' });
+    const alice = await connected(NEWEST, ALICE);
+    const heard: unknown[] = [];
+    await admin.on('/gina/*', {}, ({ meta }) => heard.push(meta['eventOrigin']));
+    const onBehalfOf = 'gina';
+    await frank.set('/gina/1', { by: 'frank' }, { onBehalfOf });
+    await until('its event', () => heard.length === 1);
+    expect(heard).toMatchObject([{ username: 'gina' }]);
+    expect(await frank.get('/gina/1', { onBehalfOf })).toMatchObject({ by: 'frank' });
+    const own: string[] = [];
+    await frank.on('/gina/*', { onBehalfOf }, ({ meta }) => own.push(meta.path));
+    await admin.set('/gina/2', {});
+    await until('what gina may hear', () => own.includes('/gina/2'));
+    const refused = (reason: string): unknown => expect.objectContaining({ code: 403, message: 'unauthorized', reason });
+    await expect(frank.set('/gina/1', {})).rejects.toMatchObject({ code: 403 });
+    await expect(frank.set('/plant/1', {}, { onBehalfOf })).rejects.toEqual(refused('request on behalf of unauthorised user: gina'));
+    await expect(frank.set('/gina/1', {}, { onBehalfOf: 'nobody' })).rejects.toEqual(refused('on behalf of user does not exist: nobody'));
+    await expect(alice.set('/gina/1', {}, { onBehalfOf })).rejects.toEqual(
+      refused('session attempting to act on behalf of is not authorized'),
+    );
+  });
+
   it('comes in by its key', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', {
       modulusLength: 2_048,

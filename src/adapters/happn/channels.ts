@@ -2,6 +2,7 @@
 // channel names. Changes only what it owns; the session submits what follows from it.
 
 import { type Publication, RequestError, SUBSCRIBED, Subscription, type Session } from '../../core/index.js';
+import { actorIn } from './delegation.js';
 import { declaredDepth, effectiveDepth, hasDepth, parseChannel, segmentsBelow, subscriptionPattern } from './paths.js';
 import type { Fields } from './wire.js';
 import type { MergeForm, Version } from './versions.js';
@@ -102,7 +103,7 @@ export class Channels {
     const channel = this.#channelOf(path);
     const declared = hasDepth(channel.key, version) ? declaredDepth(options.depth) : 0;
     const replaced = channel.subscription;
-    const made = this.#subscriptionFor(channel, version, effectiveDepth(declared));
+    const made = this.#subscriptionFor(channel, version, effectiveDepth(declared), actorIn(options, this.session));
     const reference = `${this.session.id.slice(0, 8)}-${this.#nextReference++}`;
     this.#channels.set(channel.text, channel);
     channel.references.set(reference, { depth: declared, merge: options.merge === true });
@@ -117,7 +118,7 @@ export class Channels {
     return this.#channels.get(text) ?? new ChannelState(text, event, key);
   }
 
-  #subscriptionFor(channel: ChannelState, version: Version, depth: number): Subscription | null {
+  #subscriptionFor(channel: ChannelState, version: Version, depth: number, actor: string | null): Subscription | null {
     if (channel.event === null) return null;
     if (channel.subscription !== null && (!hasDepth(channel.key, version) || channel.depth >= depth)) return null;
     const pattern = subscriptionPattern(channel.key, version, depth);
@@ -126,6 +127,7 @@ export class Channels {
       sets: channel.event !== 'REMOVE',
       removes: channel.event !== 'SET',
       removals: 'each-request',
+      actor: channel.subscription?.options.actor ?? actor,
     } as const;
     channel.subscription = new Subscription(this.session, null, pattern, options, channel);
     channel.depth = depth;

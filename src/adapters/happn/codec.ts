@@ -18,6 +18,7 @@ import {
   SessionRevoked,
   type Value,
 } from '../../core/index.js';
+import { isDelegated } from './delegation.js';
 import { isFields } from './fields.js';
 import { consistencyOf, type Results } from './publishing.js';
 import { type Frame, RESERVED_META } from './wire.js';
@@ -298,7 +299,8 @@ export function wireError(error: RequestError): { readonly name: string; readonl
 }
 
 export function encodeError(frame: Frame, asker: Asker, error: RequestError): string {
-  const wire = jsonText(wireError(error));
+  const reason = error.code === 'ACCESS_DENIED' && isDelegated(frame) ? { reason: error.message } : {};
+  const wire = jsonText({ ...wireError(error), ...reason });
   const meta = `"type":"response","status":"error","published":false${tail(frame, asker).slice(0, -1)},"error":${wire}}`;
   return `{"data":null,"_meta":{${meta}${protocolText(asker)}`;
 }
@@ -314,16 +316,17 @@ export function encodeEvent(
   form: MergeForm,
   formats: Formats,
 ): string {
-  const { action, path, entry, meta, requestId: id, origin } = publication;
+  const { action, path, entry, meta, requestId: id, origin, author } = publication;
   const name = action === 'set' ? `/SET@${path}` : `/REMOVE@${path}`;
   const session = jsonText(origin);
   const number = typeof id === 'number' ? `${session.slice(0, -1)}-${id}"` : jsonText(publicationId(publication));
   const counts = publication.options.increment !== null;
   const times = entry === null || counts ? '' : entryTimes(entry);
+  const by = author === '' ? '' : `,"eventOrigin":{"username":${jsonText(author)},"id":${session}}`;
   const consistency = consistencyOf(publication.options);
   return (
     `{"data":${eventData(publication, form, formats)},"_meta":{"action":${jsonText(name)},"type":"data","sessionId":${session}` +
-    `,"consistency":${consistency},"publicationId":${number},"path":${jsonText(path)}${times}${meta === null ? '' : customMeta(meta)}` +
+    `,"consistency":${consistency},"publicationId":${number},"path":${jsonText(path)}${times}${by}${meta === null ? '' : customMeta(meta)}` +
     `,"channel":${jsonText(channel)}${depth > 0 ? `,"depth":${depth}` : ''}},"protocol":"${protocol}"}`
   );
 }

@@ -110,7 +110,7 @@ function entryTimes(entry: Entry): object {
 }
 
 export function eventMeta(publication: Publication, { channel, depth }: LocalListener, acknowledged: boolean): LocalMeta {
-  const { action, path, entry, meta, origin, options } = publication;
+  const { action, path, entry, meta, origin, options, author } = publication;
   return {
     action: action === 'set' ? `/SET@${path}` : `/REMOVE@${path}`,
     type: 'data',
@@ -119,6 +119,7 @@ export function eventMeta(publication: Publication, { channel, depth }: LocalLis
     publicationId: publicationId(publication),
     path,
     ...(entry === null || options.increment !== null ? {} : entryTimes(entry)),
+    ...(author === '' ? {} : { eventOrigin: { username: author, id: origin } }),
     ...(meta === null ? {} : customMeta(meta)),
     channel: channel.text,
     ...(depth > 0 ? { depth } : {}),

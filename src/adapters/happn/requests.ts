@@ -13,6 +13,7 @@ import {
   type Value,
 } from '../../core/index.js';
 import { requestId } from './codec.js';
+import { onBehalf } from './delegation.js';
 import { fieldsOf, isFields } from './fields.js';
 import { checkRequestPath, checkTextPath, hasWildcard, queryPattern } from './paths.js';
 import { routed } from './publishing.js';
@@ -30,7 +31,7 @@ const OPTIONS: readonly DataOptions[] = [0, 1, 2, 3, 4, 5, 6, 7].map((bits) => {
 export function decodeSet(frame: Frame, session: Session, formats: Formats): DataRequest {
   const path = setPath(frame);
   const options = fieldsOf(frame.options, 'options');
-  const chosen = withIncrement(setOptions(options), options.increment, frame.data);
+  const chosen = withIncrement(setOptions(options, session), options.increment, frame.data);
   const at = options.set_type === 'sibling' ? siblingOf(path) : path;
   const payload = decodeData(frame.data, formats);
   return new DataRequest('set', session, requestId(frame), at, null, payload, chosen, true, 0, frame);
@@ -42,10 +43,10 @@ function setPath(frame: Frame): string {
   return path;
 }
 
-function setOptions(options: Fields): DataOptions {
+function setOptions(options: Fields, session: Session): DataOptions {
   const noPublish = options.noPublish === true || options.upsertType === 3;
   const base = OPTIONS[(options.noStore === true ? 0 : 4) | (noPublish ? 0 : 2) | (options.merge === true ? 1 : 0)] as DataOptions;
-  return routed(base, options);
+  return onBehalf(routed(base, options), options, session);
 }
 
 /** The data names the counter. An event that is not stored counts nothing. */
@@ -66,7 +67,7 @@ export function decodeRemove(frame: Frame, session: Session): DataRequest {
   const options = fieldsOf(frame.options, 'options');
   const routing = routed(OPTIONS[options.noPublish === true ? 4 : 6] as DataOptions, options);
   const query = decodeCriteria(options);
-  const chosen = query === null ? routing : { ...routing, query };
+  const chosen = onBehalf(query === null ? routing : { ...routing, query }, options, session);
   const pattern = hasWildcard(path) ? queryPattern(path) : null;
   return new DataRequest('remove', session, requestId(frame), path, pattern, null, chosen, true, 0, frame);
 }
@@ -77,7 +78,7 @@ export function decodeGet(frame: Frame, session: Session): DataRequest {
   const options = fieldsOf(frame.options, 'options');
   const query = decodeQuery(path, options, frame.action === 'count');
   const asOf = decodeAsOf(options);
-  const chosen = query === null && asOf === null ? STORED : { ...STORED, query, asOf };
+  const chosen = onBehalf(query === null && asOf === null ? STORED : { ...STORED, query, asOf }, options, session);
   const pattern = hasWildcard(path) ? queryPattern(path) : null;
   return new DataRequest('get', session, requestId(frame), path, pattern, null, chosen, true, 0, frame);
 }
@@ -120,8 +121,8 @@ export function decodeTag(frame: Frame, session: Session): DataRequest {
   const options = fieldsOf(frame.options, 'options');
   if (typeof options.tag !== 'string') throw new RequestError('INVALID_REQUEST', 'options.tag must be a text');
   if (frame.data !== undefined && frame.data !== null) throw new RequestError('INVALID_REQUEST', MESSAGES.tagWithData);
-  const step = new TagStep(frame, path, options.tag, { ...setOptions(options), store: true, merge: false, qos: 1 });
-  return new DataRequest('get', session, requestId(frame), path, null, null, STORED, true, 0, step);
+  const step = new TagStep(frame, path, options.tag, { ...setOptions(options, session), store: true, merge: false, qos: 1 });
+  return new DataRequest('get', session, requestId(frame), path, null, null, onBehalf(STORED, options, session), true, 0, step);
 }
 
 /** The second step. Throws NOT_FOUND. */

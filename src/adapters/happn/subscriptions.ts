@@ -14,6 +14,7 @@ import {
 } from '../../core/index.js';
 import { type Added, Channels, type ChannelState } from './channels.js';
 import * as codec from './codec.js';
+import { actorIn } from './delegation.js';
 import { fieldsOf } from './fields.js';
 import { textFrame } from './frames.js';
 import type { Connection, Host } from './host.js';
@@ -91,7 +92,10 @@ export class Subscriptions {
       channel.replacing += 1;
       this.#subscribe(made, null, { channel, replaced });
     }
-    const probe = new Subscription(connection, null, channel.subscription.pattern, PROBE_OPTIONS, channel);
+    // Whoever is asked for, must be allowed to; what is heard stays what the first of the channel may hear.
+    const actor = actorIn(options, connection);
+    const probed = actor === null ? PROBE_OPTIONS : { ...PROBE_OPTIONS, actor };
+    const probe = new Subscription(connection, null, channel.subscription.pattern, probed, channel);
     this.#subscribe(probe, initial, { frame, added, probe });
   }
 

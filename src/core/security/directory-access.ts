@@ -47,23 +47,25 @@ export class DirectoryAccess implements Access {
   authorize(session: Session, actor: string | null, action: Action, path: string, pattern: Pattern | null): Guard | null {
     const principal = this.#speaker(session, actor);
     const { login } = session.identity;
-    if (login?.hasEnd !== true) return this.#decide(principal, action, path, pattern);
+    const isOther = principal.name !== session.identity.name;
+    if (login?.hasEnd !== true) return this.#decide(principal, isOther, action, path, pattern);
     const now = this.clock.now();
     const over = overAt(login, now);
     if (over !== null) throw over;
-    const guard = this.#decide(principal, action, path, pattern);
+    const guard = this.#decide(principal, isOther, action, path, pattern);
     login.used += 1;
     login.lastUsed = now;
     return guard;
   }
 
-  #decide(principal: Principal, action: Action, path: string, pattern: Pattern | null): Guard | null {
+  /** `isOther`: the principal is not who asks. */
+  #decide(principal: Principal, isOther: boolean, action: Action, path: string, pattern: Pattern | null): Guard | null {
     const { rights } = principal;
     if (pattern === null || pattern.exact !== null) {
-      if (!rights.allows(action, pattern?.exact ?? path)) throw this.#refusal(principal, action, path);
+      if (!rights.allows(action, pattern?.exact ?? path)) throw this.#refusal(principal, isOther, action, path);
       return null;
     }
-    if (rights.covers(action, pattern) === 'none') throw this.#refusal(principal, action, path);
+    if (rights.covers(action, pattern) === 'none') throw this.#refusal(principal, isOther, action, path);
     return guardOf(principal, action, pattern);
   }
 
@@ -110,7 +112,8 @@ export class DirectoryAccess implements Access {
     return other;
   }
 
-  #refusal(principal: Principal, action: Action, path: string): RequestError {
+  #refusal(principal: Principal, isOther: boolean, action: Action, path: string): RequestError {
+    if (isOther) return new RequestError('ACCESS_DENIED', `request on behalf of unauthorised user: ${principal.name}`);
     return principal.isLimited ? new RequestError('ACCESS_DENIED', 'token permissions limited') : denied(action, path);
   }
 }
