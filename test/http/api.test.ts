@@ -71,7 +71,7 @@ describe('users', () => {
     expect((await api.ask('DELETE', path)).status).toBe(204);
   });
 
-  it.each(['a%2Fb', 'a*', '%20a', '_ADMINISTRATOR'])('do not have the name %s', async (name) => {
+  it.each(['a%2Fb', 'a*', '%20a', '_ADMINISTRATOR', '%00', '%zz', '%ED%A0%80'])('do not have the name %s', async (name) => {
     const answer = await api.ask('PUT', `/users/${name}`, {});
     expect([answer.status, errorOf(answer).code]).toEqual([400, 'INVALID_REQUEST']);
   });
@@ -83,6 +83,9 @@ describe('users', () => {
     [{ permissions: { '/a': { actions: ['fly'] } } }, /the body\.permissions\.\/a\.actions\.0/],
     [{ permissions: { '/a': null } }, /the body\.permissions/],
     [{ customData: JSON.parse(`${'{"a":'.repeat(40)}1${'}'.repeat(40)}`) as object }, /at most 32 levels/],
+    ['{"permissions":{"__proto__":{"prohibit":["*"]}}}', /no key may be __proto__/],
+    [{ password: '\ud800' }, /the body\.password: must be well-formed/],
+    ['['.repeat(60_000), /no JSON/],
     ['{"a"', /no JSON/],
     ['', /no JSON/],
     ['[]', /the body/],
@@ -129,6 +132,14 @@ describe('groups', () => {
     expect((await api.ask('GET', '/groups/plant')).status).toBe(404);
     expect((await api.ask('PUT', '/groups/_ADMIN', { permissions: {} })).status).toBe(400);
   });
+});
+
+it.each(['constructor', '__proto__', 'toString'])('%s is a name as any other', async (name) => {
+  expect((await api.ask('GET', `/users/${name}`)).status).toBe(404);
+  expect((await api.ask('PUT', `/users/${name}`, { permissions: { constructor: { actions: ['get'] } } })).status).toBe(201);
+  const { body } = await api.ask('POST', '/explain', { user: name, action: 'get', path: 'constructor' });
+  expect(body).toMatchObject({ allowed: true, rule: { pattern: 'constructor' } });
+  expect((await api.ask('DELETE', `/users/${name}`)).status).toBe(204);
 });
 
 describe('explain', () => {

@@ -82,6 +82,7 @@ function descriptionOf(operations: readonly Operation[], version: string): Opera
 }
 
 async function serve(one: Operation, asked: Asked, house: Administration): Promise<Response> {
+  if (!isDecodable(asked.req.path)) throw new RequestError('INVALID_REQUEST', 'the path of the URL is not well quoted');
   const caller = await callerOf(asked, house, one.access);
   const query = one.query === null ? null : checked(one.query, queryOf(asked), 'the query');
   const body = one.body === null ? null : checked(one.body, await jsonOf(asked), 'the body');
@@ -106,6 +107,16 @@ async function callerOf(asked: Asked, house: Administration, access: Operation['
   return { identity, address };
 }
 
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    // What stands there is quoted, and stands for no text.
+    return false;
+  }
+}
+
 function queryOf(asked: Asked): Record<string, string> {
   const given = asked.req.queries();
   const twice = Object.keys(given).find((name) => (given[name] as string[]).length > 1);
@@ -116,10 +127,17 @@ function queryOf(asked: Asked): Record<string, string> {
 async function jsonOf(asked: Asked): Promise<unknown> {
   const text = await textOf(asked.env.incoming);
   try {
-    return JSON.parse(text);
+    return JSON.parse(text, withoutProto);
   } catch (error) {
+    if (error instanceof RequestError) throw error;
     throw new RequestError('INVALID_REQUEST', 'the body is no JSON', { cause: error });
   }
+}
+
+/** The key would be lost on the way, and with it what a permission forbids. */
+function withoutProto(key: string, value: unknown): unknown {
+  if (key === '__proto__') throw new RequestError('INVALID_REQUEST', 'the body: no key may be __proto__');
+  return value;
 }
 
 /** Whatever its length was said to be. */
