@@ -30,7 +30,7 @@ export class DataAnswers {
       case 'update':
         return connection.submit(writeRequest(connection, message));
       case 'read':
-        return connection.submit(readRequest(connection, message, this.#host.config.readMaxItems, this.#host.context.clock.now()));
+        return connection.submit(readRequest(connection, message, this.#host.config.readMaxItems, this.#host.context.clock));
       case 'delete':
         return connection.submit(deleteRequest(connection, message));
       default:

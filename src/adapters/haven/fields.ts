@@ -25,6 +25,8 @@ export const ID_MAX_BYTES = 1_024;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const UUID_BYTES = 16;
 const NIL = 0xc0;
+/** What stands at the place of the value in most requests that need none. */
+const NIL_PAYLOAD = Payload.fromBytes(Buffer.alloc(1, NIL), msgpack);
 const FALSE = 0xc2;
 const TRUE = 0xc3;
 
@@ -68,7 +70,7 @@ export function anything(field: ValueField): Taker {
 // Takers of the others.
 
 export const value: Taker = (message, bytes, at, end) => {
-  message.value = Payload.fromBytes(bytes.subarray(at, end), msgpack);
+  message.value = bytes[at] === NIL ? NIL_PAYLOAD : Payload.fromBytes(bytes.subarray(at, end), msgpack);
 };
 
 export const id: Taker = (message, bytes, at, end) => {

@@ -55,6 +55,9 @@ function wellFormed(value: Value): Value {
 
 /** The value at `bytes[at]`, whole and scanned. */
 export function readValue(bytes: Buffer, at: number): Value {
+  const first = bytes[at] as number;
+  // What verbs, modes and most other numbers are.
+  if (first < 0x80) return first;
   reader.bytes = bytes;
   reader.at = at;
   const value = reader.value();

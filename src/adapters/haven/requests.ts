@@ -1,6 +1,7 @@
 // Requests: what a DATA message asks of the core, as the core's Requests. Decides by the message alone; no session state.
 
 import {
+  type Clock,
   type AsOf,
   DataRequest,
   type DataOptions,
@@ -44,13 +45,12 @@ function checkWritable({ mode }: HavenMessage): void {
 
 /**
  * One record if the criteria are met, or with wildcards at most `maxItems`; one more is asked for, which tells whether there are more.
- * `now`: milliseconds since 1970.
  */
-export function readRequest(session: Session, message: HavenMessage, maxItems: number, now: number): DataRequest {
+export function readRequest(session: Session, message: HavenMessage, maxItems: number, clock: Clock): DataRequest {
   const path = pathOf(message);
   const query = queryOf(message);
   if (!isWildcard(path)) {
-    const base = message.mode === 'rt' ? { ...STORED, asOf: asOfOf(message, now) } : STORED;
+    const base = message.mode === 'rt' ? { ...STORED, asOf: asOfOf(message, clock.now()) } : STORED;
     return new DataRequest('get', session, null, addressOf(path), null, null, withQuery(base, query), true, 0, message);
   }
   if (message.mode === 'rt') throw new RequestError('UNSUPPORTED', 'read-timestamp takes a path without wildcards');
