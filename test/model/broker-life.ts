@@ -5,15 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { MqttWire, type MqttPacket } from '../support/mqtt-wire.js';
 import { pick, type Random } from '../support/random.js';
 import type { House } from './houses.js';
-import {
-  type Message,
-  type Observed,
-  type Opening,
-  ReferenceBroker,
-  type ReferenceLimits,
-  type Subscription,
-  type Will,
-} from './reference-broker.js';
+import { ReferenceBroker } from './reference-broker.js';
+import type { Message, Observed, Opening, ReferenceLimits, Subscription, Will } from './reference-state.js';
 
 export const CLIENTS = ['c1', 'c2', 'c3', 'c4'] as const;
 /** Publishes what marks a moment in the order of things; not part of the random steps. */

@@ -7,7 +7,7 @@ import { QUEUE_LIMITS } from '../../src/core/durable-session.js';
 import { randomOf } from '../support/random.js';
 import { BrokerLife } from './broker-life.js';
 import { type House, MemoryHouse, ProcessHouse } from './houses.js';
-import { matches, type ReferenceLimits } from './reference-broker.js';
+import { matches, type ReferenceLimits } from './reference-state.js';
 
 const LONG = process.env.TRIVIUM_TEST_LONG === '1';
 const LIVES = Number(process.env.TRIVIUM_MODEL_LIVES ?? (LONG ? 2_000 : 8));
