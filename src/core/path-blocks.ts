@@ -54,9 +54,25 @@ function isBefore(a: string, b: string, isWide: boolean): boolean {
 
 const NOTHING = new PathBlock(BOUND, false);
 
+/** The last of the blocks whose first path is not behind this one; -1: there is none. */
+export function blockOf(blocks: readonly PathBlock[], path: string): number {
+  let [low, high] = [0, blocks.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((blocks[middle] as PathBlock).isBehind(path)) high = middle;
+    else low = middle + 1;
+  }
+  return low - 1;
+}
+
+/** What one block takes in a list of them. */
+const REFERENCE_BYTES = 8;
+
 export class PathBlocks {
-  readonly #blocks: PathBlock[] = [];
+  #blocks: PathBlock[] = [];
   #bytes = 0;
+  /** Somebody was given the list: it is not changed any more. */
+  #isShared = false;
 
   get bytes(): number {
     return this.#bytes;
@@ -69,11 +85,22 @@ export class PathBlocks {
     this.#put(this.#blocks.length, 0, partsOf(text, BEYOND_LATIN.test(text)));
   }
 
-  /** Changes in the order of their paths, one of each. Returns the bytes of the blocks that were made anew. */
+  /** All of them, as they are now. */
+  all(): readonly PathBlock[] {
+    this.#isShared = true;
+    return this.#blocks;
+  }
+
+  /** Changes in the order of their paths, one of each. Returns how much of what was handed out is not of use here any more, in bytes. */
   apply(changes: readonly PathChange[]): number {
     let replaced = 0;
+    if (this.#isShared) {
+      replaced = this.#blocks.length * REFERENCE_BYTES;
+      this.#blocks = this.#blocks.slice();
+      this.#isShared = false;
+    }
     for (let from = 0; from < changes.length; ) {
-      const at = Math.max(0, this.#blockOf((changes[from] as PathChange)[0]));
+      const at = Math.max(0, blockOf(this.#blocks, (changes[from] as PathChange)[0]));
       const next = this.#blocks[at + 1];
       let to = from + 1;
       while (to < changes.length && (next === undefined || next.isBehind((changes[to] as PathChange)[0]))) to += 1;
@@ -81,12 +108,6 @@ export class PathBlocks {
       from = to;
     }
     return replaced;
-  }
-
-  /** The blocks in which paths from `gte` (inclusive) to `lt` (exclusive, absent: the end) may be. */
-  between(gte: string, lt: string | undefined): readonly PathBlock[] {
-    const from = Math.max(0, this.#blockOf(gte));
-    return this.#blocks.slice(from, lt === undefined ? this.#blocks.length : this.#blockOf(lt) + 1);
   }
 
   #change(at: number, changes: readonly PathChange[]): number {
@@ -102,17 +123,6 @@ export class PathBlocks {
     const put = blocks.filter(({ text }) => text.length > BOUND.length);
     for (const { bytes } of put) this.#bytes += bytes;
     for (const { bytes } of this.#blocks.splice(at, instead, ...put)) this.#bytes -= bytes;
-  }
-
-  /** The last block whose first path is not behind this one; -1: there is none. */
-  #blockOf(path: string): number {
-    let [low, high] = [0, this.#blocks.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#blocks[middle] as PathBlock).isBehind(path)) high = middle;
-      else low = middle + 1;
-    }
-    return low - 1;
   }
 }
 

@@ -40,7 +40,7 @@ export class PathIndex {
   readonly #changes = new Map<string, boolean>();
   #changeBytes = 0;
   #isMerging = false;
-  /** Those that hold on to blocks, and the bytes of blocks that were made anew since there are any. */
+  /** Those that hold on to blocks, and the bytes of what was made anew since there are any. */
   readonly #searches = new Set<PathSearch>();
   #replacedBytes = 0;
   /** Of the paths that came and went since the index was too large. */
@@ -80,7 +80,7 @@ export class PathIndex {
     const { gte = '', lt } = rangeOf(pattern, after);
     const isWanted = ([path]: PathChange): boolean => pattern.matches(path) && compareTexts(path, gte) >= 0;
     const changes = this.#changes.size === 0 ? [] : [...this.#changes].filter(isWanted);
-    const search = new PathSearch(pattern, needle, gte, this.#blocks.between(gte, lt), changes, this.#host);
+    const search = new PathSearch(pattern, needle, gte, lt, this.#blocks.all(), changes, this.#host);
     this.#searches.add(search);
     return search;
   }

@@ -1,7 +1,7 @@
 // PathSearch: the paths that match a pattern with a text behind its wildcards, out of the index, as they are at one moment. It looks
 // for that text in large texts of many paths, in shifts, and asks the pattern about the few paths that have it.
 
-import { BOUND, type PathBlock, type PathChange } from './path-blocks.js';
+import { BOUND, blockOf, type PathBlock, type PathChange } from './path-blocks.js';
 import { ANY_LEVEL, type Pattern } from './pattern.js';
 import { compareTexts } from './query/values.js';
 import type { Shifts } from './shifts.js';
@@ -49,6 +49,8 @@ export class PathSearch {
   readonly #pattern: Pattern;
   readonly #needle: string;
   #blocks: readonly PathBlock[];
+  /** What is in the blocks from this one on is behind all that match. */
+  readonly #end: number;
   /** What the blocks do not know yet: paths that are there, in their order, and paths that are not. */
   readonly #added: readonly string[];
   readonly #removed: ReadonlySet<string>;
@@ -61,11 +63,15 @@ export class PathSearch {
   #isOver = false;
   #isLost = false;
 
-  /** `changes`: those of the paths that match, in any order. `gte`: what is before it does not count. */
+  /**
+   * `blocks`: of all paths. `changes`: those of the paths that match, in any order. Paths before `gte` do not count, and from `lt` on
+   * (absent: the end) there are none that match.
+   */
   constructor(
     pattern: Pattern,
     needle: string,
     gte: string,
+    lt: string | undefined,
     blocks: readonly PathBlock[],
     changes: readonly PathChange[],
     host: PathSearchHost,
@@ -73,6 +79,7 @@ export class PathSearch {
     this.#pattern = pattern;
     this.#needle = needle;
     this.#blocks = blocks;
+    this.#end = lt === undefined ? blocks.length : blockOf(blocks, lt) + 1;
     const paths = (wanted: boolean): string[] => changes.filter(([, isThere]) => isThere === wanted).map(([path]) => path);
     this.#added = paths(true).sort(compareTexts);
     this.#removed = new Set(paths(false));
@@ -99,7 +106,7 @@ export class PathSearch {
     const found: string[] = [];
     for (let left = SHIFT_CHARACTERS; left > 0 && found.length < SHIFT_PATHS; ) {
       const block = this.#blocks[this.#at];
-      if (block === undefined) {
+      if (block === undefined || this.#at >= this.#end) {
         this.#addUpTo(null, found);
         this.#isOver = true;
         break;
@@ -140,10 +147,8 @@ export class PathSearch {
 
   /** The next path is this one, or the first behind it: back or forth. */
   seek(path: string): void {
-    const blocks = this.#blocks;
-    this.#at = 0;
-    while (this.#at + 1 < blocks.length && !(blocks[this.#at + 1] as PathBlock).isBehind(path)) this.#at += 1;
-    const block = blocks[this.#at];
+    this.#at = Math.max(0, blockOf(this.#blocks, path));
+    const block = this.#blocks[this.#at];
     this.#from = block === undefined ? 0 : block.placeOf(path);
     this.#nextAdded = 0;
     while (this.#nextAdded < this.#added.length && compareTexts(this.#added[this.#nextAdded] as string, path) < 0) this.#nextAdded += 1;
