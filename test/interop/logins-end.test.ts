@@ -1,10 +1,12 @@
 // What ends a login, over every protocol: the token is revoked, the password is another one, the user is gone; and what never was one.
 
+import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { base64url, CompactSign, UnsecuredJWT } from 'jose';
 import { connect, connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
 import { AdminApi } from '../support/admin-api.js';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
 import { HavenClient } from '../support/haven-client.js';
@@ -168,6 +170,35 @@ describe('what is no login', () => {
     await makeUser('lock');
     for (let i = 0; i < 5; i++) await expect(mqtt({ username: 'lock', password: `wrong ${i}` })).rejects.toMatchObject({ code: 0x86 });
     expect(await refusals({ username: 'lock', password: PASSWORD })).toEqual([0x87, 'UNAUTHORIZED', 403]);
+  });
+});
+
+describe('a happn connection that does not log in', () => {
+  it('is ended like one that asks nothing, and may send as little', async () => {
+    await using short = await startGateway({
+      flags: ['--secure', '--host', '127.0.0.1', '--happn-first-request-ms', '4000'],
+      env: { TRIVIUM_ADMIN_PASSWORD: PASSWORD },
+    });
+    const open = async (): Promise<WebSocket> => {
+      const socket = new WebSocket(`ws://127.0.0.1:${short.ports.happn}/primus`);
+      await once(socket, 'open');
+      return socket;
+    };
+    const say = async (socket: WebSocket, frame: object): Promise<string> => {
+      socket.send(JSON.stringify(frame));
+      return String(((await once(socket, 'message')) as [Buffer])[0]);
+    };
+    const [silent, loud, known] = [await open(), await open(), await open()];
+    const login = { action: 'login', eventId: 1, data: { username: '_ADMIN', password: PASSWORD } };
+    expect(await say(known, login)).toContain('"status":"ok"');
+    for (const socket of [silent, loud])
+      expect(await say(socket, { action: 'describe', eventId: 1, data: null })).toContain('"secure":true');
+    const [loudEnds, silentEnds] = [once(loud, 'close'), once(silent, 'close')];
+    loud.send(JSON.stringify({ action: 'set', path: '/a', eventId: 2, data: { text: 'x'.repeat(200_000) } }));
+    await loudEnds;
+    await silentEnds;
+    expect(await say(known, { action: 'set', path: '/a', eventId: 2, data: { text: 'x'.repeat(200_000) } })).toContain('"status":"ok"');
+    known.close();
   });
 });
 

@@ -62,7 +62,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   unanswered = 0;
   /** Since when only a part of a message has come; 0: no such part. */
   partialSince = 0;
-  /** No valid request yet. */
+  /** No valid request yet; where users have to log in, nobody has. */
   fresh = true;
   readonly #host: Host;
   readonly #context: AdapterContext;
@@ -167,7 +167,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   passed(frame: Frame): void {
     if (this.#ending) return;
     this.#handle(frame);
-    if (this.fresh) this.#settle();
+    this.#settle();
     if (this.#layers !== null && this.#layers.waiting <= LAYERS_HIGH_WATER) this.#resume(PAUSED_BY_LAYERS);
   }
 
@@ -186,7 +186,9 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     if (layers.waiting > LAYERS_HIGH_WATER) this.#pause(PAUSED_BY_LAYERS);
   }
 
+  /** Whoever has not logged in where that is asked for is kept as short as before the first request. */
   #settle(): void {
+    if (!this.fresh || (this.#context.logins !== null && this.identity.principal === null)) return;
     this.fresh = false;
     this.#host.settled(this);
   }
@@ -194,7 +196,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   #onControl(text: string): void {
     const ping = PING.exec(text);
     if (ping !== null) {
-      if (this.fresh) this.#settle();
+      this.#settle();
       this.answer(`"${CONTROL.pong}${ping[1]}"`);
     } else if (text === ID_REQUEST) {
       this.answer(`"${CONTROL.id}${this.id}"`);
@@ -282,6 +284,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     this.#enter(data).then(
       (login) => {
         if (this.#ending) return;
+        this.#settle();
         this.#noteCluster(data.info);
         const text = this.#handshake.sessionText(this.id, this.#peer, this.#context.node.name, this.#messages, data.info, login);
         this.answer(codec.encodeOk(frame, this, text));
