@@ -148,7 +148,7 @@ class Transactions implements Load {
   }
 }
 
-/** What the node is told to be: a processor and a leader, one after the other, and now and then nothing at all. */
+/** What the node is told to be: a processor, a router and a leader, one after the other, and now and then nothing at all. */
 class Roles implements Load {
   #kept: readonly string[] = [];
   /** As it is if the last message was taken. */
@@ -165,7 +165,7 @@ class Roles implements Load {
     for (;;) {
       const n = ++this.#count;
       const path = `/${'abcdefghij'[n % 10]}`;
-      const type = n % 7 === 0 ? 'exit' : n % 2 === 0 ? 'leader' : 'processor';
+      const type = n % 7 === 0 ? 'exit' : (['leader', 'processor', 'router'][n % 3] as string);
       this.#sent = type === 'exit' ? [] : [...new Set([...this.#kept, `${type} ${path}`])].sort();
       let answer: Answer;
       try {

@@ -244,6 +244,18 @@ describe('CONTROL', () => {
     expect((await client.heartbeat()).state.roles).toEqual([]);
   });
 
+  it('destroying with force, or attaching, needs the rights of what is done, on whole paths', async () => {
+    await house.stop();
+    await begin(accessOf((action, path) => action !== 'remove' || path.startsWith('/_HAVEN')));
+    const { uuid } = await become('leader', { path: '/plant' });
+    await client.write('/plant/1', 1);
+    expect(await become('destroy', { uuid, force: true })).toEqual(failure(6));
+    expect(await discover('uuid', { uuid })).toMatchObject({ result: true });
+    await become('attach', { uuid });
+    await expect(client.delete('/1')).rejects.toMatchObject({ code: 6, message: expect.stringContaining('/plant/1') });
+    expect((await client.read('/1')).value).toBe(1);
+  });
+
   it('two of a kind at the same time: one is done, the other is told', async () => {
     const other = await connect();
     const ask = (who: HavenClient): Promise<Answer> => who.ask({ action: 'become', type: 'leader', path: '/plant' });
