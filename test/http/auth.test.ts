@@ -1,7 +1,11 @@
 // Logins and route protection on the port of happn and HTTP, in a gateway in this process.
 
 import { generateKeyPairSync, sign } from 'node:crypto';
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
 import { createGateway, type EmbeddedGateway } from '../../src/index.js';
 import { type KeptLine, keptLog } from '../support/silent-log.js';
 import { temporaryDirectory, until } from '../support/gateway-process.js';
@@ -231,6 +235,30 @@ describe('a route', () => {
     expect(await route('/app/a', brief)).toEqual([401, 'authorization failed for brief: expired session token']);
     const forged = (await tokenFor('ann')).replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
     expect((await route('/app/a', { authorization: `Bearer ${forged}x` }))[0]).toBe(401);
+  });
+});
+
+describe('a websocket', () => {
+  const { client } = createRequire(fileURLToPath(new URL('../clients/happn3/', import.meta.url)))('happn-3-v13') as {
+    client: { create(options: object): Promise<unknown> };
+  };
+
+  it('is not opened with a token that was given for requests', async () => {
+    const token = await tokenFor('ann');
+    const message = 'token was created using the login type 0, which does not match how the new token is to be created';
+    const created = client.create({ host: '127.0.0.1', port: Number(new URL(url).port), secure: true, token });
+    await expect(created).rejects.toMatchObject({ code: 403, message });
+  });
+
+  it('is nobody, whatever cookie and header it comes with', async () => {
+    const token = await tokenFor('_ADMIN', 'secret of the administrator');
+    const headers = { cookie: `happn_token=${token}`, authorization: `Bearer ${token}` };
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/primus?happn_token=${token}`, { headers });
+    await once(socket, 'open');
+    socket.send(JSON.stringify({ action: 'get', eventId: 1, path: '/x', data: null }));
+    const [text] = (await once(socket, 'message')) as [Buffer];
+    expect(JSON.parse(text.toString())).toMatchObject({ _meta: { eventId: 1, status: 'error' } });
+    socket.terminate();
   });
 });
 
