@@ -133,7 +133,7 @@ export const schema = z.strictObject({
     ),
     acceptDamage: flag(false, 'start although stored changes are missing; what is missing stays lost'),
   }),
-  history: historyRules.meta(about('objects', 'records whose former states are kept, as below', historyText)),
+  history: historyRules.meta(about('objects', 'records whose former states are kept, as docs/configuration.md has them', historyText)),
   historyMaxBytes: whole(256 * MIB, 64 * KIB, 1_048_576 * MIB, 'bytes of all history; above it its oldest changes go'),
   queue: z.strictObject({
     maxMessages: whole(1_000, 1, 1_000_000, 'messages that wait for one durable session'),
