@@ -60,6 +60,16 @@ describe('events', () => {
     ).toEqual([`/ALL@${at}/x`, `/SET@${at}/*`, `/SET@${at}/x`]);
   });
 
+  test.each(['happn_1', 'happn_2', 'happn_3', 'happn_4'])('of everything are of the kind that was asked for: %s', async (protocol) => {
+    const at = area();
+    const wire = await client(protocol);
+    for (const path of ['/SET@*', '/REMOVE@*', '/ALL@*']) await on(wire, path);
+    await set(wire, `${at}/x/y`, { n: 1 });
+    await wire.request('remove', { path: `${at}/x/y` });
+    const heard = wire.events().map(({ _meta }) => `${String(_meta?.action).split('@')[0]} on ${String(_meta?.channel)}`);
+    expect(heard.toSorted()).toEqual(['/REMOVE on /ALL@*', '/REMOVE on /REMOVE@*', '/SET on /ALL@*', '/SET on /SET@*']);
+  });
+
   test('come before the answer of the change that made them', async () => {
     const at = area();
     const wire = await client();
@@ -455,9 +465,10 @@ describe('a connection of its own gateway', () => {
   test('that answers no heartbeat gets an extra beat, and is closed without the mark that keeps clients away', async () => {
     const one = await start({ pingIntervalMs: 60 });
     const wire = await (await one.connect()).login('happn_4');
-    const before = pings(wire);
     await until('the end', () => wire.closed !== null);
-    expect(pings(wire) - before).toBe(2);
+    // Counted from its last sign of life on, whenever the beats came.
+    const answered = wire.frames.findLastIndex((frame) => typeof frame !== 'string');
+    expect(wire.frames.slice(answered + 1).filter((frame) => String(frame).startsWith('primus::ping'))).toHaveLength(2);
     expect(wire.frames).not.toContain('primus::server::close');
   });
 
