@@ -27,6 +27,8 @@ export interface Access {
   authorize(session: Session, actor: string | null, action: Action, path: string, pattern: Pattern | null): Guard | null;
   /** As `authorize`, but refuses nothing: of what is denied, no path will do. For what comes along with what was allowed. */
   guard(session: Session, actor: string | null, action: Action, pattern: Pattern): Guard | null;
+  /** Whether it may be done by the session, which is allowed something else with which it came along. */
+  sees(session: Session, actor: string | null, action: Action, path: string): boolean;
   /** Whether the user of that name may do it now: for what is done in the name of somebody who is not there. */
   allows(name: string, action: Action, path: string): boolean;
   /**
@@ -49,6 +51,7 @@ export const OPEN_ACCESS: Access = Object.freeze({
     certificateUser === undefined ? NOBODY : Object.freeze(identityNamed(certificateUser)),
   authorize: () => null,
   guard: () => null,
+  sees: () => true,
   allows: () => true,
   guardOfUser: () => null,
   own: () => undefined,
@@ -65,6 +68,7 @@ export function withControlArea(access: Access): Access {
       return access.authorize(session, actor, action, path, pattern);
     },
     guard: (session, actor, action, pattern) => access.guard(session, actor, action, pattern),
+    sees: (session, actor, action, path) => access.sees(session, actor, action, path),
     allows: (name, action, path) => !changesControl(action, path) && access.allows(name, action, path),
     guardOfUser: (name, pattern) => access.guardOfUser(name, pattern),
     own: (session, owner) => access.own(session, owner),

@@ -320,7 +320,7 @@ const REPLY_BYTES = 64;
 export class Reply {
   readonly kind = 'reply';
   error: RequestError | null = null;
-  /** set: the entry as stored; get of a path: the entry or null. */
+  /** set: the entry as stored (after a merge with no more than what was given, for who may not get it); get of a path: the entry or null. */
   entry: Entry | null = null;
   /**
    * get by wildcard, subscribe with initial: entries in path order, or as the query or `initialOrder` says; else null. A long

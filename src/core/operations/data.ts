@@ -35,12 +35,19 @@ export function set(request: DataRequest, run: Run): void {
   if (publication !== null) publish(run, publication, match, request.sequence, 0);
   if (!request.answered) return;
   const reply = new Reply(request);
-  reply.entry = change.entry;
+  reply.entry = shownEntry(request, change, run.state);
   reply.published = options.publish;
   reply.heard = match.any;
   reply.counter = change.counter;
   reply.receipt = receiptOf(publication, options);
   run.say(reply);
+}
+
+/** Who may change a record and not read it is not shown what others have put into it. */
+function shownEntry({ session, options, path }: DataRequest, { entry, given }: Change, { access }: State): Entry | null {
+  if (entry === null || entry.payload === given || access.sees(session, options.actor, 'get', path)) return entry;
+  const { created, modified, revision, author, qos, expires, meta } = entry;
+  return new Entry(path, given, created, modified, revision, author, qos, expires, meta);
 }
 
 /** What a set or event makes of a path. */

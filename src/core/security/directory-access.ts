@@ -73,6 +73,10 @@ export class DirectoryAccess implements Access {
     return guardOf(this.#speaker(session, actor), action, pattern);
   }
 
+  sees(session: Session, actor: string | null, action: Action, path: string): boolean {
+    return this.#speaker(session, actor).rights.allows(action, path);
+  }
+
   allows(name: string, action: Action, path: string): boolean {
     return this.directory.principal(name)?.rights.allows(action, path) === true;
   }

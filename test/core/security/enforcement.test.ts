@@ -65,6 +65,15 @@ describe('a request', () => {
     expect(await can('/_TAGS/x')).toBe(`${no} ${no} ${no} ${no} ${no}`);
   });
 
+  it('that merges shows nothing of what others have put there to who may not read it', async () => {
+    await house.user('ann', { '/m': { actions: ['set'] } });
+    await house.user('bob', { '/m': ALL });
+    await root.set('/m', { secret: 1 });
+    const shown = async (name: string): Promise<unknown> =>
+      (await house.login(name).set('/m', { own: 2 }, { merge: true })).entry?.payload.value();
+    expect([await shown('ann'), await shown('bob')]).toEqual([{ own: 2 }, { secret: 1, own: 2 }]);
+  });
+
   it('of a session that did not log in is refused, whatever it is', async () => {
     const nobody = house.session();
     for (const reply of [await nobody.get('/r'), await nobody.set('/r', 1), await nobody.subscribe('/r'), await nobody.find('*')]) {
