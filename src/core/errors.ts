@@ -60,13 +60,20 @@ export class RequestError extends Error {
   }
 }
 
+/** Refused because of what the session's policy says, not for lack of the user's right. */
+export class PolicyRefusal extends RequestError {
+  constructor(message: string) {
+    super('ACCESS_DENIED', message);
+  }
+}
+
 /** A session's policy lets it do nothing any more: the request is refused, and then the session ends. */
-export class SessionOver extends RequestError {
+export class SessionOver extends PolicyRefusal {
   constructor(
     message: string,
     readonly reason: EndReason,
   ) {
-    super('ACCESS_DENIED', message);
+    super(message);
   }
 }
 

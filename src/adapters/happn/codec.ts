@@ -9,6 +9,7 @@ import {
   type Formats,
   type Meta,
   type Payload,
+  PolicyRefusal,
   type Publication,
   type Query,
   type Reply,
@@ -294,7 +295,7 @@ const ERRORS: { readonly [Code in RequestErrorCode]: WireError } = {
 /** An error as clients know it. */
 export function wireError(error: RequestError): { readonly name: string; readonly message: string; readonly code?: number } {
   const { name, code } = ERRORS[error.code];
-  const message = error.code === 'ACCESS_DENIED' ? 'unauthorized' : error.message;
+  const message = error.code === 'ACCESS_DENIED' && !(error instanceof PolicyRefusal) ? 'unauthorized' : error.message;
   return code === undefined ? { name, message } : { name, message, code };
 }
 

@@ -2,7 +2,7 @@
 
 import { type Access, denied } from '../access.js';
 import type { Clock, Credentials } from '../adapter.js';
-import { RequestError } from '../errors.js';
+import { PolicyRefusal, RequestError } from '../errors.js';
 import type { Identity, Principal } from '../identity.js';
 import type { Pattern } from '../pattern.js';
 import type { Session } from '../session.js';
@@ -118,6 +118,6 @@ export class DirectoryAccess implements Access {
 
   #refusal(principal: Principal, isOther: boolean, action: Action, path: string): RequestError {
     if (isOther) return new RequestError('ACCESS_DENIED', `request on behalf of unauthorised user: ${principal.name}`);
-    return principal.isLimited ? new RequestError('ACCESS_DENIED', 'token permissions limited') : denied(action, path);
+    return principal.isLimited ? new PolicyRefusal('token permissions limited') : denied(action, path);
   }
 }

@@ -299,6 +299,13 @@ describe('answers', () => {
     expect(error('STORE_FAILED')).toEqual({ name: 'SystemError', message: 'why', code: 500 });
     expect(error('INVALID_PATH')).toEqual({ name: 'Error', message: 'why' });
   });
+
+  test('of errors say what a policy refuses, in the words of the real server', async () => {
+    const { PolicyRefusal } = await import('../../../src/core/errors.js');
+    const text = codec.encodeError(frame, asker, new PolicyRefusal('token permissions limited'));
+    const { error } = (JSON.parse(text) as { _meta: { error: unknown } })._meta;
+    expect(error).toEqual({ name: 'AccessDenied', code: 403, message: 'token permissions limited' });
+  });
 });
 
 describe('events', () => {
