@@ -3,7 +3,15 @@
 import { describe, expect, it } from 'vitest';
 import { Counters } from '../../src/core/counters.js';
 import { RequestError } from '../../src/core/errors.js';
-import { delayAfter, FREE_FAILURES, Guesses, type LockoutOptions, MAX_DELAY_MS, MAX_HELD_MS } from '../../src/security/guesses.js';
+import {
+  delayAfter,
+  FREE_FAILURES,
+  Guesses,
+  type LockoutOptions,
+  MAX_DELAY_MS,
+  MAX_HELD_MS,
+  networkOf,
+} from '../../src/security/guesses.js';
 import { SetClock } from '../support/set-clock.js';
 
 function setUp(lockout: LockoutOptions = { attempts: 0, ms: 0 }, maxKept = 100) {
@@ -41,6 +49,19 @@ describe('wrong passwords', () => {
     for (let i = 0; i < 10; i++) guesses.failed('attacker', 'bob');
     expect(guesses.begin('home', 'bob')).toBe(0);
     expect(guesses.begin('attacker', 'eve')).toBe(0);
+  });
+
+  it('from all addresses of one network of version 6 count together', () => {
+    expect(networkOf('2001:db8:1:2:3:4:5:6')).toBe('2001:db8:1:2');
+    expect(networkOf('2001:db8::7')).toBe('2001:db8:0:0');
+    expect(networkOf('2001:db8:1:2::')).toBe('2001:db8:1:2');
+    expect(networkOf('::1')).toBe('0:0:0:0');
+    expect(networkOf('::ffff:10.0.0.1')).toBe('10.0.0.1');
+    expect(networkOf('10.0.0.1')).toBe('10.0.0.1');
+    const { guesses } = setUp();
+    for (let i = 0; i < 4; i++) guesses.failed(`2001:db8:1:2::${i}`, 'bob');
+    expect(guesses.begin('2001:db8:1:2::99', 'bob')).toBe(250);
+    expect(guesses.begin('2001:db8:1:3::1', 'bob')).toBe(0);
   });
 
   it('are forgotten with the right one, and after a quarter of an hour', () => {
