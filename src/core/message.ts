@@ -422,9 +422,10 @@ export class Publication {
     if (options.receipt) this.receipt = new Receipt();
   }
 
-  /** The same news, for others than those that it was for. */
-  again(): Publication {
-    const { action, path, payload, given, entry, removed, revision, time, options, origin, requestId, author, audience } = this;
+  /** The same news at a later time, for others than those that it was for. It is good for as long as it was. */
+  again(time: number): Publication {
+    const { action, path, payload, given, entry, removed, revision, expires, origin, requestId, author, audience } = this;
+    const options = { ...this.options, lifetimeMs: expires === 0 ? 0 : Math.max(1, expires - time) };
     return new Publication(action, path, payload, given, entry, removed, revision, time, options, origin, requestId, author, audience);
   }
 

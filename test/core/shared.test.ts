@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
 import { UNSTORED } from '../../src/core/message.js';
-import { type Harness, startEngine, type TestSession } from '../support/core-harness.js';
+import { type Harness, startEngine, type TestSession, until } from '../support/core-harness.js';
 
 let house: Harness;
 afterEach(async () => {
@@ -131,6 +131,24 @@ describe('a message that was given to one of several', () => {
     const bodies = [...(back.durable?.queue.keys() ?? [])].map((number) => back.context.queuedPublication(number, null)?.payload?.value());
     expect(bodies).toEqual(['x', 'y']);
     expect(house.context.figures()).toMatchObject({ messages: 2, queued: 2 });
+  });
+
+  it('was never sent to that one, however old it is, and is good for as long as it was', async () => {
+    house = await startEngine();
+    const a = await keeper('a');
+    a.close(null);
+    const published = house.clock.time;
+    await house.session().emit('t/1', 'x', { qos: 1, lifetimeMs: 60_000 });
+    house.clock.time += 10_000;
+    (await keeper('b')).close(null);
+    await until(() => house.counters.gauges.get('requests_unsettled')?.read() === 0);
+    house.clock.time += 10_000;
+    await house.session(true).durably({ type: 'open', ...options });
+    const { store, clock } = house;
+    await house.stop();
+    house = await startEngine({ store, time: clock.time });
+    const [message] = (await keeper('b')).durable?.queue.values() ?? [];
+    expect(message).toMatchObject({ sent: false, time: published + 20_000, expires: published + 60_000 });
   });
 
   it('is given to nobody else when it is acknowledged, or too old, or was received or perhaps received exactly once', async () => {

@@ -113,7 +113,10 @@ export class ReferenceBroker {
         const perhapsHere = phase === 'received' || (qos === 2 && (phase === 'sent' || dup === null));
         return shared && kept && !perhapsHere && deadline > this.#now;
       })
-      .map(({ topic, payload, qos, retain, expiry, deadline }) => ({ message: { topic, payload, qos, retain, expiry }, deadline }));
+      .map(({ topic, payload, level, retain, expiry, deadline }) => ({
+        message: { topic, payload, qos: level, retain, expiry },
+        deadline,
+      }));
     if (orphans.length > 0) this.#orphans.push(orphans);
   }
 
@@ -223,13 +226,15 @@ export class ReferenceBroker {
     if (kept && session.owed.filter(isQueued).length >= this.limits.queue) return;
     const retain = message.retain && matching.some(({ retainAsPublished }) => retainAsPublished);
     const shared = matching.some(({ filter }) => isShared(filter, message.topic));
-    session.owed.push(this.#owe({ ...message, qos, retain }, { deadline, kept, shared, unseen: !session.connected && !session.cutOff }));
+    session.owed.push(
+      this.#owe({ ...message, qos, retain }, { deadline, kept, shared, level: message.qos, unseen: !session.connected && !session.cutOff }),
+    );
     this.#send(session);
   }
 
   #owe({ topic, payload, qos, retain, expiry }: Message, how: Partial<Owed>): Owed {
     const begin = { phase: 'waiting', due: true, dup: false, id: 0 } as const;
-    const plain = { kept: false, shared: false, unseen: false, retained: null, deadline: Number.POSITIVE_INFINITY };
+    const plain = { level: qos, kept: false, shared: false, unseen: false, retained: null, deadline: Number.POSITIVE_INFINITY };
     return { topic, payload, qos, retain, expiry, ...begin, ...plain, ...how };
   }
 

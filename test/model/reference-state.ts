@@ -56,6 +56,8 @@ export interface Owed extends Message {
   readonly kept: boolean;
   /** It was retained when a filter was subscribed to; null: it was published since. */
   readonly retained: { readonly filter: string; readonly version: number } | null;
+  /** The level at which it was published. */
+  readonly level: number;
   /** It came by the shared subscription, and goes to another member should the session end. */
   readonly shared: boolean;
   /** When it is of no use any more, unless it was sent; Infinity: never. */

@@ -111,7 +111,7 @@ function end(durable: DurableSession, request: DurableRequest, run: Run): void {
   if (durable.delayedWill !== null) fireWill(request, durable.delayedWill.key, run);
   const orphans = orphansOf(durable, request.time, run);
   run.state.durables.drop(durable, (run.turn as Turn).batch);
-  giveAgain(orphans, request.sequence, run);
+  giveAgain(orphans, request, run);
 }
 
 /** The connection carries `durable` (null: nothing) from now on; whichever carried `kept` until now ends. */

@@ -1,7 +1,7 @@
 // Orphans: messages of shared subscriptions whose receiver ended before it had them. They go to another member (MQTT 5, 4.8.2).
 
 import type { DurableSession } from '../durable-session.js';
-import type { Publication } from '../message.js';
+import type { DurableRequest, Publication } from '../message.js';
 import type { Subscription } from '../subscription.js';
 import type { Turn } from '../turn.js';
 import { MESSAGES_PER_OPERATION, publishTo } from './publish.js';
@@ -34,9 +34,9 @@ export function orphansOf(durable: DurableSession, time: number, run: Run): read
 }
 
 /** Each to one member of each of its groups that still has one. */
-export function giveAgain(orphans: readonly Orphan[], sequence: number, run: Run): void {
+export function giveAgain(orphans: readonly Orphan[], { time, sequence }: DurableRequest, run: Run): void {
   for (const [i, { publication, groups }] of orphans.entries()) {
-    const again = publication.again();
+    const again = publication.again(time);
     const chosen: Subscription[] = [];
     for (const key of groups) {
       const member = run.state.router.group(key)?.choose(again) ?? null;
