@@ -46,13 +46,9 @@ async function heard(): Promise<typeof got> {
 async function retain(topic: string, texts: readonly string[]): Promise<number[]> {
   const times: number[] = [];
   for (const text of texts) {
-    for (;;) {
-      await client.publishAsync(topic, text, { retain: true, qos: 1 });
-      const answer = await haven.ask({ action: 'query', type: 'read', path: topic });
-      if (text !== '' && answer.modified === times.at(-1)) continue;
-      times.push(answer.modified ?? Date.now());
-      break;
-    }
+    while ((await haven.write('clock', 0)).modified === times.at(-1));
+    await client.publishAsync(topic, text, { retain: true, qos: 1 });
+    times.push((await haven.ask({ action: 'query', type: 'read', path: topic })).modified ?? 0);
   }
   return times;
 }
