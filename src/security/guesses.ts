@@ -1,6 +1,6 @@
 // Guesses: whoever gives wrong passwords for a user gets slower with each one, from that address and for that user only, so that
-// nobody can keep the owner out who comes from elsewhere (addresses of version 6 count by their first half). Where it is asked for, a user can be locked for everybody, too.
-// Users that do not exist are treated as those that do.
+// nobody can keep the owner out who comes from elsewhere (addresses of version 6 count by their first half). Where it is asked for,
+// a user can be locked for everybody, too. Users that do not exist are treated as those that do.
 
 import { isIPv6 } from 'node:net';
 import { type Clock, type Counters, RequestError } from '../core/index.js';
