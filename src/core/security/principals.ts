@@ -63,8 +63,10 @@ class LivePrincipal implements Principal {
 }
 
 export class Principals {
-  /** By name, and by name and policy where that limits. */
+  /** By name, and by name and number of the permissions of a policy. */
   readonly #live = new Map<string, LivePrincipal>();
+  readonly #numbers = new WeakMap<Permissions, number>();
+  #lastNumber = 0;
   readonly #compiler: Compiler;
   readonly #members: Members;
 
@@ -85,14 +87,25 @@ export class Principals {
     const user = this.#members.user(name);
     if (user === null) return null;
     const limits = policy === undefined || policy.permissions === null ? null : policy;
-    const key = limits === null ? name : `${name}\n${limits.name}`;
+    const key = limits === null ? name : `${name}\n${this.#numberOf(limits.permissions as Permissions)}`;
     let principal = this.#live.get(key);
-    // A policy of that name with other permissions is another policy, and a user who was created anew is another user.
-    if (principal === undefined || principal.policy !== limits || principal.userId !== user.id) {
+    // A user who was created anew is another user.
+    if (principal === undefined || principal.userId !== user.id) {
       principal = new LivePrincipal(user, limits, this.#compiler);
       this.#live.set(key, principal);
     }
     return principal;
+  }
+
+  /** Sessions of one and the same policy share a principal, whatever else was made of it for one login. */
+  #numberOf(permissions: Permissions): number {
+    let number = this.#numbers.get(permissions);
+    if (number === undefined) {
+      this.#lastNumber += 1;
+      number = this.#lastNumber;
+      this.#numbers.set(permissions, number);
+    }
+    return number;
   }
 
   /** Rights of these users, or of all, are stale. `groups`: permissions of groups changed. */

@@ -514,6 +514,16 @@ describe('a policy', () => {
     await expect(house.command({ type: 'deleteUser', name: 'ann' }, boss.identity)).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
   });
 
+  it('made for one login has the rights of all that is like it, and ends with the user, too', async () => {
+    const permissions = { '/p/*': ALL };
+    const sessions = [1_000, 2_000].map((ttlMs) => loginWith({ ttlMs, permissions })) as [SecureSession, SecureSession];
+    const other = loginWith({ permissions: { '/q/*': ALL } });
+    for (const session of sessions) expect((await session.set('/p/1', 1)).error).toBeNull();
+    expect([(await other.set('/p/1', 1)).error?.code, (await other.set('/q/1', 1)).error]).toEqual(['ACCESS_DENIED', null]);
+    await house.command({ type: 'deleteUser', name: 'ann' });
+    for (const { closedWith } of [...sessions, other]) expect(closedWith?.code).toBe('SESSION_REVOKED');
+  });
+
   it('ends by the clock sessions that ask for nothing', async () => {
     const [old, idle, free] = [loginWith({ ttlMs: 1_000 }), loginWith({ inactivityMs: 1_000 }), loginWith({ usageLimit: 1 })];
     house.clock.time += 1_001;
