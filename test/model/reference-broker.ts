@@ -169,8 +169,11 @@ export class ReferenceBroker {
   }
 
   unsubscribe(client: string, filter: string): void {
-    this.#session(client).filters.delete(filter);
-    dropWaiting(this.#session(client), filter);
+    const session = this.#session(client);
+    session.filters.delete(filter);
+    dropWaiting(session, filter);
+    // What waited behind it.
+    this.#send(session);
   }
 
   /** Clients to one of whom a message goes by their shared subscription; null: there are none. */
