@@ -1,6 +1,7 @@
 // Which recorded happn exchanges come out otherwise, and how. What is not named here comes out as it was recorded.
 
-import { type Capture, type Deviation, type Expected, metaOf } from './happn-replay.js';
+import { metaOf } from './happn-placeholders.js';
+import type { Capture, Deviation, Expected } from './happn-replay.js';
 
 type Fields = Record<string, unknown>;
 type Expect = Deviation['expect'];

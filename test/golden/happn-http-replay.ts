@@ -4,11 +4,10 @@
 import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { expect } from 'vitest';
-import { createGateway, type EmbeddedGateway } from '../../src/index.js';
+import type { EmbeddedGateway } from '../../src/index.js';
 import { startHappn } from '../support/happn-wire.js';
-import { SILENT } from '../support/core-harness.js';
-import { temporaryDirectory } from '../support/gateway-process.js';
 import type { Verdict } from './happn-replay.js';
+import { secureGateway } from './happn-secure-server.js';
 
 export const HTTP_CAPTURE = '17-http';
 
@@ -102,22 +101,10 @@ class Tokens {
 }
 
 async function startSecure(): Promise<EmbeddedGateway> {
-  const gateway = createGateway(
-    {
-      secure: true,
-      host: '127.0.0.1',
-      happn: { port: 0 },
-      mqtt: { port: 0 },
-      haven: { port: 0 },
-      admin: { port: 0, password: 'happn' },
-      data: { dir: temporaryDirectory() },
-      security: {
-        users: [{ name: 'alice', password: 'secret', permissions: { '/@HTTP/allowed/*': { actions: ['get'] } } }],
-        http: { queryToken: true, logout: true },
-      },
-    },
-    { log: SILENT },
-  );
+  const gateway = secureGateway({
+    users: [{ name: 'alice', password: 'secret', permissions: { '/@HTTP/allowed/*': { actions: ['get'] } } }],
+    http: { queryToken: true, logout: true },
+  });
   gateway.http.request('GET', '/allowed/route', (_request, response, { user }) => {
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ ok: true, user }));

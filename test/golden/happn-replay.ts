@@ -2,10 +2,13 @@
 // recorded, with placeholders for what differs from run to run. What differs on purpose is said in happn-deviations.ts.
 
 import { readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { until } from '../support/gateway-process.js';
 import { type HappnGateway, type HappnWire, startHappn } from '../support/happn-wire.js';
+import { dataOf, type Fields, metaOf, placeholders, sorted, unsigned } from './happn-placeholders.js';
 import { type MeshNode, playMeshNode } from './happner-node.js';
+import { SecureServer, type SecureSetup, tokenOf, type Who } from './happn-secure-server.js';
 
 /** One line of a capture. */
 interface Line {
@@ -48,6 +51,8 @@ export interface Capture {
   readonly node?: string;
   /** The mesh node that answers the requests of the recorded client. */
   readonly mesh?: MeshNode;
+  /** The users of the server; absent: nobody had to log in. */
+  readonly secure?: SecureSetup;
   /** Applies to all recorded exchanges: a difference of the whole file. */
   readonly translate?: (recorded: readonly Expected[]) => readonly Expected[];
   /** Said of each exchange that `translate` changed. */
@@ -81,7 +86,7 @@ const PING = 'primus::ping::';
 const PONG = 'primus::pong::';
 
 export function readCapture(name: string): Exchange[] {
-  const lines = linesOf(name).filter((line) => !isHeartbeat(line));
+  const lines = linesOf(name).filter((line, at, all) => !isHeartbeat(line) && !isEarlierEnd(line, all.slice(at + 1)));
   const exchanges: Exchange[] = [];
   let sends: Line[] = [];
   let expects: Expected[] = [];
@@ -109,6 +114,11 @@ export function readCapture(name: string): Exchange[] {
   return exchanges;
 }
 
+/** The end of a client before this one, which was written down behind the beginning of this one. */
+function isEarlierEnd({ dir, event, conn }: Line, later: readonly Line[]): boolean {
+  return dir === 'c2s' && event === 'close' && later.some((line) => line.dir === 'c2s' && line.conn === conn && line.event !== 'close');
+}
+
 function describe(sends: readonly Line[]): string {
   return sends.map((line) => line.event ?? actionOf(line.frame)).join(', ');
 }
@@ -121,8 +131,7 @@ function actionOf(frame: unknown): string {
 
 /** Plays all exchanges; throws, naming each that does not come out as recorded, or as its deviation says. */
 export async function replay(capture: Capture): Promise<Verdict[]> {
-  // The time-out is the one of the recordings.
-  const gateway = await startHappn({ ackTimeoutMs: 700, ...capture.config }, capture.node);
+  const gateway = await startServer(capture);
   const player = new Player(gateway, capture);
   const verdicts: Verdict[] = [];
   try {
@@ -136,6 +145,12 @@ export async function replay(capture: Capture): Promise<Verdict[]> {
   return verdicts;
 }
 
+async function startServer({ secure, config, node }: Capture): Promise<HappnGateway | SecureServer> {
+  if (secure !== undefined) return await SecureServer.start(secure);
+  // The time-out is the one of the recordings.
+  return await startHappn({ ackTimeoutMs: 700, ...config }, node);
+}
+
 class Player {
   readonly failures: string[] = [];
   readonly #wires = new Map<number, HappnWire>();
@@ -146,22 +161,78 @@ class Player {
   #barriers = 0;
   #node: HappnWire | null = null;
   #stopped = false;
+  readonly #secure: SecureServer | null;
 
   constructor(
-    private readonly gateway: HappnGateway,
+    private readonly gateway: HappnGateway | SecureServer,
     private readonly capture: Capture,
-  ) {}
+  ) {
+    this.#secure = gateway instanceof SecureServer ? gateway : null;
+  }
 
   async prepare(): Promise<void> {
     const { records, mesh } = this.capture;
     if (mesh !== undefined) {
-      this.#node = await playMeshNode(this.gateway, mesh);
+      this.#node = await playMeshNode(this.gateway as HappnGateway, mesh);
       this.#ids.set(mesh.session, this.#node.sessionId as string);
     }
+    await this.#prepareLogins();
     if (records.length === 0) return;
-    const wire = await (await this.gateway.connect()).login();
+    const wire = this.#secure === null ? await (await this.gateway.connect()).login() : await this.#secure.enter({ username: '_ADMIN' });
     for (const [path, data] of records) await wire.request('set', { path, data });
     await wire.close();
+  }
+
+  /** Logs in whoever was there before the first line, and makes the tokens and keys that came from elsewhere. */
+  async #prepareLogins(): Promise<void> {
+    if (this.#secure === null) return;
+    const { logins = {}, tokens = {}, keys } = this.#secure.setup;
+    for (const [conn, who] of Object.entries(logins)) {
+      const wire = await this.#enter(who);
+      this.#wires.set(Number(conn), wire);
+      this.#seen.set(Number(conn), wire.frames.length);
+      this.#know(
+        this.#said(Number(conn), ({ sessionId }) => sessionId),
+        wire.sessionId,
+      );
+    }
+    for (const [conn, who] of Object.entries(tokens)) {
+      const token = typeof who === 'object' ? await this.#secure.httpToken(who) : tokenOf(await this.#wireWith(who));
+      this.#know(
+        this.#said(Number(conn), ({ data }) => (data as Fields | null)?.token),
+        token,
+      );
+    }
+    if (keys !== undefined)
+      this.#know(
+        this.#said(keys.wrongOn, ({ data }) => (data as Fields | null)?.publicKey),
+        keys.publicKey,
+      );
+  }
+
+  /** What the client of this connection said first, in the recording. */
+  #said(conn: number, pick: (frame: Fields) => unknown): unknown {
+    for (const line of linesOf(this.capture.name)) {
+      const said = line.dir === 'c2s' && (line.conn ?? 1) === conn && line.event === undefined ? pick(line.frame as Fields) : undefined;
+      if (said !== undefined) return said;
+    }
+    return undefined;
+  }
+
+  /** Pairs what stands in the recording with what stands for it here, as JSON texts have them; what was known stays. */
+  #know(recorded: unknown, here: unknown): void {
+    if (typeof recorded !== 'string' || typeof here !== 'string') return;
+    const name = JSON.stringify(recorded).slice(1, -1);
+    if (!this.#ids.has(name)) this.#ids.set(name, JSON.stringify(here).slice(1, -1));
+  }
+
+  async #wireWith(who: Who): Promise<HappnWire> {
+    return typeof who === 'number' ? (this.#wires.get(who) as HappnWire) : await this.#enter(who);
+  }
+
+  async #enter(who: Who): Promise<HappnWire> {
+    const secure = this.#secure as SecureServer;
+    return await secure.enter(typeof who === 'string' ? { username: who } : { token: tokenOf(this.#wires.get(who) as HappnWire) });
   }
 
   async end(): Promise<void> {
@@ -186,6 +257,9 @@ class Player {
   }
 
   async play(exchange: Exchange): Promise<Verdict> {
+    const pause = this.capture.secure?.pauses?.[exchange.title];
+    if (pause === 'ended') await until('the end of the connection', () => this.#wires.get(1)?.closed !== null);
+    else if (pause !== undefined) await setTimeout(pause);
     for (const line of exchange.sends) await this.#send(line);
     const { translate, translation = '', deviations } = this.capture;
     const deviation = deviations[exchange.number];
@@ -204,6 +278,7 @@ class Player {
   async #send(line: Line): Promise<void> {
     const conn = line.conn ?? 1;
     if (line.dir === 's2c') {
+      await this.#secure?.administer(line.step ?? '');
       if (!STOPS.test(line.step ?? '')) return;
       this.#stopped = true;
       await this.gateway.stop(!DISMISSALS.test(line.step ?? ''));
@@ -221,7 +296,14 @@ class Player {
       if (wire.closed === null) await wire.close();
       return;
     }
-    wire.send(line.unparsed === true ? (line.frame as string) : JSON.stringify(this.#mapped(line.frame)));
+    wire.send(line.unparsed === true ? (line.frame as string) : JSON.stringify(this.#signed(conn, wire, this.#mapped(line.frame))));
+  }
+
+  /** A digest is made of the nonce of this run. */
+  #signed(conn: number, wire: HappnWire, frame: unknown): unknown {
+    const { data } = frame as { data?: Fields | null };
+    if (this.#secure === null || data?.digest === undefined) return frame;
+    return { ...(frame as Fields), data: { ...data, digest: this.#secure.digest(conn, wire) } };
   }
 
   /** Captures that begin behind the handshake get one here. */
@@ -257,7 +339,7 @@ class Player {
       const left = wanted.map((frame) =>
         JSON.stringify(sorted(placeholders(this.#mapped(frame)))).replaceAll('<session>', wire.sessionId ?? ''),
       );
-      const right = got.map((frame) => JSON.stringify(sorted(placeholders(frame))));
+      const right = got.map((frame) => JSON.stringify(sorted(placeholders(this.#secure === null ? frame : unsigned(frame)))));
       if (!isDeepStrictEqual(left.toSorted(), right.toSorted())) {
         const where = `${this.capture.name} exchange ${exchange.number} (${exchange.title}), connection ${conn}`;
         this.failures.push(`${where}\nexpected:\n  ${left.join('\n  ')}\ngot:\n  ${right.join('\n  ')}`);
@@ -287,7 +369,8 @@ class Player {
   /** What the gateway has to say about everything before has come when this is answered. */
   async #barrier(wire: HappnWire): Promise<void> {
     const eventId = `barrier-${this.#barriers++}`;
-    wire.send({ action: 'get', eventId, path: 'barrier' });
+    // Where somebody has to log in only this is answered to everybody, and counts as no use of the session.
+    wire.send(this.#secure === null ? { action: 'get', eventId, path: 'barrier' } : { action: 'describe', eventId });
     await until('the barrier', () => wire.closed !== null || wire.frames.some((frame) => isBarrier(frame, eventId)));
   }
 
@@ -308,7 +391,10 @@ class Player {
         [dataOf(frame)?.id, dataOf(twin)?.id],
         [meta.referenceId, metaOf(twin)?.referenceId],
       ];
-      if (meta.action === 'login') this.#noteSession(twin);
+      if (meta.action === 'login') {
+        this.#noteSession(twin);
+        this.#know(dataOf(frame)?.token, dataOf(twin)?.token);
+      }
       for (const [recorded, here] of pairs) {
         if (typeof recorded === 'string' && typeof here === 'string') this.#ids.set(recorded, here);
       }
@@ -336,67 +422,4 @@ function answerPing(wire: HappnWire, text: string): void {
 function isBarrier(frame: unknown, eventId?: string): boolean {
   const id = metaOf(frame)?.eventId;
   return typeof id === 'string' && (eventId === undefined ? id.startsWith('barrier-') : id === eventId);
-}
-
-type Fields = Record<string, unknown>;
-
-export function metaOf(frame: unknown): Fields | undefined {
-  const holder = Array.isArray(frame) ? { _meta: frame.at(-1) } : frame;
-  return typeof holder === 'object' && holder !== null ? ((holder as Fields)._meta as Fields | undefined) : undefined;
-}
-
-function dataOf(frame: unknown): Fields | undefined {
-  const data = Array.isArray(frame) ? undefined : (frame as Fields | null)?.data;
-  return typeof data === 'object' && data !== null ? (data as Fields) : undefined;
-}
-
-const TIME_FROM = 1_400_000_000_000;
-
-/** What differs from run to run, and the four differences that are the same everywhere (see happn-coverage.md). */
-function placeholders(frame: unknown): unknown {
-  if (typeof frame === 'string') return frame.replace(/^primus::id::.+$/, 'primus::id::<id>');
-  const copy = times(structuredClone(frame));
-  const meta = metaOf(copy);
-  if (meta === undefined || Array.isArray(copy)) return copy;
-  const fields = copy as Fields;
-  delete fields.initialValues;
-  if (meta.type !== 'response') return fields;
-  if (meta.error !== undefined) meta.error = plainError(meta.error as Fields);
-  else if (meta.action === 'on') maskReference(fields, meta);
-  else if (meta.action === 'off') fields.data = '<released>';
-  else if (meta.action === 'login') maskSession(dataOf(fields));
-  else if (meta.action === 'request-nonce') Object.assign(fields, { nonce: '<nonce>', data: '<nonce>' });
-  return fields;
-}
-
-function times(value: unknown): unknown {
-  if (typeof value === 'number') return value > TIME_FROM ? '<time>' : value;
-  if (typeof value === 'string') return value.replace(/\/([0-9a-f]{32}|\[unique generated id\])$/, '/<id>');
-  if (typeof value !== 'object' || value === null) return value;
-  for (const [key, inner] of Object.entries(value)) (value as Fields)[key] = times(inner);
-  return value;
-}
-
-function maskReference(fields: Fields, meta: Fields): void {
-  if (meta.referenceId !== undefined) meta.referenceId = '<reference>';
-  else fields.data = { id: typeof dataOf(fields)?.id };
-}
-
-function maskSession(session: Fields | undefined): void {
-  if (session === undefined) return;
-  for (const key of ['msgCount', 'headers', 'address', 'url']) session[key] = typeof session[key];
-}
-
-function plainError(error: Fields): unknown {
-  return error.code === 501 ? '<unsupported>' : { name: error.name, message: error.message };
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .map(([key, inner]) => [key, sorted(inner)] as const)
-      .toSorted(([a], [b]) => (a < b ? -1 : 1)),
-  );
 }

@@ -1,6 +1,7 @@
 // The recorded exchanges of happner clients without users: what was there before, who answers, and what comes out otherwise.
 
-import { type Capture, type Expected, metaOf, recordedAnswers } from './happn-replay.js';
+import { metaOf } from './happn-placeholders.js';
+import { type Capture, type Expected, recordedAnswers } from './happn-replay.js';
 
 /** The session of the mesh node that answered in all of them. */
 const NODE = '833417ed-d58a-42f2-b3ad-78bd4d5b745e';

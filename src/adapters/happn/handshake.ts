@@ -1,7 +1,7 @@
 // What a client says of itself, and what it is told of the gateway and of its session.
 
 import { randomBytes } from 'node:crypto';
-import { type AdapterContext, type Credentials, type Identity, type Logins, RequestError } from '../../core/index.js';
+import { type AdapterContext, type Credentials, type Identity, type Logins, type Permissions, RequestError } from '../../core/index.js';
 import { jsonText } from './codec.js';
 import { type MergeForm, mergeFormFor, UNCONFIGURED, type Version, versionNamed } from './versions.js';
 import { isFields } from './fields.js';
@@ -20,7 +20,14 @@ export interface Peer {
 
 /** What a client is told of its login. */
 export interface LoginAnswer {
-  readonly user: { readonly username: string; readonly custom_data: unknown; readonly userid: string; readonly permissions: object };
+  /** `publicKey`: where the user has one; `permissions`: the user's own, without those of groups. */
+  readonly user: {
+    readonly username: string;
+    readonly custom_data: unknown;
+    readonly userid: string;
+    readonly publicKey?: string;
+    readonly permissions: Permissions;
+  };
   readonly timestamp: number;
   readonly origin: string;
   /** 1: for a connection. */
@@ -38,9 +45,10 @@ export async function loginAnswer(
 ): Promise<LoginAnswer | null> {
   const { login, principal } = identity;
   if (logins === null || login === null || principal === null) return null;
-  const customData = directory.user(identity.name)?.customData ?? {};
+  const { customData = {}, publicKey = null, permissions = {} } = directory.user(identity.name) ?? {};
+  const key = publicKey === null ? {} : { publicKey };
   return {
-    user: { username: identity.name, custom_data: customData, userid: principal.userId, permissions: {} },
+    user: { username: identity.name, custom_data: customData, userid: principal.userId, ...key, permissions },
     timestamp: login.issued,
     origin: node.name,
     type: 1,
