@@ -255,7 +255,11 @@ export class ReferenceBroker {
     }
     for (const [client, session] of [...this.#sessions]) {
       if (session.awaySince + session.expiry <= this.#now) this.#drop(client, session);
-      session.owed = session.owed.filter((owed) => owed.retained !== null || mayHaveBeenSent(owed) || owed.deadline > this.#now);
+      // What a kept session has still to be sent of retained messages is looked at when it is its turn.
+      session.owed = session.owed.filter((owed) => {
+        const isLater = owed.retained !== null && session.durable;
+        return isLater || mayHaveBeenSent(owed) || owed.deadline > this.#now;
+      });
       this.#send(session);
     }
   }
@@ -271,7 +275,6 @@ export class ReferenceBroker {
     for (const owed of session.owed.filter(({ due }) => due)) {
       const underWay = session.owed.filter((other) => !other.due).length;
       if (owed.qos > 0 && underWay >= session.window) return;
-      // What is retained is looked at when it is its turn.
       if (owed.retained !== null && owed.phase === 'waiting' && owed.deadline <= this.#now) {
         session.owed.splice(session.owed.indexOf(owed), 1);
         continue;
