@@ -1,7 +1,8 @@
-// DeskSession: a session without a connection, for one request that somebody inside the process asks for.
+// Sessions without a connection: DeskSession for one request that somebody inside the process asks for, SystemSession for what the
+// gateway asks of itself.
 
 import { randomBytes } from 'node:crypto';
-import type { Identity } from './identity.js';
+import { type Identity, THE_GATEWAY } from './identity.js';
 import type { Reply } from './message.js';
 import { Session } from './session.js';
 
@@ -24,4 +25,20 @@ export class DeskSession extends Session {
   override pauseReading(): void {}
   override resumeReading(): void {}
   override close(): void {}
+}
+
+/** Stands in for sessions of an earlier run, and for nobody's. */
+export class SystemSession extends Session {
+  constructor() {
+    super('system', 'core', false);
+    this.identity = THE_GATEWAY;
+    this.closed = true;
+  }
+  flush(): void {}
+  get bufferedBytes(): number {
+    return 0;
+  }
+  pauseReading(): void {}
+  resumeReading(): void {}
+  close(): void {}
 }

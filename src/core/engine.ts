@@ -4,38 +4,28 @@
 import { type Access, withControlArea } from './access.js';
 import type { AdapterContext, Clock, Formats, GatewayLoad, HttpRoutes, Log, Logins, NodeInfo } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
-import { isDelayed } from './durable-maps.js';
-import type { DurableSession, QueueLimits } from './durable-session.js';
+import type { QueueLimits } from './durable-session.js';
 import { DurableTable } from './durable-table.js';
 import { DeskSession } from './desk-session.js';
+import { Delivery } from './delivery.js';
 import { ConnectionError, RequestError, SessionOver, SessionRevoked } from './errors.js';
 import { ExpirySweep } from './expiry.js';
 import { History } from './history.js';
-import type { PastRef } from './history-rows.js';
 import { type HistorySettings, NO_HISTORY } from './history-rules.js';
 import { openHistory } from './history-start.js';
-import { HistorySweep } from './history-sweep.js';
 import type { GatewayFigures } from './figures.js';
 import { type Identity, THE_GATEWAY } from './identity.js';
 import { InboundQueue, type InboundLimits } from './inbound-queue.js';
 import { ReadBefore } from './initial-stream.js';
+import { Housekeeping } from './housekeeping.js';
 import { Lanes } from './lanes.js';
+import { Losses } from './losses.js';
 import { LoadMeter } from './load-meter.js';
-import {
-  DataRequest,
-  DurableRequest,
-  type Publication,
-  Reply,
-  type Request,
-  SecurityRequest,
-  STORED,
-  SubscribeRequest,
-} from './message.js';
+import { type DataRequest, DurableRequest, Reply, type Request, SecurityRequest, type SubscribeRequest } from './message.js';
 import { authorize, execute, stores } from './operations.js';
-import { isOwn, publish } from './operations/publish.js';
-import { RemovalSlice, type Run, type State, TrimSlice } from './operations/run.js';
+import { publish } from './operations/publish.js';
+import type { RemovalSlice, Run, State } from './operations/run.js';
 import { undoSubscribe } from './operations/subscriptions.js';
-import type { OutboundQueue } from './outbound-queue.js';
 import { PathIndex } from './path-index.js';
 import { Patience } from './patience.js';
 import { Pending } from './pending.js';
@@ -46,15 +36,13 @@ import { answerByPattern, removalByPattern, removeByPattern, type ScanHost, type
 import type { Audit } from './security/audit.js';
 import type { SecurityCommand } from './security/commands.js';
 import type { Directory } from './security/directory.js';
-import { type EndReason, isOverdue, overAt } from './security/policy.js';
-import { Session } from './session.js';
+import type { EndReason } from './security/policy.js';
+import type { Session } from './session.js';
 import { Sessions } from './sessions.js';
 import { Shifts } from './shifts.js';
 import { type Durability, type Store, StoreDamage, StoreFailure, type StoreState } from './store/store.js';
-import type { Subscription } from './subscription.js';
-import { Sweeper } from './sweeper.js';
 import { Tally } from './tally.js';
-import { Effect, type Job, type Outcome, Turn } from './turn.js';
+import { Effect, type Job, Turn } from './turn.js';
 
 /** A turn takes no more once it has taken so many requests, or so many bytes of them and of what they read, */
 export const TURN_REQUESTS = 256;
@@ -65,8 +53,6 @@ const TURN_COPIES = 65_536;
 const TURN_STEPS = 1_000_000;
 /** and nothing that stores once its batch holds so many changes (messages queued for durable sessions, that is). */
 const TURN_CHANGES = 16_384;
-/** Revocations whose time is over are looked for so often. */
-const REVOCATIONS_SWEEP_MS = 60_000;
 const REOPEN_FIRST_MS = 250;
 const REOPEN_MAX_MS = 30_000;
 
@@ -113,7 +99,6 @@ export class Engine {
   readonly #paths: PathIndex;
   readonly #expiry: ExpirySweep;
   readonly #history: History | null;
-  readonly #historySweep: HistorySweep | null;
   readonly #inbound: InboundQueue;
   readonly #sessions: Sessions;
   readonly #pending = new Pending();
@@ -124,12 +109,14 @@ export class Engine {
   /** Requests that waited behind an answer in slices and wait no more: older than any that the inbound queue has of them. */
   #released = new Ring<Request>();
   readonly #shifts = new Shifts();
+  readonly #delivery: Delivery;
+  readonly #losses: Losses;
+  readonly #housekeeping: Housekeeping;
   readonly #scanHost: ScanHost;
   /** For what takes effect at once. */
   readonly #immediate: Run;
   /** For the turn that is being executed. */
   #turnRun: Run;
-  readonly #system = new SystemSession();
   /** The turn that is being written. */
   #committing: Turn | null = null;
   /** What the store holds. */
@@ -143,20 +130,11 @@ export class Engine {
   #idle: (() => void) | null = null;
   #stopping: Promise<void> | null = null;
   #recovering: Promise<void> | null = null;
-  readonly #sweeper: Sweeper;
-  #revocationsSweptAt = 0;
   /** Ends the pause before the next attempt to reopen the store. */
   #retry: (() => void) | null = null;
   readonly #executed: Counter;
   readonly #turns: Counter;
   readonly #storeFailures: Counter;
-  readonly #queueDropped: Counter;
-  readonly #queueOverdue: Counter;
-  readonly #sessionsOver: Counter;
-  readonly #expired: Counter;
-  readonly #queueDamaged: Counter;
-  readonly #queueDenied: Counter;
-  readonly #willsDenied: Counter;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
@@ -170,7 +148,6 @@ export class Engine {
     this.#paths = new PathIndex({ store, shifts: this.#shifts, log, counters, maxBytes: limits.pathIndexBytes });
     const settings = limits.history ?? NO_HISTORY;
     this.#history = settings.rules.length === 0 ? null : new History({ store, formats, counters, log, settings });
-    this.#historySweep = this.#history === null ? null : new HistorySweep(this.#history, (refs) => this.#trim(refs));
     this.#durables = new DurableTable(store, formats, router, limits.queue.maxAgeMs);
     this.#sessions = new Sessions(
       clock,
@@ -182,12 +159,9 @@ export class Engine {
     this.#inbound = new InboundQueue(limits.inbound, this.#sessions);
     this.#executed = counters.counter('requests_total', 'Requests executed');
     this.#turns = counters.counter('batches_total', 'Batches written to the store');
-    this.#queueDamaged = counters.counter('queue_damaged_total', 'Queued messages that were damaged on disk and not delivered');
-    this.#queueDenied = counters.counter('queue_denied_total', 'Queued messages that their receiver may not hear any more');
-    this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author may not do that any more');
     this.#storeFailures = counters.counter('store_failures_total', 'Batches that the store refused');
-    this.#expired = counters.counter('records_expired_total', 'Records removed because their time was over');
-    this.#queueDropped = counters.counter('queue_dropped_total', 'Messages that a full queue of a durable session refused');
+    this.#losses = new Losses(log, counters);
+    this.#delivery = new Delivery(this.#sessions, this.#durables, log, counters);
     this.#state = {
       store,
       records: this.#records,
@@ -201,27 +175,21 @@ export class Engine {
       directory,
       sessions: this.#sessions,
       queueLimits: limits.queue,
-      onQueueFull: (durable, dropped) => this.#onQueueFull(durable, dropped),
-      onQueueOverdue: (durable, dropped) => this.#onQueueOverdue(durable, dropped),
-      onSessionOver: (durable) => this.#onSessionOver(durable),
-      onWillDenied: (author, path) => this.#onWillDenied(author, path),
-      queuedPublication: (number) => this.#queuedPublication(number, null),
+      losses: this.#losses,
+      queuedPublication: (number) => this.#delivery.queuedPublication(number, null),
       revision: 0,
       committed: 0,
       applied: 0,
       copies: 0,
       steps: 0,
     };
-    this.#sweeper = new Sweeper({
-      clock,
-      log,
-      expiry: this.#expiry,
-      removeExpired: (paths) => this.#removeExpired(paths),
-      endOverdue: (now) => this.#endOverdue(now),
-      history: this.#historySweep,
+    this.#housekeeping = new Housekeeping({
+      ...{ clock, log, counters, directory },
+      ...{ expiry: this.#expiry, history: this.#history, durables: this.#durables, sessions: this.#sessions },
+      isRunning: () => this.writable,
+      submit: (request) => void this.submit(request),
+      submitSlice: (slice) => this.#submitSlice(slice),
     });
-    this.#queueOverdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
-    this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
     this.#load = new LoadMeter(clock, this.#executed);
     this.#scanHost = this.#makeScanHost(counters);
     this.#immediate = this.#run(null);
@@ -247,10 +215,7 @@ export class Engine {
     this.#phase = 'running';
     this.#sessions.start();
     this.#load.start();
-    this.#sweeper.start();
-    // Who may not come back any more has no part in what happens from now on.
-    this.#endOverdue(this.#parts.clock.now());
-    for (const key of this.#durables.wills.keys()) if (!isDelayed(key)) this.#fireWill(key);
+    this.#housekeeping.start();
   }
 
   async #openHistory(state: StoreState, now: number): Promise<StoreState> {
@@ -277,7 +242,7 @@ export class Engine {
   }
 
   async #stop(): Promise<void> {
-    await this.#sweeper.stop();
+    await this.#housekeeping.stop();
     if (this.#busy) await new Promise<void>((resolve) => (this.#idle = resolve));
     this.#phase = 'stopped';
     this.#sessions.stop();
@@ -307,7 +272,7 @@ export class Engine {
       get overloaded() {
         return inbound.overloaded;
       },
-      queuedPublication: (number, session) => this.#queuedPublication(number, session),
+      queuedPublication: (number, session) => this.#delivery.queuedPublication(number, session),
       directory: this.#state.directory,
       endChildren: (session) => this.#endChildren(session),
       load: () => this.load(),
@@ -319,22 +284,6 @@ export class Engine {
   /** False while the store is being reopened after a failure: what stores is refused until then. */
   get writable(): boolean {
     return this.#phase === 'running';
-  }
-
-  /** A body that is damaged on disk is gone: it is counted, and the queue goes on without it. */
-  #queuedPublication(number: number, session: Session | null): Publication | null {
-    const principal = session?.identity.principal ?? null;
-    try {
-      const publication = this.#durables.message(number);
-      if (publication === null || principal === null || principal.rights.allows('on', publication.path)) return publication;
-      this.#queueDenied.add();
-      return null;
-    } catch (error) {
-      if (!(error instanceof StoreDamage)) throw error;
-      this.#queueDamaged.add();
-      this.#parts.log.error({ err: error }, 'a queued message cannot be delivered');
-      return null;
-    }
   }
 
   load(): GatewayLoad {
@@ -353,8 +302,8 @@ export class Engine {
       subscriptions: this.#state.router.size,
       durableSessions: durables.sessions.size,
       durableAway: durables.away,
-      durableExpired: this.#sessionsOver.value,
-      dropped: this.#sessions.dropped + this.#queueDropped.value,
+      durableExpired: this.#losses.sessionsOver,
+      dropped: this.#sessions.dropped + this.#losses.queueDropped,
       unsettled: this.#inbound.unsettled,
       eventLoopDelayMs: this.load().eventLoopDelayMs,
       protocols: this.#sessions.protocols,
@@ -575,7 +524,7 @@ export class Engine {
       state: this.#state,
       turn,
       say: (outcome) => {
-        if (turn === null) this.#settleOutcome(outcome);
+        if (turn === null) this.#delivery.settle(outcome);
         else turn.outcomes.push(outcome);
       },
       scan: (request) => {
@@ -669,13 +618,13 @@ export class Engine {
     } else {
       this.#settle(turn);
     }
-    if (this.#history?.isFull === true) this.#freeHistory();
+    if (this.#history?.isFull === true) this.#housekeeping.freeHistory();
     this.#conclude();
   }
 
   #settle(turn: Turn): void {
     this.#settleRequests(turn);
-    for (const outcome of turn.outcomes) this.#settleOutcome(outcome);
+    for (const outcome of turn.outcomes) this.#delivery.settle(outcome);
   }
 
   /** Nothing has to wait for the turn's requests any more. */
@@ -688,106 +637,7 @@ export class Engine {
 
   /** Without durability the news goes out before the batch is written; only jobs must read what is written. */
   #sayAll(turn: Turn, jobs: boolean): void {
-    for (const outcome of turn.outcomes) if ((typeof outcome === 'function') === jobs) this.#settleOutcome(outcome);
-  }
-
-  #settleOutcome(outcome: Outcome): void {
-    if (typeof outcome === 'function') outcome();
-    else if (outcome.kind === 'reply') this.#sessions.push(outcome.request.session, outcome, null, 1);
-    else if (outcome.kind === 'publication') this.#deliver(outcome);
-    else outcome.apply();
-  }
-
-  #deliver(publication: Publication): void {
-    const { match, chosen } = publication;
-    if (match === null) return;
-    for (const subscription of match.all) this.#deliverTo(publication, subscription);
-    if (chosen !== null) for (const subscription of chosen) this.#deliverTo(publication, subscription);
-  }
-
-  #deliverTo(publication: Publication, subscription: Subscription): void {
-    const { receipt, qos } = publication;
-    const session = hearerOf(publication, subscription);
-    if (session === null) return;
-    if (subscription.guard !== null && !subscription.guard.rights.allows('on', publication.path)) return;
-    if (receipt !== null) receipt.matched += 1;
-    if (isLeftOut(publication, session, subscription)) {
-      if (receipt !== null) receipt.skipped += 1;
-      return;
-    }
-    if (receipt !== null) receipt.sessions.push(session);
-    if (subscription.held !== null) this.#hold(publication, subscription.held, session);
-    else this.#sessions.push(session, publication, subscription, Math.min(subscription.options.qos, qos));
-  }
-
-  #hold(publication: Publication, held: OutboundQueue, session: Session): void {
-    held.push(publication, null);
-    if (!held.overflown) return;
-    this.#sessions.end(session, new ConnectionError('SLOW_CONSUMER', 'too much happened while initial values were read'));
-  }
-
-  #onQueueFull(durable: DurableSession, dropped: number): void {
-    this.#queueDropped.add(dropped);
-    if (durable.refusing) return;
-    durable.refusing = true;
-    const { queue, queueBytes } = durable;
-    this.#parts.log.warn(
-      { durable: durable.key, messages: queue.size, bytes: queueBytes },
-      'the queue of a durable session is full: messages for it are dropped until it has room',
-    );
-  }
-
-  #removeExpired(paths: readonly string[]): Promise<number> {
-    const request = new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
-    return new Promise((resolve, reject) => {
-      this.#submitSlice(
-        new RemovalSlice(this.#system, request, paths, Number.POSITIVE_INFINITY, true, (removed, error) => {
-          if (error !== null) return reject(error);
-          this.#expired.add(removed);
-          resolve(removed);
-        }),
-      );
-    });
-  }
-
-  /** What a failing store leaves is given up later. */
-  #freeHistory(): void {
-    this.#historySweep?.free().catch((error: unknown) => {
-      this.#parts.log.warn({ err: error }, 'history could not be trimmed yet');
-    });
-  }
-
-  #trim(refs: readonly PastRef[]): Promise<void> {
-    const request = new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
-    return new Promise((resolve, reject) => {
-      this.#submitSlice(new TrimSlice(this.#system, request, refs, (_count, error) => (error === null ? resolve() : reject(error))));
-    });
-  }
-
-  #endOverdue(now: number): void {
-    if (this.#phase !== 'running') return;
-    const { sessions, wills } = this.#durables.overdue(now);
-    for (const key of wills) this.#fireWill(key);
-    for (const key of sessions) this.submit(new DurableRequest(this.#system, null, { type: 'sweep', key }, null));
-    this.#endOverdueLogins(now);
-    if (now < this.#revocationsSweptAt + REVOCATIONS_SWEEP_MS && now >= this.#revocationsSweptAt) return;
-    this.#revocationsSweptAt = now;
-    if (this.#state.directory.revocationsOver(now).length > 0) {
-      this.submit(new SecurityRequest(this.#system, null, { type: 'sweepRevocations' }, null));
-    }
-  }
-
-  #endOverdueLogins(now: number): void {
-    for (const session of this.#sessions) {
-      const { login } = session.identity;
-      if (login === null || !isOverdue(login, now)) continue;
-      this.#sessions.end(session, new SessionRevoked(overAt(login, now)?.reason ?? 'session-ended'));
-    }
-  }
-
-  /** Of a connection that is none of this run, or whose delay is over. */
-  #fireWill(key: string): void {
-    this.submit(new DurableRequest(this.#system, null, { type: 'fireWill', key }, null));
+    for (const outcome of turn.outcomes) if ((typeof outcome === 'function') === jobs) this.#delivery.settle(outcome);
   }
 
   #submitSlice(slice: RemovalSlice): void {
@@ -798,21 +648,6 @@ export class Engine {
     this.#pending.add(slice);
     this.#waiting.push(slice);
     this.#schedule();
-  }
-
-  #onQueueOverdue({ key }: DurableSession, dropped: number): void {
-    this.#queueOverdue.add(dropped);
-    this.#parts.log.info({ durable: key, messages: dropped }, 'messages waited too long for a durable session: dropped');
-  }
-
-  #onSessionOver({ key, queue }: DurableSession): void {
-    this.#sessionsOver.add();
-    this.#parts.log.info({ durable: key, messages: queue.size }, 'nobody resumed a durable session in time: dropped');
-  }
-
-  #onWillDenied(author: string, path: string): void {
-    this.#willsDenied.add();
-    this.#parts.log.info({ user: author, path }, 'a will was not published: its author may not do that any more');
   }
 
   #makeScanHost(counters: Counters): ScanHost {
@@ -850,8 +685,8 @@ export class Engine {
     this.#pending.reading.delete(request);
     this.#inbound.settled(request);
     if (reply.stream !== null) this.#sessions.stream(request.session, reply.stream);
-    this.#settleOutcome(reply);
-    if (request.op === 'subscribe') this.#releaseHeld(request, reply.past);
+    this.#delivery.settle(reply);
+    if (request.op === 'subscribe') this.#delivery.releaseHeld(request, reply.past);
     const backlog = this.#detachBacklog(request);
     if (backlog !== null) this.#release(backlog);
     this.#conclude();
@@ -866,26 +701,13 @@ export class Engine {
     this.#sessions.end(session, new ConnectionError('STORE_FAILED', text));
   }
 
-  /** `past`: what was before the subscription began. */
-  #releaseHeld(request: SubscribeRequest, past: readonly Publication[] | null): void {
-    const { subscription } = request;
-    const { held, session } = subscription;
-    subscription.held = null;
-    if (held === null || session === null) return;
-    if (past !== null) for (const publication of past) this.#deliverTo(publication, subscription);
-    for (let next = held.shift(); next !== undefined; next = held.shift()) {
-      const qos = Math.min((next as Publication).qos, subscription.options.qos);
-      this.#sessions.push(session, next, subscription, qos);
-    }
-  }
-
   /** A subscription without its initial values counts as none. */
   #endFailed(request: SubscribeRequest): void {
     const { subscription } = request;
     // It was there before, and what is still to come of its initial values is kept.
     if (request.isResumed) return;
     if (subscription.durable === null) undoSubscribe(request, this.#state.router);
-    else this.submit(new SubscribeRequest('unsubscribe', this.#system, null, subscription, null, null));
+    else this.#housekeeping.endSubscription(subscription);
   }
 
   #closeSession(session: Session, reason: ConnectionError | null): void {
@@ -985,7 +807,7 @@ export class Engine {
     if (!isAnswered(request)) return;
     const reply = new Reply(request);
     reply.error = failure;
-    this.#settleOutcome(reply);
+    this.#delivery.settle(reply);
   }
 
   async #recover(): Promise<void> {
@@ -1041,35 +863,6 @@ function isGoodbye(request: Request): request is DurableRequest {
   return command.type === 'fireWill' || (command.type === 'will' && command.will === null);
 }
 
-/** The session whose subscription asks for such a publication; null: it does not, or nobody is there. */
-function hearerOf(publication: Publication, subscription: Subscription): Session | null {
-  const { session, options } = subscription;
-  if (subscription.closed || session === null) return null;
-  if (publication.action === 'set' ? !options.sets : !options.removes) return null;
-  return publication.audience === 'all' || publication.audience === options.removals ? session : null;
-}
-
-function isLeftOut(publication: Publication, session: Session, subscription: Subscription): boolean {
-  const { targets } = publication.options;
-  return (subscription.options.noLocal && isOwn(publication, subscription)) || (targets !== null && !targets.has(session.id));
-}
-
 function isAnswered(request: Request): boolean {
   return request.op === 'set' || request.op === 'remove' || request.op === 'get' ? request.answered : true;
-}
-
-/** Stands in for sessions of an earlier run, and for nobody's. */
-class SystemSession extends Session {
-  constructor() {
-    super('system', 'core', false);
-    this.identity = THE_GATEWAY;
-    this.closed = true;
-  }
-  flush(): void {}
-  get bufferedBytes(): number {
-    return 0;
-  }
-  pauseReading(): void {}
-  resumeReading(): void {}
-  close(): void {}
 }

@@ -146,7 +146,7 @@ function sweep(request: DurableRequest, key: string, run: Run): void {
   const durable = run.state.durables.sessions.get(key);
   if (durable === undefined) return;
   if (durable.isOver(request.time)) {
-    run.state.onSessionOver(durable);
+    run.state.losses.sessionOver(durable);
     end(durable, request, run);
   } else {
     trim(durable, request.time, run);
@@ -155,7 +155,7 @@ function sweep(request: DurableRequest, key: string, run: Run): void {
 
 function trim(durable: DurableSession, time: number, run: Run): void {
   const dropped = run.state.durables.trim(durable, time, (run.turn as Turn).batch);
-  if (dropped > 0) run.state.onQueueOverdue(durable, dropped);
+  if (dropped > 0) run.state.losses.queueOverdue(durable, dropped);
 }
 
 function changeQueue(request: DurableRequest, durableSession: DurableSession | null, run: Run): void {

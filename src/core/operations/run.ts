@@ -2,7 +2,7 @@
 
 import type { Access } from '../access.js';
 import type { Formats } from '../adapter.js';
-import type { DurableSession, QueueLimits } from '../durable-session.js';
+import type { QueueLimits } from '../durable-session.js';
 import type { DurableTable } from '../durable-table.js';
 import type { ConnectionError, RequestError } from '../errors.js';
 import type { ExpirySweep } from '../expiry.js';
@@ -11,6 +11,7 @@ import type { PathIndex } from '../path-index.js';
 import type { Floor } from '../history-rules.js';
 import type { History } from '../history.js';
 import type { PastRef } from '../history-rows.js';
+import type { Losses } from '../losses.js';
 import type { Records } from '../records.js';
 import type { Router } from '../router.js';
 import type { Directory } from '../security/directory.js';
@@ -66,16 +67,9 @@ export interface State {
   /** Those that are open. */
   readonly sessions: Iterable<Session>;
   readonly queueLimits: QueueLimits;
-  /** A full queue dropped so many messages. */
-  onQueueFull(durable: DurableSession, dropped: number): void;
-  /** A will was not published, since its author may not do that any more. */
-  onWillDenied(author: string, path: string): void;
+  readonly losses: Losses;
   /** The body of a queued message that the store has; null: it is gone, or damaged, which is counted. */
   queuedPublication(number: number): Publication | null;
-  /** The time of a durable session that nobody resumed is over. */
-  onSessionOver(durable: DurableSession): void;
-  /** So many messages waited too long in a queue, and were dropped. */
-  onQueueOverdue(durable: DurableSession, dropped: number): void;
   /** Revision of the last executed change. */
   revision: number;
   /** Revision of the last change that the store holds. */

@@ -47,7 +47,7 @@ export function fireWill(request: DurableRequest, key: string, run: Run): void {
 function publishWill(request: DurableRequest, { will, author, durable }: KeptWill, run: Run): void {
   const { session } = request;
   const op = will.remove ? 'remove' : 'set';
-  if (!run.state.access.allows(author, op, will.path)) return run.state.onWillDenied(author, will.path);
+  if (!run.state.access.allows(author, op, will.path)) return run.state.losses.willDenied(author, will.path);
   // Also when the connection is gone, and something else stands in for it.
   const options = { ...will.options, actor: author };
   const fired = new DataRequest(op, session, request.id, will.path, null, will.payload, options, false, 0, null);

@@ -1,0 +1,107 @@
+// Delivery: hands out what a turn has to say: replies to who asked, publications to those who hear of them and may, and the messages
+// that are queued for durable sessions.
+
+import type { Log } from './adapter.js';
+import type { Counter, Counters } from './counters.js';
+import type { DurableTable } from './durable-table.js';
+import { ConnectionError } from './errors.js';
+import type { Publication, SubscribeRequest } from './message.js';
+import { isOwn } from './operations/publish.js';
+import type { OutboundQueue } from './outbound-queue.js';
+import type { Session } from './session.js';
+import type { Sessions } from './sessions.js';
+import { StoreDamage } from './store/store.js';
+import type { Subscription } from './subscription.js';
+import type { Outcome } from './turn.js';
+
+export class Delivery {
+  readonly #sessions: Sessions;
+  readonly #durables: DurableTable;
+  readonly #log: Log;
+  readonly #damaged: Counter;
+  readonly #denied: Counter;
+
+  constructor(sessions: Sessions, durables: DurableTable, log: Log, counters: Counters) {
+    this.#sessions = sessions;
+    this.#durables = durables;
+    this.#log = log;
+    this.#damaged = counters.counter('queue_damaged_total', 'Queued messages that were damaged on disk and not delivered');
+    this.#denied = counters.counter('queue_denied_total', 'Queued messages that their receiver may not hear any more');
+  }
+
+  settle(outcome: Outcome): void {
+    if (typeof outcome === 'function') outcome();
+    else if (outcome.kind === 'reply') this.#sessions.push(outcome.request.session, outcome, null, 1);
+    else if (outcome.kind === 'publication') this.#deliver(outcome);
+    else outcome.apply();
+  }
+
+  #deliver(publication: Publication): void {
+    const { match, chosen } = publication;
+    if (match === null) return;
+    for (const subscription of match.all) this.#deliverTo(publication, subscription);
+    if (chosen !== null) for (const subscription of chosen) this.#deliverTo(publication, subscription);
+  }
+
+  #deliverTo(publication: Publication, subscription: Subscription): void {
+    const { receipt, qos } = publication;
+    const session = hearerOf(publication, subscription);
+    if (session === null) return;
+    if (subscription.guard !== null && !subscription.guard.rights.allows('on', publication.path)) return;
+    if (receipt !== null) receipt.matched += 1;
+    if (isLeftOut(publication, session, subscription)) {
+      if (receipt !== null) receipt.skipped += 1;
+      return;
+    }
+    if (receipt !== null) receipt.sessions.push(session);
+    if (subscription.held !== null) this.#hold(publication, subscription.held, session);
+    else this.#sessions.push(session, publication, subscription, Math.min(subscription.options.qos, qos));
+  }
+
+  #hold(publication: Publication, held: OutboundQueue, session: Session): void {
+    held.push(publication, null);
+    if (!held.overflown) return;
+    this.#sessions.end(session, new ConnectionError('SLOW_CONSUMER', 'too much happened while initial values were read'));
+  }
+
+  /** `past`: what was before the subscription began. */
+  releaseHeld({ subscription }: SubscribeRequest, past: readonly Publication[] | null): void {
+    const { held, session } = subscription;
+    subscription.held = null;
+    if (held === null || session === null) return;
+    if (past !== null) for (const publication of past) this.#deliverTo(publication, subscription);
+    for (let next = held.shift(); next !== undefined; next = held.shift()) {
+      const qos = Math.min((next as Publication).qos, subscription.options.qos);
+      this.#sessions.push(session, next, subscription, qos);
+    }
+  }
+
+  /** A body that is damaged on disk is gone: it is counted, and the queue goes on without it. */
+  queuedPublication(number: number, session: Session | null): Publication | null {
+    const principal = session?.identity.principal ?? null;
+    try {
+      const publication = this.#durables.message(number);
+      if (publication === null || principal === null || principal.rights.allows('on', publication.path)) return publication;
+      this.#denied.add();
+      return null;
+    } catch (error) {
+      if (!(error instanceof StoreDamage)) throw error;
+      this.#damaged.add();
+      this.#log.error({ err: error }, 'a queued message cannot be delivered');
+      return null;
+    }
+  }
+}
+
+/** The session whose subscription asks for such a publication; null: it does not, or nobody is there. */
+function hearerOf(publication: Publication, subscription: Subscription): Session | null {
+  const { session, options } = subscription;
+  if (subscription.closed || session === null) return null;
+  if (publication.action === 'set' ? !options.sets : !options.removes) return null;
+  return publication.audience === 'all' || publication.audience === options.removals ? session : null;
+}
+
+function isLeftOut(publication: Publication, session: Session, subscription: Subscription): boolean {
+  const { targets } = publication.options;
+  return (subscription.options.noLocal && isOwn(publication, subscription)) || (targets !== null && !targets.has(session.id));
+}

@@ -1,0 +1,134 @@
+// Housekeeping: what the core asks of itself as time passes: records, durable sessions, logins, revocations and wills whose time is
+// over, and history that is too much. It only asks; operations do it, in their place among all others.
+
+import type { Clock, Log } from './adapter.js';
+import type { Counter, Counters } from './counters.js';
+import { isDelayed } from './durable-maps.js';
+import type { DurableTable } from './durable-table.js';
+import { SystemSession } from './desk-session.js';
+import { SessionRevoked } from './errors.js';
+import type { ExpirySweep } from './expiry.js';
+import type { History } from './history.js';
+import type { PastRef } from './history-rows.js';
+import { HistorySweep } from './history-sweep.js';
+import { DataRequest, DurableRequest, type Request, SecurityRequest, STORED, SubscribeRequest } from './message.js';
+import { RemovalSlice, TrimSlice } from './operations/run.js';
+import type { Directory } from './security/directory.js';
+import { isOverdue, overAt } from './security/policy.js';
+import type { Sessions } from './sessions.js';
+import type { Subscription } from './subscription.js';
+import { Sweeper } from './sweeper.js';
+
+/** Revocations whose time is over are looked for so often. */
+const REVOCATIONS_SWEEP_MS = 60_000;
+
+export interface HousekeepingParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly expiry: ExpirySweep;
+  /** null: none is kept. */
+  readonly history: History | null;
+  readonly durables: DurableTable;
+  readonly directory: Directory;
+  readonly sessions: Sessions;
+  /** false: the store takes nothing now. */
+  readonly isRunning: () => boolean;
+  readonly submit: (request: Request) => void;
+  readonly submitSlice: (slice: RemovalSlice) => void;
+}
+
+export class Housekeeping {
+  readonly #parts: HousekeepingParts;
+  readonly #system = new SystemSession();
+  readonly #sweeper: Sweeper;
+  readonly #historySweep: HistorySweep | null;
+  readonly #expired: Counter;
+  #revocationsSweptAt = 0;
+
+  constructor(parts: HousekeepingParts) {
+    this.#parts = parts;
+    const { clock, log, expiry, history, counters } = parts;
+    this.#expired = counters.counter('records_expired_total', 'Records removed because their time was over');
+    this.#historySweep = history === null ? null : new HistorySweep(history, (refs) => this.#trim(refs));
+    this.#sweeper = new Sweeper({
+      clock,
+      log,
+      expiry,
+      removeExpired: (paths) => this.#removeExpired(paths),
+      endOverdue: (now) => this.#endOverdue(now),
+      history: this.#historySweep,
+    });
+  }
+
+  /** Publishes the wills that a crash left behind, too. */
+  start(): void {
+    this.#sweeper.start();
+    // Who may not come back any more has no part in what happens from now on.
+    this.#endOverdue(this.#parts.clock.now());
+    for (const key of this.#parts.durables.wills.keys()) if (!isDelayed(key)) this.#fireWill(key);
+  }
+
+  /** Resolves when nothing of it is at work any more. */
+  stop(): Promise<void> {
+    return this.#sweeper.stop();
+  }
+
+  /** Ends a durable subscription that nobody else would end. */
+  endSubscription(subscription: Subscription): void {
+    this.#parts.submit(new SubscribeRequest('unsubscribe', this.#system, null, subscription, null, null));
+  }
+
+  #removeExpired(paths: readonly string[]): Promise<number> {
+    const request = new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
+    return new Promise((resolve, reject) => {
+      this.#parts.submitSlice(
+        new RemovalSlice(this.#system, request, paths, Number.POSITIVE_INFINITY, true, (removed, error) => {
+          if (error !== null) return reject(error);
+          this.#expired.add(removed);
+          resolve(removed);
+        }),
+      );
+    });
+  }
+
+  /** What a failing store leaves is given up later. */
+  freeHistory(): void {
+    this.#historySweep?.free().catch((error: unknown) => {
+      this.#parts.log.warn({ err: error }, 'history could not be trimmed yet');
+    });
+  }
+
+  #trim(refs: readonly PastRef[]): Promise<void> {
+    const request = new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
+    return new Promise((resolve, reject) => {
+      this.#parts.submitSlice(new TrimSlice(this.#system, request, refs, (_count, error) => (error === null ? resolve() : reject(error))));
+    });
+  }
+
+  #endOverdue(now: number): void {
+    if (!this.#parts.isRunning()) return;
+    const { sessions, wills } = this.#parts.durables.overdue(now);
+    for (const key of wills) this.#fireWill(key);
+    for (const key of sessions) this.#parts.submit(new DurableRequest(this.#system, null, { type: 'sweep', key }, null));
+    this.#endOverdueLogins(now);
+    if (now < this.#revocationsSweptAt + REVOCATIONS_SWEEP_MS && now >= this.#revocationsSweptAt) return;
+    this.#revocationsSweptAt = now;
+    if (this.#parts.directory.revocationsOver(now).length > 0) {
+      this.#parts.submit(new SecurityRequest(this.#system, null, { type: 'sweepRevocations' }, null));
+    }
+  }
+
+  #endOverdueLogins(now: number): void {
+    for (const session of this.#parts.sessions) {
+      const { login } = session.identity;
+      if (login === null || !isOverdue(login, now)) continue;
+      this.#parts.sessions.end(session, new SessionRevoked(overAt(login, now)?.reason ?? 'session-ended'));
+    }
+  }
+
+  /** Of a connection that is none of this run, or whose delay is over. */
+  #fireWill(key: string): void {
+    this.#parts.submit(new DurableRequest(this.#system, null, { type: 'fireWill', key }, null));
+  }
+}

@@ -1,0 +1,61 @@
+// Losses: what is dropped by design is counted, and told to a person once an episode.
+
+import type { Log } from './adapter.js';
+import type { Counter, Counters } from './counters.js';
+import type { DurableSession } from './durable-session.js';
+
+export class Losses {
+  readonly #log: Log;
+  readonly #dropped: Counter;
+  readonly #overdue: Counter;
+  readonly #sessionsOver: Counter;
+  readonly #willsDenied: Counter;
+
+  constructor(log: Log, counters: Counters) {
+    this.#log = log;
+    this.#dropped = counters.counter('queue_dropped_total', 'Messages that a full queue of a durable session refused');
+    this.#overdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
+    this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
+    this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author may not do that any more');
+  }
+
+  /** Messages that full queues refused. */
+  get queueDropped(): number {
+    return this.#dropped.value;
+  }
+
+  /** Durable sessions that nobody resumed. */
+  get sessionsOver(): number {
+    return this.#sessionsOver.value;
+  }
+
+  /** A full queue dropped so many messages. */
+  queueFull(durable: DurableSession, dropped: number): void {
+    this.#dropped.add(dropped);
+    if (durable.refusing) return;
+    durable.refusing = true;
+    const { queue, queueBytes } = durable;
+    this.#log.warn(
+      { durable: durable.key, messages: queue.size, bytes: queueBytes },
+      'the queue of a durable session is full: messages for it are dropped until it has room',
+    );
+  }
+
+  /** So many messages waited too long in a queue, and were dropped. */
+  queueOverdue({ key }: DurableSession, dropped: number): void {
+    this.#overdue.add(dropped);
+    this.#log.info({ durable: key, messages: dropped }, 'messages waited too long for a durable session: dropped');
+  }
+
+  /** The time of a durable session that nobody resumed is over. */
+  sessionOver({ key, queue }: DurableSession): void {
+    this.#sessionsOver.add();
+    this.#log.info({ durable: key, messages: queue.size }, 'nobody resumed a durable session in time: dropped');
+  }
+
+  /** A will was not published: its author may not do that any more. */
+  willDenied(author: string, path: string): void {
+    this.#willsDenied.add();
+    this.#log.info({ user: author, path }, 'a will was not published: its author may not do that any more');
+  }
+}
