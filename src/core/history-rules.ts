@@ -132,6 +132,8 @@ function mayOverlap(rule: Pattern, pattern: Pattern): boolean {
 function covers(rule: Pattern, pattern: Pattern): boolean {
   if (rule.text === pattern.text) return true;
   const { form } = rule;
+  // Only a wildcard of the rule matches the wildcards in the text of another glob, and then whatever they stand for.
+  if (pattern.dialect === 'glob') return rule.matches(pattern.text);
   const endsOpen = form.type === 'glob' && form.pieces.length === 2 && form.pieces[1] === '';
   if (!endsOpen || !pattern.prefix.startsWith(rule.prefix)) return false;
   return pattern.area === null || pattern.area === rule.area;

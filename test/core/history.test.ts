@@ -410,6 +410,17 @@ describe('a subscription since a revision', () => {
     expect((await since('/a/secret', 9, true)).entries).toEqual([]);
   });
 
+  test('whose pattern is a part of that of a rule with wildcards inside', async () => {
+    await begin(keeping([{ pattern: '/rooms/*/log/*' }]));
+    await session.set('/rooms/5/log/1', 1);
+    await session.set('/rooms/6/log/1', 1);
+    await session.set('/rooms/5/other', 1);
+    expect((await since('/rooms/5/log/*', 0)).missed).toBe(false);
+    expect(heard()).toEqual(['1 /rooms/5/log/1']);
+    expect((await since('/rooms/5/*', 0)).missed).toBe(true);
+    expect((await since('/rooms/*', 0)).missed).toBe(true);
+  });
+
   test('of one path looks at the changes of that path alone', async () => {
     await begin(keeping([{ pattern: '/a/*', revisions: 1_000 }]), { scan: { past: { events: 1_000, bytes: MANY, rows: 200 } } });
     await session.set('/a/quiet', 1);
