@@ -90,7 +90,7 @@ function coverage(): string {
     ...[...verdicts.keys()].toSorted().flatMap((name) => [`## ${name}`, '', ...(verdicts.get(name) ?? []).map(line), '']),
     '## Not replayed',
     '',
-    '- 15: permissions that change one by one; the `-secure` ones of happner clients',
+    '- the `-secure` ones of happner clients: users of a mesh',
     '',
   ].join('\n');
 }
