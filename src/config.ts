@@ -206,7 +206,7 @@ export const schema = z.strictObject({
     maxElements: whole(65_536, 16, 1_048_576, 'items and entries in one Haven message after it'),
     firstDepth: whole(8, 4, 32, 'nesting of a Haven message before CONNECT'),
     maxDepth: whole(32, 4, 64, 'nesting of a Haven message after it'),
-    connectMs: whole(10_000, 100, 600_000, 'time for a Haven client to send its CONNECT'),
+    connectMs: whole(10_000, 100, 600_000, 'time for a Haven client to send its CONNECT, and to log in where it has to'),
     heartbeatMs: whole(60_000, 1_000, 3_600_000, 'a Haven client that says nothing for this long is disconnected'),
     heartbeatMinMs: whole(1_000, 100, 3_600_000, 'shortest such time that a Haven client may ask for'),
     heartbeatMaxMs: whole(300_000, 1_000, 86_400_000, 'longest such time that a Haven client may ask for'),

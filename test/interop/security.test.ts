@@ -110,6 +110,22 @@ describe('a Haven client', () => {
   });
 });
 
+describe('a Haven connection that never says who it is', () => {
+  it('ends in time, with small messages until then; one that does stays', async () => {
+    const strict = await startGateway({
+      flags: ['--secure', '--host', '127.0.0.1', '--haven-connect-ms', '500', '--security-users', JSON.stringify(USERS)],
+      env: { TRIVIUM_ADMIN_PASSWORD: ADMIN_PASSWORD },
+    });
+    const nobody = await HavenClient.connect(strict.ports.haven);
+    const eve = { username: 'eve', password: 'secret of eve' };
+    const known = await HavenClient.connect(strict.ports.haven, { connect: { credentials: eve } });
+    await until('the end of the one', () => nobody.closed);
+    await expect(known.read('/eve')).rejects.toMatchObject({ errorName: 'ACCESS_DENIED' });
+    await known.close();
+    await strict.stop();
+  });
+});
+
 describe('a happn client', () => {
   interface Raw {
     readonly session: {

@@ -44,7 +44,7 @@ export class HavenAdapter implements Adapter, Host {
   /** Where TCP connections are taken. */
   port = 0;
   readonly #sessions = new Connections<HavenSession>();
-  /** Sessions from elsewhere that have not connected yet. */
+  /** Sessions from elsewhere that were not admitted yet. */
   readonly #fresh = new Set<HavenSession>();
   /** Sockets that wait, unread, for room among the fresh. */
   readonly #waitingRoom = new Set<Socket>();
@@ -191,7 +191,7 @@ export class HavenAdapter implements Adapter, Host {
     const limit = 2 * this.early.maxBytes;
     const count = (chunk: Buffer): void => {
       received += chunk.length;
-      if (session.connected || session.ended) socket.off('data', count);
+      if (session.admitted || session.ended) socket.off('data', count);
       else if (received > limit) session.close(new ConnectionError('FRAME_TOO_LARGE', 'too much before CONNECT'));
     };
     socket.on('data', count);
@@ -205,7 +205,7 @@ export class HavenAdapter implements Adapter, Host {
     return session;
   }
 
-  connected(session: HavenSession): void {
+  admitted(session: HavenSession): void {
     this.#leaveFresh(session);
   }
 
@@ -230,8 +230,11 @@ export class HavenAdapter implements Adapter, Host {
       if (session.endedAt !== 0) {
         const patience = session.ended && session.bufferedBytes === 0 ? LINGER_MS : session.heartbeatMs;
         if (now - session.endedAt > patience) session.destroy();
-      } else if (!session.connected) {
-        if (now - session.openedAt > this.config.connectMs) session.close(new ConnectionError('CONNECT_TIMEOUT', 'no CONNECT in time'));
+      } else if (!session.admitted) {
+        const missing = session.connected ? 'login' : 'CONNECT';
+        if (now - session.openedAt > this.config.connectMs) {
+          session.close(new ConnectionError('CONNECT_TIMEOUT', `no ${missing} in time`));
+        }
       } else if (now - session.lastHeardAt > session.heartbeatMs) {
         session.close(new ConnectionError('PEER_SILENT', 'no heartbeat in time'));
       }

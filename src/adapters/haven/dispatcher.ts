@@ -27,7 +27,7 @@ export interface Holder extends Connection {
   /** Calls `write`, then has what it wrote sent. */
   writing(write: () => void): void;
   /** CONNECT was taken. */
-  onConnected(): void;
+  onAdmitted(): void;
   /** Takes nothing more, and ends when everything is answered. */
   finish(reason: ConnectionError): void;
 }
@@ -84,6 +84,7 @@ export class Dispatcher {
   #handleAs(message: HavenMessage, identity: Identity): void {
     const holder = this.#holder;
     if (holder.ended) return;
+    holder.onAdmitted();
     const own = holder.identity;
     holder.identity = identity;
     holder.writing(() => this.#handle(message));
@@ -144,7 +145,7 @@ export class Dispatcher {
       this.#holder.finish(new ConnectionError('UNSUPPORTED_VERSION', refusal.message));
       return;
     }
-    this.#holder.onConnected();
+    if (!this.#isBarred) this.#holder.onAdmitted();
     answers.answer('connected', message);
   }
 

@@ -22,8 +22,8 @@ export interface Host {
   readonly port: number;
   /** State of this node as MessagePack. */
   state(): Uint8Array;
-  /** CONNECT was answered. */
-  connected(session: HavenSession): void;
+  /** It is connected, and somebody who may be here. */
+  admitted(session: HavenSession): void;
 }
 
 /** A session, to its parts. */

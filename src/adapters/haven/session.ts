@@ -57,6 +57,8 @@ export class HavenSession extends Session implements Holder, Speaker {
   /** Why it is ending. */
   #reason: ConnectionError | null = null;
   /** Shape of the last request: what an error speaks that belongs to none. */
+  /** Connected, and has shown who it is where that has to be shown: it has the limits and the time of those who belong here. */
+  admitted = false;
   #shape: Shape = 'map';
   /** Websocket messages that came while reading was held. */
   #frames: Buffer[] = [];
@@ -203,9 +205,11 @@ export class HavenSession extends Session implements Holder, Speaker {
     this.#read();
   }
 
-  onConnected(): void {
+  onAdmitted(): void {
+    if (this.admitted) return;
+    this.admitted = true;
     this.#deframer.limits = this.#host.full;
-    this.#host.connected(this);
+    this.#host.admitted(this);
   }
 
   submit(request: Request): void {
