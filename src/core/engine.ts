@@ -27,7 +27,6 @@ import { publish } from './operations/publish.js';
 import type { RemovalSlice, Run, State } from './operations/run.js';
 import { undoSubscribe } from './operations/subscriptions.js';
 import { PathIndex } from './path-index.js';
-import { Patience } from './patience.js';
 import { Pending } from './pending.js';
 import { Records } from './records.js';
 import { Ring } from './ring.js';
@@ -102,7 +101,6 @@ export class Engine {
   readonly #inbound: InboundQueue;
   readonly #sessions: Sessions;
   readonly #pending = new Pending();
-  readonly #patience: Patience;
   readonly #load: LoadMeter;
   /** Requests that wait for the commit, in order. */
   readonly #waiting = new Ring<Request | RemovalSlice>();
@@ -141,7 +139,6 @@ export class Engine {
     const { store, formats, counters, limits, clock, log, directory } = parts;
     const access = withControlArea(parts.access);
     const router = new Router();
-    this.#patience = new Patience(clock, TURN_REQUESTS);
     this.#records = new Records(store, formats, limits.cacheBytes);
     this.#expiry = new ExpirySweep(store);
     this.#tally = new Tally(store, formats);
@@ -369,11 +366,6 @@ export class Engine {
     return this.#committing === null && this.#phase === 'running';
   }
 
-  /** Whether the next batch is begun now. */
-  get #mayBegin(): boolean {
-    return this.#writable && !this.#patience.waits(this.#waiting.length + this.#released.length + this.#inbound.length);
-  }
-
   #schedule(): void {
     if (this.#scheduled || this.#phase === 'stopped') return;
     this.#scheduled = true;
@@ -390,7 +382,7 @@ export class Engine {
     this.#records.bytesRead = 0;
     this.#state.copies = 0;
     this.#state.steps = 0;
-    const turn = this.#mayBegin ? new Turn(this.#parts.store) : null;
+    const turn = this.#writable ? new Turn(this.#parts.store) : null;
     if (turn !== null) this.#takeWaiting(turn);
     while (this.#hasRoom) {
       const request = this.#released.shift() ?? this.#inbound.shift();
@@ -594,7 +586,6 @@ export class Engine {
     if (this.#history !== null) this.#history.committing = turn;
     this.#history?.write(turn);
     this.#turns.add();
-    this.#patience.begin(turn.requests.length);
     if (this.#parts.durability === 'none') this.#sayAll(turn, false);
     this.#parts.store.write(turn.batch, next).then(
       () => this.#committed(turn, next),
@@ -606,7 +597,6 @@ export class Engine {
     this.#stored = state;
     this.#state.committed = state.revision;
     this.#committing = null;
-    this.#patience.end(this.#waiting.length);
     this.#records.committing = null;
     this.#records.committed(turn.view);
     this.#tally.committed(turn);
