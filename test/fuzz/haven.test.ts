@@ -162,7 +162,7 @@ function memoryHost(): { host: Host; requests: () => number; settle: (next: Rand
     control: { become: async () => 'node', discover: () => null, quorum: () => null, leads: () => false, checkServed: () => {} },
     port: 1,
     state: () => pack({ uuid: 'node' }),
-    connected: () => {},
+    admitted: () => {},
   };
   const settle = (next: Random): void => {
     for (const request of waiting) {
