@@ -216,7 +216,7 @@ export class MqttHouse implements Broker {
     readonly counters: Counters,
     /** Milliseconds: the monotonic time, and how far the time of day is ahead of the machine's. */
     readonly clock: { mono: number; ahead: number },
-    readonly lines: readonly KeptLine[],
+    readonly lines: KeptLine[],
     readonly tlsPort: number | undefined,
   ) {}
 
