@@ -18,6 +18,7 @@ export * from './outbound-queue.js';
 export * from './path.js';
 export * from './pattern.js';
 export * from './payload.js';
+export { isLoopbackPeer } from './peer.js';
 export * from './portions.js';
 export { parseQuery, type Projected, Query, type QueryInput } from './query.js';
 export * from './ring.js';

@@ -21,6 +21,7 @@ import {
   type Session,
   TokenExpired,
   type User,
+  isLoopbackPeer,
 } from '../core/index.js';
 import type { Guesses } from './guesses.js';
 import type { HashQueue } from './hash-queue.js';
@@ -316,7 +317,7 @@ export class Authenticator {
   }
 
   #checkAdmin({ address = '' }: Credentials): void {
-    if (this.#parts.options.adminRemote || isLoopback(address)) return;
+    if (this.#parts.options.adminRemote || isHere(address)) return;
     throw new RequestError('LOGIN_REFUSED', 'use of _ADMIN credentials over the network is disabled');
   }
 
@@ -365,6 +366,6 @@ function tokenIn(password: string | Uint8Array): string | null {
 }
 
 /** In the same process there is no address. */
-function isLoopback(address: string): boolean {
-  return address === '' || address === '::1' || /^(::ffff:)?127\./.test(address);
+function isHere(address: string): boolean {
+  return address === '' || isLoopbackPeer(address);
 }

@@ -15,6 +15,7 @@ import {
   type Listeners,
   type Session,
   untilNone,
+  isLoopbackPeer,
 } from '../../core/index.js';
 import { Acknowledgements } from './acknowledgements.js';
 import { serveBrowserFiles } from './browser-files.js';
@@ -167,7 +168,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const address = request.socket.remoteAddress ?? '';
-    const elsewhere = !isLoopback(address);
+    const elsewhere = !isLoopbackPeer(address);
     if (!this.#accepting || (elsewhere && this.#isFull(address))) {
       socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n');
       return;
@@ -311,10 +312,6 @@ function guardFirstBytes(session: HappnSession, socket: Duplex): void {
     if (!session.fresh || session.ending) socket.off('data', count);
   };
   socket.on('data', count);
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
 }
 
 function describePeer(request: IncomingMessage): Peer {

@@ -16,6 +16,7 @@ import {
   type Listeners,
   listen,
   onBytes,
+  isLoopbackPeer,
 } from '../../core/index.js';
 import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
 import { Control } from './control.js';
@@ -157,7 +158,7 @@ export class HavenAdapter implements Adapter, Host {
   }
 
   #isElsewhere(address: string | undefined): boolean {
-    return this.config.loopbackExempt === false || !isLoopback(address ?? '');
+    return this.config.loopbackExempt === false || !isLoopbackPeer(address ?? '');
   }
 
   #admit(socket: Socket, elsewhere: boolean): void {
@@ -264,8 +265,4 @@ export class HavenAdapter implements Adapter, Host {
     });
     return this.#state;
   }
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
 }
