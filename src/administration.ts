@@ -2,6 +2,7 @@
 // had the directory changed.
 
 import { randomUUID } from 'node:crypto';
+import type { Engine } from './core/engine.js';
 import {
   type Audit,
   type AuditAction,
@@ -16,10 +17,9 @@ import {
   type SecurityCommand,
   type Session,
 } from './core/index.js';
-import type { Engine } from './core/engine.js';
 import type { Administration, Caller, IssuedToken } from './http/api/administration.js';
-import { hashPassword, PASSWORD_MAX_BYTES } from './security/passwords.js';
 import type { HashQueue } from './security/hash-queue.js';
+import { hashPassword, PASSWORD_MAX_BYTES } from './security/passwords.js';
 import type { TokenLogins } from './token-logins.js';
 
 export interface AdministrationParts {

@@ -6,8 +6,8 @@ import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { type BridgeInput, bridges, bridgesText } from './bridge-config.js';
 import { fromJson, type Issue, plainObjects, refusalWithin, withoutSecrets } from './config-objects.js';
-import { ConfigError } from './core/errors.js';
 import { checkRules } from './config-rules.js';
+import { ConfigError } from './core/errors.js';
 import { type HistoryRuleInput, historyRules, historyText } from './history-config.js';
 import {
   groups,

@@ -3,6 +3,7 @@
 
 import { rmSync } from 'node:fs';
 import type { Config } from './config.js';
+import type { Engine } from './core/engine.js';
 import {
   type Adapter,
   type Audit,
@@ -16,7 +17,6 @@ import {
   type NodeInfo,
   StartError,
 } from './core/index.js';
-import type { Engine } from './core/engine.js';
 import { StoreDamage, StoreFailure, StoreFormat, StoreLocked } from './core/store/store.js';
 import { prepareDataDirectory, readNode, reasonOf } from './data-directory.js';
 import { type AdminListener, type Health, sendJson } from './http/admin.js';

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { allowed } from './bridge-config.js';
 import { RequestError } from './core/errors.js';
-import { parsePattern } from './core/pattern.js';
+import { parsePattern } from './core/paths/pattern.js';
 
 /** Every stored change looks for its pattern among so many. */
 const RULES_MAX = 32;

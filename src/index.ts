@@ -2,8 +2,8 @@
 
 import { type Config, type ConfigInput, loadConfig } from './config.js';
 import type { Built, HappnLayers, LocalClient } from './container.js';
-import type { Credentials, Listeners, Log } from './core/index.js';
 import { ConfigError, StartError } from './core/errors.js';
+import type { Credentials, Listeners, Log } from './core/index.js';
 import { CustomRoutes, type GatewayHttp } from './http/custom-routes.js';
 
 export type { Config, ConfigInput } from './config.js';
@@ -16,8 +16,8 @@ export type {
   LocalClient,
   LocalClientError,
   LocalDocument,
-  LocalGetOptions,
   LocalEventHandler,
+  LocalGetOptions,
   LocalHandler,
   LocalMeta,
   LocalOnOptions,
@@ -25,9 +25,9 @@ export type {
   OutboundMessage,
   ResponseMessage,
 } from './container.js';
-export { ConfigError, StartError };
 export type { Credentials, Listeners, Listening, Log } from './core/index.js';
 export type { GatewayHttp, HttpHandler } from './http/custom-routes.js';
+export { ConfigError, StartError };
 
 export interface EmbedOptions {
   /** Where the log goes; as configured, on stderr, when absent. */

@@ -11,8 +11,8 @@ import {
   configValue,
   KEYS,
   loadConfig,
-  shownValue,
   printedValue,
+  shownValue,
 } from '../src/config.js';
 import { ConfigError } from '../src/core/errors.js';
 

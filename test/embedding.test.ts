@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { describe, expect, it } from 'vitest';
-import { type ConfigInput, ConfigError, createGateway, StartError } from '../src/index.js';
+import { ConfigError, type ConfigInput, createGateway, StartError } from '../src/index.js';
 import { temporaryDirectory } from './support/gateway-process.js';
 import { keptLog } from './support/silent-log.js';
 

@@ -1,9 +1,9 @@
 // The Haven load of pushed watch events: one writer, many watchers. A push holds one event or several, whose number is in its head.
 
-import { frame, openHaven, receive, writeFrame } from './haven.mjs';
-import { FrameRing } from './connection.mjs';
-import { slowest, watchFaults } from './meter.mjs';
 import { Packr } from 'msgpackr';
+import { FrameRing } from './connection.mjs';
+import { frame, openHaven, receive, writeFrame } from './haven.mjs';
+import { slowest, watchFaults } from './meter.mjs';
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const PATH = '/bench/watch';

@@ -5,8 +5,8 @@ import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { makeFolder, removeFolder } from './folders.mjs';
-import { ROOT } from './servers.mjs';
 import { median } from './measure.mjs';
+import { ROOT } from './servers.mjs';
 
 const output = (command, args) => {
   try {

@@ -2,12 +2,12 @@
 // QoS 0, the same with properties, and a CONNECT with properties.
 // Usage: npm run build && node bench/micro/mqtt5-codec.mjs
 
-import mqttPacket from 'mqtt-packet';
 import { bench, group, run } from 'mitata';
+import mqttPacket from 'mqtt-packet';
 import { encodeConnack } from '../../dist/adapters/mqtt/v5/answers.js';
 import { readConnect } from '../../dist/adapters/mqtt/v5/codec.js';
 import { WireMeta } from '../../dist/adapters/mqtt/v5/meta.js';
-import { PublishReader, encodePublish } from '../../dist/adapters/mqtt/v5/publish.js';
+import { encodePublish, PublishReader } from '../../dist/adapters/mqtt/v5/publish.js';
 
 const OPTIONS = { protocolVersion: 5 };
 const TOPIC = '/bench/line/1/temp';

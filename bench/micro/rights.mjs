@@ -3,19 +3,19 @@
 // Usage: npm run build && node --expose-gc bench/micro/rights.mjs
 
 import { bench, group, run } from 'mitata';
-import { OPEN_ACCESS } from '../../dist/core/access.js';
 import { Counters } from '../../dist/core/counters.js';
-import { QUEUE_LIMITS } from '../../dist/core/durable-session.js';
+import { binary, json, raw } from '../../dist/core/data/formats.js';
+import { Payload } from '../../dist/core/data/payload.js';
+import { QUEUE_LIMITS } from '../../dist/core/durable/durable-session.js';
 import { Engine } from '../../dist/core/engine.js';
-import { binary, json, raw } from '../../dist/core/formats.js';
 import { INBOUND_LIMITS } from '../../dist/core/inbound-queue.js';
 import { DataRequest, STORED, UNSTORED } from '../../dist/core/message.js';
-import { parsePattern } from '../../dist/core/pattern.js';
-import { Payload } from '../../dist/core/payload.js';
-import { SCAN_LIMITS } from '../../dist/core/scans.js';
+import { parsePattern } from '../../dist/core/paths/pattern.js';
+import { SCAN_LIMITS } from '../../dist/core/scans/scans.js';
+import { OPEN_ACCESS } from '../../dist/core/security/access.js';
 import { Directory } from '../../dist/core/security/directory.js';
 import { DirectoryAccess } from '../../dist/core/security/directory-access.js';
-import { Session } from '../../dist/core/session.js';
+import { Session } from '../../dist/core/sessions/session.js';
 
 const GROUPS = 100;
 const PERMISSIONS = 50;

@@ -2,10 +2,10 @@
 // Usage: npm run build && node --expose-gc bench/micro/router.mjs
 
 import { bench, group, run } from 'mitata';
-import { checkPath } from '../../dist/core/path.js';
-import { parsePattern } from '../../dist/core/pattern.js';
-import { Router } from '../../dist/core/router.js';
-import { Subscription } from '../../dist/core/subscription.js';
+import { checkPath } from '../../dist/core/paths/path.js';
+import { parsePattern } from '../../dist/core/paths/pattern.js';
+import { Router } from '../../dist/core/routing/router.js';
+import { Subscription } from '../../dist/core/routing/subscription.js';
 
 const OPTIONS = Object.freeze({ sets: true, removes: true, removals: 'each-record', qos: 0, noLocal: false });
 const WILDCARDS = 1_000;

@@ -2,16 +2,16 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { Counters } from './counters.js';
+import type { Format } from './data/payload.js';
 import type { ConnectionError } from './errors.js';
 import type { GatewayFigures } from './figures.js';
 import type { Publication, Request } from './message.js';
-import type { Counters } from './counters.js';
-import type { Format } from './payload.js';
-import type { Identity } from './identity.js';
 import type { Audit } from './security/audit.js';
 import type { SecurityCommand } from './security/commands.js';
+import type { Identity } from './security/identity.js';
 import type { DirectoryReader } from './security/reader.js';
-import type { Session } from './session.js';
+import type { Session } from './sessions/session.js';
 
 export interface Log {
   debug(fields: object, text: string): void;

@@ -3,15 +3,15 @@
 
 import type { Log } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
-import type { DurableTable } from './durable-table.js';
+import type { DurableTable } from './durable/table.js';
 import { ConnectionError } from './errors.js';
 import type { Publication, SubscribeRequest } from './message.js';
 import { isOwn } from './operations/publish.js';
-import type { OutboundQueue } from './outbound-queue.js';
-import type { Session } from './session.js';
-import type { Sessions } from './sessions.js';
+import type { Subscription } from './routing/subscription.js';
+import type { OutboundQueue } from './sessions/outbound-queue.js';
+import type { Session } from './sessions/session.js';
+import type { Sessions } from './sessions/sessions.js';
 import { StoreDamage } from './store/store.js';
-import type { Subscription } from './subscription.js';
 import type { Outcome } from './turn.js';
 
 export class Delivery {

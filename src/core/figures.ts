@@ -1,6 +1,6 @@
 // Figures: what a protocol may tell administrators about the whole gateway.
 
-import type { Session } from './session.js';
+import type { Session } from './sessions/session.js';
 
 /** What the sessions of one protocol are and did. */
 export interface ProtocolFigures {

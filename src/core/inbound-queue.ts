@@ -2,8 +2,8 @@
 // pauses the sender's reading when its credit, or the whole queue, is used up.
 
 import type { Request } from './message.js';
-import { Ring } from './ring.js';
-import type { Session } from './session.js';
+import { Ring } from './pace/ring.js';
+import type { Session } from './sessions/session.js';
 
 export interface InboundLimits {
   /** Requests of one session that may be unsettled before its reading pauses. */

@@ -2,7 +2,7 @@
 
 import type { Log } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
-import type { DurableSession } from './durable-session.js';
+import type { DurableSession } from './durable/durable-session.js';
 
 export class Losses {
   readonly #log: Log;

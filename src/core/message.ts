@@ -1,20 +1,20 @@
 // The internal message: what adapters put on the inbound queue (Request) and take from an outbound queue
 // (Reply, Publication). Plain data; every field is set, in one order.
 
-import type { DurableSession } from './durable-session.js';
-import type { Entry } from './entry.js';
-import { bytesOf, EntryList, type EntrySource } from './entry-source.js';
-import type { EntryStream } from './entry-streams.js';
+import type { Entry } from './data/entry.js';
+import { bytesOf, EntryList, type EntrySource } from './data/entry-source.js';
+import type { Meta } from './data/meta.js';
+import type { Payload } from './data/payload.js';
+import type { DurableSession } from './durable/durable-session.js';
 import type { RequestError } from './errors.js';
-import type { Pattern } from './pattern.js';
-import type { Meta } from './meta.js';
-import type { Payload } from './payload.js';
-import type { Query } from './query.js';
-import type { Match } from './router.js';
+import type { Pattern } from './paths/pattern.js';
+import type { Query } from './query/query.js';
+import type { Match } from './routing/router.js';
+import type { Subscription } from './routing/subscription.js';
+import type { EntryStream } from './scans/entry-streams.js';
 import type { SecurityCommand } from './security/commands.js';
 import type { Guard } from './security/guards.js';
-import type { Session } from './session.js';
-import type { Subscription } from './subscription.js';
+import type { Session } from './sessions/session.js';
 
 /** Delivery level of a publication: 0 at most once, 1 at least once, 2 exactly once. */
 export type Qos = 0 | 1 | 2;

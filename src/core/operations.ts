@@ -1,7 +1,6 @@
 // Operations: what each request does. Deterministic: they read only the store's state and the request (whose time, sequence
 // and author were put in before), and check everything before they change anything.
 
-import type { Access } from './access.js';
 import { RequestError } from './errors.js';
 import { type DataRequest, Reply, type Request } from './message.js';
 import { get, remove, removeSlice, set, trimSlice } from './operations/data.js';
@@ -10,6 +9,7 @@ import { type RemovalSlice, type Run, type State, TrimSlice } from './operations
 import { security } from './operations/security.js';
 import { subscribe, unsubscribe } from './operations/subscriptions.js';
 import { transaction } from './operations/transaction.js';
+import type { Access } from './security/access.js';
 
 /**
  * Throws RequestError unless the request is allowed; notes in it whose right each record is to be looked at with. A transaction

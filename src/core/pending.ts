@@ -4,7 +4,7 @@
 import type { Request } from './message.js';
 import { changedPath } from './operations/data.js';
 import type { RemovalSlice } from './operations/run.js';
-import type { Pattern } from './pattern.js';
+import type { Pattern } from './paths/pattern.js';
 
 /** Wildcard requests are compared with at most this many pending paths; with more they wait without looking. */
 const COMPARED_PATHS = 64;

@@ -1,11 +1,11 @@
 // Turn: one slice of engine work: what it changes, what it says, and which requests wait for its commit.
 
-import { type Entry, encodeEntry } from './entry.js';
-import { expiryKey } from './expiry.js';
-import type { PastView } from './history.js';
+import { type Entry, encodeEntry } from './data/entry.js';
+import { expiryKey } from './data/expiry.js';
+import type { View } from './data/records.js';
+import type { PastView } from './history/history.js';
 import type { Outbound, Publication, Request } from './message.js';
 import type { RemovalSlice } from './operations/run.js';
-import type { View } from './records.js';
 import { SEALED_NOTHING } from './store/seal.js';
 import { SECTION, type Store, type WriteBatch } from './store/store.js';
 

@@ -1,11 +1,11 @@
 // What is unsafe or broken about this machine for a gateway of a given configuration: directory, disk, ports, certificate, clock,
 // handles. Changes nothing.
 
-import { constants } from 'node:fs';
-import { access, readFile, readdir, stat, statfs } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { once } from 'node:events';
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { constants } from 'node:fs';
+import { access, readdir, readFile, stat, statfs } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import type { Config } from '../config.js';
 import { usesTls } from '../config-rules.js';

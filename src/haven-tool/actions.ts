@@ -1,6 +1,6 @@
 // Actions: what each command asks of the gateway, and what it prints.
 
-import { HavenError, type HavenClient, type Item, type Moment, type Watch, type WatchEvent, type Written } from '../haven-client/index.js';
+import { type HavenClient, HavenError, type Item, type Moment, type Watch, type WatchEvent, type Written } from '../haven-client/index.js';
 import type { ControlFlags, Deeds, DeleteFlags, ReadFlags, WatchFlags, WriteFlags } from './grammar.js';
 import type { Printer } from './printer.js';
 import { UsageError } from './usage-error.js';

@@ -1,7 +1,7 @@
 // Printer: the same thing as a line for a person, or as one JSON object a line for a program.
 
-import { jsonText } from '../core/formats.js';
-import type { Value } from '../core/payload.js';
+import { jsonText } from '../core/data/formats.js';
+import type { Value } from '../core/data/payload.js';
 
 export class Printer {
   /** `write` takes whole lines, and bytes as they are. */

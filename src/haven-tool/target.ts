@@ -1,8 +1,8 @@
 // Target: which gateway, and as whom. Secrets come from files or the environment, never from the command line, which others can see.
 
 import type { HavenOptions } from '../haven-client/index.js';
-import { fileBytes } from './values.js';
 import { UsageError } from './usage-error.js';
+import { fileBytes } from './values.js';
 
 const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_PORT = 7_854;

@@ -2,9 +2,9 @@
 // {"$binary":{"base64":…,"subType":"00"}}, both ways.
 
 import { readFileSync } from 'node:fs';
-import { isExactNumber, jsonText } from '../core/formats.js';
-import type { Value } from '../core/payload.js';
-import { binaryFromDocument, isDocument } from '../core/value.js';
+import { isExactNumber, jsonText } from '../core/data/formats.js';
+import type { Value } from '../core/data/payload.js';
+import { binaryFromDocument, isDocument } from '../core/data/value.js';
 import { UsageError } from './usage-error.js';
 
 /** Bytes that are shown of a longer value. */

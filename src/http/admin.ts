@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type Listening, type Log, listen, REQUEST_ERRORS, type RequestErrorCode } from '../core/index.js';
 import { API_PATH, BODY_MAX_BYTES } from './api/api.js';
 import type { Metrics } from './metrics.js';
-import { type OriginRule, isHostAllowed, isOriginAllowed } from './origin.js';
+import { isHostAllowed, isOriginAllowed, type OriginRule } from './origin.js';
 
 export interface AdminOptions {
   readonly host: string;

@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { type Counters, type HttpRoutes, type Listening, type Log, listen, StartError } from '../core/index.js';
 import { CustomRoutes } from './custom-routes.js';
-import { type OriginRule, isOriginAllowed } from './origin.js';
+import { isOriginAllowed, type OriginRule } from './origin.js';
 import { ANYBODY, type RouteCaller, type RouteGuard } from './route-guard.js';
 
 export interface HttpListenerOptions {

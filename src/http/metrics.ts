@@ -1,6 +1,6 @@
 // Metrics: the core's counters and gauges, and the process's own figures, in the text form that Prometheus scrapes.
 
-import { Registry, collectDefaultMetrics } from 'prom-client';
+import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Counters } from '../core/index.js';
 
 /** Figures of the process itself are collected from the first call on. */

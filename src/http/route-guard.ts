@@ -3,13 +3,13 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
-  type Action,
   ACTIONS,
+  type Action,
   type Clock,
   type Identity,
   overAt,
-  parsePattern,
   type Pattern,
+  parsePattern,
   RequestError,
   type RequestErrorCode,
   TokenExpired,

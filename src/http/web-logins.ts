@@ -3,7 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { Credentials, Identity } from '../core/index.js';
-import { type OriginRule, isOriginAllowed } from './origin.js';
+import { isOriginAllowed, type OriginRule } from './origin.js';
 
 export interface WebLogins {
   /** Rejects with RequestError NOT_AUTHENTICATED, LOGIN_REFUSED, ACCOUNT_LOCKED, OVERLOADED. */

@@ -11,8 +11,9 @@ import {
   type Credentials,
   type DirectoryReader,
   type Identity,
-  Login,
+  isLoopbackPeer,
   type Log,
+  Login,
   type Policy,
   RequestError,
   type RequestErrorCode,
@@ -21,7 +22,6 @@ import {
   type Session,
   TokenExpired,
   type User,
-  isLoopbackPeer,
 } from '../core/index.js';
 import type { Guesses } from './guesses.js';
 import type { HashQueue } from './hash-queue.js';

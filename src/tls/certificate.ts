@@ -2,13 +2,13 @@
 // looks at it from time to time, and hands every new one to the servers that use it. Open connections keep theirs.
 
 import { readFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { isIP } from 'node:net';
+import { hostname } from 'node:os';
 import type { SecureContextOptions } from 'node:tls';
 import { type Clock, ConfigError, type Counters, type Log, StartError } from '../core/index.js';
 import { reasonOf } from '../data-directory.js';
 import { writeFileAtomically } from '../write-file.js';
-import { type Pem, type UsableCertificate, readPem, usableCertificate } from './pem.js';
+import { type Pem, readPem, type UsableCertificate, usableCertificate } from './pem.js';
 import { makeSelfSigned } from './self-signed.js';
 
 export interface CertificateOptions {

@@ -4,8 +4,8 @@
 import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Adapter, goodbye } from '../../src/core/index.js';
 import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
+import { type Adapter, goodbye } from '../../src/core/index.js';
 import { type Address, ContractHouse } from '../support/contract-house.js';
 import { PlainAdapter } from '../support/plain-adapter/index.js';
 import { PlainClient } from '../support/plain-client.js';

@@ -1,13 +1,13 @@
 // What goes wrong harms no more than it must: refused batches, broken adapters, damaged rows, floods, a stop in the middle.
 
-import { identityNamed } from '../../src/core/identity.js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { QUEUE_LIMITS, SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
+import { Payload } from '../../src/core/data/payload.js';
+import { QUEUE_LIMITS, SESSION_EXPIRY_MS } from '../../src/core/durable/durable-session.js';
 import { REQUEST_ERRORS } from '../../src/core/errors.js';
 import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
 import { DataRequest, STORED, SubscribeRequest, UNSTORED } from '../../src/core/message.js';
-import { OUTBOUND_LIMITS } from '../../src/core/outbound-queue.js';
-import { Payload } from '../../src/core/payload.js';
+import { identityNamed } from '../../src/core/security/identity.js';
+import { OUTBOUND_LIMITS } from '../../src/core/sessions/outbound-queue.js';
 import { SECTION, StoreDamage } from '../../src/core/store/store.js';
 import { formats, GateStore, type Harness, SILENT, settled, startEngine, type TestSession, until } from '../support/core-harness.js';
 

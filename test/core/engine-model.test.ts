@@ -3,6 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { Payload } from '../../src/core/data/payload.js';
 import type { ConnectionError } from '../../src/core/errors.js';
 import {
   type DataOptions,
@@ -14,11 +15,10 @@ import {
   SubscribeRequest,
   UNSTORED,
 } from '../../src/core/message.js';
-import { type Pattern, parsePattern } from '../../src/core/pattern.js';
-import { Payload } from '../../src/core/payload.js';
-import { Session } from '../../src/core/session.js';
+import { type Pattern, parsePattern } from '../../src/core/paths/pattern.js';
+import { SUBSCRIBED, Subscription } from '../../src/core/routing/subscription.js';
+import { Session } from '../../src/core/sessions/session.js';
 import type { Durability } from '../../src/core/store/store.js';
-import { SUBSCRIBED, Subscription } from '../../src/core/subscription.js';
 import { formats, type Harness, StreamTaker, startEngine, until } from '../support/core-harness.js';
 import { type Random, randomOf } from '../support/random.js';
 

@@ -1,10 +1,10 @@
 // Order under every way of waiting: for the disk, for an answer in slices, for a session's earlier requests.
 
 import { afterEach, describe, expect, it } from 'vitest';
-import { SESSION_EXPIRY_MS } from '../../src/core/durable-session.js';
+import { Payload } from '../../src/core/data/payload.js';
+import { SESSION_EXPIRY_MS } from '../../src/core/durable/durable-session.js';
 import { DataRequest, STORED, SubscribeRequest, UNSTORED } from '../../src/core/message.js';
-import { parsePattern } from '../../src/core/pattern.js';
-import { Payload } from '../../src/core/payload.js';
+import { parsePattern } from '../../src/core/paths/pattern.js';
 import { formats, GateStore, type Harness, settled, startEngine, type TestSession, until } from '../support/core-harness.js';
 
 let house: Harness;

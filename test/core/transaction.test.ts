@@ -1,8 +1,8 @@
-import { accessOf } from '../support/access.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TransactionError } from '../../src/core/errors.js';
 import { type DataOptions, DataRequest, type Reply, STORED, TRANSACTION_MAX, TransactionRequest } from '../../src/core/message.js';
-import { parsePattern } from '../../src/core/pattern.js';
+import { parsePattern } from '../../src/core/paths/pattern.js';
+import { accessOf } from '../support/access.js';
 import { GateStore, type Harness, type HarnessOptions, settled, startEngine, type TestSession } from '../support/core-harness.js';
 import { pick, randomOf } from '../support/random.js';
 

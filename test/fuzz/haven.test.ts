@@ -3,10 +3,10 @@
 
 import { afterEach, expect, it } from 'vitest';
 import { HAVEN_DEFAULTS } from '../../src/adapters/haven/config.js';
+import type { Host } from '../../src/adapters/haven/host.js';
+import { msgpack } from '../../src/adapters/haven/index.js';
 import type { Link } from '../../src/adapters/haven/link.js';
 import { Scanner } from '../../src/adapters/haven/scanner.js';
-import { msgpack } from '../../src/adapters/haven/index.js';
-import type { Host } from '../../src/adapters/haven/host.js';
 import { HavenSession } from '../../src/adapters/haven/session.js';
 import { Writer } from '../../src/adapters/haven/writer.js';
 import {

@@ -10,7 +10,7 @@ import { headerFault } from '../../src/adapters/mqtt/codec.js';
 import { Guard } from '../../src/adapters/mqtt/guard.js';
 import type { Transport, TransportOwner } from '../../src/adapters/mqtt/transport.js';
 import { packetsIn } from '../support/mqtt-bytes.js';
-import { MqttHouse, encode } from '../support/mqtt-wire.js';
+import { encode, MqttHouse } from '../support/mqtt-wire.js';
 import { pick, type Random, randomOf } from '../support/random.js';
 
 const LONG = process.env.TRIVIUM_TEST_LONG === '1';

@@ -11,7 +11,7 @@ import { CONNACK_REASONS, ProtocolFault, SERVER_DISCONNECT_REASONS } from '../..
 import { PACKET } from '../../src/adapters/mqtt/wire.js';
 import { clientPacket } from '../support/mqtt5-packets.js';
 import { type ReadPacket, readPackets } from '../support/mqtt5-read.js';
-import { type Random, pick, randomOf } from '../support/random.js';
+import { pick, type Random, randomOf } from '../support/random.js';
 
 const LONG = process.env.TRIVIUM_TEST_LONG === '1';
 const CASES = Number(process.env.TRIVIUM_FUZZ_CASES ?? (LONG ? 10_000_000 : 50_000));

@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type HappnGateway, startHappn } from '../support/happn-wire.js';
 import { CAPTURES } from './happn-deviations.js';
 import { HTTP_CAPTURE, replayHttp } from './happn-http-replay.js';
-import { HAPPNER_CAPTURES } from './happner-captures.js';
 import { replay, type Verdict } from './happn-replay.js';
 import { SECURE_CAPTURES } from './happn-secure-captures.js';
+import { HAPPNER_CAPTURES } from './happner-captures.js';
 
 const COVERAGE = new URL('./happn-coverage.md', import.meta.url);
 const ALL = [...CAPTURES, ...HAPPNER_CAPTURES, ...SECURE_CAPTURES];

@@ -7,8 +7,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { until } from '../support/gateway-process.js';
 import { type HappnGateway, type HappnWire, startHappn } from '../support/happn-wire.js';
 import { dataOf, type Fields, metaOf, placeholders, sorted, unsigned } from './happn-placeholders.js';
-import { type MeshNode, playMeshNode } from './happner-node.js';
 import { SecureServer, type SecureSetup, tokenOf, type Who } from './happn-secure-server.js';
+import { type MeshNode, playMeshNode } from './happner-node.js';
 
 /** One line of a capture. */
 interface Line {

@@ -2,9 +2,9 @@
 // Lockout, ttl and inactivity are longer than they were in the recordings, so that a busy machine keeps them.
 
 import { generateKeyPairSync } from 'node:crypto';
+import type { AdminApi } from '../support/admin-api.js';
 import { metaOf } from './happn-placeholders.js';
 import type { Capture, Deviation, Expected } from './happn-replay.js';
-import type { AdminApi } from '../support/admin-api.js';
 import { PASSWORD, type SecureSetup } from './happn-secure-server.js';
 
 type Users = NonNullable<SecureSetup['security']['users']>;

@@ -1,11 +1,11 @@
 // Replays byte sequences of the Mosquitto project (see vectors/mqtt/README.md), one connection each.
 
 import { once } from 'node:events';
-import { type Socket, connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../support/gateway-process.js';
 import { connectBytes, field, packetsIn } from '../support/mqtt-bytes.js';
-import { type Vector, bytesOf, vectorFiles, vectorsOf } from '../support/mqtt-vectors.js';
+import { bytesOf, type Vector, vectorFiles, vectorsOf } from '../support/mqtt-vectors.js';
 import { MqttHouse } from '../support/mqtt-wire.js';
 
 const VERSIONS: readonly number[] = [3, 4, 5];

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { jsonText } from '../../src/core/data/formats.js';
 import { jsonOf, shownValue, valueIn } from '../../src/haven-tool/values.js';
-import { jsonText } from '../../src/core/formats.js';
 import { temporaryDirectory } from '../support/gateway-process.js';
 
 const BYTES = Buffer.from([0, 0xff, 10]);

@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { createGateway, type EmbeddedGateway } from '../../src/index.js';
-import { type KeptLine, keptLog } from '../support/silent-log.js';
 import { temporaryDirectory, until } from '../support/gateway-process.js';
+import { type KeptLine, keptLog } from '../support/silent-log.js';
 
 const keys = generateKeyPairSync('rsa', {
   modulusLength: 2_048,

@@ -1,8 +1,8 @@
 // Web pages that bring an original happn client of their own: it takes its connection, /browser_primus.js, from the gateway.
 
 import { execFileSync } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import type { Browser } from 'playwright-core';

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
 import { GENERATIONS, type Generation, type HappnClient } from '../support/happn-clients.js';
-import { ALL_STORIES, RESTART, Stage, STORIES, type Story, TRAITS, WAITS } from '../support/happn-stories/index.js';
+import { ALL_STORIES, RESTART, STORIES, Stage, type Story, TRAITS, WAITS } from '../support/happn-stories/index.js';
 
 test('there are more than a hundred stories, each with a name of its own', () => {
   expect(new Set(ALL_STORIES.map(({ name }) => name)).size).toBe(ALL_STORIES.length);

@@ -8,8 +8,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
 import { GENERATIONS, type HappnClient, type Heard, type RawClient } from '../support/happn-clients.js';
 import {
-  type Caller,
   CALLERS,
+  type Caller,
   type CallerKind,
   COMPONENT,
   connectMeshClient,

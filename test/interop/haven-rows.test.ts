@@ -2,10 +2,10 @@
 
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { HappnWire } from '../support/happn-wire.js';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
+import { HappnWire } from '../support/happn-wire.js';
 import { HavenClient, type HavenClientOptions, type HavenEvent, prefixed } from '../support/haven-client.js';
-import { type ShapeName, type Talk, talk, type Told } from '../support/haven-shapes.js';
+import { type ShapeName, type Talk, type Told, talk } from '../support/haven-shapes.js';
 
 let gateway: GatewayProcess;
 

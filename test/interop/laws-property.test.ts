@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Value } from '../../src/core/payload.js';
+import type { Value } from '../../src/core/data/payload.js';
 import { type GatewayProcess, startGateway } from '../support/gateway-process.js';
 import { HAPPN, HAVEN, type Heard, MQTT, type Road, type RoadClient } from '../support/roads.js';
 import { jsonValue } from '../support/values.js';

@@ -1,7 +1,7 @@
 // Laws 2 and 3: the retained message is the record, and nobody's bytes are changed, through every pair of roads.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Value } from '../../src/core/payload.js';
+import type { Value } from '../../src/core/data/payload.js';
 import { type GatewayProcess, startGateway } from '../support/gateway-process.js';
 import { HappnWire } from '../support/happn-wire.js';
 import { HavenClient } from '../support/haven-client.js';

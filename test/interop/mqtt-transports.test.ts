@@ -4,15 +4,15 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
-import { type Socket, connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { type IClientOptions, connectAsync } from 'mqtt';
+import { connectAsync, type IClientOptions } from 'mqtt';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type MadePem, makeAuthority, makeClientPem, makePem } from '../support/certificates.js';
 import { CliProcess, type GatewayProcess, startGateway, temporaryDirectory, until } from '../support/gateway-process.js';
 import { logged, metric } from '../support/metrics.js';
-import { MqttWire, encode } from '../support/mqtt-wire.js';
+import { encode, MqttWire } from '../support/mqtt-wire.js';
 
 const MOSQUITTO = spawnSync('mosquitto_pub', ['--version']).error === undefined;
 

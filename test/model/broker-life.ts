@@ -2,7 +2,7 @@
 // what every client was sent is compared. The same seed gives the same life.
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { MqttWire, type MqttPacket } from '../support/mqtt-wire.js';
+import { type MqttPacket, MqttWire } from '../support/mqtt-wire.js';
 import { pick, type Random } from '../support/random.js';
 import type { House } from './houses.js';
 import { ReferenceBroker } from './reference-broker.js';

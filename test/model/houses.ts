@@ -1,8 +1,8 @@
 // Gateways for the model test behind one face: in this process on a store in memory, or as a process on a disk.
 
 import { vi } from 'vitest';
-import { type StartOptions, GatewayProcess, until } from '../support/gateway-process.js';
 import { GateStore } from '../support/core-harness.js';
+import { GatewayProcess, type StartOptions, until } from '../support/gateway-process.js';
 import { MemoryDisk } from '../support/memory-store.js';
 import { metric } from '../support/metrics.js';
 import { type HouseOptions, MqttHouse } from '../support/mqtt-wire.js';

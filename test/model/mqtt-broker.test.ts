@@ -3,7 +3,7 @@
 // TRIVIUM_MODEL_LIVES and TRIVIUM_MODEL_SEED say how many, and which is the first.
 
 import { describe, expect, it } from 'vitest';
-import { QUEUE_LIMITS } from '../../src/core/durable-session.js';
+import { QUEUE_LIMITS } from '../../src/core/durable/durable-session.js';
 import { randomOf } from '../support/random.js';
 import { BrokerLife } from './broker-life.js';
 import { type House, MemoryHouse, ProcessHouse } from './houses.js';

@@ -7,9 +7,9 @@ import {
   dropWaiting,
   isQueued,
   isShared,
+  type Message,
   matches,
   mayHaveBeenSent,
-  type Message,
   type Observed,
   type Opening,
   type Orphan,
@@ -18,9 +18,9 @@ import {
   type ReferenceSession,
   type Retained,
   SHARED,
+  type Subscription,
   show,
   showExpected,
-  type Subscription,
   type Will,
 } from './reference-state.js';
 

@@ -1,7 +1,7 @@
 // Rights as a test says them, and logins as it says them.
 
-import { type Access, type Action, denied } from '../../src/core/access.js';
-import { NOBODY } from '../../src/core/identity.js';
+import { type Access, type Action, denied } from '../../src/core/security/access.js';
+import { NOBODY } from '../../src/core/security/identity.js';
 
 /** Allows what `allows` says, of patterns by their text. Everybody who logs in is nobody, unless `authenticate` says otherwise. */
 export function accessOf(

@@ -2,9 +2,9 @@
 
 import { randomUUID } from 'node:crypto';
 import { msgpack } from '../../src/adapters/haven/msgpack.js';
-import { type Access, OPEN_ACCESS } from '../../src/core/access.js';
+import { binary, json, raw } from '../../src/core/data/formats.js';
 import { Engine } from '../../src/core/engine.js';
-import { binary, json, raw } from '../../src/core/formats.js';
+import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
 import {
   type Adapter,
   Counters,
@@ -16,12 +16,12 @@ import {
   RequestError,
   type SecurityCommand,
 } from '../../src/core/index.js';
-import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
-import { SCAN_LIMITS } from '../../src/core/scans.js';
-import { PATH_INDEX_BYTES } from '../../src/core/path-index.js';
-import { HttpListener } from '../../src/http/listener.js';
-import { DirectoryAccess } from '../../src/core/security/directory-access.js';
+import { PATH_INDEX_BYTES } from '../../src/core/paths/path-index.js';
+import { SCAN_LIMITS } from '../../src/core/scans/scans.js';
+import { type Access, OPEN_ACCESS } from '../../src/core/security/access.js';
 import { Directory } from '../../src/core/security/directory.js';
+import { DirectoryAccess } from '../../src/core/security/directory-access.js';
+import { HttpListener } from '../../src/http/listener.js';
 import { GateStore } from './core-harness.js';
 
 const formats: Formats = {

@@ -1,15 +1,15 @@
 // An engine over a store whose writes can be held back or failed, and sessions that write down what they are given.
 
 import { randomUUID } from 'node:crypto';
-import { type Access, OPEN_ACCESS } from '../../src/core/access.js';
 import type { AdapterContext, Formats, Log } from '../../src/core/adapter.js';
 import { Counters } from '../../src/core/counters.js';
-import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.js';
+import type { Entry } from '../../src/core/data/entry.js';
+import { binary, json, raw } from '../../src/core/data/formats.js';
+import { Payload, type Value } from '../../src/core/data/payload.js';
+import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable/durable-session.js';
 import { Engine } from '../../src/core/engine.js';
-import type { Entry } from '../../src/core/entry.js';
 import type { ConnectionError } from '../../src/core/errors.js';
-import { binary, json, raw } from '../../src/core/formats.js';
-import { type HistorySettings, NO_HISTORY } from '../../src/core/history-rules.js';
+import { type HistorySettings, NO_HISTORY } from '../../src/core/history/rules.js';
 import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
 import {
   type DataOptions,
@@ -24,13 +24,14 @@ import {
   SubscribeRequest,
   UNSTORED,
 } from '../../src/core/message.js';
-import { OUTBOUND_LIMITS, type OutboundLimits } from '../../src/core/outbound-queue.js';
-import { PATH_INDEX_BYTES } from '../../src/core/path-index.js';
-import { type Dialect, parsePattern } from '../../src/core/pattern.js';
-import { Payload, type Value } from '../../src/core/payload.js';
-import { SCAN_LIMITS, type ScanLimits } from '../../src/core/scans.js';
+import { PATH_INDEX_BYTES } from '../../src/core/paths/path-index.js';
+import { type Dialect, parsePattern } from '../../src/core/paths/pattern.js';
+import { SUBSCRIBED, Subscription, type SubscriptionOptions } from '../../src/core/routing/subscription.js';
+import { SCAN_LIMITS, type ScanLimits } from '../../src/core/scans/scans.js';
+import { type Access, OPEN_ACCESS } from '../../src/core/security/access.js';
 import { Directory } from '../../src/core/security/directory.js';
-import { Session } from '../../src/core/session.js';
+import { OUTBOUND_LIMITS, type OutboundLimits } from '../../src/core/sessions/outbound-queue.js';
+import { Session } from '../../src/core/sessions/session.js';
 import {
   type Durability,
   type Range,
@@ -40,7 +41,6 @@ import {
   type StoreState,
   type WriteBatch,
 } from '../../src/core/store/store.js';
-import { SUBSCRIBED, Subscription, type SubscriptionOptions } from '../../src/core/subscription.js';
 import { MemoryStore } from './memory-store.js';
 
 export const formats: Formats = {

@@ -1,6 +1,6 @@
 // Byte sequences of the Mosquitto project (see test/golden/vectors/mqtt/README.md) as cases with everything resolved.
 
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 const VECTORS = new URL('../golden/vectors/mqtt/', import.meta.url);
 

@@ -3,21 +3,21 @@
 
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { type Server, type Socket, connect, createServer } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Aedes, type AedesOptions } from 'aedes';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import { MqttAdapter, type MqttConfig } from '../../src/adapters/mqtt/index.js';
-import { type Access, OPEN_ACCESS } from '../../src/core/access.js';
-import { Directory } from '../../src/core/security/directory.js';
-import { type AdapterContext, goodbye, type Listening, type Log } from '../../src/core/index.js';
 import { Counters } from '../../src/core/counters.js';
-import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable-session.js';
+import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable/durable-session.js';
 import { Engine } from '../../src/core/engine.js';
 import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
-import { SCAN_LIMITS } from '../../src/core/scans.js';
-import { PATH_INDEX_BYTES } from '../../src/core/path-index.js';
+import { type AdapterContext, goodbye, type Listening, type Log } from '../../src/core/index.js';
+import { PATH_INDEX_BYTES } from '../../src/core/paths/path-index.js';
+import { SCAN_LIMITS } from '../../src/core/scans/scans.js';
+import { type Access, OPEN_ACCESS } from '../../src/core/security/access.js';
+import { Directory } from '../../src/core/security/directory.js';
 import { formats, GateStore, TestSession } from './core-harness.js';
-import { keptLog, type KeptLine } from './silent-log.js';
+import { type KeptLine, keptLog } from './silent-log.js';
 
 const ANSWER_WITHIN_MS = 5_000;
 

@@ -1,7 +1,7 @@
 // Random paths and patterns over few names, so that they meet often.
 
 import fc from 'fast-check';
-import type { Dialect } from '../../src/core/pattern.js';
+import type { Dialect } from '../../src/core/paths/pattern.js';
 
 const FIRST_NAMES = ['a', 'b', '', 'ab', '*', '+', '_SYSTEM', '_HAVEN', '$SYS', '__proto__'];
 const NAMES = ['a', 'b', 'c', '', 'ab', '*', '**', '+', '#', '__proto__', 'constructor'];

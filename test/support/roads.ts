@@ -3,10 +3,10 @@
 
 import type { Socket } from 'node:net';
 import mqtt, { type MqttClient } from 'mqtt';
-import type { Value } from '../../src/core/payload.js';
+import type { Value } from '../../src/core/data/payload.js';
+import type { Ports } from './gateway-process.js';
 import { GENERATIONS, type HappnClient, type Heard as HappnHeard } from './happn-clients.js';
 import { HavenClient, type HavenEvent, HavenRefusal } from './haven-client.js';
-import type { Ports } from './gateway-process.js';
 
 export interface Heard {
   readonly action: 'set' | 'remove';

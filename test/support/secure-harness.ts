@@ -1,13 +1,13 @@
 // An engine with security: users, groups and permissions as a test says them, and sessions of those users.
 
 import { randomUUID } from 'node:crypto';
-import { DirectoryAccess } from '../../src/core/security/directory-access.js';
 import { RequestError } from '../../src/core/errors.js';
-import type { Identity } from '../../src/core/identity.js';
 import type { Permissions, SecurityChange, SecurityCommand, UserFields } from '../../src/core/index.js';
+import type { Subscription } from '../../src/core/routing/subscription.js';
 import { Directory } from '../../src/core/security/directory.js';
+import { DirectoryAccess } from '../../src/core/security/directory-access.js';
+import type { Identity } from '../../src/core/security/identity.js';
 import { Login, NO_LIMITS, type Policy } from '../../src/core/security/policy.js';
-import type { Subscription } from '../../src/core/subscription.js';
 import { type Harness, type HarnessOptions, startEngine, TestSession } from './core-harness.js';
 
 /** Writes down what it is told of its rights. */

@@ -1,9 +1,9 @@
 // Scans that give made-up entries in slices of any length.
 
-import { Entry } from '../../src/core/entry.js';
-import type { SeekableScan } from '../../src/core/entry-reader.js';
-import type { EntrySlice } from '../../src/core/entry-scan.js';
-import { Payload } from '../../src/core/payload.js';
+import { Entry } from '../../src/core/data/entry.js';
+import { Payload } from '../../src/core/data/payload.js';
+import type { SeekableScan } from '../../src/core/scans/entry-reader.js';
+import type { EntrySlice } from '../../src/core/scans/entry-scan.js';
 import { formats } from './core-harness.js';
 import { type Random, randomOf } from './random.js';
 

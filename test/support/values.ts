@@ -1,7 +1,7 @@
 // Arbitrary values of the shared model, for property tests: every kind, nasty keys and texts, numbers that a double holds.
 
 import fc from 'fast-check';
-import type { Value } from '../../src/core/payload.js';
+import type { Value } from '../../src/core/data/payload.js';
 
 const nastyKeys = fc.constantFrom('__proto__', 'constructor', 'prototype', 'toJSON', 'value', '$binary', '', 'hasOwnProperty', '\u2028');
 const key = fc.oneof({ weight: 4, arbitrary: fc.string({ unit: 'grapheme', maxLength: 8 }) }, { weight: 1, arbitrary: nastyKeys });

@@ -12,10 +12,10 @@ import {
   type Credentials,
   ENDED_PER_TURN,
   inPortions,
+  isLoopbackPeer,
   type Listeners,
   type Session,
   untilNone,
-  isLoopbackPeer,
 } from '../../core/index.js';
 import { Acknowledgements } from './acknowledgements.js';
 import { serveBrowserFiles } from './browser-files.js';

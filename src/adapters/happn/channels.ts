@@ -1,11 +1,11 @@
 // The subscriptions of one happn session: references to channels, one core subscription a channel, and which depth an event of a
 // channel names. Changes only what it owns; the session submits what follows from it.
 
-import { type Publication, RequestError, SUBSCRIBED, Subscription, type Session } from '../../core/index.js';
+import { type Publication, RequestError, type Session, SUBSCRIBED, Subscription } from '../../core/index.js';
 import { actorIn } from './delegation.js';
 import { declaredDepth, effectiveDepth, hasDepth, parseChannel, segmentsBelow, subscriptionPattern } from './paths.js';
-import type { Fields } from './wire.js';
 import type { MergeForm, Version } from './versions.js';
+import type { Fields } from './wire.js';
 
 const REFERENCES_MAX = 10_000;
 

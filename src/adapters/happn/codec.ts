@@ -22,9 +22,9 @@ import {
 import { isDelegated } from './delegation.js';
 import { isFields } from './fields.js';
 import { consistencyOf, type Results } from './publishing.js';
-import { type Frame, RESERVED_META } from './wire.js';
 import { tagOf } from './tags.js';
 import type { MergeForm, Version } from './versions.js';
+import { type Frame, RESERVED_META } from './wire.js';
 
 // ---------------------------------------------------------------- in: what a frame says of itself
 

@@ -1,8 +1,8 @@
 // On whose behalf a session acts (happn-protocol.md 10.6).
 
 import type { DataOptions, Session } from '../../core/index.js';
-import type { Fields, Frame } from './wire.js';
 import { isFields } from './fields.js';
+import type { Fields, Frame } from './wire.js';
 
 const ADMINISTRATOR = '_ADMIN';
 

@@ -3,8 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import { type AdapterContext, type Credentials, type Identity, type Logins, type Permissions, RequestError } from '../../core/index.js';
 import { jsonText } from './codec.js';
-import { type MergeForm, mergeFormFor, UNCONFIGURED, type Version, versionNamed } from './versions.js';
 import { isFields } from './fields.js';
+import { type MergeForm, mergeFormFor, UNCONFIGURED, type Version, versionNamed } from './versions.js';
 import { type Fields, MESSAGES } from './wire.js';
 
 const COOKIE_NAME = 'happn_token';

@@ -14,8 +14,8 @@ import {
   RequestError,
   Ring,
   Session,
-  SubscribeRequest,
   SUBSCRIBED,
+  SubscribeRequest,
   Subscription,
 } from '../../core/index.js';
 import type { Acknowledgements } from './acknowledgements.js';

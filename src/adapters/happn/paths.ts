@@ -1,8 +1,8 @@
 // happn's paths: which characters they may hold, how a channel is taken apart, and what its wildcards mean.
 
 import { checkPath, type Entry, type Pattern, parsePattern, RequestError } from '../../core/index.js';
-import { DEFAULT_DEPTH, MESSAGES } from './wire.js';
 import type { Version } from './versions.js';
+import { DEFAULT_DEPTH, MESSAGES } from './wire.js';
 
 /** What set, remove and on accept; a get takes any text. */
 const ALLOWED = /^[a-zA-Z0-9/(){}+=&:%@._*\-\s]*$/;

@@ -7,19 +7,19 @@ import {
   type Publication,
   type Reply,
   type RequestError,
-  SubscribeRequest,
   SUBSCRIBED,
-  type SubscriptionOptions,
+  SubscribeRequest,
   Subscription,
+  type SubscriptionOptions,
 } from '../../core/index.js';
-import { type Added, Channels, type ChannelState } from './channels.js';
+import { type Added, type ChannelState, Channels } from './channels.js';
 import * as codec from './codec.js';
 import { actorIn } from './delegation.js';
 import { fieldsOf } from './fields.js';
 import { textFrame } from './frames.js';
 import type { Connection, Host } from './host.js';
-import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, isForeignResponse, queryPattern, showsInitial } from './paths.js';
 import { type LongAnswer, RecordEvents, RecordList, Sequence } from './long-answers.js';
+import { checkRequestPath, declaredDepth, effectiveDepth, hasDepth, isForeignResponse, queryPattern, showsInitial } from './paths.js';
 import { ACKNOWLEDGED, noteOf } from './publishing.js';
 import type { Sink } from './session-layers.js';
 import type { Fields, Frame } from './wire.js';

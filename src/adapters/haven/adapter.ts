@@ -13,17 +13,17 @@ import {
   type Counter,
   ENDED_PER_TURN,
   inPortions,
+  isLoopbackPeer,
   type Listeners,
   listen,
   onBytes,
-  isLoopbackPeer,
 } from '../../core/index.js';
 import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
 import { Control } from './control.js';
+import type { Host } from './host.js';
 import { type Link, TcpLink, WebsocketLink } from './link.js';
 import { pack } from './msgpack.js';
 import type { ScanLimits } from './scanner.js';
-import type { Host } from './host.js';
 import { HavenSession } from './session.js';
 import { Writer } from './writer.js';
 

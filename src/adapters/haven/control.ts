@@ -10,8 +10,8 @@ import {
   type Entry,
   type Identity,
   isDocument,
-  parsePattern,
   Payload,
+  parsePattern,
   RequestError,
   type RequestErrorCode,
   reservedArea,
@@ -19,8 +19,8 @@ import {
   TransactionRequest,
   type Value,
 } from '../../core/index.js';
-import type { HavenMessage } from './codec.js';
 import { ClerkSession } from './clerk-session.js';
+import type { HavenMessage } from './codec.js';
 import { msgpack } from './msgpack.js';
 
 const ROLES = `${CONTROL_AREA}roles/`;

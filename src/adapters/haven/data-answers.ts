@@ -2,8 +2,8 @@
 
 import type { Entry, EntrySource, Query, Reply } from '../../core/index.js';
 import { RequestError } from '../../core/index.js';
-import * as codec from './codec.js';
 import type { HavenMessage } from './codec.js';
+import * as codec from './codec.js';
 import type { Connection, Host } from './host.js';
 import { ItemsAnswer, type LongAnswer, SHORT_BYTES } from './long-answers.js';
 import { msgpack } from './msgpack.js';

@@ -2,8 +2,8 @@
 // that everything behind it waits for.
 
 import type { Outbound, RequestError, Session, Subscription } from '../../core/index.js';
-import * as codec from './codec.js';
 import type { HavenMessage } from './codec.js';
+import * as codec from './codec.js';
 import type { Framing } from './framing.js';
 import type { Host } from './host.js';
 import type { Link } from './link.js';

@@ -1,6 +1,6 @@
 // Haven's paths: any address of the data space; wildcards are globs, where `*` is any run of characters.
 
-import { type Pattern, RequestError, checkPath, parsePattern } from '../../core/index.js';
+import { checkPath, type Pattern, parsePattern, RequestError } from '../../core/index.js';
 
 /** Whether a path of a read, a delete or a watch names more than one address. */
 export function isWildcard(path: string): boolean {

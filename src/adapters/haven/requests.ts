@@ -1,16 +1,16 @@
 // Requests: what a DATA message asks of the core, as the core's Requests. Decides by the message alone; no session state.
 
 import {
-  type Clock,
   type AsOf,
-  DataRequest,
+  type Clock,
   type DataOptions,
+  DataRequest,
   type Pattern,
   parseQuery,
   type Query,
   RequestError,
-  STORED,
   type Session,
+  STORED,
   TransactionError,
   TransactionRequest,
   type Value,

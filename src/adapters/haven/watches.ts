@@ -7,12 +7,12 @@ import {
   type Publication,
   type Reply,
   RequestError,
-  SubscribeRequest,
   SUBSCRIBED,
+  SubscribeRequest,
   Subscription,
 } from '../../core/index.js';
-import * as codec from './codec.js';
 import type { HavenMessage } from './codec.js';
+import * as codec from './codec.js';
 import type { Connection, Host } from './host.js';
 import { InitialEvents, type LongAnswer } from './long-answers.js';
 import { msgpack } from './msgpack.js';

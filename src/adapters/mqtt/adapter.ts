@@ -32,10 +32,10 @@ import { MqttSession, type MqttSessionHost } from './session.js';
 import type { Arrival } from './session-host.js';
 import { isAdministrator, SystemTopics } from './sys.js';
 import { SocketTransport, type Transport, type TransportOwner } from './transport.js';
-import { Websockets } from './websockets.js';
 import type { Authenticators } from './v5/authentication.js';
 import type { EncoderHost } from './v5/encoder.js';
 import { PropertySession } from './v5/session.js';
+import { Websockets } from './websockets.js';
 import { MQTT_5, MQTT_LIMITS, type MqttLimits, type Version } from './wire.js';
 import { WireCounts } from './wire-counts.js';
 

@@ -1,6 +1,6 @@
 // Addresses of peers: one text for each, lists of them, and which of them count as one when connections are counted.
 
-import { BlockList, SocketAddress, isIP, isIPv6 } from 'node:net';
+import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net';
 
 const MAPPED = '::ffff:';
 const IPV6_COUNTED_BITS = 64;

@@ -13,9 +13,9 @@ import {
   FIRST_BYTE,
   MQTT_3_1,
   PACKET,
+  type PlainVersion,
   QOS_SHIFT,
   RETURN_CODE,
-  type PlainVersion,
 } from './wire.js';
 
 export interface WillFacts {

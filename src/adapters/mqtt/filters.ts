@@ -10,7 +10,7 @@ import {
   subscriptionKey,
 } from '../../core/index.js';
 import type { BaseSession } from './base-session.js';
-import { type SharedFilter, type Topics, isFilterServed, isSystemTopic } from './paths.js';
+import { isFilterServed, isSystemTopic, type SharedFilter, type Topics } from './paths.js';
 import type { RetainedMessages } from './retained.js';
 
 /** Why a filter is not subscribed to. */

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { type SecureContextOptions, type Server, type TLSSocket, createServer } from 'node:tls';
+import { createServer, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
 import type { Counters, Log } from '../../core/index.js';
 import type { Visit } from './admission.js';
 import { readText } from './codec.js';

@@ -1,6 +1,6 @@
 // MQTT 3.1 and 3.1.1 over TCP and websocket.
 
+export { MqttAdapter, type MqttConfig } from './adapter.js';
 export { BridgeAdapter, type BridgesConfig } from './bridge/adapter.js';
 export type { BridgeConfig } from './bridge/config.js';
-export { MqttAdapter, type MqttConfig } from './adapter.js';
 export { MQTT_LIMITS, type MqttLimits } from './wire.js';

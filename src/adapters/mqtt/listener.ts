@@ -1,7 +1,7 @@
 // Listener: one port. What its connections bring before they speak MQTT is dealt with here: the header of a proxy, the limits
 // of admission, the TLS handshake.
 
-import { type Server, type Socket, createServer } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { type AdapterContext, type ConnectionError, type Listening, listen } from '../../core/index.js';
 import { type AddressList, normalAddress } from './addresses.js';

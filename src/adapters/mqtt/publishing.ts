@@ -1,19 +1,19 @@
 // Publishing: a client's PUBLISH and its will as requests to the core.
 
 import {
+  checkPath,
   type DataOptions,
   DataRequest,
   type Format,
   Payload,
   type Qos,
-  STORED,
   type Session,
+  STORED,
   UNSTORED,
   type Will,
-  checkPath,
 } from '../../core/index.js';
-import { type WillFacts, malformed, readText } from './codec.js';
-import { type Topics, isSystemTopic, topicFault } from './paths.js';
+import { malformed, readText, type WillFacts } from './codec.js';
+import { isSystemTopic, type Topics, topicFault } from './paths.js';
 import { QOS_SHIFT, RETAIN } from './wire.js';
 
 /** Smaller payloads are copied out of a chunk that is this many times larger, so that they do not keep it in memory. */

@@ -15,10 +15,10 @@ import {
 import { BaseSession } from './base-session.js';
 import {
   type ConnectFacts,
-  type Filter,
   encodeAcknowledge,
   encodeConnack,
   encodeSuback,
+  type Filter,
   headerFault,
   headerFault31,
   malformed,
@@ -39,9 +39,9 @@ import {
   FIRST_BYTE,
   MQTT_3_1,
   PACKET,
+  type PlainVersion,
   RETURN_CODE,
   SUBSCRIPTION_REFUSED,
-  type PlainVersion,
 } from './wire.js';
 
 /** By QoS. */

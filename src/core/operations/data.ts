@@ -2,15 +2,15 @@
 // they change anything.
 
 import type { Formats } from '../adapter.js';
-import { Entry } from '../entry.js';
+import { Entry } from '../data/entry.js';
+import { Payload } from '../data/payload.js';
+import { documentOf, isDocument, mergeDocuments } from '../data/value.js';
 import { RequestError } from '../errors.js';
+import { isQuiet } from '../history/rules.js';
 import { type AsOf, type Audience, type DataOptions, type DataRequest, type Increment, Publication, Receipt, Reply } from '../message.js';
-import { Payload } from '../payload.js';
-import type { Query } from '../query.js';
-import { NO_MATCH } from '../subscription-list.js';
+import type { Query } from '../query/query.js';
+import { NO_MATCH } from '../routing/subscription-list.js';
 import type { Turn } from '../turn.js';
-import { isQuiet } from '../history-rules.js';
-import { documentOf, isDocument, mergeDocuments } from '../value.js';
 import { receivedBefore, rememberReceived } from './once.js';
 import { publish } from './publish.js';
 import { presentOf, type RemovalSlice, type Run, type State, type TrimSlice } from './run.js';

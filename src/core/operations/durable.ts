@@ -1,9 +1,9 @@
 // Operations on what is kept of a session beyond its connection: the session itself, and its queue.
 
-import type { DurableSession } from '../durable-session.js';
+import type { DurableSession } from '../durable/durable-session.js';
 import { ConnectionError } from '../errors.js';
 import { type DurableCommand, type DurableRequest, Reply } from '../message.js';
-import type { Session } from '../session.js';
+import type { Session } from '../sessions/session.js';
 import { Effect, type Turn } from '../turn.js';
 import { handOut } from './initial.js';
 import { forgetReceived, keptOf } from './once.js';

@@ -1,9 +1,9 @@
 // Initial values of durable subscriptions: what is about to be sent of them is queued like any other message, and what is not yet
 // handed out is noted, in one batch. So a connection that ends, however it ends, loses none.
 
-import { NO_GROUPS } from '../durable-rows.js';
-import { subscriptionKey } from '../durable-session.js';
-import type { Entry } from '../entry.js';
+import type { Entry } from '../data/entry.js';
+import { subscriptionKey } from '../durable/durable-session.js';
+import { NO_GROUPS } from '../durable/rows.js';
 import { RequestError } from '../errors.js';
 import { type DurableCommand, type DurableRequest, HAND_OUT_MAX, Publication, Reply, STORED } from '../message.js';
 import type { Turn } from '../turn.js';

@@ -1,8 +1,8 @@
 // Exactly-once numbers: what a sender repeats is answered and does nothing else.
 
-import type { DurableSession } from '../durable-session.js';
+import type { DurableSession } from '../durable/durable-session.js';
 import { type DataRequest, Reply } from '../message.js';
-import type { Session } from '../session.js';
+import type { Session } from '../sessions/session.js';
 import type { Turn } from '../turn.js';
 import type { Run } from './run.js';
 

@@ -1,8 +1,8 @@
 // Orphans: messages of shared subscriptions whose receiver ended before it had them. They go to another member (MQTT 5, 4.8.2).
 
-import type { DurableSession } from '../durable-session.js';
+import type { DurableSession } from '../durable/durable-session.js';
 import type { DurableRequest, Publication } from '../message.js';
-import type { Subscription } from '../subscription.js';
+import type { Subscription } from '../routing/subscription.js';
 import type { Turn } from '../turn.js';
 import { MESSAGES_PER_OPERATION, publishTo } from './publish.js';
 import type { Run } from './run.js';

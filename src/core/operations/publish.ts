@@ -1,12 +1,12 @@
 // Publishing: whom a change concerns is noted when it is executed, and durable sessions get it queued in the same batch.
 
-import { NO_GROUPS } from '../durable-rows.js';
-import type { DurableSession } from '../durable-session.js';
+import type { DurableSession } from '../durable/durable-session.js';
+import { NO_GROUPS } from '../durable/rows.js';
+import type { QueueTerms } from '../durable/table.js';
 import type { Publication, Qos } from '../message.js';
-import type { QueueTerms } from '../durable-table.js';
-import type { Match } from '../router.js';
-import type { Subscription } from '../subscription.js';
-import { NO_MATCH } from '../subscription-list.js';
+import type { Match } from '../routing/router.js';
+import type { Subscription } from '../routing/subscription.js';
+import { NO_MATCH } from '../routing/subscription-list.js';
 import type { Turn } from '../turn.js';
 import type { Run } from './run.js';
 

@@ -1,14 +1,14 @@
 // What a change of rights means for those who are there: subscriptions that are no longer covered end, sessions of users and tokens
 // that are no more end, and the others are told. It happens in the place of the change, and is taken back with it.
 
-import type { DurableSession } from '../durable-session.js';
+import type { DurableSession } from '../durable/durable-session.js';
 import { SessionRevoked } from '../errors.js';
-import type { Principal } from '../identity.js';
+import type { Subscription } from '../routing/subscription.js';
 import type { SecurityChange } from '../security/commands.js';
 import { guardOf } from '../security/guards.js';
+import type { Principal } from '../security/identity.js';
 import type { EndReason } from '../security/policy.js';
-import type { Session } from '../session.js';
-import type { Subscription } from '../subscription.js';
+import type { Session } from '../sessions/session.js';
 import { Effect, type Turn } from '../turn.js';
 import type { Run } from './run.js';
 

@@ -1,21 +1,21 @@
 // Run: what operations work on, what one execution may change and say, and the slice of a removal that the core itself asks for.
 
-import type { Access } from '../access.js';
 import type { Formats } from '../adapter.js';
-import type { QueueLimits } from '../durable-session.js';
-import type { DurableTable } from '../durable-table.js';
+import type { ExpirySweep } from '../data/expiry.js';
+import type { Records } from '../data/records.js';
+import type { QueueLimits } from '../durable/durable-session.js';
+import type { DurableTable } from '../durable/table.js';
 import type { ConnectionError, RequestError } from '../errors.js';
-import type { ExpirySweep } from '../expiry.js';
-import type { DataRequest, Publication, Request, SubscribeRequest } from '../message.js';
-import type { PathIndex } from '../path-index.js';
-import type { Floor } from '../history-rules.js';
-import type { History } from '../history.js';
-import type { PastRef } from '../history-rows.js';
+import type { History } from '../history/history.js';
+import type { PastRef } from '../history/rows.js';
+import type { Floor } from '../history/rules.js';
 import type { Losses } from '../losses.js';
-import type { Records } from '../records.js';
-import type { Router } from '../router.js';
+import type { DataRequest, Publication, Request, SubscribeRequest } from '../message.js';
+import type { PathIndex } from '../paths/path-index.js';
+import type { Router } from '../routing/router.js';
+import type { Access } from '../security/access.js';
 import type { Directory } from '../security/directory.js';
-import type { Session } from '../session.js';
+import type { Session } from '../sessions/session.js';
 import type { Store } from '../store/store.js';
 import type { Outcome, Turn } from '../turn.js';
 

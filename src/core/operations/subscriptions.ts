@@ -1,10 +1,10 @@
 // Operations on subscriptions: where each begins and ends among the changes.
 
-import { type DurableSession, subscriptionKey } from '../durable-session.js';
-import type { Entry } from '../entry.js';
-import { type SubscribeRequest, Reply } from '../message.js';
-import { OutboundQueue } from '../outbound-queue.js';
-import type { Router } from '../router.js';
+import type { Entry } from '../data/entry.js';
+import { type DurableSession, subscriptionKey } from '../durable/durable-session.js';
+import { Reply, type SubscribeRequest } from '../message.js';
+import type { Router } from '../routing/router.js';
+import { OutboundQueue } from '../sessions/outbound-queue.js';
 import { Effect, type Turn } from '../turn.js';
 import { MESSAGES_PER_OPERATION } from './publish.js';
 import type { Run, State } from './run.js';

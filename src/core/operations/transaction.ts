@@ -1,13 +1,13 @@
 // Transactions: changes of single records that happen all or not at all. All of them are planned first, each on what those before
 // it would leave; only when nothing speaks against any of them is the first one made.
 
-import { type Access, denied } from '../access.js';
-import type { Entry } from '../entry.js';
+import type { Entry } from '../data/entry.js';
+import type { View } from '../data/records.js';
 import { RequestError, TransactionError } from '../errors.js';
 import { type DataRequest, Reply, TRANSACTION_MAX, type TransactionRequest } from '../message.js';
-import { CONTROL_AREA, CONTROL_PATH } from '../path.js';
-import type { View } from '../records.js';
-import { changedPath, checkCondition, keep, planRemoval, planSet, type PlannedSet, publicationOf, removal, takeAway } from './data.js';
+import { CONTROL_AREA, CONTROL_PATH } from '../paths/path.js';
+import { type Access, denied } from '../security/access.js';
+import { changedPath, checkCondition, keep, type PlannedSet, planRemoval, planSet, publicationOf, removal, takeAway } from './data.js';
 import { publish } from './publish.js';
 import type { Run, State } from './run.js';
 

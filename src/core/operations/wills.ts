@@ -1,8 +1,8 @@
 // Operations on wills: kept for a connection, published when it ends or a delay later, once.
 
-import { delayedKey } from '../durable-maps.js';
-import type { KeptWill } from '../durable-rows.js';
-import type { DurableSession } from '../durable-session.js';
+import type { DurableSession } from '../durable/durable-session.js';
+import { delayedKey } from '../durable/maps.js';
+import type { KeptWill } from '../durable/rows.js';
 import { DataRequest, type DurableRequest, type Will } from '../message.js';
 import type { Turn } from '../turn.js';
 import { remove, set } from './data.js';

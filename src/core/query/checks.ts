@@ -1,8 +1,8 @@
 // Checks: the shape of what criteria hold, and what their operators are made into. All errors are INVALID_REQUEST.
 
+import type { Value } from '../data/payload.js';
+import { type Document, isDocument } from '../data/value.js';
 import { RequestError } from '../errors.js';
-import type { Value } from '../payload.js';
-import { type Document, isDocument } from '../value.js';
 import type { Compiler } from './compiler.js';
 import type { Test } from './fields.js';
 

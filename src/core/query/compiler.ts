@@ -1,9 +1,9 @@
 // Compiler: criteria from outside to one predicate on records. Everything is checked here: operators come from a list; nesting,
 // terms, listed values and expressions are bounded; and nothing of the criteria is kept but copies.
 
+import type { Value } from '../data/payload.js';
+import { binaryDocument, binaryFromDocument, type Document, isDocument } from '../data/value.js';
 import type { RequestError } from '../errors.js';
-import type { Value } from '../payload.js';
-import { binaryDocument, binaryFromDocument, type Document, isDocument } from '../value.js';
 import { asList, asMap, type Condition, invalid } from './checks.js';
 import { anyValue, checkKey, ITSELF, itemReader, type Reader, type RecordView, recordReader } from './fields.js';
 import type { Meter } from './meter.js';

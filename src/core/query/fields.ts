@@ -1,10 +1,10 @@
 // Fields: what the names in criteria, fields and sort mean, and how to get at what they name. Names come from outside: only
 // own members of maps are ever read.
 
-import type { Entry } from '../entry.js';
+import type { Entry } from '../data/entry.js';
+import type { Value } from '../data/payload.js';
+import { binaryDocument, type Document, documentOf } from '../data/value.js';
 import { RequestError } from '../errors.js';
-import type { Value } from '../payload.js';
-import { binaryDocument, type Document, documentOf } from '../value.js';
 import type { Meter } from './meter.js';
 import type { Seen } from './values.js';
 

@@ -1,7 +1,7 @@
 // Operators: what each operator below a field name asks of the field's values. This list is all there is; nothing runs code.
 
-import type { Value } from '../payload.js';
-import { type Document, isDocument } from '../value.js';
+import type { Value } from '../data/payload.js';
+import { type Document, isDocument } from '../data/value.js';
 import { asList, asText, type Condition, type FieldOperator, invalid } from './checks.js';
 import type { Compiler } from './compiler.js';
 import type { Test } from './fields.js';

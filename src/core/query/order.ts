@@ -1,7 +1,7 @@
 // Order: by what found records are sorted, and a selection that keeps the first of them while they come in, in any order.
 
-import { anyValue, type Reader, type RecordView, recordReader } from './fields.js';
 import { asMap, invalid } from './checks.js';
+import { anyValue, type Reader, type RecordView, recordReader } from './fields.js';
 import type { Meter } from './meter.js';
 import { compareValues, type Seen } from './values.js';
 

@@ -1,8 +1,8 @@
 // Projection: the part of a record that is shown when fields were asked for.
 
-import type { Entry } from '../entry.js';
-import type { Value } from '../payload.js';
-import { type Document, documentOf, isDocument } from '../value.js';
+import type { Entry } from '../data/entry.js';
+import type { Value } from '../data/payload.js';
+import { type Document, documentOf, isDocument } from '../data/value.js';
 import { asMap, invalid } from './checks.js';
 import { fieldName, type MetaName, metaOf } from './fields.js';
 

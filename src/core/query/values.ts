@@ -1,8 +1,8 @@
 // How searches see and compare values: as MongoDB does, on the document form. Dates are their ISO text, except beside numbers
 // and other dates; bytes are their $binary document; the members of a map have no order.
 
-import type { Value } from '../payload.js';
-import { binaryDocument, type Document, isDocument } from '../value.js';
+import type { Value } from '../data/payload.js';
+import { binaryDocument, type Document, isDocument } from '../data/value.js';
 import type { Meter } from './meter.js';
 
 /** undefined: there is nothing at the place that was looked at. */

@@ -2,7 +2,7 @@
 // LIMIT_EXCEEDED with a sentence for a person.
 
 import { RequestError } from '../errors.js';
-import { textFault } from '../path.js';
+import { textFault } from '../paths/path.js';
 import { ACTIONS, ADMIN, ANONYMOUS, type CustomData, type Permission, SECURITY_LIMITS } from './model.js';
 
 /** Happn-protocol.md 10.1: what would be another place in happn's tree, or somebody that only the gateway makes. */

@@ -1,13 +1,13 @@
 // DirectoryAccess: rights by the directory, for gateways with security.
 
-import { type Access, denied } from '../access.js';
 import type { Clock, Credentials } from '../adapter.js';
 import { PolicyRefusal, RequestError } from '../errors.js';
-import type { Identity, Principal } from '../identity.js';
-import type { Pattern } from '../pattern.js';
-import type { Session } from '../session.js';
+import type { Pattern } from '../paths/pattern.js';
+import type { Session } from '../sessions/session.js';
+import { type Access, denied } from './access.js';
 import type { SecurityCommand } from './commands.js';
 import { type Guard, guardOf } from './guards.js';
+import type { Identity, Principal } from './identity.js';
 import type { Action } from './model.js';
 import { overAt } from './policy.js';
 import type { DirectoryReader } from './reader.js';

@@ -1,11 +1,11 @@
 // Directory: users, groups and revoked tokens, whole in memory as the store has them. Changed by operations alone
 // (operations/security.ts): with the turn's batch, and taken back if the store refuses that.
 
-import type { Principal } from '../identity.js';
 import { unsealed } from '../store/seal.js';
 import { SECTION, type Store } from '../store/store.js';
 import type { Turn } from '../turn.js';
 import { decodeRow, decodeUntil, encodeRow, encodeUntil, KIND, rowKey } from './directory-rows.js';
+import type { Principal } from './identity.js';
 import { ADMIN, type Group, type User } from './model.js';
 import type { Login, Policy } from './policy.js';
 import { Principals } from './principals.js';

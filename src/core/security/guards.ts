@@ -1,8 +1,8 @@
 // Guards: what looks at each single path that a pattern brings. Most of what a covered pattern matches is allowed for certain; what has
 // to be looked at is at its edge.
 
-import type { Principal } from '../identity.js';
-import { ANY_LEVEL, type Pattern } from '../pattern.js';
+import { ANY_LEVEL, type Pattern } from '../paths/pattern.js';
+import type { Principal } from './identity.js';
 import type { Action } from './model.js';
 import type { Rights } from './rights.js';
 

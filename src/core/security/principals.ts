@@ -1,7 +1,7 @@
 // Principals: everybody who has logged in since the start, live. Rights are compiled when they are asked for, once for all who have
 // the same groups; a change of the directory makes them stale.
 
-import type { Principal } from '../identity.js';
+import type { Principal } from './identity.js';
 import { ADMIN, DELEGATES, type Group, type Permissions, type User } from './model.js';
 import type { Policy } from './policy.js';
 import { ALL_RIGHTS, CompiledRights, Decisions, NO_RIGHTS, type Rights } from './rights.js';

@@ -1,6 +1,6 @@
 // The directory as it is read: by those who log people in, show users, or explain what they may do.
 
-import type { Principal } from '../identity.js';
+import type { Principal } from './identity.js';
 import type { Group, User } from './model.js';
 import type { Login, Policy } from './policy.js';
 

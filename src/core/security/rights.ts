@@ -1,8 +1,8 @@
 // Rights: what one user may do, compiled from permissions. Immutable: a change of permissions makes another object. Decisions are
 // kept, so that what is asked again costs a lookup.
 
-import { reservedArea, withoutLeadingSlash } from '../path.js';
-import { ANY_LEVEL, type Pattern } from '../pattern.js';
+import { reservedArea, withoutLeadingSlash } from '../paths/path.js';
+import { ANY_LEVEL, type Pattern } from '../paths/pattern.js';
 import type { Action } from './model.js';
 import { bitOf, type Mask, type Rule, type RuleSet } from './rule-set.js';
 

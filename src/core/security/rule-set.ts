@@ -1,8 +1,8 @@
 // RuleSet: permissions compiled so that those that match a path are found by its text: exact ones by lookup, globs under their
 // literal beginnings. Immutable; one set serves every user whom its permissions concern.
 
-import { globMatches } from '../glob.js';
-import { type Action, ACTIONS, type Permission, type PermittedAction } from './model.js';
+import { globMatches } from '../paths/glob.js';
+import { ACTIONS, type Action, type Permission, type PermittedAction } from './model.js';
 
 /** A bit for each action. */
 export type Mask = number;

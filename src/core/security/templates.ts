@@ -1,6 +1,6 @@
 // Templates: permissions that name their user, such as `/home/{{user.username}}/*` (happn-protocol.md 10.4).
 
-import { textFault } from '../path.js';
+import { textFault } from '../paths/path.js';
 import { type Permission, SECURITY_LIMITS, type User } from './model.js';
 import { Rule } from './rule-set.js';
 

@@ -1,6 +1,6 @@
 // What decides, and what was done: explanations of rights, and the audit.
 
-import { ADMIN, parsePattern, type Principal, RequestError, reservedArea, type Verdict } from '../../core/index.js';
+import { ADMIN, type Principal, parsePattern, RequestError, reservedArea, type Verdict } from '../../core/index.js';
 import { done, isoTime, type Operation, operation } from './operation.js';
 import * as schema from './schemas.js';
 

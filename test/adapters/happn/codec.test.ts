@@ -5,11 +5,11 @@ import * as codec from '../../../src/adapters/happn/codec.js';
 import { decodeGet, decodeSet } from '../../../src/adapters/happn/requests.js';
 import { type MergeForm, UNCONFIGURED, versionNamed } from '../../../src/adapters/happn/versions.js';
 import type { Frame } from '../../../src/adapters/happn/wire.js';
-import { Entry } from '../../../src/core/entry.js';
+import { Entry } from '../../../src/core/data/entry.js';
+import { Meta } from '../../../src/core/data/meta.js';
+import { Payload, type Value } from '../../../src/core/data/payload.js';
 import { DataRequest, Publication, Reply, STORED } from '../../../src/core/message.js';
-import { Meta } from '../../../src/core/meta.js';
-import { Payload, type Value } from '../../../src/core/payload.js';
-import { Session } from '../../../src/core/session.js';
+import { Session } from '../../../src/core/sessions/session.js';
 import { formats } from '../../support/core-harness.js';
 import { fastestMs } from '../../support/fastest.js';
 

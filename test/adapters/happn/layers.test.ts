@@ -1,6 +1,7 @@
 // Layers: what they see, in which order, what they may change, and what their mistakes cost.
 
 import { afterEach, describe, expect, it } from 'vitest';
+import { LayerLine } from '../../../src/adapters/happn/layers.js';
 import {
   createGateway,
   type EmbeddedGateway,
@@ -11,7 +12,6 @@ import {
   type OutboundMessage,
   type ResponseMessage,
 } from '../../../src/index.js';
-import { LayerLine } from '../../../src/adapters/happn/layers.js';
 import { temporaryDirectory, until } from '../../support/gateway-process.js';
 import { HappnWire, type WireFrame } from '../../support/happn-wire.js';
 import { keptLog } from '../../support/silent-log.js';

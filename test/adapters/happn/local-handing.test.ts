@@ -2,9 +2,9 @@
 
 import { expect, test } from 'vitest';
 import { Handing } from '../../../src/adapters/happn/local-handing.js';
-import { Entry } from '../../../src/core/entry.js';
-import { EntryList } from '../../../src/core/entry-source.js';
-import { Payload } from '../../../src/core/payload.js';
+import { Entry } from '../../../src/core/data/entry.js';
+import { EntryList } from '../../../src/core/data/entry-source.js';
+import { Payload } from '../../../src/core/data/payload.js';
 import { formats } from '../../support/core-harness.js';
 
 test('a step hands over few of many records, in their order', () => {

@@ -4,9 +4,9 @@ import { describe, expect, test } from 'vitest';
 import { encodeItem } from '../../../src/adapters/happn/codec.js';
 import { type LongAnswer, RecordEvents, RecordList, Sequence } from '../../../src/adapters/happn/long-answers.js';
 import type { Sink } from '../../../src/adapters/happn/session-layers.js';
-import { Entry } from '../../../src/core/entry.js';
-import { EntryList, type EntrySource } from '../../../src/core/entry-source.js';
-import { Payload } from '../../../src/core/payload.js';
+import { Entry } from '../../../src/core/data/entry.js';
+import { EntryList, type EntrySource } from '../../../src/core/data/entry-source.js';
+import { Payload } from '../../../src/core/data/payload.js';
 import { formats } from '../../support/core-harness.js';
 
 const RECORDS = 100_000;

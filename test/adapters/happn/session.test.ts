@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { connect, Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { startHappn, type HappnGateway, type HappnWire, type WireFrame } from '../../support/happn-wire.js';
 import { until } from '../../support/gateway-process.js';
+import { type HappnGateway, type HappnWire, startHappn, type WireFrame } from '../../support/happn-wire.js';
 
 let gateway: HappnGateway;
 const open: HappnWire[] = [];

@@ -4,7 +4,7 @@ import { HavenMessage } from '../../../src/adapters/haven/codec.js';
 import { msgpack } from '../../../src/adapters/haven/index.js';
 import { Scanner } from '../../../src/adapters/haven/scanner.js';
 import { WatchList } from '../../../src/adapters/haven/watchlist.js';
-import { ERROR, type HavenErrorName, MAGIC } from '../../../src/adapters/haven/wire.js';
+import { ERROR, type HavenErrorName, havenError, MAGIC } from '../../../src/adapters/haven/wire.js';
 import { Writer } from '../../../src/adapters/haven/writer.js';
 import {
   Entry,
@@ -16,7 +16,6 @@ import {
   STORED,
   type Value,
 } from '../../../src/core/index.js';
-import { havenError } from '../../../src/adapters/haven/wire.js';
 import { pack, unpack } from '../../support/haven-client.js';
 import { hex, LIMITS } from './support.js';
 

@@ -1,4 +1,4 @@
-import { HavenAdapter, HAVEN_DEFAULTS } from '../../../src/adapters/haven/index.js';
+import { HAVEN_DEFAULTS, HavenAdapter } from '../../../src/adapters/haven/index.js';
 import { type AdapterSubject, adapterContract } from '../../contract/adapter-contract.js';
 import { HavenClient, pack, prefixed } from '../../support/haven-client.js';
 import { HavenContractClient } from '../../support/haven-contract-client.js';

@@ -1,9 +1,9 @@
-import { accessOf } from '../../support/access.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CONTROL_MAX } from '../../../src/adapters/haven/control.js';
 import { HavenAdapter } from '../../../src/adapters/haven/index.js';
-import { type Access, OPEN_ACCESS } from '../../../src/core/access.js';
 import { INBOUND_LIMITS } from '../../../src/core/inbound-queue.js';
+import { type Access, OPEN_ACCESS } from '../../../src/core/security/access.js';
+import { accessOf } from '../../support/access.js';
 import { type Address, ContractHouse } from '../../support/contract-house.js';
 import { type Answer, type Fields, HavenClient, type HavenClientOptions } from '../../support/haven-client.js';
 

@@ -7,12 +7,12 @@ import type { Link } from '../../../src/adapters/haven/link.js';
 import { InitialEvents, ItemsAnswer, type LongAnswer, type Outlet } from '../../../src/adapters/haven/long-answers.js';
 import { msgpack } from '../../../src/adapters/haven/msgpack.js';
 import { Writer } from '../../../src/adapters/haven/writer.js';
-import { Entry } from '../../../src/core/entry.js';
-import { EntryList, type EntrySource } from '../../../src/core/entry-source.js';
-import { Payload } from '../../../src/core/payload.js';
+import { Entry } from '../../../src/core/data/entry.js';
+import { EntryList, type EntrySource } from '../../../src/core/data/entry-source.js';
+import { Payload } from '../../../src/core/data/payload.js';
 import { type Address, ContractHouse } from '../../support/contract-house.js';
-import { type Answer, HavenClient, type HavenClientOptions, unpack } from '../../support/haven-client.js';
 import { formats } from '../../support/core-harness.js';
+import { type Answer, HavenClient, type HavenClientOptions, unpack } from '../../support/haven-client.js';
 
 const STEP_RECORDS = 512;
 const STEP_BYTES = 64 * 1024;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { msgpack } from '../../../src/adapters/haven/index.js';
 import { Scanner } from '../../../src/adapters/haven/scanner.js';
-import { json, raw } from '../../../src/core/formats.js';
+import { json, raw } from '../../../src/core/data/formats.js';
 import { Payload, type Value } from '../../../src/core/index.js';
 import { pack, unpack } from '../../support/haven-client.js';
 import { anyValue } from '../../support/values.js';

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { readValue, skipValue } from '../../../src/adapters/haven/msgpack.js';
 import { INCOMPLETE, Scanner } from '../../../src/adapters/haven/scanner.js';
 import { ConnectionError } from '../../../src/core/index.js';
+import { fastestMs } from '../../support/fastest.js';
 import { pack, unpack } from '../../support/haven-client.js';
 import { hex, LIMITS, nearlyMessagePack, peerValue, RUNS } from './support.js';
-import { fastestMs } from '../../support/fastest.js';
 
 function scan(bytes: Buffer, limits = LIMITS): { end: number; problem: string | null } {
   const scanner = new Scanner(limits);

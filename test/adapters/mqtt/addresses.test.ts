@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AddressList, LOOPBACK, countedAddress, normalAddress } from '../../../src/adapters/mqtt/addresses.js';
+import { AddressList, countedAddress, LOOPBACK, normalAddress } from '../../../src/adapters/mqtt/addresses.js';
 
 describe('an address', () => {
   it.each([

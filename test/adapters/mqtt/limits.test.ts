@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, it } from 'vitest';
 import { until } from '../../support/gateway-process.js';
-import { type HouseOptions, MqttHouse, MqttWire, encode } from '../../support/mqtt-wire.js';
+import { encode, type HouseOptions, MqttHouse, MqttWire } from '../../support/mqtt-wire.js';
 
 let house: MqttHouse;
 let ticking: NodeJS.Timeout | null = null;

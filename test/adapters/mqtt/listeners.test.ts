@@ -2,16 +2,16 @@
 // process; proxies stand for addresses that it does not have.
 
 import { once } from 'node:events';
-import { type Socket, connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
-import { type ConnectionOptions, type TLSSocket, connect as connectTls } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { identityNamed } from '../../../src/core/identity.js';
-import { accessOf } from '../../support/access.js';
 import { type Credentials, goodbye } from '../../../src/core/index.js';
+import { identityNamed } from '../../../src/core/security/identity.js';
+import { accessOf } from '../../support/access.js';
 import { type MadePem, makeAuthority, makeClientPem, makePem } from '../../support/certificates.js';
 import { until } from '../../support/gateway-process.js';
-import { type HouseOptions, MqttHouse, MqttWire, encode } from '../../support/mqtt-wire.js';
+import { encode, type HouseOptions, MqttHouse, MqttWire } from '../../support/mqtt-wire.js';
 
 let own: MadePem;
 let authority: MadePem;

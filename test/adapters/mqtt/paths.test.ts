@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Topics, filterFault, isSystemTopic, topicFault } from '../../../src/adapters/mqtt/paths.js';
+import { filterFault, isSystemTopic, Topics, topicFault } from '../../../src/adapters/mqtt/paths.js';
 
 const deep = (levels: number): string => Array(levels).fill('a').join('/');
 

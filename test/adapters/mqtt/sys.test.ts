@@ -2,7 +2,7 @@
 
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
-import { SysFigures, type Snapshot } from '../../../src/adapters/mqtt/sys-figures.js';
+import { type Snapshot, SysFigures } from '../../../src/adapters/mqtt/sys-figures.js';
 import { WireCounts } from '../../../src/adapters/mqtt/wire-counts.js';
 import { Counters, type GatewayFigures } from '../../../src/core/index.js';
 import { until } from '../../support/gateway-process.js';

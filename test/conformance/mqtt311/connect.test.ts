@@ -2,10 +2,10 @@
 
 import { describe, expect, it } from 'vitest';
 import { RequestError } from '../../../src/core/index.js';
-import { identityNamed, NOBODY } from '../../../src/core/identity.js';
+import { identityNamed, NOBODY } from '../../../src/core/security/identity.js';
+import { accessOf } from '../../support/access.js';
 import { connectBytes, field, packet, publishBytes } from '../../support/mqtt-bytes.js';
 import { publish, published, stage } from '../stage.js';
-import { accessOf } from '../../support/access.js';
 
 const NAMES = { alice: 'a', bob: 'b' };
 

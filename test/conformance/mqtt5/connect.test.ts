@@ -2,12 +2,12 @@
 
 import { describe, expect, it } from 'vitest';
 import { RequestError } from '../../../src/core/index.js';
-import { identityNamed, NOBODY } from '../../../src/core/identity.js';
+import { identityNamed, NOBODY } from '../../../src/core/security/identity.js';
+import { accessOf } from '../../support/access.js';
 import { connectBytes, field, packet, properties, publishBytes } from '../../support/mqtt-bytes.js';
 import { MqttWire } from '../../support/mqtt-wire.js';
 import { type ClientOptions, publish, published, stage } from '../stage.js';
 import { login, propertiesOf, subscribe, told } from './support.js';
-import { accessOf } from '../../support/access.js';
 
 const access = accessOf(
   () => true,

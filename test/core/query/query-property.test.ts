@@ -3,11 +3,11 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Entry } from '../../../src/core/entry.js';
+import { Entry } from '../../../src/core/data/entry.js';
+import { json } from '../../../src/core/data/formats.js';
+import { Payload, type Value } from '../../../src/core/data/payload.js';
 import { RequestError } from '../../../src/core/errors.js';
-import { json } from '../../../src/core/formats.js';
-import { Payload, type Value } from '../../../src/core/payload.js';
-import { parseQuery, type Query, type QueryInput } from '../../../src/core/query.js';
+import { parseQuery, type Query, type QueryInput } from '../../../src/core/query/query.js';
 import { anyValue, jsonValue } from '../../support/values.js';
 import { matchesPlainly } from './reference.js';
 

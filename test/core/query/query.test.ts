@@ -2,11 +2,11 @@
 
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { Entry } from '../../../src/core/entry.js';
+import { Entry } from '../../../src/core/data/entry.js';
+import { json } from '../../../src/core/data/formats.js';
+import { Payload, type Value } from '../../../src/core/data/payload.js';
 import { RequestError } from '../../../src/core/errors.js';
-import { json } from '../../../src/core/formats.js';
-import { Payload, type Value } from '../../../src/core/payload.js';
-import { parseQuery, type QueryInput } from '../../../src/core/query.js';
+import { parseQuery, type QueryInput } from '../../../src/core/query/query.js';
 
 const CREATED = 1_700_000_000_000;
 const MODIFIED = 1_700_000_100_000;

@@ -1,6 +1,6 @@
 // A second, plain implementation of criteria, to compare with: it first collects all values at a place, then asks each of them.
 
-import type { Value } from '../../../src/core/payload.js';
+import type { Value } from '../../../src/core/data/payload.js';
 
 type Seen = Value | undefined;
 type Map = { [key: string]: Value };

@@ -2,7 +2,7 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Counters } from '../../../src/core/counters.js';
-import { Audit, type AuditEvent, AUDIT_LIMITS } from '../../../src/core/security/audit.js';
+import { AUDIT_LIMITS, Audit, type AuditEvent } from '../../../src/core/security/audit.js';
 import { keptLog } from '../../support/silent-log.js';
 
 const EVENT: AuditEvent = {

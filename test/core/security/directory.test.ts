@@ -1,7 +1,7 @@
 // The directory: what its commands change and refuse, what is kept over a restart, and what a refused batch leaves.
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ADMIN, ANONYMOUS, RequestError, type RequestErrorCode, type SecurityCommand, SECURITY_LIMITS } from '../../../src/core/index.js';
+import { ADMIN, ANONYMOUS, RequestError, type RequestErrorCode, SECURITY_LIMITS, type SecurityCommand } from '../../../src/core/index.js';
 import { SECTION } from '../../../src/core/store/store.js';
 import { GateStore, settled, until } from '../../support/core-harness.js';
 import { type SecureHarness, startSecure } from '../../support/secure-harness.js';

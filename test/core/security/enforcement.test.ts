@@ -7,18 +7,18 @@ import {
   DataRequest,
   DELEGATES,
   type Dialect,
-  parseQuery,
   Payload,
+  parseQuery,
   RequestError,
   SESSION_EXPIRY_MS,
   STORED,
+  SUBSCRIBED,
   SubscribeRequest,
   Subscription,
-  SUBSCRIBED,
   TransactionRequest,
   type Will,
 } from '../../../src/core/index.js';
-import { parsePattern } from '../../../src/core/pattern.js';
+import { parsePattern } from '../../../src/core/paths/pattern.js';
 import { formats, GateStore, settled, until } from '../../support/core-harness.js';
 import { type SecureHarness, type SecureSession, startSecure } from '../../support/secure-harness.js';
 

@@ -1,8 +1,8 @@
 // Rights by the measured examples of happn-protocol.md 10.3, templates by 10.4, and what is kept of decisions.
 
 import { describe, expect, it } from 'vitest';
-import { type Action, type Dialect, parsePattern, type Permissions, type User } from '../../../src/core/index.js';
-import { ALL_DECISIONS_MAX, CompiledRights, Decisions, DECISIONS_MAX } from '../../../src/core/security/rights.js';
+import { type Action, type Dialect, type Permissions, parsePattern, type User } from '../../../src/core/index.js';
+import { ALL_DECISIONS_MAX, CompiledRights, DECISIONS_MAX, Decisions } from '../../../src/core/security/rights.js';
 import { Rule, RuleSet } from '../../../src/core/security/rule-set.js';
 import { rulesFor, TEMPLATE_PATTERNS_MAX } from '../../../src/core/security/templates.js';
 

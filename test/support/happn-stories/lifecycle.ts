@@ -3,7 +3,7 @@
 import { expect } from 'vitest';
 import { until } from '../gateway-process.js';
 import type { HappnClient } from '../happn-clients.js';
-import { fence, listen, sessionId, type Stage, stories, values } from './stage.js';
+import { fence, listen, type Stage, sessionId, stories, values } from './stage.js';
 
 async function isBack(client: HappnClient): Promise<void> {
   await until('the client is back', () => client.reconnects() >= 1, 30_000);

@@ -2,7 +2,7 @@
 
 import { expect } from 'vitest';
 import { until } from '../gateway-process.js';
-import { fence, listen, sessionId, type Stage, stories, values } from './stage.js';
+import { fence, listen, type Stage, sessionId, stories, values } from './stage.js';
 
 interface Published {
   readonly error: unknown;

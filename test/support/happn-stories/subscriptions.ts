@@ -3,7 +3,7 @@
 import { expect } from 'vitest';
 import { until } from '../gateway-process.js';
 import { call, type Heard } from '../happn-clients.js';
-import { fence, type Item, listen, type Listening, type Stage, stories, values } from './stage.js';
+import { fence, type Item, type Listening, listen, type Stage, stories, values } from './stage.js';
 
 type Wildcards = Stage['traits']['wildcards'];
 

@@ -9,16 +9,16 @@
 
 import { isUtf8 } from 'node:buffer';
 import {
-  checkPath,
   ConnectionError,
   type Credentials,
+  checkPath,
   type DataOptions,
   type Entry,
   type Formats,
-  parsePattern,
   type Pattern,
   Payload,
   type Publication,
+  parsePattern,
   type Reply,
   RequestError,
   type RequestId,

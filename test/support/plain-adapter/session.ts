@@ -11,8 +11,8 @@ import {
   RequestError,
   type RequestId,
   Session,
-  SubscribeRequest,
   SUBSCRIBED,
+  SubscribeRequest,
   Subscription,
 } from '../../../src/core/index.js';
 import {

@@ -1,7 +1,7 @@
 // Kept: what a bridge has to know after a restart, beside its queue: to which remote its records were sent, and what it
 // subscribed to there. A record of the data space in the gateway's own area.
 
-import { DataRequest, type Formats, isDocument, parsePattern, Payload, type Pattern, STORED, type Value } from '../../../core/index.js';
+import { DataRequest, type Formats, isDocument, type Pattern, Payload, parsePattern, STORED, type Value } from '../../../core/index.js';
 import type { BridgeSession } from './session.js';
 
 const AREA = '/_SYSTEM/_BRIDGES/';

@@ -3,6 +3,7 @@
 
 import { Buffer } from 'node:buffer';
 import {
+  checkPath,
   type DataOptions,
   DataRequest,
   type Entry,
@@ -16,7 +17,6 @@ import {
   type Session,
   STORED,
   UNSTORED,
-  checkPath,
 } from '../../../core/index.js';
 import { topicFault } from '../paths.js';
 import { TOPIC_BYTES_MAX } from '../wire.js';

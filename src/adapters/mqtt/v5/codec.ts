@@ -2,10 +2,11 @@
 // code for the wire; where the standard leaves the code open it is the one that Mosquitto 2.1 answers. PUBLISH is read in
 // publish.ts, what servers send is written in answers.ts.
 
-import { AS_OF_PROPERTY, timeIn } from './as-of.js';
 import type { Meta, Qos } from '../../../core/index.js';
 import { type ConnectFacts, lengthBytes, readText } from '../codec.js';
+import type { SharedFilter } from '../paths.js';
 import { CLIENT_ID_BYTES_MAX, CONNECT_FLAG, DUP, MQTT_5, PACKET, QOS_SHIFT } from '../wire.js';
+import { AS_OF_PROPERTY, timeIn } from './as-of.js';
 import { Fields } from './fields.js';
 import { MessageProperties } from './meta.js';
 import { PROPERTY, type PropertyPlace, PropertyReader, WILL } from './properties.js';
@@ -14,18 +15,17 @@ import {
   CLIENT_DISCONNECT_REASONS,
   type ClientAuthReason,
   type ClientDisconnectReason,
-  PUBACK_REASONS,
-  PUBREL_REASONS,
-  ProtocolFault,
-  type PubackReason,
-  type PubrelReason,
-  REASON,
-  type ReasonCode,
   isReason,
   malformed,
+  ProtocolFault,
+  PUBACK_REASONS,
+  PUBREL_REASONS,
+  type PubackReason,
+  type PubrelReason,
   protocolError,
+  REASON,
+  type ReasonCode,
 } from './reason-codes.js';
-import type { SharedFilter } from '../paths.js';
 import { checkNoLocal, readFilter, readTopic } from './topics.js';
 
 /** An interval of this many seconds never ends. */

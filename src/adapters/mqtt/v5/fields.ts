@@ -3,7 +3,7 @@
 import { isUtf8 } from 'node:buffer';
 import { Fields as SharedFields } from '../codec.js';
 import { LENGTH_BYTES_MAX } from '../wire.js';
-import { type ProtocolFault, malformed } from './reason-codes.js';
+import { malformed, type ProtocolFault } from './reason-codes.js';
 
 /** Text and binary data have at most so many bytes. */
 export const FIELD_BYTES_MAX = 0xffff;

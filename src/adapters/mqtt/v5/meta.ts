@@ -1,7 +1,7 @@
 // What a publication says about itself (content type, response topic, correlation data, payload format, user properties),
 // between the properties of MQTT 5 and the data space.
 
-import { Meta, jsonText } from '../../../core/index.js';
+import { jsonText, Meta } from '../../../core/index.js';
 import { topicFault } from '../paths.js';
 import { FIELD_BYTES_MAX, textBytes, writeBinary, writeText } from './fields.js';
 import { PROPERTY, type PropertyReader } from './properties.js';

@@ -3,7 +3,7 @@
 import { lengthBytes, writeLength } from '../codec.js';
 import { PACKET } from '../wire.js';
 import { FIELD_BYTES_MAX, type Fields, textBytes, writeBinary, writeText } from './fields.js';
-import { type FaultReason, ProtocolFault, REASON, malformed, protocolError } from './reason-codes.js';
+import { type FaultReason, malformed, ProtocolFault, protocolError, REASON } from './reason-codes.js';
 
 export const PROPERTY = {
   PAYLOAD_FORMAT_INDICATOR: 0x01,

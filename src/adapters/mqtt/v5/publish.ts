@@ -3,7 +3,7 @@
 import type { Meta, Qos } from '../../../core/index.js';
 import { lengthBytes, writeLength } from '../codec.js';
 import { isSame } from '../publishing.js';
-import { FIRST_BYTE, PACKET, QOS_SHIFT, DUP, RETAIN } from '../wire.js';
+import { DUP, FIRST_BYTE, PACKET, QOS_SHIFT, RETAIN } from '../wire.js';
 import { Fields } from './fields.js';
 import { MessageProperties, type WireMeta } from './meta.js';
 import { PROPERTY, PropertyReader } from './properties.js';

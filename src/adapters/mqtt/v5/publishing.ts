@@ -1,6 +1,7 @@
 // PropertyPublishing: a client's PUBLISH and its will, as MQTT 5 has them, as requests to the core.
 
 import {
+  checkPath,
   type DataOptions,
   DataRequest,
   type Format,
@@ -9,9 +10,8 @@ import {
   type Qos,
   type Session,
   type Will,
-  checkPath,
 } from '../../../core/index.js';
-import { type Topics, isForbiddenTopic } from '../paths.js';
+import { isForbiddenTopic, type Topics } from '../paths.js';
 import { optionsOf, unpinned } from '../publishing.js';
 import type { Will as WillFacts } from './codec.js';
 import { PublishReader } from './publish.js';

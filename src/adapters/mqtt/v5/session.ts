@@ -33,6 +33,7 @@ import {
   type Auth,
   type Connect,
   headerFault,
+  RETAIN_HANDLING,
   readAuth,
   readConnect,
   readDisconnect,
@@ -40,7 +41,6 @@ import {
   readPubrel,
   readSubscribe,
   readUnsubscribe,
-  RETAIN_HANDLING,
   type SubscribeFilter,
 } from './codec.js';
 import { type EncoderHost, PropertyEncoder } from './encoder.js';

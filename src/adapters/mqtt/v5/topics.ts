@@ -2,7 +2,7 @@
 
 import { readText } from '../codec.js';
 import { filterFault, isTooDeep, type SharedFilter, splitShared, topicFault } from '../paths.js';
-import { ProtocolFault, REASON, malformed, protocolError } from './reason-codes.js';
+import { malformed, ProtocolFault, protocolError, REASON } from './reason-codes.js';
 
 /** A topic to publish to. Throws ProtocolFault. */
 export function readTopic(bytes: Buffer, start: number, end: number, what: string): string {

@@ -3,10 +3,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { DurableRequest, Meta, QUEUE_LIMITS } from '../../../../src/core/index.js';
-import { WAITING_ITEMS_MAX } from '../../../../src/adapters/mqtt/bridge/outgoing.js';
 import { UNRELEASED_MAX } from '../../../../src/adapters/mqtt/bridge/incoming.js';
-import { makeAuthority, makeClientPem, makePem, type MadePem } from '../../../support/certificates.js';
+import { WAITING_ITEMS_MAX } from '../../../../src/adapters/mqtt/bridge/outgoing.js';
+import { DurableRequest, Meta, QUEUE_LIMITS } from '../../../../src/core/index.js';
+import { type MadePem, makeAuthority, makeClientPem, makePem } from '../../../support/certificates.js';
 import { GateStore } from '../../../support/core-harness.js';
 import { FakeRemote } from '../../../support/fake-remote.js';
 import { temporaryDirectory, until } from '../../../support/gateway-process.js';

@@ -14,7 +14,7 @@ import {
   encodeSuback,
   encodeUnsuback,
 } from '../../../../src/adapters/mqtt/v5/answers.js';
-import { type RetainHandling, RETAIN_HANDLING } from '../../../../src/adapters/mqtt/v5/codec.js';
+import { RETAIN_HANDLING, type RetainHandling } from '../../../../src/adapters/mqtt/v5/codec.js';
 import { WireMeta } from '../../../../src/adapters/mqtt/v5/meta.js';
 import { encodePublish } from '../../../../src/adapters/mqtt/v5/publish.js';
 import { FIRST_BYTE } from '../../../../src/adapters/mqtt/wire.js';

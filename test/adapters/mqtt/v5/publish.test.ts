@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { WireMeta } from '../../../../src/adapters/mqtt/v5/meta.js';
 import {
+  encodePublish,
   NO_TOPIC_HEAD,
   type PublishProperties,
   PublishReader,
-  encodePublish,
   remainingSeconds,
 } from '../../../../src/adapters/mqtt/v5/publish.js';
 import { Meta } from '../../../../src/core/index.js';

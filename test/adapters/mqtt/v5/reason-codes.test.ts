@@ -1,21 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { CONNECTION_ERRORS, ConnectionError, type ConnectionErrorCode } from '../../../../src/core/index.js';
 import {
   CLIENT_AUTH_REASONS,
   CLIENT_DISCONNECT_REASONS,
   CONNACK_REASONS,
+  connackReason,
+  disconnectReason,
   type FaultReason,
+  ProtocolFault,
   PUBACK_REASONS,
   PUBREL_REASONS,
-  ProtocolFault,
   REASON,
   SERVER_AUTH_REASONS,
   SERVER_DISCONNECT_REASONS,
   SUBACK_REASONS,
   UNSUBACK_REASONS,
-  connackReason,
-  disconnectReason,
 } from '../../../../src/adapters/mqtt/v5/reason-codes.js';
+import { CONNECTION_ERRORS, ConnectionError, type ConnectionErrorCode } from '../../../../src/core/index.js';
 import { faultIn, packetOf } from '../../../support/mqtt5-read.js';
 
 const CODES = Array.from({ length: 256 }, (_, code) => code);

@@ -3,15 +3,15 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AuthenticationExchange } from '../../../../src/adapters/mqtt/v5/authentication.js';
 import { REASON } from '../../../../src/adapters/mqtt/v5/reason-codes.js';
-import { identityNamed } from '../../../../src/core/identity.js';
-import { accessOf } from '../../../support/access.js';
+import { Meta } from '../../../../src/core/data/meta.js';
+import { Payload } from '../../../../src/core/data/payload.js';
 import { RequestError } from '../../../../src/core/errors.js';
 import { DataRequest, STORED } from '../../../../src/core/message.js';
-import { Meta } from '../../../../src/core/meta.js';
-import { Payload } from '../../../../src/core/payload.js';
+import { identityNamed } from '../../../../src/core/security/identity.js';
+import { accessOf } from '../../../support/access.js';
 import { formats } from '../../../support/core-harness.js';
 import { until } from '../../../support/gateway-process.js';
-import { type HouseOptions, MqttHouse, type MqttPacket, MqttWire, encode } from '../../../support/mqtt-wire.js';
+import { encode, type HouseOptions, MqttHouse, type MqttPacket, MqttWire } from '../../../support/mqtt-wire.js';
 
 let house: MqttHouse;
 const houses: MqttHouse[] = [];

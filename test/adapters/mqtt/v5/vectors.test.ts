@@ -3,7 +3,7 @@
 
 import { expect, it } from 'vitest';
 import { PACKET } from '../../../../src/adapters/mqtt/wire.js';
-import { type Vector, bytesOf, vectorFiles, vectorsOf } from '../../../support/mqtt-vectors.js';
+import { bytesOf, type Vector, vectorFiles, vectorsOf } from '../../../support/mqtt-vectors.js';
 import { faultIn, readPackets } from '../../../support/mqtt5-read.js';
 
 /** Well-formed packets that are refused for what the connection, the configuration or another packet says. */

@@ -1,0 +1,92 @@
+// Entry: what is stored at a path, and its form on disk.
+// The form: version u8, format u8, author length u16, created f64, modified f64, revision f64, flags u8, then only with their
+// flag: expires f64, meta length u32 and meta; then author, payload, seal (little-endian; seal.ts).
+
+import type { Qos } from '../message.js';
+import { Meta } from './meta.js';
+import { type Format, Payload } from './payload.js';
+import { SEAL_BYTES, seal, unsealed } from '../store/seal.js';
+import { SECTION, StoreDamage } from '../store/store.js';
+
+const VERSION = 1;
+const HEAD_BYTES = 29;
+const FLAGS_AT = 28;
+/** The two low bits are the level. */
+const LEVEL = 0x03;
+const EXPIRES = 0x04;
+const META = 0x08;
+const EXPIRES_BYTES = 8;
+const META_LENGTH_BYTES = 4;
+
+/** Immutable. `created`, `modified` and `expires` are milliseconds since 1970. */
+export class Entry {
+  constructor(
+    readonly path: string,
+    readonly payload: Payload,
+    readonly created: number,
+    readonly modified: number,
+    /** Number of the change that made this entry, counted over all stored changes from 1. */
+    readonly revision: number,
+    /** Name of the user that made the last change; empty when nobody was logged in. */
+    readonly author: string,
+    /** Level at which the last change was published: protocols with levels deliver the record at no more than this. */
+    readonly qos: Qos = 1,
+    /** From then on nobody sees it; 0: never. */
+    readonly expires: number = 0,
+    readonly meta: Meta | null = null,
+  ) {}
+
+  /** Nobody sees it any more; it is only still to be removed. */
+  isExpired(time: number): boolean {
+    return this.expires !== 0 && this.expires <= time;
+  }
+}
+
+export function encodeEntry(entry: Entry): Buffer {
+  const payload = entry.payload.ownBytes();
+  const authorBytes = Buffer.byteLength(entry.author);
+  const meta = entry.meta === null ? null : entry.meta.bytes();
+  const metaAt = HEAD_BYTES + (entry.expires === 0 ? 0 : EXPIRES_BYTES);
+  const authorAt = metaAt + (meta === null ? 0 : META_LENGTH_BYTES + meta.length);
+  const end = authorAt + authorBytes + payload.length;
+  const buffer = Buffer.allocUnsafe(end + SEAL_BYTES);
+  buffer[0] = VERSION;
+  buffer[1] = entry.payload.format.id;
+  buffer.writeUInt16LE(authorBytes, 2);
+  buffer.writeDoubleLE(entry.created, 4);
+  buffer.writeDoubleLE(entry.modified, 12);
+  buffer.writeDoubleLE(entry.revision, 20);
+  buffer[FLAGS_AT] = entry.qos | (entry.expires === 0 ? 0 : EXPIRES) | (meta === null ? 0 : META);
+  if (entry.expires !== 0) buffer.writeDoubleLE(entry.expires, HEAD_BYTES);
+  if (meta !== null) {
+    buffer.writeUInt32LE(meta.length, metaAt);
+    buffer.set(meta, metaAt + META_LENGTH_BYTES);
+  }
+  if (authorBytes > 0) buffer.write(entry.author, authorAt);
+  buffer.set(payload, authorAt + authorBytes);
+  return seal(buffer);
+}
+
+/** Throws StoreDamage when the bytes are not what was written. */
+export function decodeEntry(path: string, bytes: Uint8Array, formats: ReadonlyMap<number, Format>): Entry {
+  const buffer = unsealed(SECTION.record, path, bytes);
+  const format = formats.get(buffer[1] as number);
+  if (buffer.length < HEAD_BYTES || buffer[0] !== VERSION || format === undefined) {
+    throw new StoreDamage(`the record at ${JSON.stringify(path)} has an unknown form (${buffer[0]}, ${buffer[1]})`);
+  }
+  const flags = buffer[FLAGS_AT] as number;
+  const metaAt = HEAD_BYTES + ((flags & EXPIRES) === 0 ? 0 : EXPIRES_BYTES);
+  const authorAt = metaAt + ((flags & META) === 0 ? 0 : META_LENGTH_BYTES + buffer.readUInt32LE(metaAt));
+  const payloadAt = authorAt + buffer.readUInt16LE(2);
+  return new Entry(
+    path,
+    Payload.fromBytes(buffer.subarray(payloadAt), format),
+    buffer.readDoubleLE(4),
+    buffer.readDoubleLE(12),
+    buffer.readDoubleLE(20),
+    buffer.toString('utf8', authorAt, payloadAt),
+    (flags & LEVEL) as Qos,
+    (flags & EXPIRES) === 0 ? 0 : buffer.readDoubleLE(HEAD_BYTES),
+    (flags & META) === 0 ? null : Meta.fromBytes(buffer.subarray(metaAt + META_LENGTH_BYTES, authorAt)),
+  );
+}

@@ -1,0 +1,72 @@
+// Expiry: an index of records by their deadline, and the sweep that has what expired removed.
+
+import { SECTION, type Section, type Store, type StoreRow } from '../store/store.js';
+
+/** Hexadecimal digits of a deadline, so that keys sort as time goes. */
+const DEADLINE_DIGITS = 14;
+
+export function expiryKey(deadline: number, path: string): string {
+  return `${deadlineText(deadline)}/${path}`;
+}
+
+function deadlineText(deadline: number): string {
+  return Math.ceil(deadline).toString(16).padStart(DEADLINE_DIGITS, '0');
+}
+
+/** What a key says. */
+export function expiryOf(key: string): { readonly deadline: number; readonly path: string } {
+  return { deadline: deadlineOf(key), path: key.slice(DEADLINE_DIGITS + 1) };
+}
+
+function deadlineOf(key: string): number {
+  return Number.parseInt(key.slice(0, DEADLINE_DIGITS), 16);
+}
+
+/** Finds expired records, the longest expired first. Reads nothing while the first deadline it knows of lies ahead. */
+export class ExpirySweep {
+  /** No record has an earlier deadline; Infinity: none has one. */
+  #next = 0;
+
+  /** `section`: of the index. */
+  constructor(
+    private readonly store: Store,
+    private readonly section: Section = SECTION.expiry,
+  ) {}
+
+  /** A record with this deadline (0: none) is stored. */
+  note(deadline: number): void {
+    if (deadline !== 0 && deadline < this.#next) this.#next = deadline;
+  }
+
+  /** Everything has to be looked at anew. */
+  reset(): void {
+    this.#next = 0;
+  }
+
+  /** At most `max` paths whose deadline is not after `now`. */
+  async due(now: number, max: number): Promise<readonly string[]> {
+    return (await this.dueKeys(now, max)).map((key) => expiryOf(key).path);
+  }
+
+  /** The same with their deadlines, as the keys of the index. */
+  async dueKeys(now: number, max: number): Promise<readonly string[]> {
+    if (now < this.#next) return [];
+    // What is stored while this reads may have an earlier deadline than what this finds.
+    this.#next = Number.POSITIVE_INFINITY;
+    const rows = await this.#first(max);
+    const due = rows.filter(({ key }) => deadlineOf(key) <= now);
+    const ahead = rows[due.length];
+    if (ahead !== undefined) this.note(deadlineOf(ahead.key));
+    else if (due.length > 0) this.reset();
+    return due.map(({ key }) => key);
+  }
+
+  async #first(max: number): Promise<readonly StoreRow[]> {
+    const scan = this.store.scan({ section: this.section }, max);
+    try {
+      return await scan.next();
+    } finally {
+      await scan.close();
+    }
+  }
+}

@@ -1,0 +1,88 @@
+// Records: the entries as operations see them. What a transaction plans hides what its turn changed, that hides what is being
+// committed, that hides the cache, and the cache hides the store.
+
+import { LRUCache } from 'lru-cache';
+import type { Formats } from '../adapter.js';
+import { decodeEntry, type Entry } from './entry.js';
+import { SECTION, type Store } from '../store/store.js';
+
+const ENTRY_OVERHEAD_BYTES = 256;
+
+/** Changed entries by path; null: removed. */
+export type View = Map<string, Entry | null>;
+
+export class Records {
+  #cache: LRUCache<string, Entry>;
+  /** Changes of a transaction that is being planned: they may come to nothing. */
+  planned: View | null = null;
+  /** Changes of the turn that is being executed. */
+  executing: View | null = null;
+  /** Changes that are being written. */
+  committing: View | null = null;
+  /** Bytes that were read from the store, counted up. */
+  bytesRead = 0;
+  /** No entry in the cache has a higher one, and every change that is still to be committed does. */
+  revision = 0;
+
+  constructor(
+    private readonly store: Store,
+    private readonly formats: Formats,
+    cacheMaxBytes: number,
+  ) {
+    this.#cache = new LRUCache({
+      maxSize: cacheMaxBytes,
+      sizeCalculation: (entry) =>
+        ENTRY_OVERHEAD_BYTES + entry.path.length * 2 + entry.payload.size + (entry.meta === null ? 0 : entry.meta.size),
+    });
+  }
+
+  /** What there is to see at that time. Throws StoreDamage or StoreFailure. */
+  read(path: string, time: number): Entry | null {
+    const entry = this.stored(path);
+    return entry === null || entry.isExpired(time) ? null : entry;
+  }
+
+  /** Also what has expired and is still to be removed. Throws StoreDamage or StoreFailure. */
+  stored(path: string): Entry | null {
+    const planned = this.planned?.get(path);
+    if (planned !== undefined) return planned;
+    const executing = this.executing?.get(path);
+    if (executing !== undefined) return executing;
+    const committing = this.committing?.get(path);
+    if (committing !== undefined) return committing;
+    const cached = this.#cache.get(path);
+    if (cached !== undefined) return cached;
+    const bytes = this.store.read(SECTION.record, path);
+    if (bytes === undefined) return null;
+    this.bytesRead += bytes.length;
+    const entry = decodeEntry(path, bytes, this.formats.byId);
+    this.#keep(entry);
+    return entry;
+  }
+
+  /** The entry at `path`, if it is in the cache and no change after `revision` made it; else null. */
+  asOf(path: string, revision: number): Entry | null {
+    const entry = this.#cache.peek(path);
+    return entry !== undefined && entry.revision <= revision ? entry : null;
+  }
+
+  /** The view is what the store holds now. */
+  committed(view: View): void {
+    for (const [path, entry] of view) {
+      if (entry === null) this.#cache.delete(path);
+      else this.#keep(entry);
+    }
+  }
+
+  /** The cache counts the bytes of a payload, so these must be all that it holds on to. */
+  #keep(entry: Entry): void {
+    entry.payload.detach();
+    if (entry.revision > this.revision) this.revision = entry.revision;
+    this.#cache.set(entry.path, entry);
+  }
+
+  /** The store may differ from what was last read of it. */
+  forget(): void {
+    this.#cache.clear();
+  }
+}

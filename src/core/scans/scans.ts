@@ -1,0 +1,351 @@
+// Scans: answers and removals that read the store by pattern, in slices, beside the turns, from one moment.
+
+import type { Counter } from '../counters.js';
+import type { Entry } from '../data/entry.js';
+import { RequestError } from '../errors.js';
+import { PAST_LIMITS, type PastLimits, PastScan } from '../history/scan.js';
+import { type DataRequest, type Publication, Receipt, Reply, type SubscribeRequest } from '../message.js';
+import { removal } from '../operations/data.js';
+import { RemovalSlice, type State } from '../operations/run.js';
+import type { Lanes } from '../pace/lanes.js';
+import type { Shifts } from '../pace/shifts.js';
+import type { Pattern } from '../paths/pattern.js';
+import type { Query } from '../query/query.js';
+import type { Guard } from '../security/guards.js';
+import type { Session } from '../sessions/session.js';
+import { EntryReader, type NumberedSlice } from './entry-reader.js';
+import { EntryScan, type EntrySlice } from './entry-scan.js';
+import { type EntryStream, PathStream, RankedStream, type StreamHost } from './entry-streams.js';
+import { CountedShifts, type Found, type Gatherer, gathererByRevision, gathererFor, Marks, NOTHING, type Ranking } from './gatherers.js';
+import { InitialStream, type InitialValues, type ReadBefore } from './initial-stream.js';
+import { EntrySearch, type SearchHost, type SearchLimits } from './searches.js';
+
+/** Records that one slice of a removal takes away atomically. */
+export const REMOVAL_SLICE = 1_000;
+/** A slice of a removal ends sooner when its records have so many bytes, or so many copies of its news are to be made. */
+const REMOVAL_SLICE_BYTES = 2 * 1024 * 1024;
+const REMOVAL_SLICE_COPIES = 16_384;
+
+/** What one answer or removal may cost. */
+export interface ScanLimits extends SearchLimits {
+  /** An answer of more bytes is LIMIT_EXCEEDED. */
+  readonly answerBytes: number;
+  /** An answer of more bytes is a stream for sessions that take streams: no more of it is held, */
+  readonly headBytes: number;
+  /** or than this, when it has another order than that of the paths. */
+  readonly windowBytes: number;
+  /** What a subscription that begins in the past may be told of it. */
+  readonly past: PastLimits;
+}
+
+export const SCAN_LIMITS: ScanLimits = Object.freeze({
+  answerBytes: 64 * 1024 * 1024,
+  headBytes: 512 * 1024,
+  windowBytes: 4 * 1024 * 1024,
+  queryRows: 1_000_000,
+  queryWorkMs: 10_000,
+  queryMs: 60_000,
+  past: PAST_LIMITS,
+});
+
+/** What scans need of the engine. */
+export interface ScanHost {
+  readonly state: State;
+  readonly limits: ScanLimits;
+  readonly scanned: Counter;
+  readonly lanes: Lanes;
+  readonly search: SearchHost;
+  readonly shifts: Shifts;
+  readonly readBefore: ReadBefore;
+  /** Puts a slice of a removal into the next turn. */
+  submitSlice(slice: RemovalSlice): void;
+  /** The answer is complete. */
+  finish(request: DataRequest | SubscribeRequest, reply: Reply): void;
+  /** The answer failed. */
+  fail(request: DataRequest | SubscribeRequest, error: unknown): void;
+  /** What the session waits for in its stream is there. */
+  ready(session: Session): void;
+  /** The rest of the session's stream cannot be read. */
+  lost(session: Session, error: unknown): void;
+  /** Publishes beside the turns (the one news of a wildcard removal). */
+  announce(request: DataRequest, pattern: Pattern, removed: number): Receipt | null;
+}
+
+/**
+ * Begins now: the answer shows the store as of this call. Never rejects. Resolves when the session is done with it: the next
+ * answer of the same session is read then.
+ */
+export async function answerByPattern(request: DataRequest | SubscribeRequest, host: ScanHost): Promise<void> {
+  if (request.op === 'subscribe' && request.since !== null) return answerSince(request, host);
+  if (request.op === 'subscribe' && request.streamed) return streamInitial(request, host);
+  const reading = request.op === 'get' ? readingOf(request as DataRequest) : initialOf(request as SubscribeRequest);
+  const reply = newReply(request, host);
+  try {
+    const reader = readerOf(reading, host);
+    await host.lanes.after(request.session, () => answer(reader, reading, reply, host));
+  } catch (error) {
+    host.fail(request, error);
+  }
+}
+
+async function streamInitial(request: SubscribeRequest, host: ScanHost): Promise<void> {
+  const { session } = request;
+  const { state, lanes, scanned, readBefore } = host;
+  const stream = new InitialStream(valuesOf(request, state), {
+    windowBytes: 0,
+    readBefore,
+    open: (pattern, after) => {
+      const scan = new EntryScan(pattern, after, state);
+      return { next: () => counted(lanes.next(scan), scanned), close: () => scan.close() };
+    },
+    ready: () => host.ready(session),
+    failed: (error) => host.lost(session, error),
+  });
+  const reply = new Reply(request);
+  try {
+    await stream.begin();
+  } catch (error) {
+    stream.close();
+    host.fail(request, error);
+    return;
+  }
+  if (stream.isEmpty) {
+    stream.close();
+    reply.entries = [];
+  } else {
+    reply.stream = stream;
+  }
+  host.finish(request, reply);
+}
+
+/** Of a durable subscription: what it was not handed out yet. */
+function valuesOf({ initial, time, subscription, session }: SubscribeRequest, { revision, access }: State): InitialValues {
+  const { after, revision: asOf } = subscription.remainder ?? { after: null, revision };
+  // It may be read for long: what may be got is looked at then.
+  const guard = access.isOpen ? null : session.identity.principal;
+  return { pattern: initial as Pattern, after, revision: asOf, time, guard };
+}
+
+function newReply(request: DataRequest | SubscribeRequest, host: ScanHost): Reply {
+  const reply = new Reply(request);
+  reply.revision = host.state.committed;
+  return reply;
+}
+
+function readerOf({ pattern, after }: Reading, host: ScanHost): EntryReader {
+  const scan = new EntryScan(pattern, after, host.state);
+  return new EntryReader(scan, () => host.lanes.next(scan));
+}
+
+/** What happened since a revision, or, when that is not known any more, what there is to begin with: both of the same moment. */
+async function answerSince(request: SubscribeRequest, host: ScanHost): Promise<void> {
+  const { subscription, initial, since, session } = request;
+  const reply = newReply(request, host);
+  try {
+    const past = new PastScan(subscription.pattern, since as number, host.state.revision, host.state);
+    const reader = initial === null || initial.exact !== null ? null : readerOf(initialOf(request), host);
+    await host.lanes.after(session, async () => {
+      const news = await readPast(past, host).catch(async (error: unknown) => {
+        await reader?.close();
+        throw error;
+      });
+      reply.past = news;
+      reply.missed = news === null;
+      if (news === null && reader !== null) return answer(reader, initialOf(request), reply, host);
+      await reader?.close();
+      if (news === null && initial !== null) reply.showOne(request.found);
+      host.finish(request, reply);
+    });
+  } catch (error) {
+    host.fail(request, error);
+  }
+}
+
+async function readPast(past: PastScan, host: ScanHost): Promise<readonly Publication[] | null> {
+  try {
+    return await past.read(host.lanes, host.limits.past);
+  } finally {
+    await past.close();
+  }
+}
+
+async function answer(reader: EntryReader, reading: Reading, reply: Reply, host: ScanHost): Promise<void> {
+  try {
+    await read(reader, reading, reply, host);
+  } finally {
+    if (reply.stream === null) await reader.close();
+  }
+  host.finish(reply.request as DataRequest | SubscribeRequest, reply);
+  await reply.stream?.closed;
+}
+
+/** What an answer by pattern is read for. */
+interface Reading {
+  readonly session: Session;
+  /** What has expired then is not there. */
+  readonly time: number;
+  readonly pattern: Pattern;
+  readonly after: string | null;
+  readonly limit: number;
+  readonly query: Query | null;
+  readonly byRevision: boolean;
+  /** Who must be allowed to get each entry; null: all are allowed. */
+  readonly guard: Guard | null;
+}
+
+function readingOf({ session, time, options, pattern, guard }: DataRequest): Reading {
+  const { after, limit, query } = options;
+  return { session, time, pattern: pattern as Pattern, after, limit, query, byRevision: false, guard };
+}
+
+function initialOf({ session, time, initial, initialOrder, guard }: SubscribeRequest): Reading {
+  const byRevision = initialOrder === 'revision';
+  return { session, time, pattern: initial as Pattern, after: null, limit: Number.POSITIVE_INFINITY, query: null, byRevision, guard };
+}
+
+async function read(reader: EntryReader, reading: Reading, reply: Reply, host: ScanHost): Promise<void> {
+  const { session, query } = reading;
+  const gatherer = gathererOf(reading, host.limits);
+  const found = query === null ? await collect(reader, reading, gatherer, host) : await find(reader, reading, query, gatherer, host);
+  if (query?.count === true) reply.count = gatherer.count;
+  reply.entriesBytes = found.bytes;
+  if (session.closed || found.rest === null) reply.entries = found.entries;
+  else reply.stream = streamOf(found, found.rest, reader, session, host);
+}
+
+function gathererOf({ session, query, limit, byRevision }: Reading, { answerBytes, headBytes }: ScanLimits): Gatherer {
+  const limits = { answerBytes, headBytes: session.takesStreams ? headBytes : Number.POSITIVE_INFINITY };
+  return byRevision ? gathererByRevision(limits) : gathererFor(query, limit, limits);
+}
+
+function streamOf({ entries, count }: Found, rest: Marks | Ranking, reader: EntryReader, session: Session, host: ScanHost): EntryStream {
+  const streamHost: StreamHost = {
+    windowBytes: host.limits.windowBytes,
+    ready: () => host.ready(session),
+    failed: (error) => host.lost(session, error),
+  };
+  return rest instanceof Marks ? new PathStream(entries, rest, count, reader, streamHost) : new RankedStream(rest, reader, streamHost);
+}
+
+/** What the query wants. */
+async function find(reader: EntryReader, reading: Reading, query: Query, gatherer: Gatherer, host: ScanHost): Promise<Found> {
+  const { session, time, guard } = reading;
+  const search = new EntrySearch(query, session, guard, time, host.search);
+  await search.begin();
+  const look = async (): Promise<boolean> => {
+    const slice = await nextOf(reader, host);
+    return slice !== null && search.look(slice, (entry, by, at) => gatherer.take(entry, by, slice.number + at));
+  };
+  while (await host.search.lanes.hold(look));
+  return session.closed ? NOTHING : gatherer.found(search);
+}
+
+/** Ends early when nobody is there any more to be answered. */
+async function collect(reader: EntryReader, { session, time, guard }: Reading, gatherer: Gatherer, host: ScanHost): Promise<Found> {
+  const found = (): Promise<Found> => gatherer.found(new CountedShifts(() => host.shifts.next()));
+  while (!session.closed) {
+    const slice = await nextOf(reader, host);
+    if (slice === null) return found();
+    for (const [at, entry] of slice.entries.entries()) {
+      if (entry.isExpired(time) || (guard !== null && !guard.rights.allows('get', entry.path))) continue;
+      if (!gatherer.take(entry, null, slice.number + at)) return found();
+    }
+  }
+  return NOTHING;
+}
+
+function nextOf(reader: EntryReader, { scanned }: ScanHost): Promise<NumberedSlice | null> {
+  return counted(reader.next(), scanned);
+}
+
+async function counted<S extends EntrySlice>(read: Promise<S | null>, scanned: Counter): Promise<S | null> {
+  const slice = await read;
+  if (slice !== null) scanned.add(slice.looked);
+  return slice;
+}
+
+/** Removes what matches now, in slices; what is stored meanwhile stays. Answers after the last slice. Never rejects. */
+export async function removeByPattern(request: DataRequest, host: ScanHost): Promise<void> {
+  const pattern = request.pattern as Pattern;
+  const asOf = host.state.revision;
+  const reply = new Reply(request);
+  let failure: unknown = null;
+  try {
+    const scan = new EntryScan(pattern, null, host.state);
+    const reader = new EntryReader(scan, () => host.lanes.next(scan));
+    await host.lanes.after(request.session, () => removeScanned(reader, request, asOf, reply, host));
+  } catch (error) {
+    failure = reply.count > 0 && error instanceof RequestError ? broughtTo(error, reply.count) : error;
+  }
+  // What was removed before a failure is removed: it is news all the same.
+  const isNews = request.options.publish && (failure === null || reply.count > 0);
+  const receipt = isNews ? host.announce(request, pattern, reply.count) : null;
+  if (failure !== null) {
+    host.fail(request, failure);
+    return;
+  }
+  reply.receipt = request.options.receipt ? (receipt ?? new Receipt()) : receipt;
+  reply.published = request.options.publish;
+  host.finish(request, reply);
+}
+
+function broughtTo(error: RequestError, removed: number): RequestError {
+  return new RequestError(error.code, `${error.message} (${removed} records were removed before)`, { cause: error });
+}
+
+/** Counts in the reply what is removed. */
+async function removeScanned(reader: EntryReader, request: DataRequest, asOf: number, reply: Reply, host: ScanHost): Promise<void> {
+  let paths: string[] = [];
+  let bytes = 0;
+  let copies = 0;
+  try {
+    const next = await removables(reader, request, host);
+    for (let entries = await next(); entries !== null; entries = await next()) {
+      for (const { path, payload } of entries) {
+        paths.push(path);
+        bytes += payload.size;
+        copies += host.state.router.match(path).all.length;
+        if (paths.length < REMOVAL_SLICE && bytes < REMOVAL_SLICE_BYTES && copies < REMOVAL_SLICE_COPIES) continue;
+        reply.count += await removeSlice(request, paths, asOf, host);
+        paths = [];
+        bytes = 0;
+        copies = 0;
+      }
+    }
+    if (paths.length > 0) reply.count += await removeSlice(request, paths, asOf, host);
+  } finally {
+    await reader.close();
+  }
+}
+
+/** Reads on: the next entries that a removal takes away, of those of a slice; null: there are no more slices. */
+async function removables(
+  reader: EntryReader,
+  { options, time }: DataRequest,
+  host: ScanHost,
+): Promise<() => Promise<readonly Entry[] | null>> {
+  if (options.query === null) return async () => (await nextOf(reader, host))?.entries ?? null;
+  const search = new EntrySearch(options.query, null, null, time, host.search);
+  await search.begin();
+  const readWanted = async (): Promise<readonly Entry[] | null> => {
+    const slice = await nextOf(reader, host);
+    return slice === null ? null : search.wanted(slice);
+  };
+  return () => host.search.lanes.hold(readWanted);
+}
+
+function removeSlice(request: DataRequest, paths: readonly string[], asOf: number, host: ScanHost): Promise<number> {
+  return new Promise((resolve, reject) => {
+    host.submitSlice(
+      new RemovalSlice(request.session, request, paths, asOf, false, (removed, error) => {
+        if (error === null) resolve(removed);
+        else reject(error);
+      }),
+    );
+  });
+}
+
+/** The one news that subscriptions by request hear of a wildcard removal. */
+export function removalByPattern(request: DataRequest, pattern: Pattern, removed: number): ReturnType<typeof removal> {
+  return removal(request, pattern.text, removed, 0, 'each-request');
+}

@@ -1,0 +1,44 @@
+// Sessions without a connection: DeskSession for one request that somebody inside the process asks for, SystemSession for what the
+// gateway asks of itself.
+
+import { randomBytes } from 'node:crypto';
+import type { Reply } from '../message.js';
+import { type Identity, THE_GATEWAY } from '../security/identity.js';
+import { Session } from './session.js';
+
+export class DeskSession extends Session {
+  readonly #settle: (reply: Reply) => void;
+
+  /** `settle` gets the reply. */
+  constructor(identity: Identity, settle: (reply: Reply) => void) {
+    super(randomBytes(16).toString('hex'), 'core', false);
+    this.identity = identity;
+    this.#settle = settle;
+  }
+
+  override flush(): void {
+    for (let next = this.outbound.shift(); next !== undefined; next = this.outbound.shift()) if (next.kind === 'reply') this.#settle(next);
+  }
+  override get bufferedBytes(): number {
+    return 0;
+  }
+  override pauseReading(): void {}
+  override resumeReading(): void {}
+  override close(): void {}
+}
+
+/** Stands in for sessions of an earlier run, and for nobody's. */
+export class SystemSession extends Session {
+  constructor() {
+    super('system', 'core', false);
+    this.identity = THE_GATEWAY;
+    this.closed = true;
+  }
+  flush(): void {}
+  get bufferedBytes(): number {
+    return 0;
+  }
+  pauseReading(): void {}
+  resumeReading(): void {}
+  close(): void {}
+}

@@ -1,0 +1,85 @@
+// OutboundQueue: what one session is still to be sent. Bounded in items and bytes; says what was refused.
+
+import type { Outbound } from '../message.js';
+import { Ring } from '../pace/ring.js';
+import type { Subscription } from '../routing/subscription.js';
+
+export interface OutboundLimits {
+  /** Publications of QoS 0 are dropped (and counted) while more bytes than this wait; Infinity: never. */
+  readonly dropBytes: number;
+  /** More than this for `slowMs` ends the connection with SLOW_CONSUMER. */
+  readonly slowBytes: number;
+  readonly slowMs: number;
+  /** A long answer of which nothing is taken for so long ends the connection with SLOW_CONSUMER, unless it can be parked. */
+  readonly streamMs: number;
+  /** More than this ends the connection with SLOW_CONSUMER at once. */
+  readonly closeBytes: number;
+  readonly closeItems: number;
+}
+
+export const OUTBOUND_LIMITS: OutboundLimits = Object.freeze({
+  dropBytes: Number.POSITIVE_INFINITY,
+  slowBytes: 8 * 1024 * 1024,
+  slowMs: 10_000,
+  streamMs: 60_000,
+  closeBytes: 32 * 1024 * 1024,
+  closeItems: 262_144,
+});
+
+/**
+ * Messages in order; a publication travels with the subscription that it is delivered under (null for replies).
+ * Draining: `peek`/`subscription` look at the oldest, `shift` takes it.
+ */
+export class OutboundQueue {
+  #messages = new Ring<Outbound>();
+  #subscriptions = new Ring<Subscription | null>();
+  #sizes = new Ring<number>();
+  #bytes = 0;
+
+  constructor(readonly limits: OutboundLimits) {}
+
+  get length(): number {
+    return this.#messages.length;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** True once more waits here than a connection may have waiting at all. */
+  get overflown(): boolean {
+    return this.#bytes > this.limits.closeBytes || this.#messages.length > this.limits.closeItems;
+  }
+
+  push(message: Outbound, subscription: Subscription | null): void {
+    const size = message.size;
+    this.#messages.push(message);
+    this.#subscriptions.push(subscription);
+    this.#sizes.push(size);
+    this.#bytes += size;
+  }
+
+  peek(): Outbound | undefined {
+    return this.#messages.peek();
+  }
+
+  /** Subscription of the oldest message. */
+  peekSubscription(): Subscription | null {
+    return this.#subscriptions.peek() ?? null;
+  }
+
+  shift(): Outbound | undefined {
+    const message = this.#messages.shift();
+    if (message === undefined) return undefined;
+    this.#subscriptions.shift();
+    this.#bytes -= this.#sizes.shift() as number;
+    return message;
+  }
+
+  clear(): void {
+    this.#messages.clear();
+    this.#subscriptions.clear();
+    this.#sizes.clear();
+    this.#bytes = 0;
+  }
+}

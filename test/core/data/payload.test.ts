@@ -1,0 +1,131 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { binary, json, raw } from '../../../src/core/data/formats.js';
+import { type Format, Payload, type Value } from '../../../src/core/data/payload.js';
+import { anyValue, jsonValue } from '../../support/values.js';
+
+/** A format that counts its work. */
+function counting(format: Format): Format & { reads: number; writes: number } {
+  const counted = {
+    id: format.id,
+    name: format.name,
+    reads: 0,
+    writes: 0,
+    toValue(bytes: Uint8Array): Value {
+      counted.reads++;
+      return format.toValue(bytes);
+    },
+    fromValue(value: Value): Uint8Array {
+      counted.writes++;
+      return format.fromValue(value);
+    },
+  };
+  return counted;
+}
+
+describe('a payload', () => {
+  test('gives the very bytes it was made of, and converts nothing for that', () => {
+    const format = counting(raw);
+    const bytes = Buffer.from(' {"a":1} ');
+    const payload = Payload.fromBytes(bytes, format);
+    expect(payload.bytes(format)).toBe(bytes);
+    expect(payload.ownBytes()).toBe(bytes);
+    expect(payload.bytesAtHand).toBe(bytes);
+    expect(payload.size).toBe(bytes.length);
+    expect(format.reads + format.writes).toBe(0);
+  });
+
+  test('converts at most once each way and format', () => {
+    const from = counting(raw);
+    const to = counting(json);
+    const payload = Payload.fromBytes(Buffer.from('{"a":1}'), from);
+    for (let i = 0; i < 3; i++) {
+      expect(payload.value()).toEqual({ a: 1 });
+      expect(payload.bytes(to)).toBe(payload.bytes(to));
+    }
+    expect([from.reads, from.writes, to.reads, to.writes]).toEqual([1, 0, 0, 1]);
+  });
+
+  test('made of a value is written once, when its bytes are asked for', () => {
+    const format = counting(json);
+    const payload = Payload.fromValue({ a: 1 }, format);
+    expect(payload.bytesAtHand).toBeNull();
+    expect(payload.size).toBeGreaterThan(0);
+    expect(format.writes).toBe(0);
+    expect(Buffer.from(payload.ownBytes()).toString()).toBe('{"a":1}');
+    expect(payload.bytes(format)).toBe(payload.ownBytes());
+    expect(payload.size).toBe(7);
+    expect([format.reads, format.writes]).toEqual([0, 1]);
+  });
+
+  test('remembers a value that is null or false', () => {
+    for (const text of ['null', 'false', '0', '""']) {
+      const format = counting(raw);
+      const payload = Payload.fromBytes(Buffer.from(text), format);
+      payload.value();
+      payload.value();
+      expect(format.reads).toBe(1);
+    }
+  });
+
+  test('means the same in every format that can say it', () => {
+    fc.assert(
+      fc.property(jsonValue, (value) => {
+        const sent = Payload.fromValue(value, json);
+        expect(json.toValue(sent.bytes(json))).toEqual(value);
+        expect(raw.toValue(sent.bytes(raw))).toEqual(value);
+        const stored = Payload.fromBytes(sent.ownBytes(), json);
+        expect(stored.value()).toEqual(value);
+      }),
+    );
+  });
+
+  test('of bytes is text to those who know JSON only, and bytes to the others', () => {
+    const payload = Payload.fromBytes(Buffer.from([0xff, 0x00]), binary);
+    expect(payload.bytes(raw)).toBe(payload.ownBytes());
+    expect(Buffer.from(payload.bytes(json)).toString()).toBe('{"$binary":{"base64":"/wA=","subType":"00"}}');
+  });
+
+  test('estimates its size without a conversion, never below zero and not far below the truth', () => {
+    fc.assert(
+      fc.property(anyValue, (value) => {
+        const format = counting(json);
+        const payload = Payload.fromValue(value, format);
+        const estimated = payload.size;
+        expect(payload.size).toBe(estimated);
+        expect(format.writes).toBe(0);
+        expect(estimated * 40 + 60).toBeGreaterThan(payload.ownBytes().length);
+      }),
+    );
+  });
+
+  test('detached from a larger piece of memory, it is the same and keeps nothing of that alive', () => {
+    const chunk = Buffer.alloc(64 * 1024);
+    chunk.write('{"a":1}', 100);
+    const format = counting(json);
+    const payload = Payload.fromBytes(chunk.subarray(100, 107), format);
+    const value = payload.value();
+    payload.detach();
+    expect(payload.ownBytes().buffer.byteLength).toBe(7);
+    expect(payload.value()).toEqual(value);
+    chunk.fill(0);
+    expect(Buffer.from(payload.ownBytes()).toString()).toBe('{"a":1}');
+    expect(format.reads).toBe(2);
+  });
+
+  test('keeps its bytes where they are when they are alone there', () => {
+    const bytes = Buffer.allocUnsafeSlow(100);
+    const payload = Payload.fromBytes(bytes.subarray(10, 90), raw);
+    const before = payload.ownBytes();
+    payload.detach();
+    expect(payload.ownBytes()).toBe(before);
+  });
+
+  test('that is only a value yet stays one', () => {
+    const format = counting(json);
+    const payload = Payload.fromValue({ a: 1 }, format);
+    payload.detach();
+    expect(payload.bytesAtHand).toBeNull();
+    expect(format.writes).toBe(0);
+  });
+});
