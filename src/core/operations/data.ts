@@ -35,19 +35,30 @@ export function set(request: DataRequest, run: Run): void {
   if (publication !== null) publish(run, publication, match, request.sequence, 0);
   if (!request.answered) return;
   const reply = new Reply(request);
-  reply.entry = shownEntry(request, change, run.state);
+  const shown = shownOf(request, change, run.state);
+  reply.entry = shown.entry;
   reply.published = options.publish;
   reply.heard = match.any;
-  reply.counter = change.counter;
+  reply.counter = shown.counter;
   reply.receipt = receiptOf(publication, options);
   run.say(reply);
 }
 
-/** Who may change a record and not read it is not shown what others have put into it. */
-function shownEntry({ session, options, path }: DataRequest, { entry, given }: Change, { access }: State): Entry | null {
-  if (entry === null || entry.payload === given || access.sees(session, options.actor, 'get', path)) return entry;
-  const { created, modified, revision, author, qos, expires, meta } = entry;
-  return new Entry(path, given, created, modified, revision, author, qos, expires, meta);
+/** Who may change a record and not read it is not shown what others have put into it: as if there had been no record before. */
+function shownOf(request: DataRequest, change: Change, state: State): Pick<Change, 'entry' | 'counter'> {
+  const { path, options } = request;
+  const { entry, given } = change;
+  if (entry === null || entry.payload === given || isSeen(request, path, state)) return change;
+  const { increment, meta } = options;
+  const { created, modified, revision, author, qos, expires } = entry;
+  const counter = increment?.by ?? 0;
+  const own = increment === null ? given : Payload.fromValue({ value: counter, gauge: increment.name }, state.formats.json);
+  return { entry: new Entry(path, own, created, modified, revision, author, qos, expires, meta), counter };
+}
+
+/** Whether who asks may read what is at the path, too. */
+function isSeen({ session, options }: DataRequest, path: string, { access }: State): boolean {
+  return access.sees(session, options.actor, 'get', path);
 }
 
 /** What a set or event makes of a path. */
@@ -195,12 +206,16 @@ export function remove(request: DataRequest, run: Run): void {
   run.say(reply);
 }
 
-/** The record that the removal of one path is going to remove; null: none. Throws what its conditions say. */
+/**
+ * The record that the removal of one path is going to remove; null: none. Throws what its conditions say. Criteria tell what is in
+ * a record: of who may not read it none are met.
+ */
 export function planRemoval(request: DataRequest, state: State): Entry | null {
   const path = changedPath(request);
+  const { query } = request.options;
   const before = state.records.read(path, request.time);
   checkCondition(path, before, request.options);
-  if (before === null || !meets(before, request.options.query, state)) return null;
+  if (before === null || (query !== null && !isSeen(request, path, state)) || !meets(before, query, state)) return null;
   state.history?.prepare(path, presentOf(state, request.time));
   return before;
 }

@@ -318,14 +318,18 @@ async function removeScanned(reader: EntryReader, request: DataRequest, asOf: nu
   }
 }
 
-/** Reads on: the next entries that a removal takes away, of those of a slice; null: there are no more slices. */
+/**
+ * Reads on: the next entries that a removal takes away, of those of a slice; null: there are no more slices. Criteria tell what is in a
+ * record: those that who asks may not read do not meet them.
+ */
 async function removables(
   reader: EntryReader,
-  { options, time }: DataRequest,
+  { session, options, pattern, time }: DataRequest,
   host: ScanHost,
 ): Promise<() => Promise<readonly Entry[] | null>> {
   if (options.query === null) return async () => (await nextOf(reader, host))?.entries ?? null;
-  const search = new EntrySearch(options.query, null, null, time, host.search);
+  const guard = host.state.access.guard(session, options.actor, 'get', pattern as Pattern);
+  const search = new EntrySearch(options.query, null, guard, time, host.search);
   await search.begin();
   const readWanted = async (): Promise<readonly Entry[] | null> => {
     const slice = await nextOf(reader, host);
