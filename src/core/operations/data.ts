@@ -280,9 +280,10 @@ export function removeSlice(slice: RemovalSlice, run: Run): void {
 }
 
 /** Gives up some of history. */
-export function trimSlice({ refs, time, done }: TrimSlice, { state, turn, say }: Run): void {
-  state.history?.trim(turn as Turn, refs, presentOf(state, time));
-  say(() => done(refs.length, null));
+export function trimSlice({ refs, time, done }: TrimSlice, run: Run): void {
+  const { state } = run;
+  state.history?.trim(run.turn as Turn, refs, presentOf(state, time));
+  run.say(() => done(refs.length, null));
 }
 
 export function get(request: DataRequest, run: Run): void {

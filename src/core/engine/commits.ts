@@ -1,0 +1,152 @@
+// Commits: writes a turn's batch, one at a time, and settles its requests when the store has it (under durability `none`, before).
+
+import type { Counter, Counters } from '../counters.js';
+import type { Records } from '../data/records.js';
+import type { Tally } from '../data/tally.js';
+import type { Delivery } from '../delivery.js';
+import type { History } from '../history/history.js';
+import type { State } from '../operations/run.js';
+import type { PathIndex } from '../paths/path-index.js';
+import type { Durability, Store, StoreState } from '../store/store.js';
+import type { Turn } from '../turn.js';
+import type { Intake } from './intake.js';
+
+export interface CommitParts {
+  readonly store: Store;
+  readonly durability: Durability;
+  readonly state: State;
+  readonly tally: Tally;
+  readonly intake: Intake;
+  readonly delivery: Delivery;
+  readonly counters: Counters;
+  /** The store has a turn, and its requests are settled. */
+  readonly committed: () => void;
+  /** The store has nothing of the turn, and takes no other before it is reopened. */
+  readonly refused: (turn: Turn, error: unknown) => void;
+}
+
+export class Commits {
+  readonly #store: Store;
+  readonly #isSettledBefore: boolean;
+  readonly #state: State;
+  readonly #records: Records;
+  readonly #tally: Tally;
+  readonly #paths: PathIndex;
+  readonly #history: History | null;
+  readonly #intake: Intake;
+  readonly #delivery: Delivery;
+  readonly #onCommitted: () => void;
+  readonly #onRefused: (turn: Turn, error: unknown) => void;
+  readonly #turns: Counter;
+  readonly #failures: Counter;
+  /** The turn that is being written. */
+  #turn: Turn | null = null;
+  /** What the store holds. */
+  #stored: StoreState = { batch: 0, revision: 0, applied: 0 };
+
+  constructor(parts: CommitParts) {
+    const { state, counters } = parts;
+    this.#store = parts.store;
+    this.#isSettledBefore = parts.durability === 'none';
+    this.#state = state;
+    this.#records = state.records;
+    this.#tally = parts.tally;
+    this.#paths = state.paths;
+    this.#history = state.history;
+    this.#intake = parts.intake;
+    this.#delivery = parts.delivery;
+    this.#onCommitted = parts.committed;
+    this.#onRefused = parts.refused;
+    this.#turns = counters.counter('batches_total', 'Batches written to the store');
+    this.#failures = counters.counter('store_failures_total', 'Batches that the store refused');
+  }
+
+  /** A batch is being written: no other can be begun. */
+  get isWriting(): boolean {
+    return this.#turn !== null;
+  }
+
+  /** Number of the last change that the store holds. */
+  get revision(): number {
+    return this.#stored.revision;
+  }
+
+  /** The store was opened and holds this. */
+  restore(stored: StoreState): void {
+    const state = this.#state;
+    this.#stored = stored;
+    state.committed = stored.revision;
+    state.expiry.reset();
+    state.revision = stored.revision;
+    state.applied = stored.applied;
+  }
+
+  /** Writes the turn's batch, or settles at once when nothing changed. */
+  finish(turn: Turn): void {
+    if (turn.requests.length === 0) return;
+    if (turn.changes === 0) {
+      this.#settle(turn);
+      return;
+    }
+    const next: StoreState = { batch: this.#stored.batch + 1, revision: this.#state.revision, applied: this.#state.applied };
+    this.#turn = turn;
+    this.#records.committing = turn.view;
+    this.#tally.write(turn);
+    if (this.#history !== null) this.#history.committing = turn;
+    this.#history?.write(turn);
+    this.#turns.add();
+    if (this.#isSettledBefore) this.#sayAll(turn, false);
+    this.#store.write(turn.batch, next).then(
+      () => this.#committed(turn, next),
+      (error: unknown) => this.#refused(turn, error),
+    );
+  }
+
+  #committed(turn: Turn, stored: StoreState): void {
+    this.#stored = stored;
+    this.#state.committed = stored.revision;
+    this.#turn = null;
+    this.#records.committing = null;
+    this.#records.committed(turn.view);
+    this.#tally.committed(turn);
+    this.#paths.committed(turn.paths);
+    this.#history?.committed(turn);
+    if (this.#isSettledBefore) {
+      this.#settleRequests(turn);
+      this.#sayAll(turn, true);
+    } else {
+      this.#settle(turn);
+    }
+    this.#onCommitted();
+  }
+
+  /** What memory holds of the store may be ahead of it. */
+  #refused(turn: Turn, error: unknown): void {
+    this.#failures.add();
+    this.#turn = null;
+    this.#records.committing = null;
+    this.#records.forget();
+    this.#paths.reset();
+    this.#history?.forget();
+    this.#onRefused(turn, error);
+  }
+
+  #settle(turn: Turn): void {
+    this.#settleRequests(turn);
+    for (const outcome of turn.outcomes) this.#delivery.settle(outcome);
+  }
+
+  /** Nothing has to wait for the turn's requests any more. */
+  #settleRequests(turn: Turn): void {
+    const { pending, inbound } = this.#intake;
+    for (const request of turn.requests) {
+      pending.remove(request);
+      if (request.op !== 'removeSlice' && !pending.reading.has(request)) inbound.settled(request);
+    }
+  }
+
+  /** Without durability the news goes out before the batch is written; only jobs must read what is written. */
+  #sayAll(turn: Turn, jobs: boolean): void {
+    for (const outcome of turn.outcomes) if ((typeof outcome === 'function') === jobs) this.#delivery.settle(outcome);
+  }
+}

@@ -1,0 +1,82 @@
+// Intake: the requests that have come and are not settled: which is the next, which wait for the commit, and which are held back
+// behind an answer of their session that is read in slices.
+
+import type { InboundQueue } from '../inbound-queue.js';
+import type { DataRequest, Request, SubscribeRequest } from '../message.js';
+import type { RemovalSlice } from '../operations/run.js';
+import { Ring } from '../pace/ring.js';
+import { Pending } from '../pending.js';
+
+export class Intake {
+  readonly pending = new Pending();
+  /** Requests that wait for the commit, in order. */
+  readonly waiting = new Ring<Request | RemovalSlice>();
+  /** Requests that were held back and are no more: older than any that the inbound queue has of their sessions. */
+  #released = new Ring<Request>();
+
+  constructor(readonly inbound: InboundQueue) {}
+
+  get hasNext(): boolean {
+    return this.#released.length > 0 || this.inbound.length > 0;
+  }
+
+  next(): Request | undefined {
+    return this.#released.shift() ?? this.inbound.shift();
+  }
+
+  /** Its turn, or the commit that another one makes, is what it waits for. */
+  wait(request: Request | RemovalSlice): void {
+    this.pending.add(request);
+    this.waiting.push(request);
+  }
+
+  /** The request is answered beside the turns: it is not settled with the turn that executed it. */
+  readBeside(request: DataRequest | SubscribeRequest, holdsBack: boolean): void {
+    this.pending.reading.add(request);
+    if (holdsBack) this.#holdBack(request);
+  }
+
+  /** What its session asks from now on, and asked but had to wait for the disk, waits until the request is answered. */
+  #holdBack(request: DataRequest | SubscribeRequest): void {
+    const { session } = request;
+    const backlog = new Ring<Request>();
+    session.behind = request;
+    session.backlog = backlog;
+    if (session.uncommitted === 0) return;
+    for (let left = this.waiting.length; left > 0; left--) {
+      const next = this.waiting.shift() as Request | RemovalSlice;
+      if (next.session !== session || next.op === 'removeSlice') {
+        this.waiting.push(next);
+        continue;
+      }
+      this.pending.remove(next);
+      backlog.push(next);
+    }
+  }
+
+  /** What waits behind the request, if anything does, waits no more. */
+  detachBacklog(request: Request): Ring<Request> | null {
+    const { session } = request;
+    if (session.behind !== request) return null;
+    const { backlog } = session;
+    session.behind = null;
+    session.backlog = null;
+    return backlog;
+  }
+
+  /** What was held back goes before everything that has come since. */
+  release(backlog: Ring<Request>): void {
+    for (let next = this.#released.shift(); next !== undefined; next = this.#released.shift()) backlog.push(next);
+    this.#released = backlog;
+  }
+
+  /** All that waits for the commit, which there will not be. */
+  drainWaiting(): (Request | RemovalSlice)[] {
+    const drained: (Request | RemovalSlice)[] = [];
+    for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) {
+      this.pending.remove(next);
+      drained.push(next);
+    }
+    return drained;
+  }
+}

@@ -1,0 +1,145 @@
+// Recovery: what follows when the store refuses a turn. Nothing of the turn counts: what stores fails, the rest begins anew, and the
+// store is reopened and verified before it is written to again.
+
+import type { Log } from '../adapter.js';
+import { ConnectionError, RequestError } from '../errors.js';
+import type { Request } from '../message.js';
+import type { State } from '../operations/run.js';
+import type { Sessions } from '../sessions/sessions.js';
+import type { Durability, StoreState } from '../store/store.js';
+import type { Turn } from '../turn.js';
+import type { Commits } from './commits.js';
+import { isGoodbye } from './failures.js';
+import type { Intake } from './intake.js';
+import type { Lifecycle } from './lifecycle.js';
+import type { Turns } from './turns.js';
+
+const REOPEN_FIRST_MS = 250;
+const REOPEN_MAX_MS = 30_000;
+
+export interface RecoveryParts {
+  readonly durability: Durability;
+  readonly log: Log;
+  readonly lifecycle: Lifecycle;
+  readonly state: State;
+  readonly intake: Intake;
+  readonly sessions: Sessions;
+  readonly turns: Turns;
+  readonly commits: Commits;
+  /** Reopens the store, and loads anew what memory keeps of it. */
+  readonly reopen: () => Promise<StoreState>;
+}
+
+export class Recovery {
+  readonly #parts: RecoveryParts;
+  /** Without durability all but the answers in slices was said before the batch was written. */
+  readonly #isSaidBefore: boolean;
+  #done: Promise<void> | null = null;
+  /** Ends the pause before the next attempt to reopen the store. */
+  #retry: (() => void) | null = null;
+
+  constructor(parts: RecoveryParts) {
+    this.#parts = parts;
+    this.#isSaidBefore = parts.durability === 'none';
+  }
+
+  /** Resolves when no attempt is at work any more. To be called when the engine is stopped. */
+  async stop(): Promise<void> {
+    this.#retry?.();
+    await this.#done;
+  }
+
+  begin(turn: Turn, error: unknown): void {
+    const { lifecycle, log, turns } = this.#parts;
+    lifecycle.phase = 'recovering';
+    log.error({ err: error }, 'the store refused a batch: nothing of it was acknowledged, reopening the store');
+    this.#takeBack(turn, new RequestError('STORE_FAILED', 'the store refused the change', { cause: error }));
+    this.#endDurable();
+    this.#done = this.#reopen();
+    turns.conclude();
+  }
+
+  #takeBack(turn: Turn, failure: RequestError): void {
+    const { intake, turns } = this.#parts;
+    const waiting = intake.drainWaiting();
+    const backlogs = turn.requests.map((request) => {
+      intake.pending.remove(request);
+      return request.op === 'removeSlice' ? null : intake.detachBacklog(request);
+    });
+    if (!this.#isSaidBefore) turn.undo();
+    for (const [index, request] of turn.requests.entries()) {
+      if (request.op === 'removeSlice') request.done(0, failure);
+      else this.#takeBackRequest(request, failure);
+      const backlog = backlogs[index] ?? null;
+      for (let next = backlog?.shift(); next !== undefined; next = backlog?.shift()) turns.take(next, null);
+    }
+    for (const request of waiting) {
+      if (request.op === 'removeSlice') request.done(0, failure);
+      else turns.take(request, null);
+    }
+  }
+
+  /** A request of the refused turn. What has an operation number has stored something. */
+  #takeBackRequest(request: Request, failure: RequestError): void {
+    const { intake, turns } = this.#parts;
+    if (this.#isSaidBefore && !intake.pending.reading.has(request)) {
+      intake.inbound.settled(request);
+      return;
+    }
+    const stored = request.sequence > 0;
+    intake.pending.reading.delete(request);
+    if (stored && isGoodbye(request)) {
+      request.sequence = 0;
+      request.firedPath = null;
+      intake.wait(request);
+    } else if (stored) {
+      turns.refuse(request, failure);
+    } else {
+      turns.take(request, null);
+    }
+  }
+
+  /** What memory knows of durable sessions may be ahead of the store: their connections resume on what was stored. */
+  #endDurable(): void {
+    const { sessions } = this.#parts;
+    for (const session of [...sessions]) {
+      if (session.durable !== null) sessions.end(session, new ConnectionError('STORE_FAILED', 'the store was reopened'));
+    }
+  }
+
+  async #reopen(): Promise<void> {
+    const { lifecycle, log, reopen } = this.#parts;
+    for (let delayMs = REOPEN_FIRST_MS; ; delayMs = Math.min(delayMs * 2, REOPEN_MAX_MS)) {
+      try {
+        const stored = await reopen();
+        if (!lifecycle.isStopped) this.#recovered(stored);
+        return;
+      } catch (error) {
+        log.error({ err: error, retryInMs: delayMs }, 'the store cannot be reopened yet');
+      }
+      await this.#untilRetry(delayMs);
+      if (lifecycle.isStopped) return;
+    }
+  }
+
+  #untilRetry(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#retry = resolve;
+      setTimeout(resolve, delayMs).unref();
+    });
+  }
+
+  #recovered(stored: StoreState): void {
+    const { log, lifecycle, state, turns, commits } = this.#parts;
+    const { revision, applied } = state;
+    commits.restore(stored);
+    if (this.#isSaidBefore) {
+      // Numbers that were given to what is lost are known outside: they are not given again.
+      state.revision = Math.max(revision, stored.revision);
+      state.applied = Math.max(applied, stored.applied);
+    }
+    lifecycle.phase = 'running';
+    log.info({ revision: stored.revision }, 'the store is open again');
+    turns.conclude();
+  }
+}
