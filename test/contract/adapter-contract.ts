@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
+import { INBOUND_LIMITS } from '../../src/core/engine/inbound-queue.js';
 import { type Adapter, goodbye } from '../../src/core/index.js';
 import { type Address, ContractHouse } from '../support/contract-house.js';
 import { PlainAdapter } from '../support/plain-adapter/index.js';

@@ -3,8 +3,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Payload } from '../../src/core/data/payload.js';
 import { QUEUE_LIMITS, SESSION_EXPIRY_MS } from '../../src/core/durable/durable-session.js';
+import { INBOUND_LIMITS } from '../../src/core/engine/inbound-queue.js';
 import { REQUEST_ERRORS } from '../../src/core/errors.js';
-import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
 import { DataRequest, STORED, SubscribeRequest, UNSTORED } from '../../src/core/message.js';
 import { identityNamed } from '../../src/core/security/identity.js';
 import { OUTBOUND_LIMITS } from '../../src/core/sessions/outbound-queue.js';

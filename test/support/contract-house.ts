@@ -3,8 +3,8 @@
 import { randomUUID } from 'node:crypto';
 import { msgpack } from '../../src/adapters/haven/msgpack.js';
 import { binary, json, raw } from '../../src/core/data/formats.js';
+import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/engine/inbound-queue.js';
 import { Engine } from '../../src/core/engine.js';
-import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
 import {
   type Adapter,
   Counters,

@@ -7,10 +7,10 @@ import type { Entry } from '../../src/core/data/entry.js';
 import { binary, json, raw } from '../../src/core/data/formats.js';
 import { Payload, type Value } from '../../src/core/data/payload.js';
 import { QUEUE_LIMITS, type QueueLimits } from '../../src/core/durable/durable-session.js';
+import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/engine/inbound-queue.js';
 import { Engine } from '../../src/core/engine.js';
 import type { ConnectionError } from '../../src/core/errors.js';
 import { type HistorySettings, NO_HISTORY } from '../../src/core/history/rules.js';
-import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/inbound-queue.js';
 import {
   type DataOptions,
   DataRequest,

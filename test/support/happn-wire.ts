@@ -6,9 +6,9 @@ import { HappnAdapter, type HappnConfig, type LocalClient } from '../../src/adap
 import type { AdapterContext } from '../../src/core/adapter.js';
 import { Counters } from '../../src/core/counters.js';
 import { QUEUE_LIMITS } from '../../src/core/durable/durable-session.js';
+import { INBOUND_LIMITS } from '../../src/core/engine/inbound-queue.js';
 import { Engine } from '../../src/core/engine.js';
 import { goodbye } from '../../src/core/errors.js';
-import { INBOUND_LIMITS } from '../../src/core/inbound-queue.js';
 import { PATH_INDEX_BYTES } from '../../src/core/paths/path-index.js';
 import { SCAN_LIMITS } from '../../src/core/scans/scans.js';
 import { OPEN_ACCESS } from '../../src/core/security/access.js';

@@ -3,12 +3,12 @@
 import type { Counter, Counters } from '../counters.js';
 import type { Records } from '../data/records.js';
 import type { Tally } from '../data/tally.js';
-import type { Delivery } from '../delivery.js';
 import type { History } from '../history/history.js';
 import type { State } from '../operations/run.js';
 import type { PathIndex } from '../paths/path-index.js';
 import type { Durability, Store, StoreState } from '../store/store.js';
 import type { Turn } from '../turn.js';
+import type { Delivery } from './delivery.js';
 import type { Intake } from './intake.js';
 
 export interface CommitParts {

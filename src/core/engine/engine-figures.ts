@@ -4,11 +4,11 @@ import type { Clock, GatewayLoad } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
 import type { Tally } from '../data/tally.js';
 import type { GatewayFigures } from '../figures.js';
-import type { InboundQueue } from '../inbound-queue.js';
 import type { State } from '../operations/run.js';
 import { LoadMeter } from '../pace/load-meter.js';
 import type { Sessions } from '../sessions/sessions.js';
 import type { Commits } from './commits.js';
+import type { InboundQueue } from './inbound-queue.js';
 
 export interface FigureParts {
   readonly clock: Clock;

@@ -1,7 +1,6 @@
 // Execution: runs one request at a time, and is the boundary: a request that fails is answered and harms nothing else.
 
 import type { Counter } from '../counters.js';
-import type { Delivery } from '../delivery.js';
 import { type ConnectionError, type RequestError, SessionOver, SessionRevoked } from '../errors.js';
 import type { DataRequest, Request, SubscribeRequest } from '../message.js';
 import type { RemovalSlice, Run, State } from '../operations/run.js';
@@ -10,6 +9,7 @@ import { answerByPattern, removeByPattern, type ScanHost } from '../scans/scans.
 import type { Session } from '../sessions/session.js';
 import type { Sessions } from '../sessions/sessions.js';
 import { Effect, type Job, type Outcome, type Turn } from '../turn.js';
+import type { Delivery } from './delivery.js';
 import { type Failures, failedReply, isAnswered } from './failures.js';
 import type { Intake } from './intake.js';
 

@@ -1,11 +1,11 @@
 // Intake: the requests that have come and are not settled: which is the next, which wait for the commit, and which are held back
 // behind an answer of their session that is read in slices.
 
-import type { InboundQueue } from '../inbound-queue.js';
 import type { DataRequest, Request, SubscribeRequest } from '../message.js';
 import type { RemovalSlice } from '../operations/run.js';
 import { Ring } from '../pace/ring.js';
-import { Pending } from '../pending.js';
+import type { InboundQueue } from './inbound-queue.js';
+import { Pending } from './pending.js';
 
 export class Intake {
   readonly pending = new Pending();

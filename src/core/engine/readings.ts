@@ -3,7 +3,6 @@
 
 import type { Clock, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
-import type { Delivery } from '../delivery.js';
 import { ConnectionError, RequestError } from '../errors.js';
 import type { DataRequest, Receipt, Reply, SubscribeRequest } from '../message.js';
 import { publish } from '../operations/publish.js';
@@ -18,6 +17,7 @@ import { removalByPattern, type ScanHost, type ScanLimits } from '../scans/scans
 import type { SearchHost } from '../scans/searches.js';
 import type { Session } from '../sessions/session.js';
 import type { Sessions } from '../sessions/sessions.js';
+import type { Delivery } from './delivery.js';
 import { type Failures, failedReply } from './failures.js';
 import type { Intake } from './intake.js';
 

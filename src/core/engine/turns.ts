@@ -1,17 +1,17 @@
 // Turns: takes requests in bounded slices, executes each at once, in a turn, or behind the commit, and plans the next slice.
 
 import type { Clock } from '../adapter.js';
-import type { Delivery } from '../delivery.js';
 import type { RequestError } from '../errors.js';
-import type { InboundQueue } from '../inbound-queue.js';
 import type { Request } from '../message.js';
 import type { RemovalSlice, Run, State } from '../operations/run.js';
 import { stores } from '../operations.js';
 import type { Sessions } from '../sessions/sessions.js';
 import { Turn } from '../turn.js';
 import type { Commits } from './commits.js';
+import type { Delivery } from './delivery.js';
 import type { Execution } from './execution.js';
 import { failedReply, isAnswered, isBeingReopened, isGoodbye } from './failures.js';
+import type { InboundQueue } from './inbound-queue.js';
 import type { Intake } from './intake.js';
 import type { Lifecycle } from './lifecycle.js';
 

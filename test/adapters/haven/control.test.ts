@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CONTROL_MAX } from '../../../src/adapters/haven/control.js';
 import { HavenAdapter } from '../../../src/adapters/haven/index.js';
-import { INBOUND_LIMITS } from '../../../src/core/inbound-queue.js';
+import { INBOUND_LIMITS } from '../../../src/core/engine/inbound-queue.js';
 import { type Access, OPEN_ACCESS } from '../../../src/core/security/access.js';
 import { accessOf } from '../../support/access.js';
 import { type Address, ContractHouse } from '../../support/contract-house.js';

@@ -4,7 +4,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HavenAdapter } from '../../../src/adapters/haven/index.js';
 import { MAGIC } from '../../../src/adapters/haven/wire.js';
-import { INBOUND_LIMITS } from '../../../src/core/inbound-queue.js';
+import { INBOUND_LIMITS } from '../../../src/core/engine/inbound-queue.js';
 import { type Credentials, identityNamed, NOBODY, RequestError } from '../../../src/core/index.js';
 import { type Access, denied } from '../../../src/core/security/access.js';
 import { accessOf } from '../../support/access.js';

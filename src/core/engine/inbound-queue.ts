@@ -1,9 +1,9 @@
 // InboundQueue: requests on their way to the engine, with the credit of each session. Always takes a request;
 // pauses the sender's reading when its credit, or the whole queue, is used up.
 
-import type { Request } from './message.js';
-import { Ring } from './pace/ring.js';
-import type { Session } from './sessions/session.js';
+import type { Request } from '../message.js';
+import { Ring } from '../pace/ring.js';
+import type { Session } from '../sessions/session.js';
 
 export interface InboundLimits {
   /** Requests of one session that may be unsettled before its reading pauses. */

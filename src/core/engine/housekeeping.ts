@@ -1,22 +1,22 @@
 // Housekeeping: what the core asks of itself as time passes: records, durable sessions, logins, revocations and wills whose time is
 // over, and history that is too much. It only asks; operations do it, in their place among all others.
 
-import type { Clock, Log } from './adapter.js';
-import type { Counter, Counters } from './counters.js';
-import type { ExpirySweep } from './data/expiry.js';
-import { isDelayed } from './durable/maps.js';
-import type { DurableTable } from './durable/table.js';
-import { SessionRevoked } from './errors.js';
-import type { History } from './history/history.js';
-import type { PastRef } from './history/rows.js';
-import { HistorySweep } from './history/sweep.js';
-import { DataRequest, DurableRequest, type Request, SecurityRequest, STORED, SubscribeRequest } from './message.js';
-import { RemovalSlice, TrimSlice } from './operations/run.js';
-import type { Subscription } from './routing/subscription.js';
-import type { Directory } from './security/directory.js';
-import { isOverdue, overAt } from './security/policy.js';
-import { SystemSession } from './sessions/desk-session.js';
-import type { Sessions } from './sessions/sessions.js';
+import type { Clock, Log } from '../adapter.js';
+import type { Counter, Counters } from '../counters.js';
+import type { ExpirySweep } from '../data/expiry.js';
+import { isDelayed } from '../durable/maps.js';
+import type { DurableTable } from '../durable/table.js';
+import { SessionRevoked } from '../errors.js';
+import type { History } from '../history/history.js';
+import type { PastRef } from '../history/rows.js';
+import { HistorySweep } from '../history/sweep.js';
+import { DataRequest, DurableRequest, type Request, SecurityRequest, STORED, SubscribeRequest } from '../message.js';
+import { RemovalSlice, TrimSlice } from '../operations/run.js';
+import type { Subscription } from '../routing/subscription.js';
+import type { Directory } from '../security/directory.js';
+import { isOverdue, overAt } from '../security/policy.js';
+import { SystemSession } from '../sessions/desk-session.js';
+import type { Sessions } from '../sessions/sessions.js';
 import { Sweeper } from './sweeper.js';
 
 /** Revocations whose time is over are looked for so often. */

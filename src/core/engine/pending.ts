@@ -1,10 +1,10 @@
 // Pending: the paths and sessions whose requests are executed or waiting but not yet settled, so that what must not
 // overtake them does not.
 
-import type { Request } from './message.js';
-import { changedPath } from './operations/data.js';
-import type { RemovalSlice } from './operations/run.js';
-import type { Pattern } from './paths/pattern.js';
+import type { Request } from '../message.js';
+import { changedPath } from '../operations/data.js';
+import type { RemovalSlice } from '../operations/run.js';
+import type { Pattern } from '../paths/pattern.js';
 
 /** Wildcard requests are compared with at most this many pending paths; with more they wait without looking. */
 const COMPARED_PATHS = 64;

@@ -1,18 +1,18 @@
 // Delivery: hands out what a turn has to say: replies to who asked, publications to those who hear of them and may, and the messages
 // that are queued for durable sessions.
 
-import type { Log } from './adapter.js';
-import type { Counter, Counters } from './counters.js';
-import type { DurableTable } from './durable/table.js';
-import { ConnectionError } from './errors.js';
-import type { Publication, SubscribeRequest } from './message.js';
-import { isOwn } from './operations/publish.js';
-import type { Subscription } from './routing/subscription.js';
-import type { OutboundQueue } from './sessions/outbound-queue.js';
-import type { Session } from './sessions/session.js';
-import type { Sessions } from './sessions/sessions.js';
-import { StoreDamage } from './store/store.js';
-import type { Outcome } from './turn.js';
+import type { Log } from '../adapter.js';
+import type { Counter, Counters } from '../counters.js';
+import type { DurableTable } from '../durable/table.js';
+import { ConnectionError } from '../errors.js';
+import type { Publication, SubscribeRequest } from '../message.js';
+import { isOwn } from '../operations/publish.js';
+import type { Subscription } from '../routing/subscription.js';
+import type { OutboundQueue } from '../sessions/outbound-queue.js';
+import type { Session } from '../sessions/session.js';
+import type { Sessions } from '../sessions/sessions.js';
+import { StoreDamage } from '../store/store.js';
+import type { Outcome } from '../turn.js';
 
 export class Delivery {
   readonly #sessions: Sessions;

@@ -1,9 +1,9 @@
 // Sweeper: once a second has removed what time has ended. It only asks; operations do it.
 
-import type { Clock, Log } from './adapter.js';
-import type { ExpirySweep } from './data/expiry.js';
-import type { HistorySweep } from './history/sweep.js';
-import { REMOVAL_SLICE } from './scans/scans.js';
+import type { Clock, Log } from '../adapter.js';
+import type { ExpirySweep } from '../data/expiry.js';
+import type { HistorySweep } from '../history/sweep.js';
+import { REMOVAL_SLICE } from '../scans/scans.js';
 
 const SWEEP_MS = 1_000;
 
