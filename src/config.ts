@@ -227,6 +227,7 @@ export const schema = z.strictObject({
     anonymous: flag(false, 'who shows no credentials is the user _ANONYMOUS, and has its rights'),
     adminRemote: flag(true, '_ADMIN may log in from other machines'),
     chooseProvider: flag(true, 'happn clients may name an authentication provider (there is one, whatever they name)'),
+    allowNestedPermissions: flag(false, 'who reads by a wider pattern than is permitted gets the permitted part, and is not refused'),
     tokens: z.strictObject({
       ttlMs: whole(7 * DAY_MS, 0, 3_650 * DAY_MS, 'how long a token is good, unless its profile says it; 0: for good'),
       rotateMs: whole(90 * DAY_MS, 0, 3_650 * DAY_MS, 'age at which the key that signs tokens is followed by a new one; 0: never'),

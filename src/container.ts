@@ -118,7 +118,9 @@ function registerCore(container: DependencyContainer): void {
   container.register(TOKEN.clock, { useValue: CLOCK });
   container.register(TOKEN.counters, { useFactory: once(() => new Counters()) });
   container.register(TOKEN.formats, { useFactory: once(() => formatsOf([json, msgpack, raw, binary])) });
-  container.register(TOKEN.directory, { useFactory: once(() => new Directory()) });
+  container.register(TOKEN.directory, {
+    useFactory: once((parts) => new Directory({ nestedPermissions: parts.resolve(TOKEN.config).security.allowNestedPermissions })),
+  });
   container.register(TOKEN.audit, {
     useFactory: once((parts) => new Audit(parts.resolve(TOKEN.clock), parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters))),
   });

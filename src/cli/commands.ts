@@ -213,11 +213,16 @@ const issueToken: Work = async (client, flags, [user]) => {
   return shownToken((await client.ask('POST', ['tokens'], { body })) as Json, flags);
 };
 
+const COVERAGE_TEXTS: Readonly<Record<string, string>> = {
+  checked: '; paths that it matches are looked at one by one',
+  partial: '; of what it matches, only what is permitted is given',
+};
+
 const explainRight: Work = async (client, { dialect }, [user, action, path]) => {
   const body = { user, action, path, ...(dialect === undefined ? {} : { dialect }) };
   const answer = (await client.ask('POST', ['explain'], { body })) as Json;
   const allowed = answer['allowed'] === true;
-  const coverage = answer['coverage'] === 'checked' ? '; paths that it matches are looked at one by one' : '';
+  const coverage = COVERAGE_TEXTS[String(answer['coverage'])] ?? '';
   return { json: answer, text: `${allowed ? 'allowed' : 'denied'}: ${answer['reason']}${coverage}\n`, exitCode: allowed ? 0 : 3 };
 };
 

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { RequestError } from '../../src/core/errors.js';
 import type { Permissions, SecurityChange, SecurityCommand, UserFields } from '../../src/core/index.js';
 import type { Subscription } from '../../src/core/routing/subscription.js';
-import { Directory } from '../../src/core/security/directory.js';
+import { Directory, type DirectoryOptions } from '../../src/core/security/directory.js';
 import { DirectoryAccess } from '../../src/core/security/directory-access.js';
 import type { Identity } from '../../src/core/security/identity.js';
 import { Login, NO_LIMITS, type Policy } from '../../src/core/security/policy.js';
@@ -46,8 +46,8 @@ export interface LoginOptions {
   readonly issued?: number;
 }
 
-export async function startSecure(options: HarnessOptions = {}): Promise<SecureHarness> {
-  const directory = new Directory();
+export async function startSecure(options: HarnessOptions & Partial<DirectoryOptions> = {}): Promise<SecureHarness> {
+  const directory = new Directory({ nestedPermissions: options.nestedPermissions ?? false });
   const nobody = async (): Promise<never> => Promise.reject(new RequestError('NOT_AUTHENTICATED', 'sessions log in by themselves here'));
   const clock = { now: (): number => harness.clock.time };
   const access = new DirectoryAccess(directory, { authenticate: nobody }, clock);

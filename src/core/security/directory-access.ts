@@ -6,7 +6,7 @@ import type { Pattern } from '../paths/pattern.js';
 import type { Session } from '../sessions/session.js';
 import { type Access, denied } from './access.js';
 import type { SecurityCommand } from './commands.js';
-import { type Guard, guardOf } from './guards.js';
+import { type Guard, guardFor, guardOf } from './guards.js';
 import type { Identity, Principal } from './identity.js';
 import type { Action } from './model.js';
 import { overAt } from './policy.js';
@@ -65,8 +65,9 @@ export class DirectoryAccess implements Access {
       if (!rights.allows(action, pattern?.exact ?? path)) throw this.#refusal(principal, isOther, action, path);
       return null;
     }
-    if (rights.covers(action, pattern) === 'none') throw this.#refusal(principal, isOther, action, path);
-    return guardOf(principal, action, pattern);
+    const coverage = rights.covers(action, pattern);
+    if (coverage === 'none') throw this.#refusal(principal, isOther, action, path);
+    return guardFor(principal, action, pattern, coverage);
   }
 
   guard(session: Session, actor: string | null, action: Action, pattern: Pattern): Guard | null {

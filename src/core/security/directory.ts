@@ -23,6 +23,11 @@ const ADMIN_GROUP: Group = Object.freeze({
   modified: 0,
 });
 
+export interface DirectoryOptions {
+  /** Whoever reads by a wider pattern than is permitted is given the permitted part, instead of being refused. */
+  readonly nestedPermissions: boolean;
+}
+
 export class Directory implements DirectoryReader {
   #users = new Map<string, User>();
   #groups = new Map<string, Group>([[ADMIN, ADMIN_GROUP]]);
@@ -30,7 +35,11 @@ export class Directory implements DirectoryReader {
   #revocations = new Map<string, number>();
   /** Names of the users that are linked to each group, which need not exist. */
   #members = new Map<string, Set<string>>();
-  readonly #principals = new Principals(this);
+  readonly #principals: Principals;
+
+  constructor(options: DirectoryOptions = { nestedPermissions: false }) {
+    this.#principals = new Principals(this, options.nestedPermissions);
+  }
 
   /** Replaces everything in memory by what the store holds, at one moment. Rejects with StoreDamage. */
   async load(store: Store): Promise<void> {

@@ -4,7 +4,7 @@
 import { ANY_LEVEL, type Pattern } from '../paths/pattern.js';
 import type { Principal } from './identity.js';
 import type { Action } from './model.js';
-import type { Rights } from './rights.js';
+import type { Coverage, Rights } from './rights.js';
 
 const SLASH = 0x2f;
 
@@ -15,11 +15,15 @@ export interface Guard {
 
 /** null: nothing has to be looked at. What is not covered at all has a guard that lets through what is allowed nevertheless. */
 export function guardOf(principal: Principal, action: Action, pattern: Pattern): Guard | null {
-  const { rights } = principal;
-  if (pattern.exact !== null) return rights.allows(action, pattern.exact) ? null : principal;
-  if (rights.covers(action, pattern) === 'all') return null;
-  if (!rights.coversWritten(action, pattern)) return principal;
-  return edgeOf(principal, pattern) ?? principal;
+  if (pattern.exact !== null) return principal.rights.allows(action, pattern.exact) ? null : principal;
+  return guardFor(principal, action, pattern, principal.rights.covers(action, pattern));
+}
+
+/** As `guardOf`, where it is known how far a pattern with wildcards is covered. */
+export function guardFor(principal: Principal, action: Action, pattern: Pattern, coverage: Coverage): Guard | null {
+  if (coverage === 'all') return null;
+  const atEdge = coverage === 'checked' && principal.rights.coversWritten(action, pattern);
+  return (atEdge ? edgeOf(principal, pattern) : null) ?? principal;
 }
 
 /** null: it is not known by a look at the path whether it is at the edge. */

@@ -70,9 +70,10 @@ export class Principals {
   readonly #compiler: Compiler;
   readonly #members: Members;
 
-  constructor(members: Members) {
+  /** `isNested`: as in CompiledRights. */
+  constructor(members: Members, isNested: boolean) {
     this.#members = members;
-    this.#compiler = new Compiler(members);
+    this.#compiler = new Compiler(members, isNested);
   }
 
   get size(): number {
@@ -126,23 +127,25 @@ export class Principals {
 class Compiler {
   readonly decisions = new Decisions();
   readonly #members: Members;
+  readonly #isNested: boolean;
   #combinations = new Map<string, RuleSet>();
 
-  constructor(members: Members) {
+  constructor(members: Members, isNested: boolean) {
     this.#members = members;
+    this.#isNested = isNested;
   }
 
   compile(user: User, policy: Policy | null): Rights {
     if (policy !== null) {
       const source = `policy ${policy.name}`;
       const own = new RuleSet(ruleList(policy.permissions ?? {}, user, source, 'all'));
-      return new CompiledRights([own], this.decisions);
+      return new CompiledRights([own], this.decisions, this.#isNested);
     }
     if (user.groups.includes(ADMIN)) return ALL_RIGHTS;
     const groups = user.groups.map((name) => this.#members.group(name)).filter((group) => group !== null);
     const own = ruleList(user.permissions, user, 'user', 'all');
     for (const { permissions, name } of groups) own.push(...ruleList(permissions, user, `group ${name}`, 'templates'));
-    return new CompiledRights([this.#combined(groups), new RuleSet(own)], this.decisions);
+    return new CompiledRights([this.#combined(groups), new RuleSet(own)], this.decisions, this.#isNested);
   }
 
   /** What is the same for all who have these groups. */

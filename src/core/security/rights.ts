@@ -1,16 +1,18 @@
 // Rights: what one user may do, compiled from permissions. Immutable: a change of permissions makes another object. Decisions are
 // kept, so that what is asked again costs a lookup.
 
-import { reservedArea, withoutLeadingSlash } from '../paths/path.js';
-import { ANY_LEVEL, type Pattern } from '../paths/pattern.js';
+import { reservedArea } from '../paths/path.js';
+import type { Pattern } from '../paths/pattern.js';
 import type { Action } from './model.js';
+import { ANYTHING, instanceOf, mayMeet, othersOf } from './pattern-texts.js';
 import { bitOf, type Mask, type Rule, type RuleSet } from './rule-set.js';
 
 /**
  * Whether a pattern may be used for an action. 'all': every path that it matches is allowed. 'checked': it is covered, but some
- * paths that it matches may be denied, so that each is looked at. 'none': it is not covered.
+ * paths that it matches may be denied, so that each is looked at. 'partial': it is not covered, but some paths that it matches may be
+ * allowed, and nested rights are on; each is looked at. 'none': it may not be used.
  */
-export type Coverage = 'all' | 'checked' | 'none';
+export type Coverage = 'all' | 'checked' | 'partial' | 'none';
 
 /** The permission that decided, for a person. */
 export interface Verdict {
@@ -27,7 +29,7 @@ export interface Rights {
   covers(action: Action, pattern: Pattern): Coverage;
   /** Whether everything is allowed that the pattern's text stands for as it was written: no other leading slash, no parent level. */
   coversWritten(action: Action, pattern: Pattern): boolean;
-  /** Of a pattern: the permission that covers it, or the prohibition that leaves nothing of it. */
+  /** Of a pattern: the permission that covers it or reaches into it, or the prohibition that leaves nothing of it. */
   explain(action: Action, path: string | Pattern): Verdict;
 }
 
@@ -80,20 +82,25 @@ export class Decisions {
   }
 }
 
-/** No path and no rule has it: only the `*` of a rule matches it. */
-const ANYTHING = '\n';
 const CONTROL = bitOf('control');
+/** What nested rights are for: whoever reads is given the permitted part. */
+const NESTED = bitOf('get') | bitOf('on');
+/** Between the parts of a key of decisions that is no text of a path or pattern. */
+const BETWEEN = '\r';
 
 export class CompiledRights implements Rights {
   readonly #sets: readonly RuleSet[];
   readonly #decisions: Decisions;
-  /** By path, or by the text of a pattern with ANYTHING for its wildcards. */
+  readonly #isNested: boolean;
+  /** By path, by the text of a pattern with ANYTHING for its wildcards, or by `reachKey`. */
   readonly #masks = new Map<string, Mask>();
   readonly #found: Rule[] = [];
 
-  constructor(sets: readonly RuleSet[], decisions: Decisions) {
+  /** `isNested`: whoever may read a part of what a pattern matches is given that part. */
+  constructor(sets: readonly RuleSet[], decisions: Decisions, isNested = false) {
     this.#sets = sets;
     this.#decisions = decisions;
+    this.#isNested = isNested;
   }
 
   allows(action: Action, path: string): boolean {
@@ -107,7 +114,7 @@ export class CompiledRights implements Rights {
   covers(action: Action, pattern: Pattern): Coverage {
     const bit = bitOf(action);
     const isAllowed = (text: string): boolean => (this.#maskOf(text) & bit) !== 0;
-    if (!isAllowed(instanceOf(pattern))) return 'none';
+    if (!isAllowed(instanceOf(pattern))) return this.#reaches(bit, pattern) ? 'partial' : 'none';
     for (const text of othersOf(pattern)) if (!isAllowed(text)) return 'checked';
     return this.#mayTouch(bit, pattern) ? 'checked' : 'all';
   }
@@ -121,10 +128,15 @@ export class CompiledRights implements Rights {
     const path = typeof subject === 'string' ? subject : instanceOf(subject);
     const bit = bitOf(action);
     if (isReserved(path, bit)) return { allowed: false, pattern: null, source: null };
-    const found = this.#collect(path);
-    const rule = found.find(({ prohibit }) => (prohibit & bit) !== 0) ?? found.find(({ allow }) => (allow & bit) !== 0);
+    const isPartial = typeof subject !== 'string' && this.covers(action, subject) === 'partial';
+    const rule = isPartial ? this.#reachingRule(bit, subject) : this.#decidingRule(bit, path);
     const allowed = rule !== undefined && (rule.prohibit & bit) === 0;
     return { allowed, pattern: rule?.pattern ?? null, source: rule?.source ?? null };
+  }
+
+  #decidingRule(bit: Mask, path: string): Rule | undefined {
+    const found = this.#collect(path);
+    return found.find(({ prohibit }) => (prohibit & bit) !== 0) ?? found.find(({ allow }) => (allow & bit) !== 0);
   }
 
   #maskOf(path: string): Mask {
@@ -153,6 +165,43 @@ export class CompiledRights implements Rights {
     return found;
   }
 
+  #reaches(bit: Mask, pattern: Pattern): boolean {
+    if (!this.#isNested || (bit & NESTED) === 0) return false;
+    const key = reachKey(pattern);
+    let mask = this.#masks.get(key);
+    if (mask === undefined) {
+      mask = (this.#reachedBy(bitOf('get'), pattern) ? bitOf('get') : 0) | (this.#reachedBy(bitOf('on'), pattern) ? bitOf('on') : 0);
+      this.#decisions.keep(this.#masks, key, mask);
+    }
+    return (mask & bit) !== 0;
+  }
+
+  /**
+   * Whether some path that the pattern matches may be allowed; it may say so when none is. What is in a reserved area is not, nor is
+   * anything if one prohibition covers all of it.
+   */
+  #reachedBy(bit: Mask, pattern: Pattern): boolean {
+    if (pattern.form.type === 'literal') return false;
+    const isShut = (text: string): boolean =>
+      reservedArea(text) !== null || this.#collect(text).some(({ prohibit }) => (prohibit & bit) !== 0);
+    if ([instanceOf(pattern), ...othersOf(pattern)].every(isShut)) return false;
+    return this.#reachingRule(bit, pattern) !== undefined;
+  }
+
+  /** An allowance that may match a path that the pattern matches, and is not prohibited as a whole. */
+  #reachingRule(bit: Mask, pattern: Pattern): Rule | undefined {
+    for (const { allowances } of this.#sets) {
+      for (const rule of allowances) {
+        if ((rule.allow & bit) !== 0 && mayMeet(rule, pattern) && this.#isOpen(bit, rule)) return rule;
+      }
+    }
+    return undefined;
+  }
+
+  #isOpen(bit: Mask, rule: Rule): boolean {
+    return (this.#maskOf(rule.pieces === null ? rule.pattern : rule.pieces.join(ANYTHING)) & bit) !== 0;
+  }
+
   /** Whether a prohibition may match a path that the pattern matches; it may say so when that is not the case. */
   #mayTouch(bit: Mask, pattern: Pattern): boolean {
     for (const { prohibitions } of this.#sets) {
@@ -162,73 +211,11 @@ export class CompiledRights implements Rights {
   }
 }
 
+/** No path has one, and no text of a pattern. */
+function reachKey({ dialect, depth, text }: Pattern): string {
+  return BETWEEN + dialect + depth + BETWEEN + text;
+}
+
 function isReserved(path: string, bit: Mask): boolean {
   return (bit & CONTROL) === 0 && reservedArea(path) !== null;
-}
-
-/** The pattern's text as it was written, with ANYTHING for its wildcards. */
-function instanceOf(pattern: Pattern): string {
-  const { form, text, dialect } = pattern;
-  switch (form.type) {
-    case 'literal':
-      return text;
-    case 'glob':
-      return form.pieces.join(ANYTHING);
-    case 'levels': {
-      const slash = dialect === 'segments' && text.startsWith('/') ? '/' : '';
-      return slash + levelsText(pattern);
-    }
-  }
-}
-
-function levelsText({ form }: Pattern): string {
-  if (form.type !== 'levels') throw new TypeError(`not a pattern of levels: ${form.type}`);
-  const levels = form.levels.map((level) => (level === ANY_LEVEL ? ANYTHING : level));
-  if (form.tailMin !== -1) levels.push(ANYTHING);
-  return levels.join('/');
-}
-
-/** Texts for what the pattern matches beside that: with or without a leading slash, and the parent level of `a/#`. */
-function othersOf(pattern: Pattern): readonly string[] {
-  const { form, dialect } = pattern;
-  if (form.type === 'glob') return [];
-  if (dialect === 'segments') {
-    const text = instanceOf(pattern);
-    return [text.startsWith('/') ? withoutLeadingSlash(text) : `/${text}`];
-  }
-  if (form.type === 'literal' || form.tailMin !== 0 || form.levels.length === 0) return [];
-  return [form.levels.map((level) => (level === ANY_LEVEL ? ANYTHING : level)).join('/')];
-}
-
-/** By the literal beginnings and ends: those of paths that both match are the same. */
-function mayMeet(rule: Rule, pattern: Pattern): boolean {
-  if (rule.pieces === null) return pattern.matches(rule.pattern);
-  const [first, last] = [rule.pieces[0] as string, rule.pieces[rule.pieces.length - 1] as string];
-  if (pattern.exact !== null) return rule.matches(pattern.exact);
-  if (pattern.dialect !== 'segments') return isBeginning(first, pattern.prefix) && isEnd(last, endOf(pattern));
-  const text = withoutLeadingSlash(instanceOf(pattern));
-  const prefix = text.slice(0, firstOf(text));
-  return (isBeginning(first, prefix) || isBeginning(first, `/${prefix}`)) && isEnd(last, endOf(pattern));
-}
-
-function firstOf(text: string): number {
-  const at = text.indexOf(ANYTHING);
-  return at === -1 ? text.length : at;
-}
-
-/** What every path that it matches ends with. */
-function endOf(pattern: Pattern): string {
-  const text = instanceOf(pattern);
-  const { form } = pattern;
-  // The parent level ends otherwise.
-  if (form.type === 'levels' && form.tailMin === 0) return '';
-  return text.slice(text.lastIndexOf(ANYTHING) + 1);
-}
-
-function isBeginning(a: string, b: string): boolean {
-  return a.startsWith(b) || b.startsWith(a);
-}
-
-function isEnd(a: string, b: string): boolean {
-  return a.endsWith(b) || b.endsWith(a);
 }

@@ -58,6 +58,8 @@ export class RuleSet {
   readonly #globs = new Map<string, Rule[]>();
   /** Of these beginnings, ascending. */
   readonly #lengths: readonly number[];
+  /** Those that allow something. */
+  readonly allowances: readonly Rule[];
   /** Those that prohibit something. */
   readonly prohibitions: readonly Rule[];
 
@@ -73,6 +75,7 @@ export class RuleSet {
       }
     }
     this.#lengths = [...lengths].sort((a, b) => a - b);
+    this.allowances = rules.filter(({ allow }) => allow !== 0);
     this.prohibitions = rules.filter(({ prohibit }) => prohibit !== 0);
   }
 

@@ -137,8 +137,9 @@ export const explanation = z.strictObject({
   action: z.enum(ACTIONS),
   path: z.string(),
   coverage: describe(
-    z.enum(['all', 'checked', 'none']).nullable(),
-    'Of a pattern. all: everything that it matches is allowed; checked: of what it matches, each path is looked at; none: it is refused.',
+    z.enum(['all', 'checked', 'partial', 'none']).nullable(),
+    'Of a pattern. all: everything that it matches is allowed; checked: of what it matches, each path is looked at; partial: it is not ' +
+      'covered, and the part that is allowed is given; none: it is refused.',
   ),
   rule: describe(
     z
