@@ -88,10 +88,6 @@ function coverage(): string {
       `06-subscription-matching-vectors: ${VECTORS.length} patterns, of which /SET@* and /REMOVE@* hear only what they name.`,
     '',
     ...[...verdicts.keys()].toSorted().flatMap((name) => [`## ${name}`, '', ...(verdicts.get(name) ?? []).map(line), '']),
-    '## Not replayed',
-    '',
-    '- the `-secure` ones of happner clients: users of a mesh',
-    '',
   ].join('\n');
 }
 

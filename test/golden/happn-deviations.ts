@@ -176,7 +176,6 @@ export const CAPTURES: readonly Capture[] = [
     },
   },
   { name: '18-reconnect-resubscribe', records: [], deviations: {} },
-  { name: '20-browser-handshake', records: [], translate: fromSecure, translation: 'there are no users', deviations: {} },
   sequence('19-protocol-none', 'happn', 15, false),
   sequence('19-protocol-happn_1', 'happn_1', 16, false),
   sequence('19-protocol-happn_1.3.0', 'happn_1', 16, false),
@@ -317,17 +316,6 @@ function fromSeed001(recorded: readonly Expected[]): Expected[] {
     if (meta.action === 'describe') frame.data = NODE;
     if (meta.action === 'login') frame.data = sessionOf(frame.data as Fields, 'happn_1.3.0');
     if (meta.action === 'on') frame.data = { id: 'a reference' };
-  })(recorded) as Expected[];
-}
-
-/** A server with users, as one without them is to its clients. */
-function fromSecure(recorded: readonly Expected[]): Expected[] {
-  return changed((frame) => {
-    const { action } = frame._meta as Fields;
-    if (action === 'describe') Object.assign(frame.data as Fields, NODE);
-    if (action !== 'login') return;
-    const { version, ...session } = frame.data as Fields;
-    frame.data = { ...sessionOf(session, 'happn_4'), version };
   })(recorded) as Expected[];
 }
 

@@ -55,6 +55,10 @@ const CUSTOM_DATA = 'custom data are a map, also of who has none';
 const ONE_PROVIDER = 'there is one provider, and its name is default';
 
 const LOGIN_OF_HAPPN = changed(ONE_PROVIDER, ({ data }) => Object.assign(data as Fields, { authType: 'default' }));
+export const LOGIN_WITHOUT_CUSTOM_DATA = changed(`${CUSTOM_DATA}; ${ONE_PROVIDER}`, ({ data }) => {
+  Object.assign(data as Fields, { authType: 'default' });
+  Object.assign((data as Fields).user as Fields, { custom_data: {} });
+});
 const FAULT_OF_THE_ASKER = changed('the fault of who asks: an Error', (_frame, meta) => errorOf(meta, { name: 'Error' }));
 
 function reason(text: string): Deviation {
@@ -126,10 +130,7 @@ export const SECURE_CAPTURES: readonly Capture[] = [
       keys: { publicKey, privateKey, wrongKey: rsa().privateKey, wrongOn: 8 },
     },
     deviations: {
-      22: changed(`${CUSTOM_DATA}; ${ONE_PROVIDER}`, ({ data }) => {
-        Object.assign(data as Fields, { authType: 'default' });
-        Object.assign((data as Fields).user as Fields, { custom_data: {} });
-      }),
+      22: LOGIN_WITHOUT_CUSTOM_DATA,
       27: changed(CUSTOM_DATA, ({ data }) => Object.assign((data as Fields).user as Fields, { custom_data: {} })),
     },
   },
@@ -286,6 +287,12 @@ export const SECURE_CAPTURES: readonly Capture[] = [
     name: '17b-http-token-on-websocket',
     records: [],
     secure: { security: withUsers([tester('alice')]), tokens: { 1: { http: 'alice' } } },
+    deviations: {},
+  },
+  {
+    name: '20-browser-handshake',
+    records: [],
+    secure: { security: withUsers([tester('alice', { customData: { changed: true } })]) },
     deviations: {},
   },
   {

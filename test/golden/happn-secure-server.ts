@@ -69,8 +69,9 @@ export class SecureServer {
     this.#url = `ws://127.0.0.1:${gateway.listeners.get('happn')?.port}/primus?_primuscb=raw`;
   }
 
-  static async start(setup: SecureSetup): Promise<SecureServer> {
-    const gateway = secureGateway(setup.security, 'secure-node');
+  /** `name`: what it calls itself. */
+  static async start(setup: SecureSetup, name = 'secure-node'): Promise<SecureServer> {
+    const gateway = secureGateway(setup.security, name);
     await gateway.start();
     const api = await AdminApi.of(gateway.listeners.get('admin')?.port as number);
     const { body } = await api.ask('POST', '/login', ADMIN);

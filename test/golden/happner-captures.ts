@@ -1,10 +1,12 @@
-// The recorded exchanges of happner clients without users: what was there before, who answers, and what comes out otherwise.
+// The recorded exchanges of happner clients: what was there before, who answers, and what comes out otherwise.
 
 import { metaOf } from './happn-placeholders.js';
 import { type Capture, type Expected, recordedAnswers } from './happn-replay.js';
+import { LOGIN_WITHOUT_CUSTOM_DATA } from './happn-secure-captures.js';
 
-/** The session of the mesh node that answered in all of them. */
+/** The sessions of the mesh nodes that answered: the one without users, and the one with them. */
 const NODE = '833417ed-d58a-42f2-b3ad-78bd4d5b745e';
+const SECURE_NODE = '8e050949-b093-4c5b-bba7-51ce69328964';
 
 function happner(name: string, firstEventId: number): Capture {
   return {
@@ -18,10 +20,25 @@ function happner(name: string, firstEventId: number): Capture {
   };
 }
 
+/** All of them logged in as _ADMIN, the mesh node included. */
+function secured(name: string, firstEventId: number): Capture {
+  return {
+    name,
+    records: schemaIn(name),
+    node: 'TestNode',
+    mesh: { session: SECURE_NODE, firstEventId },
+    secure: { security: {} },
+    deviations: { 3: LOGIN_WITHOUT_CUSTOM_DATA },
+  };
+}
+
 export const HAPPNER_CAPTURES: readonly Capture[] = [
   happner('40-happner-meshclient', 14),
   happner('41-happner-client', 18),
   happner('42-happner-light-client', 22),
+  secured('40-happner-meshclient-secure', 14),
+  secured('41-happner-client-secure', 19),
+  secured('42-happner-light-client-secure', 23),
 ];
 
 type Item = { readonly _meta: { readonly path?: string } | undefined };
