@@ -144,16 +144,7 @@ export const SECURE_CAPTURES: readonly Capture[] = [
     name: '13c-secure-action-before-login',
     records: [],
     secure: { security: withUsers([tester('alice')]) },
-    deviations: {
-      2: {
-        why: 'told to log in, which it may still do: the connection stays',
-        expect: (recorded) => {
-          const answer = structuredClone(recorded[0] as Expected);
-          errorOf(metaOf(answer.frame) as Fields, { code: 401, message: 'log in first' });
-          return [answer];
-        },
-      },
-    },
+    deviations: {},
   },
   {
     name: '14-authorization',

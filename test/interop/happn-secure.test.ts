@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { AdminApi } from '../support/admin-api.js';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
 import { call, connectionOf, GENERATIONS, type Generation, type HappnClient, type Login } from '../support/happn-clients.js';
+import { HappnWire } from '../support/happn-wire.js';
 
 const ADMIN_PASSWORD = 'only for this test';
 const ALICE: Login = { username: 'alice', password: 'secret of alice' };
@@ -163,6 +164,43 @@ describe.each(NOTIFIED)('$name', (generation) => {
     await api.ask('DELETE', '/users/carol');
     expect(await reason).toBe('security directory update: user deleted');
     await expect(connected(generation, { username: 'carol', password: 'secret of carol' })).rejects.toThrow('Invalid credentials');
+  });
+});
+
+describe('a request before the login', () => {
+  const wire = async (configured: object | null): Promise<HappnWire> => {
+    const connected = await HappnWire.connect(`ws://127.0.0.1:${gateway.ports.happn}/primus`);
+    if (configured !== null) await connected.request('configure-session', { data: configured });
+    return connected;
+  };
+  const REFUSED = { name: 'AccessDenied', code: 403, message: 'no policy attached to session' };
+  const REQUESTS = [
+    ['get', { path: '/plant/1' }],
+    ['count', { path: '/plant/*' }],
+    ['set', { path: '/plant/1', data: { n: 1 } }],
+    ['remove', { path: '/plant/1' }],
+    ['on', { path: '/ALL@/plant/*', options: {} }],
+  ] as const;
+
+  it.each(REQUESTS)('ends a connection of protocol 4: %s', async (action, fields) => {
+    const stranger = await wire({ protocol: 'happn_4', version: '13.12.1' });
+    expect((await stranger.request(action, fields))._meta?.['error']).toEqual(REFUSED);
+    await until('its end', () => stranger.closed !== null);
+    expect(stranger.frames.slice(-2)).toMatchObject([{ data: { reason: 'no-session-policy' } }, 'primus::server::close']);
+  });
+
+  it.each([
+    ['a client of version 10', { protocol: 'happn_4', version: '10.6.0' }],
+    ['protocol 3', { protocol: 'happn_3', version: '8.2.7' }],
+    ['protocol 2', { protocol: 'happn_2', version: '7.3.2' }],
+    ['protocol 1.3.0', { protocol: 'happn_1.3.0', version: '3.1.1' }],
+    ['happn 2', null],
+  ])('of %s is refused, and the login behind it is good', async (_name, configured) => {
+    const early = await wire(configured);
+    for (const [action, fields] of REQUESTS) expect((await early.request(action, fields))._meta?.['error']).toEqual(REFUSED);
+    expect(await early.request('login', { data: ALICE })).toMatchObject({ _meta: { status: 'ok' } });
+    expect(await early.request('get', { path: '/plant/none' })).toMatchObject({ data: null, _meta: { status: 'ok' } });
+    await early.close();
   });
 });
 

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { type AdapterContext, type Credentials, type Identity, type Logins, type Permissions, RequestError } from '../../core/index.js';
 import { jsonText } from './codec.js';
 import { isFields } from './fields.js';
-import { type MergeForm, mergeFormFor, UNCONFIGURED, type Version, versionNamed } from './versions.js';
+import { endsBeforeLogin, type MergeForm, mergeFormFor, UNCONFIGURED, type Version, versionNamed } from './versions.js';
 import { type Fields, MESSAGES } from './wire.js';
 
 const COOKIE_NAME = 'happn_token';
@@ -79,6 +79,11 @@ export class Handshake {
 
   get mergeForm(): MergeForm {
     return mergeFormFor(this.version, this.#clientVersion);
+  }
+
+  /** A request for data before a login ends the connection. */
+  get endsBeforeLogin(): boolean {
+    return endsBeforeLogin(this.version, this.#clientVersion);
   }
 
   /** The gateway as a `describe` is answered, as JSON text. */

@@ -11,10 +11,12 @@ import {
   type Formats,
   type Logins,
   type Outbound,
+  PolicyRefusal,
   RequestError,
   type SecurityChange,
   SecurityRequest,
   Session,
+  SessionRevoked,
   type Subscription,
 } from '../../core/index.js';
 import * as codec from './codec.js';
@@ -39,6 +41,8 @@ const PAUSED_BY_ENGINE = 1;
 const PAUSED_BY_OUTPUT = 2;
 const PAUSED_BY_STOP = 4;
 const PAUSED_BY_LAYERS = 8;
+/** Need a login, where there are users. */
+const DATA_ACTIONS: ReadonlySet<unknown> = new Set(['set', 'get', 'count', 'remove', 'on']);
 /** Reading stops while more requests than this wait for layers. */
 const LAYERS_HIGH_WATER = 64;
 
@@ -188,9 +192,19 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
 
   /** Whoever has not logged in where that is asked for is kept as short as before the first request. */
   #settle(): void {
-    if (!this.fresh || (this.#context.logins !== null && this.identity.principal === null)) return;
+    if (!this.fresh || this.#isStranger) return;
     this.fresh = false;
     this.#host.settled(this);
+  }
+
+  /** Has to log in, and has not. */
+  get #isStranger(): boolean {
+    return this.#context.logins !== null && this.identity.principal === null;
+  }
+
+  #refuseStranger(frame: Frame): void {
+    this.fail(frame, new PolicyRefusal(MESSAGES.noLogin));
+    if (this.#handshake.endsBeforeLogin) this.close(new SessionRevoked('no-session-policy'));
   }
 
   #onControl(text: string): void {
@@ -224,6 +238,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     if (frame.encrypted !== undefined || (isFields(frame.data) && isSealed(frame))) {
       throw new RequestError('INVALID_REQUEST', MESSAGES.encrypted);
     }
+    if (this.fresh && this.#isStranger && DATA_ACTIONS.has(frame.action)) return this.#refuseStranger(frame);
     switch (frame.action) {
       case 'set':
         return this.#data.submit(isTag(frame) ? decodeTag(frame, this) : decodeSet(frame, this, this.#formats));

@@ -88,6 +88,19 @@ export function versionNamed(name: string): Version | null {
   return name.startsWith('1') || name.startsWith('happn') ? VERSION_1 : null;
 }
 
+/**
+ * Whether a request for data before a login ends the connection, as on the server of version 13. Older clients mean no harm by one:
+ * those of versions 8 and 10 send what their program asks for as soon as they are connected again, and log in beside it.
+ */
+export function endsBeforeLogin(version: Version, clientVersion: string | null): boolean {
+  return version === VERSION_4 && !isBefore13(clientVersion);
+}
+
+/** false when it is not known. */
+function isBefore13(clientVersion: string | null): boolean {
+  return clientVersion !== null && Number.parseInt(clientVersion, 10) < 13;
+}
+
 /** What the merge subscriptions of a client show. `clientVersion`: as it told it; null: it told nothing. Measured on each generation. */
 export function mergeFormFor(version: Version, clientVersion: string | null): MergeForm {
   return clientVersion !== null && Number.parseInt(clientVersion, 10) >= 13 ? 'request' : version.mergeForm;

@@ -46,6 +46,7 @@ export const MESSAGES = {
   incrementValue: 'increment option value must be a number',
   tagWithData: 'Cannot set tag with new data.',
   tagMissing: "Attempt to tag something that doesn't exist in the first place",
+  noLogin: 'no policy attached to session',
   noPublicKey: 'no public key with request',
 } as const;
 

@@ -41,6 +41,7 @@ export type EndReason =
   | 'inactivity-threshold'
   | 'usage-limit'
   | 'token-revoked'
+  | 'no-session-policy'
   | 'security directory update: user deleted'
   | 'session-ended';
 
