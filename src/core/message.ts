@@ -87,7 +87,7 @@ export interface DataOptions {
    */
   readonly query: Query | null;
   /**
-   * get of one path: the record as it was then (see History.at); INVALID_REQUEST for a pattern with wildcards, and in a transaction.
+   * get: the record, or what the pattern matched, as it was then (see History.at and PastEntries); INVALID_REQUEST in a transaction.
    * null: as it is.
    */
   readonly asOf: AsOf | null;

@@ -12,7 +12,6 @@ import {
   type HavenValue,
   type Hello,
   type Items,
-  type Moment,
   type Operation,
   type ReadOptions,
   type ResyncReason,
@@ -99,21 +98,20 @@ export class HavenClient implements EventSource {
    * The record; null: there is none, or it does not meet the criteria. `at`: as it was then; OUT_OF_HISTORY when the gateway does not
    * know that any more, UNSUPPORTED when it keeps no history of the path.
    */
-  async read(path: string, options: Pick<ReadOptions, 'criteria' | 'fields'> & { readonly at?: Moment } = {}): Promise<Found | null> {
+  async read(path: string, options: Pick<ReadOptions, 'criteria' | 'fields' | 'at'> = {}): Promise<Found | null> {
     if (path.includes('*')) throw new HavenError('INVALID_PATH', 11, 'read takes one path; list takes patterns');
-    const { at, ...rest } = options;
     try {
-      return await this.#query<Found>('read', { path, ...rest, ...(at === undefined ? {} : { mode: 'rt', ...at }) });
+      return await this.#query<Found>('read', { path, ...asked(options) });
     } catch (error) {
       if (error instanceof HavenError && error.name === 'NOT_FOUND') return null;
       throw error;
     }
   }
 
-  /** The records that a pattern finds (`*` is any run of characters), by path unless sorted. */
+  /** The records that a pattern finds (`*` is any run of characters), by path unless sorted. `at`: as in `read`. */
   async list(pattern: string, options: ReadOptions = {}): Promise<Items> {
     if (!pattern.includes('*')) throw new HavenError('INVALID_PATH', 11, 'list takes a pattern; read takes one path');
-    const { items, more = false } = await this.#query<Partial<Items>>('read', { path: pattern, ...options });
+    const { items, more = false } = await this.#query<Partial<Items>>('read', { path: pattern, ...asked(options) });
     return { items: items as Items['items'], more };
   }
 
@@ -304,4 +302,9 @@ export class HavenClient implements EventSource {
 /** What ends with the connection needs no other end. */
 function ignoreLoss(error: HavenError): void {
   if (error.name !== 'CONNECTION_LOST') throw error;
+}
+
+/** As the fields of a message. */
+function asked({ at, ...options }: ReadOptions): object {
+  return at === undefined ? options : { ...options, mode: 'rt', ...at };
 }

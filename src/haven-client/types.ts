@@ -60,6 +60,8 @@ export interface ReadOptions {
   readonly limit?: number;
   /** Only paths behind this one. */
   readonly after?: string;
+  /** As it was then. */
+  readonly at?: Moment;
 }
 
 export interface Operation {

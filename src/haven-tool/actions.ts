@@ -42,8 +42,7 @@ export class Actions implements Deeds {
 
   async read(path: string, flags: ReadFlags): Promise<void> {
     if (path.includes('*')) return await this.#list(path, flags);
-    const at = momentOf(flags);
-    const query = { ...queryOf(flags), ...(at === null ? {} : { at }) };
+    const query = queryOf(flags);
     const client = await this.#place.client();
     const found = await client.read(path, query);
     if (found === null) throw new HavenError('NOT_FOUND', 7, `there is no such record at ${shownText(path)}`);
@@ -54,7 +53,6 @@ export class Actions implements Deeds {
 
   async #list(pattern: string, flags: ReadFlags): Promise<void> {
     if (flags.raw === true) throw new UsageError('--raw needs a path without *');
-    if (momentOf(flags) !== null) throw new UsageError('the past is read of one path, without *');
     const { limit = Number.POSITIVE_INFINITY } = flags;
     const query = queryOf(flags);
     const client = await this.#place.client();
@@ -151,16 +149,18 @@ export class Actions implements Deeds {
   }
 }
 
-function queryOf({ criteria, fields, sort }: Pick<ReadFlags, 'criteria' | 'fields' | 'sort'>): Query {
+function queryOf({ criteria, fields, sort, at, revision }: ReadFlags): Query {
+  const moment = momentOf(at, revision);
   return {
     ...(criteria === undefined ? {} : { criteria: mapOf(criteria, '--criteria') }),
     ...(fields === undefined ? {} : { fields: mapOf(fields, '--fields') }),
     ...(sort === undefined ? {} : { sort: mapOf(sort, '--sort') }),
+    ...(moment === null ? {} : { at: moment }),
   };
 }
 
 /** null: now. */
-function momentOf({ at, revision }: ReadFlags): Moment | null {
+function momentOf(at: string | undefined, revision: number | undefined): Moment | null {
   if (at === undefined) return revision === undefined ? null : { revision };
   if (revision !== undefined) throw new UsageError('--at and --revision are two moments');
   const time = /^\d{1,15}$/.test(at) ? Number(at) : Date.parse(at);
@@ -169,6 +169,7 @@ function momentOf({ at, revision }: ReadFlags): Moment | null {
 }
 
 interface Query {
+  readonly at?: Moment;
   readonly criteria?: object;
   readonly fields?: object;
   readonly sort?: object;

@@ -42,7 +42,21 @@ describe.each(GENERATIONS)('a client of $name', (generation: Generation) => {
       await expect(client.get(path, { asOf })).rejects.toThrow();
     }
     await expect(client.get('/other', { asOf: second })).rejects.toThrow('no history of /other is kept');
-    await expect(client.get('/kept/*', { asOf: second })).rejects.toThrow('no pattern');
+    const place = `/kept/all/${generation.name}`.replaceAll(/[^/a-z0-9]/gi, '');
+    await client.set(`${place}/a`, { n: 1 });
+    await client.set(`${place}/b`, { n: 2 });
+    const then = ((await client.get(`${place}/b`)) as unknown as Shown)._meta.modified;
+    while ((await clock()) === then);
+    await client.remove(`${place}/*`);
+    await client.set(`${place}/c`, { n: 3 });
+    const all = (await client.get(`${place}/*`, { asOf: then })) as unknown as (Shown & { _meta: { path: string } })[];
+    expect(all.map(({ n, _meta }) => [_meta.path, n])).toEqual([
+      [`${place}/a`, 1],
+      [`${place}/b`, 2],
+    ]);
+    const wanted = { asOf: then, criteria: { n: { $gt: 1 } } };
+    expect(await client.get(`${place}/*`, wanted)).toMatchObject([{ n: 2 }]);
+    await expect(client.get('/*', { asOf: then })).rejects.toThrow('no history of all that /* matches is kept');
     await client.disconnect();
   });
 });

@@ -21,7 +21,7 @@ afterAll(async () => {
 interface Speaker {
   data(type: string, path: string, options?: Fields): Promise<Answer>;
   /** Read-timestamp. */
-  past(path: string, time: unknown, revision?: number): Promise<Answer>;
+  past(path: string, time: unknown, revision?: number | null, options?: Fields): Promise<Answer>;
   events(): Promise<HavenEvent[]>;
 }
 
@@ -30,7 +30,8 @@ const VERBS: { readonly [type: string]: number } = { read: 1, write: 3, delete: 
 function mapSpeaker(client: HavenClient): Speaker {
   return {
     data: (type, path, options = {}) => client.ask({ action: 'query', type, path, ...options }),
-    past: (path, time, revision) => client.ask({ action: 'query', type: 'read', path, mode: 'rt', time, revision: revision ?? null }),
+    past: (path, time, revision = null, options = {}) =>
+      client.ask({ action: 'query', type: 'read', path, mode: 'rt', time, revision, ...options }),
     events: async () => (await client.heartbeat()).result,
   };
 }
@@ -43,7 +44,7 @@ function arraySpeaker(client: HavenClient): Speaker {
   };
   return {
     data: (type, path, { value = null, ...options } = {}) => ask(type, 0x0c, null, path, value, options),
-    past: (path, time, revision) => ask('read', 0x1c, time, path, null, { revision: revision ?? null }),
+    past: (path, time, revision = null, options = {}) => ask('read', 0x1c, time, path, null, { revision, ...options }),
     events: async () => (await client.ask([7]))[2],
   };
 }
@@ -88,6 +89,30 @@ describe.each(ROADS)('$name', ({ options }) => {
       expect((await haven.past(at, [one.modified, Date.now() + 3_600_000])).error).toMatchObject({ code: 7 });
     });
 
+    it('records are read as of a moment by pattern', async () => {
+      const haven = await speak();
+      const at = place();
+      const one = await haven.data('write', `${at}/1`, { value: { n: 1 } });
+      const two = await written(haven, `${at}/2`, { n: 2 }, one.modified);
+      await haven.data('delete', `${at}/*`);
+      await written(haven, `${at}/3`, { n: 3 }, two.modified);
+      const items = async (time: unknown, revision?: number, options: Fields = {}): Promise<unknown> => {
+        const { value, items = value?.items, more } = await haven.past(`${at}/*`, time, revision, options);
+        return [items.map(({ path, value: shown }: Fields) => [path, (shown as Fields).n]), (more ?? value?.more) === true];
+      };
+      const [first, second] = [
+        [`${at}/1`, 1],
+        [`${at}/2`, 2],
+      ];
+      expect(await items(one.modified)).toEqual([[first], false]);
+      expect(await items([0, two.modified])).toEqual([[first, second], false]);
+      expect(await items(null, two.revision)).toEqual([[first, second], false]);
+      expect(await items(null, two.revision, { limit: 1 })).toEqual([[first], true]);
+      expect(await items(null, two.revision, { after: `${at}/1` })).toEqual([[second], false]);
+      expect(await items(null, two.revision, { criteria: { n: { $lt: 2 } } })).toEqual([[first], false]);
+      expect(await items(null, two.revision, { sort: { n: -1 } })).toEqual([[second, first], false]);
+    });
+
     it('what cannot be answered is refused', async () => {
       const haven = await speak();
       const at = place();
@@ -96,7 +121,8 @@ describe.each(ROADS)('$name', ({ options }) => {
       expect((await haven.past(at, null, revision)).error).toMatchObject({ code: 9, name: 'OUT_OF_HISTORY' });
       expect((await haven.past(at, modified - 86_400_000)).error).toMatchObject({ code: 9, name: 'OUT_OF_HISTORY' });
       expect((await haven.past('/elsewhere', modified)).error).toMatchObject({ code: 9, name: 'UNSUPPORTED' });
-      expect((await haven.past('/h/*', modified)).error).toMatchObject({ code: 9, name: 'UNSUPPORTED' });
+      expect((await haven.past('/*', modified)).error).toMatchObject({ code: 9, name: 'UNSUPPORTED' });
+      expect((await haven.past(`${at}*`, null, revision)).error).toMatchObject({ code: 9, name: 'OUT_OF_HISTORY' });
       for (const time of [Date.now() + 3_600_000, [5, 4], [1], 'now', -1, null]) {
         expect((await haven.past(at, time)).error).toMatchObject({ code: 1 });
       }

@@ -143,6 +143,12 @@ describe('with history', () => {
     expect(await client.read('/kept/a', { at: { revision } })).toMatchObject({ value: 'one', revision });
     expect(await client.read('/kept/a', { at: { revision: revision + 2 } })).toBeNull();
     expect(await client.read('/kept/none', { at: { time: new Date(modified) } })).toBeNull();
+    await client.write('/kept/b', 'late');
+    expect(await client.list('/kept/*', { at: { revision: revision + 1 }, limit: 1 })).toMatchObject({
+      items: [{ path: '/kept/a', value: 'two', revision: revision + 1 }],
+      more: false,
+    });
+    await expect(client.list('/*', { at: { revision } })).rejects.toMatchObject({ name: 'UNSUPPORTED', code: 9 });
     await expect(client.read('/kept/a', { at: { time: modified - 3_600_000 } })).rejects.toMatchObject({ name: 'OUT_OF_HISTORY', code: 9 });
     await expect(client.read('/other', { at: { revision } })).rejects.toMatchObject({ name: 'UNSUPPORTED', code: 9 });
   });

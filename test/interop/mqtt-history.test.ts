@@ -73,10 +73,34 @@ describe('a SUBSCRIBE as of a time', () => {
     expect(await heard()).toEqual([['kept/b', 'there', true, 0]]);
   });
 
+  test('with wildcards gets all that was retained then', async () => {
+    await retain('kept/d/1', ['one', 'two']);
+    const [then] = await retain('kept/d/2', ['three', '']);
+    await retain('kept/d/3', ['four']);
+    expect(await subscribe(['kept/d/+', 'kept/d/2'], then)).toEqual([1, 1]);
+    expect(await heard()).toEqual([
+      ['kept/d/1', 'two', true, 0],
+      ['kept/d/2', 'three', true, 0],
+      ['kept/d/2', 'three', true, 0],
+    ]);
+    expect(await subscribe('kept/+/1', then)).toEqual([1]);
+    expect((await heard()).at(-1)).toEqual(['kept/d/1', 'two', true, 0]);
+  });
+
+  test('is refused when that is more than is sent at once', async () => {
+    const ops = (from: number): unknown[] =>
+      Array.from({ length: 100 }, (_, n) => ({ type: 'write', path: `kept/many/${from + n}`, value: n }));
+    let modified = 0;
+    for (let from = 0; from <= 1_000; from += 100) await haven.ask({ action: 'query', type: 'transaction', ops: ops(from) });
+    modified = (await haven.write('clock', 0)).modified as number;
+    expect(await subscribe('kept/many/+', modified)).toEqual([0x97]);
+    await haven.ask({ action: 'query', type: 'delete', path: 'kept/many/*' });
+  });
+
   test('is refused where that is not known', async () => {
     const [made] = await retain('kept/c', ['x']);
-    const filters = ['kept/c', 'kept/+', 'other/c', '$share/g/kept/c'];
-    expect(await subscribe(filters, made)).toEqual([1, 0x83, 0x83, 0x83]);
+    const filters = ['kept/c', 'kept/#', '+/c', 'other/c', '$share/g/kept/c', '$SYS/broker/version'];
+    expect(await subscribe(filters, made)).toEqual([1, 0x83, 0x83, 0x83, 0x83, 0x83]);
     expect(await subscribe('kept/c', (made as number) - 3_600_000)).toEqual([0x83]);
     expect(await subscribe('kept/c', Date.now() + 3_600_000)).toEqual([0x83]);
     await client.publishAsync('other/c', 'nobody', { qos: 1 });

@@ -49,16 +49,15 @@ function checkWritable({ mode }: HavenMessage): void {
 export function readRequest(session: Session, message: HavenMessage, maxItems: number, clock: Clock): DataRequest {
   const path = pathOf(message);
   const query = queryOf(message);
+  const base = message.mode === 'rt' ? { ...STORED, asOf: asOfOf(message, clock.now()) } : STORED;
   if (!isWildcard(path)) {
-    const base = message.mode === 'rt' ? { ...STORED, asOf: asOfOf(message, clock.now()) } : STORED;
     return new DataRequest('get', session, null, addressOf(path), null, null, withQuery(base, query), true, 0, message);
   }
-  if (message.mode === 'rt') throw new RequestError('UNSUPPORTED', 'read-timestamp takes a path without wildcards');
   if (query?.isSorted === true && message.after !== null) {
     throw new RequestError('INVALID_REQUEST', 'after goes by path: it cannot be asked for together with sort');
   }
   message.limit = Math.min(message.limit ?? maxItems, maxItems);
-  const options = { ...STORED, limit: message.limit + 1, after: message.after, query };
+  const options = { ...base, limit: message.limit + 1, after: message.after, query };
   return new DataRequest('get', session, null, path, patternOf(path), null, options, true, 0, message);
 }
 

@@ -13,6 +13,7 @@ import type { AsOf } from '../message.js';
 import { SEALED_NOTHING } from '../store/seal.js';
 import { SECTION, type Store, StoreDamage } from '../store/store.js';
 import type { Turn } from '../turn.js';
+import { outOfHistory, PastMoment } from './moment.js';
 import {
   decodeChange,
   decodeTimeline,
@@ -28,7 +29,7 @@ import {
   sizeOf,
   type Timeline,
 } from './rows.js';
-import { type Floor, type HistoryRule, HistoryRules, type HistorySettings } from './rules.js';
+import { type Floor, type HistoryRule, HistoryRules, type HistorySettings, higherFloor } from './rules.js';
 
 /** Above the bound, this part of it stays, so that not every change has to make room anew. */
 const KEPT_OF_FULL = 0.95;
@@ -36,7 +37,7 @@ const CACHE_BYTES = 8 * 1024 * 1024;
 const TIMELINE_BYTES = 256;
 const STATE_BYTES = 64;
 
-const NOTHING_KEPT: Timeline = Object.freeze({ whole: true, states: Object.freeze([]) });
+export const NOTHING_KEPT: Timeline = Object.freeze({ whole: true, states: Object.freeze([]) });
 
 /** What a turn changes of history. */
 export class PastView {
@@ -217,8 +218,8 @@ export class History {
     else turn.batch.put(SECTION.timeline, path, encodeTimeline(timeline));
   }
 
-  #raise(rule: HistoryRule, { revision, time }: Floor): void {
-    rule.floor = { revision: Math.max(rule.floor.revision, revision), time: Math.max(rule.floor.time, time) };
+  #raise(rule: HistoryRule, floor: Floor): void {
+    rule.floor = higherFloor(rule.floor, floor);
     this.#isFloorRaised = true;
   }
 
@@ -297,20 +298,14 @@ export class History {
   at(path: string, asOf: AsOf, now: number, present: Present): Entry | null {
     const rule = this.rules.of(path);
     if (rule === null) throw new RequestError('UNSUPPORTED', `no history of ${path} is kept`);
-    const { revision, time } = asOf;
-    if (revision !== null && revision > present.revision) {
-      throw new RequestError('INVALID_REQUEST', `the last revision is ${present.revision}: there is no ${revision} yet`);
-    }
-    if (revision === null && time > now) throw new RequestError('INVALID_REQUEST', `the time ${time} lies ahead: it is ${now}`);
-    const isBefore = (state: Floor): boolean => (revision === null ? state.time <= time : state.revision <= revision);
-    const shown = (entry: Entry): Entry | null => (revision === null && entry.isExpired(time) ? null : entry);
-    const { whole, states } = this.#timelineOf(path);
-    const state = states.findLast(isBefore);
-    if (state !== undefined) return state.removed ? null : shown(this.#entryOf(path, state.revision, present));
-    const current = states.length === 0 ? present.records.stored(path) : null;
-    if (current !== null && isBefore({ revision: current.revision, time: current.modified })) return shown(current);
-    if (current === null && whole && isBefore(rule.floor)) return null;
-    throw new RequestError('OUT_OF_HISTORY', `the history of ${path} does not reach back so far`);
+    const moment = PastMoment.of(asOf, now, present.revision);
+    const timeline = this.#timelineOf(path);
+    const current = timeline.states.length === 0 ? present.records.stored(path) : null;
+    const found = moment.find(timeline, current, rule.floor);
+    if (found === undefined) throw outOfHistory(path);
+    if (found === null) return null;
+    const entry = found === current ? current : this.#entryOf(path, found.revision, present);
+    return entry.isExpired(moment.time) ? null : entry;
   }
 
   /** The changes of this path that are kept, oldest first. Throws StoreDamage, StoreFailure. */

@@ -30,6 +30,10 @@ export interface Floor {
   readonly time: number;
 }
 
+export function higherFloor(a: Floor, b: Floor): Floor {
+  return { revision: Math.max(a.revision, b.revision), time: Math.max(a.time, b.time) };
+}
+
 export class HistoryRule {
   readonly pattern: Pattern;
   readonly revisions: number;
@@ -84,13 +88,13 @@ export class HistoryRules {
     return null;
   }
 
-  /** The highest floor of the rules that keep what `pattern` matches; null: of some of it no history is kept. */
+  /** What no floor of the rules that keep what `pattern` matches is behind; null: of some of it no history is kept. */
   floorOf(pattern: Pattern): Floor | null {
     if (pattern.exact !== null) return this.of(pattern.exact)?.floor ?? null;
     let floor: Floor = { revision: 0, time: 0 };
     for (const rule of this.rules) {
       if (!mayOverlap(rule.pattern, pattern)) continue;
-      if (rule.floor.revision > floor.revision) floor = rule.floor;
+      floor = higherFloor(floor, rule.floor);
       if (covers(rule.pattern, pattern)) return floor;
     }
     return null;

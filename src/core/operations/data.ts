@@ -289,7 +289,6 @@ export function trimSlice({ refs, time, done }: TrimSlice, run: Run): void {
 export function get(request: DataRequest, run: Run): void {
   const { pattern } = request;
   if (pattern !== null && pattern.exact === null) {
-    if (request.options.asOf !== null) throw new RequestError('INVALID_REQUEST', 'one record can be read as of a moment, no pattern');
     run.scan(request);
     return;
   }

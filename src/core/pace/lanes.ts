@@ -1,6 +1,5 @@
 // Lanes: who reads when.
 
-import type { EntryScan, EntrySlice } from '../scans/entry-scan.js';
 import type { Session } from '../sessions/session.js';
 import { Ring } from './ring.js';
 
@@ -26,7 +25,8 @@ export class Lanes {
     }
   }
 
-  next(scan: EntryScan): Promise<EntrySlice | null> {
+  /** The next slice of `scan`. */
+  next<Slice>(scan: { next(): Promise<Slice> }): Promise<Slice> {
     return this.hold(() => scan.next());
   }
 

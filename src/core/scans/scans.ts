@@ -3,6 +3,7 @@
 import type { Counter } from '../counters.js';
 import type { Entry } from '../data/entry.js';
 import { RequestError } from '../errors.js';
+import { PastMoment } from '../history/moment.js';
 import { PAST_LIMITS, type PastLimits, PastScan } from '../history/scan.js';
 import { type DataRequest, type Publication, Receipt, Reply, type SubscribeRequest } from '../message.js';
 import { removal } from '../operations/data.js';
@@ -18,6 +19,7 @@ import { EntryScan, type EntrySlice } from './entry-scan.js';
 import { type EntryStream, PathStream, RankedStream, type StreamHost } from './entry-streams.js';
 import { CountedShifts, type Found, type Gatherer, gathererByRevision, gathererFor, Marks, NOTHING, type Ranking } from './gatherers.js';
 import { InitialStream, type InitialValues, type ReadBefore } from './initial-stream.js';
+import { PastEntries } from './past-entries.js';
 import { EntrySearch, type SearchHost, type SearchLimits } from './searches.js';
 
 /** Records that one slice of a removal takes away atomically. */
@@ -78,9 +80,9 @@ export interface ScanHost {
 export async function answerByPattern(request: DataRequest | SubscribeRequest, host: ScanHost): Promise<void> {
   if (request.op === 'subscribe' && request.since !== null) return answerSince(request, host);
   if (request.op === 'subscribe' && request.streamed) return streamInitial(request, host);
-  const reading = request.op === 'get' ? readingOf(request as DataRequest) : initialOf(request as SubscribeRequest);
   const reply = newReply(request, host);
   try {
+    const reading = request.op === 'get' ? readingOf(request as DataRequest, host.state) : initialOf(request as SubscribeRequest);
     const reader = readerOf(reading, host);
     await host.lanes.after(request.session, () => answer(reader, reading, reply, host));
   } catch (error) {
@@ -132,9 +134,9 @@ function newReply(request: DataRequest | SubscribeRequest, host: ScanHost): Repl
   return reply;
 }
 
-function readerOf({ pattern, after }: Reading, host: ScanHost): EntryReader {
-  const scan = new EntryScan(pattern, after, host.state);
-  return new EntryReader(scan, () => host.lanes.next(scan));
+function readerOf({ pattern, after, moment, guard }: Reading, { state, lanes }: ScanHost): EntryReader {
+  const scan = moment === null ? new EntryScan(pattern, after, state) : new PastEntries(pattern, after, moment, guard, state);
+  return new EntryReader(scan, () => lanes.next(scan));
 }
 
 /** What happened since a revision, or, when that is not known any more, what there is to begin with: both of the same moment. */
@@ -191,16 +193,31 @@ interface Reading {
   readonly byRevision: boolean;
   /** Who must be allowed to get each entry; null: all are allowed. */
   readonly guard: Guard | null;
+  /** null: what there is is read. */
+  readonly moment: PastMoment | null;
 }
 
-function readingOf({ session, time, options, pattern, guard }: DataRequest): Reading {
-  const { after, limit, query } = options;
-  return { session, time, pattern: pattern as Pattern, after, limit, query, byRevision: false, guard };
+/** Throws RequestError INVALID_REQUEST for a moment that has not come yet. */
+function readingOf({ session, time: now, options, pattern, guard }: DataRequest, { revision }: State): Reading {
+  const { after, limit, query, asOf } = options;
+  const moment = asOf === null ? null : PastMoment.of(asOf, now, revision);
+  const time = moment?.time ?? now;
+  return { session, time, pattern: pattern as Pattern, after, limit, query, byRevision: false, guard, moment };
 }
 
 function initialOf({ session, time, initial, initialOrder, guard }: SubscribeRequest): Reading {
   const byRevision = initialOrder === 'revision';
-  return { session, time, pattern: initial as Pattern, after: null, limit: Number.POSITIVE_INFINITY, query: null, byRevision, guard };
+  return {
+    session,
+    time,
+    pattern: initial as Pattern,
+    after: null,
+    limit: Number.POSITIVE_INFINITY,
+    query: null,
+    byRevision,
+    guard,
+    moment: null,
+  };
 }
 
 async function read(reader: EntryReader, reading: Reading, reply: Reply, host: ScanHost): Promise<void> {

@@ -2,8 +2,17 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { HistoryRuleSettings, HistorySettings } from '../../../src/core/history/rules.js';
-import { DataRequest, type Publication, type Reply, STORED, SubscribeRequest, TransactionRequest } from '../../../src/core/message.js';
+import {
+  type DataOptions,
+  DataRequest,
+  type Publication,
+  type Reply,
+  STORED,
+  SubscribeRequest,
+  TransactionRequest,
+} from '../../../src/core/message.js';
 import { parsePattern } from '../../../src/core/paths/pattern.js';
+import { parseQuery } from '../../../src/core/query/query.js';
 import { OPEN_ACCESS } from '../../../src/core/security/access.js';
 import type { Principal } from '../../../src/core/security/identity.js';
 import { SECTION } from '../../../src/core/store/store.js';
@@ -51,6 +60,17 @@ async function at(path: string, asOf: { revision?: number; time?: number }): Pro
   return error?.code ?? entry?.payload.value() ?? null;
 }
 
+/** Paths and values that a pattern found then, or the code of the error. */
+async function allAt(
+  pattern: string,
+  asOf: { revision?: number; time?: number },
+  options: Partial<DataOptions> = {},
+): Promise<readonly [string, unknown][] | string | undefined> {
+  const { revision = null, time = 0 } = asOf;
+  const { error, entries } = await session.find(pattern, { ...options, asOf: { revision, time } });
+  return error?.code ?? entries?.map(({ path, payload }) => [path, payload.value()]);
+}
+
 async function rows(section: 'history' | 'timeline' | 'pastExpiry'): Promise<number> {
   const scan = harness.store.scan({ section: SECTION[section] }, 100_000);
   const found = await scan.next();
@@ -89,15 +109,13 @@ describe('a record as of a moment', () => {
     expect((await asked('/a/1', { revision: 3 })).entry).toMatchObject({ revision: 3, created: t0, modified: t0 + 10, path: '/a/1' });
   });
 
-  test('is refused where no history is kept, of patterns, and of moments that have not come', async () => {
+  test('is refused where no history is kept, and of moments that have not come', async () => {
     await begin(keeping([{ pattern: '/a/*' }]));
     await session.set('/b', 1);
     await session.set('/a/1', 1);
     expect(await at('/b', { revision: 1 })).toBe('UNSUPPORTED');
     expect(await at('/a/1', { revision: 3 })).toBe('INVALID_REQUEST');
     expect(await at('/a/1', { time: harness.clock.time + 1 })).toBe('INVALID_REQUEST');
-    const { error } = await session.find('/a/*', { asOf: { revision: 1, time: 0 } });
-    expect(error?.code).toBe('INVALID_REQUEST');
     await restart({ rules: [], maxBytes: MANY });
     expect(await at('/a/1', { revision: 2 })).toBe('UNSUPPORTED');
     expect([await rows('history'), await rows('timeline')]).toEqual([0, 0]);
@@ -174,6 +192,163 @@ describe('a record as of a moment', () => {
     await session.set('/a/2', 2);
     await session.removeAll('/a/*');
     expect(await Promise.all([2, 3, 4].map((revision) => at('/a/2', { revision })))).toEqual([2, 2, null]);
+  });
+});
+
+describe('a pattern as of a moment', () => {
+  test('finds what was there after a change, and at a time, in the order of the paths', async () => {
+    await begin(keeping([{ pattern: '/a/*' }]));
+    const t0 = harness.clock.time;
+    await session.set('/a/stays', 'stays');
+    await session.set('/a/goes', 'goes');
+    harness.clock.time += 10;
+    await session.set('/a/\u{ffff}', 'late');
+    await session.set('/a/\u{10000}', 'later');
+    await session.set('/a/stays', 'changed');
+    await session.remove('/a/goes');
+    await session.set('/b', 'other');
+    harness.clock.time += 10;
+    expect(await allAt('/a/*', { revision: 0 })).toEqual([]);
+    expect(await allAt('/a/*', { revision: 2 })).toEqual([
+      ['/a/goes', 'goes'],
+      ['/a/stays', 'stays'],
+    ]);
+    expect(await allAt('/a/*', { revision: 4 })).toEqual([
+      ['/a/goes', 'goes'],
+      ['/a/stays', 'stays'],
+      ['/a/\u{ffff}', 'late'],
+      ['/a/\u{10000}', 'later'],
+    ]);
+    expect(await allAt('/a/*', { time: t0 + 9 })).toEqual(await allAt('/a/*', { revision: 2 }));
+    expect(await allAt('/a/s*', { time: t0 + 10 })).toEqual([['/a/stays', 'changed']]);
+    expect(await allAt('/a/*y*', { revision: 1 })).toEqual([['/a/stays', 'stays']]);
+  });
+
+  test('takes limit, after and a query as other reads by pattern do, and counts', async () => {
+    await begin(keeping([{ pattern: '/a/*' }]));
+    for (let n = 0; n < 6; n++) await session.set(`/a/${n}`, { n, even: n % 2 === 0 });
+    await session.removeAll('/a/*');
+    await session.set('/a/0', { n: 9, even: true });
+    const asOf = { revision: 6 };
+    const paths = async (options: Partial<DataOptions>): Promise<unknown> => {
+      const found = await allAt('/a/*', asOf, options);
+      return Array.isArray(found) ? found.map(([path]) => path) : found;
+    };
+    expect(await paths({ limit: 2 })).toEqual(['/a/0', '/a/1']);
+    expect(await paths({ limit: 2, after: '/a/1' })).toEqual(['/a/2', '/a/3']);
+    expect(await paths({ query: parseQuery({ criteria: { even: true }, sort: { n: -1 } }) })).toEqual(['/a/4', '/a/2', '/a/0']);
+    const { count } = await session.find('/a/*', {
+      asOf: { ...asOf, time: 0 },
+      query: parseQuery({ criteria: { even: false }, count: true }),
+    });
+    expect(count).toBe(3);
+  });
+
+  test('is refused where something of it is not known, and never made up', async () => {
+    await begin(keeping([{ pattern: '/a/*', revisions: 2 }, { pattern: '/b/*' }]));
+    await session.set('/a/1', 1);
+    await session.set('/a/2', 1);
+    for (let n = 2; n <= 3; n++) await session.set('/a/1', n);
+    expect(await allAt('/a/*', { revision: 2 })).toBe('OUT_OF_HISTORY');
+    // What is left out is not looked at.
+    expect(await allAt('/a/*', { revision: 2 }, { after: '/a/1' })).toEqual([['/a/2', 1]]);
+    expect(await allAt('/a/*', { revision: 3 })).toEqual([
+      ['/a/1', 2],
+      ['/a/2', 1],
+    ]);
+    expect(await allAt('/*', { revision: 3 })).toBe('UNSUPPORTED');
+    expect(await allAt('/c/*', { revision: 3 })).toBe('UNSUPPORTED');
+    expect(await allAt('/a/*', { revision: 5 })).toBe('INVALID_REQUEST');
+    expect(await allAt('/a/*', { time: harness.clock.time + 1 })).toBe('INVALID_REQUEST');
+    await restart({ rules: [], maxBytes: MANY });
+    expect(await allAt('/a/*', { revision: 3 })).toBe('UNSUPPORTED');
+  });
+
+  test('knows nothing of before history began, and what was there then', async () => {
+    await begin(keeping([]));
+    await session.set('/a/old', 'old');
+    await session.set('/a/gone', 'gone');
+    await session.remove('/a/gone');
+    await restart(keeping([{ pattern: '/a/*' }]));
+    await session.set('/a/old', 'new');
+    expect(await allAt('/a/*', { revision: 2 })).toBe('OUT_OF_HISTORY');
+    expect(await allAt('/a/*', { revision: 3 })).toEqual([['/a/old', 'old']]);
+    expect(await allAt('/a/*', { revision: 4 })).toEqual([['/a/old', 'new']]);
+  });
+
+  test('shows at a time what had not expired then, and as of a revision what was not removed yet', async () => {
+    await begin(keeping([{ pattern: '/a/*' }]));
+    const t0 = harness.clock.time;
+    await session.set('/a/1', 'short', { lifetimeMs: 100 });
+    await session.set('/a/2', 'long');
+    harness.clock.time += 5_000;
+    for (const isSwept of [false, true]) {
+      if (isSwept) await sweep();
+      expect(await allAt('/a/*', { time: t0 + 99 })).toEqual([
+        ['/a/1', 'short'],
+        ['/a/2', 'long'],
+      ]);
+      expect(await allAt('/a/*', { time: t0 + 100 })).toEqual([['/a/2', 'long']]);
+      expect(await allAt('/a/*', { revision: 2 })).toEqual([
+        ['/a/1', 'short'],
+        ['/a/2', 'long'],
+      ]);
+    }
+    expect(await allAt('/a/*', { revision: 3 })).toEqual([['/a/2', 'long']]);
+  });
+
+  test('is of one moment, whatever is changed or given up while it is read, and a stream where it is long', async () => {
+    const bounded = keeping([{ pattern: '/a/*', revisions: 2 }]);
+    await begin(bounded, { scan: { headBytes: 4_096 } });
+    session.takesStreams = true;
+    const writer = harness.session(true);
+    const body = 'x'.repeat(100);
+    const expected: [string, string][] = [];
+    for (let n = 0; n < 700; n++) {
+      const path = `/a/${String(n).padStart(4, '0')}`;
+      expected.push([path, `${n}${body}`]);
+      await writer.set(path, `${n}${body}`);
+    }
+    for (let n = 0; n < 700; n += 3) await writer.set(`/a/${String(n).padStart(4, '0')}`, 'later');
+    harness.store.scansHeld = true;
+    const request = session.patternRequest('get', '/a/*', { asOf: { revision: 700, time: 0 } });
+    const other = harness.session(true);
+    other.takesStreams = true;
+    const sorted = other.patternRequest('get', '/a/*', { asOf: { revision: 700, time: 0 }, query: parseQuery({ sort: { value: -1 } }) });
+    harness.context.submit(request);
+    harness.context.submit(sorted);
+    await settled();
+    // Two more changes of each, so that nothing of what was then is kept any more.
+    await Promise.all(['a', 'b'].flatMap((value) => expected.map(([path]) => writer.set(path, value))));
+    await Promise.all(expected.slice(0, 300).map(([path]) => writer.remove(path)));
+    harness.store.releaseScans();
+    const entriesOf = async (one: DataRequest): Promise<unknown> => {
+      const { error, entries } = await until(() => (one.session as TestSession).replies.find((reply) => reply.request === one));
+      return error?.code ?? entries?.map(({ path, payload }) => [path, payload.value()]);
+    };
+    expect(await entriesOf(request)).toEqual(expected);
+    const ranked = (await entriesOf(sorted)) as [string, string][];
+    expect(ranked.map(([, value]) => value)).toEqual(
+      expected
+        .map(([, value]) => value)
+        .sort()
+        .reverse(),
+    );
+    expect(await allAt('/a/*', { revision: 700 })).toBe('OUT_OF_HISTORY');
+    await settled();
+    expect(harness.store.openScans).toBe(0);
+  });
+
+  test('looks at nothing that its asker may not get', async () => {
+    const principal = { rights: { allows: (_action: string, path: string) => path !== '/a/1' } } as unknown as Principal;
+    const guarded = (): Principal => principal;
+    await begin(keeping([{ pattern: '/a/*', revisions: 1 }]), {
+      access: { ...OPEN_ACCESS, isOpen: false, authorize: guarded, guard: guarded },
+    });
+    await session.set('/a/1', 1);
+    await session.set('/a/2', 2);
+    await session.set('/a/1', 'later');
+    expect(await allAt('/a/*', { revision: 2 })).toEqual([['/a/2', 2]]);
   });
 });
 
@@ -528,6 +703,7 @@ test.each([1, 2, 3, 4])('whatever is answered is what was, through restarts, age
   const paths = ['/a/1', '/a/2', '/b/1', '/b/2', '/b/3'];
   let answered = 0;
   let told = 0;
+  let found = 0;
   for (let step = 0; step < 600; step++) {
     const path = pick(paths, next);
     harness.clock.time += next(300);
@@ -556,6 +732,26 @@ test.each([1, 2, 3, 4])('whatever is answered is what was, through restarts, age
       expect(then).toEqual(change === undefined || (change.expires !== 0 && change.expires <= time) ? null : change.value);
     }
     const pattern = pick(['/a/*', '/b/*', path], next);
+    const isThere = ({ path: one }: Change): boolean => parsePattern(pattern, 'glob').matches(one);
+    const lastOf = (changes: readonly Change[]): Change[] => [...new Map(changes.filter(isThere).map((one) => [one.path, one])).values()];
+    const shown = (changes: readonly Change[]): unknown =>
+      changes
+        .filter(({ value }) => value !== null)
+        .map(({ path: one, value }) => [one, value])
+        .sort(([a], [b]) => ((a as string) < (b as string) ? -1 : 1));
+    if (pattern.includes('*')) {
+      const all = await allAt(pattern, { revision });
+      if (all !== 'OUT_OF_HISTORY') {
+        found += 1;
+        expect(all).toEqual(shown(lastOf(everything.filter((change) => change.revision <= revision))));
+      }
+      const allThen = await allAt(pattern, { time });
+      if (allThen !== 'OUT_OF_HISTORY') {
+        found += 1;
+        const last = lastOf(everything.filter((change) => change.time <= time));
+        expect(allThen).toEqual(shown(last.filter(({ expires }) => expires === 0 || expires > time)));
+      }
+    }
     const news = await heardSince(pattern, revision);
     if (news === null) continue;
     told += 1;
@@ -564,5 +760,6 @@ test.each([1, 2, 3, 4])('whatever is answered is what was, through restarts, age
   }
   expect(answered).toBeGreaterThan(400);
   expect(told).toBeGreaterThan(100);
+  expect(found).toBeGreaterThan(100);
   expect(harness.counters.gauges.get('history_bytes')?.read()).toBeLessThanOrEqual(60_000);
 });

@@ -4,7 +4,6 @@
 import {
   type ConnectionError,
   DataRequest,
-  type Entry,
   type Identity,
   type Reply,
   RequestError,
@@ -27,7 +26,7 @@ import {
   encodeSuback,
   encodeUnsuback,
 } from './answers.js';
-import { pastEntry, pastRequest } from './as-of.js';
+import { PastMessages, pastRequest } from './as-of.js';
 import { Authentication, type AuthenticationExchange, type Authenticators } from './authentication.js';
 import {
   type Auth,
@@ -361,7 +360,7 @@ export class PropertySession extends BaseSession {
 
   #onSubscribe(bytes: Buffer, body: number, end: number): void {
     const { packetId, identifier, asOf, filters } = readSubscribe(bytes, body, end);
-    const past: Entry[] = [];
+    const past = new PastMessages(this.#host.topics);
     const reasons: SubackReason[] = filters.map(({ qos }) => qos);
     let open = 1;
     const close = (): void => {
@@ -371,7 +370,7 @@ export class PropertySession extends BaseSession {
       if (open > 0) return;
       this.write(encodeSuback(packetId, reasons));
       const terms = { identifiers: identifier > 0 ? [identifier] : [], asPublished: true };
-      for (const entry of past) this.deliveries.sendRetained(pastEntry(entry), 0, terms);
+      for (const entry of past) this.deliveries.sendRetained(entry, 0, terms);
     };
     const fail = (index: number, reason: SubackReason): void => {
       reasons[index] = reason;
@@ -391,22 +390,28 @@ export class PropertySession extends BaseSession {
         begin(filter, index);
         continue;
       }
-      this.#readPast(filter, asOf, ({ error, entry }) => {
+      this.#readPast(filter, asOf, past, (error) => {
         if (error !== null) return fail(index, subscribeReason(error));
-        if (entry !== null) past.push(entry);
         begin({ ...filter, retainHandling: RETAIN_HANDLING.NEVER }, index);
       });
     }
     close();
   }
 
-  #readPast(filter: SubscribeFilter, time: number, onReply: (reply: Pick<Reply, 'error' | 'entry'>) => void): void {
-    try {
-      this.submit(pastRequest(this, filter, this.#host.topics, time, onReply));
-    } catch (error) {
-      if (!(error instanceof RequestError)) throw error;
-      onReply({ error, entry: null });
-    }
+  /** `done` gets the reason why not; null: `past` has it. */
+  #readPast(filter: SubscribeFilter, time: number, past: PastMessages, done: (error: RequestError | null) => void): void {
+    const attempt = (work: () => void): RequestError | null => {
+      try {
+        work();
+        return null;
+      } catch (error) {
+        if (error instanceof RequestError) return error;
+        throw error;
+      }
+    };
+    const onReply = (reply: Reply): void => done(reply.error ?? attempt(() => past.take(reply, filter.text)));
+    const refused = attempt(() => void this.submit(pastRequest(this, filter, this.#host.topics, time, onReply)));
+    if (refused !== null) done(refused);
   }
 
   /** The reason why not, or the granted level of what is none of the core's; null: the core will answer. */
