@@ -6,7 +6,16 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { CommandFailure } from './cli/admin-client.js';
 import { addAdminCommands } from './cli/commands.js';
-import { type ConfigKey, configFileName, configValue, KEYS, type LoadedConfig, loadConfig, printedValue, shownValue } from './config.js';
+import {
+  type ConfigKey,
+  configFileName,
+  configValue,
+  KEYS,
+  type LoadedConfig,
+  loadConfig,
+  printedValue,
+  shownValue,
+} from './config/schema.js';
 import { ConfigError, StartError } from './core/errors.js';
 import { reasonOf } from './data-directory.js';
 import { VERSION } from './version.js';

@@ -1,7 +1,7 @@
 // What is unsafe about a configuration, by itself.
 
-import type { Config } from '../config.js';
-import { usesTls } from '../config-rules.js';
+import { usesTls } from '../config/rules.js';
+import type { Config } from '../config/schema.js';
 import { isLoopback } from '../http/loopback.js';
 import { bad, type Finding, ok, warn } from './finding.js';
 

@@ -1,8 +1,8 @@
 // Rules between keys of the configuration: what each key allows by itself stands in the schema.
 
-import type { Config } from './config.js';
-import { ConfigError } from './core/errors.js';
-import { isLoopback } from './http/loopback.js';
+import { ConfigError } from '../core/errors.js';
+import { isLoopback } from '../http/loopback.js';
+import type { Config } from './schema.js';
 
 /** Where the value of each key came from. */
 type Origins = ReadonlyMap<string, string>;

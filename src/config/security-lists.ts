@@ -3,13 +3,13 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { MISSING } from './bridge-config.js';
-import { RequestError } from './core/errors.js';
-import { parseQuery } from './core/query/query.js';
-import { ACTIONS, ADMIN, SECURITY_LIMITS } from './core/security/model.js';
-import { durationMs } from './security/durations.js';
-import { isPasswordHash } from './security/passwords.js';
-import { criteriaOf } from './security/rules.js';
+import { RequestError } from '../core/errors.js';
+import { parseQuery } from '../core/query/query.js';
+import { ACTIONS, ADMIN, SECURITY_LIMITS } from '../core/security/model.js';
+import { durationMs } from '../security/durations.js';
+import { isPasswordHash } from '../security/passwords.js';
+import { criteriaOf } from '../security/rules.js';
+import { MISSING } from './bridges.js';
 
 /** As in bridge-config.ts: what stands behind "must be" in the refusal of a value. */
 function allowed(what: string): { error: (issue: { readonly input?: unknown }) => string } {

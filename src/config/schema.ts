@@ -4,11 +4,11 @@
 import { isIP } from 'node:net';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { type BridgeInput, bridges, bridgesText } from './bridge-config.js';
-import { fromJson, type Issue, plainObjects, refusalWithin, withoutSecrets } from './config-objects.js';
-import { checkRules } from './config-rules.js';
-import { ConfigError } from './core/errors.js';
-import { type HistoryRuleInput, historyRules, historyText } from './history-config.js';
+import { ConfigError } from '../core/errors.js';
+import { type BridgeInput, bridges, bridgesText } from './bridges.js';
+import { type HistoryRuleInput, historyRules, historyText } from './history.js';
+import { fromJson, type Issue, plainObjects, refusalWithin, withoutSecrets } from './objects.js';
+import { checkRules } from './rules.js';
 import {
   groups,
   groupsText,
@@ -19,7 +19,7 @@ import {
   type SecurityInput,
   users,
   usersText,
-} from './security-config.js';
+} from './security-lists.js';
 
 /** How a value is written as text (in a flag or a variable), and what the error and the table say about it. */
 interface About {

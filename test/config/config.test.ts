@@ -1,9 +1,9 @@
 // Configuration: precedence, origins, refusals of one line, secrets.
 
 import { describe, expect, it } from 'vitest';
-import { HAPPN_DEFAULTS } from '../src/adapters/happn/index.js';
-import { HAVEN_DEFAULTS } from '../src/adapters/haven/index.js';
-import { MQTT_LIMITS } from '../src/adapters/mqtt/index.js';
+import { HAPPN_DEFAULTS } from '../../src/adapters/happn/index.js';
+import { HAVEN_DEFAULTS } from '../../src/adapters/haven/index.js';
+import { MQTT_LIMITS } from '../../src/adapters/mqtt/index.js';
 import {
   type ConfigKey,
   type ConfigSources,
@@ -13,8 +13,8 @@ import {
   loadConfig,
   printedValue,
   shownValue,
-} from '../src/config.js';
-import { ConfigError } from '../src/core/errors.js';
+} from '../../src/config/schema.js';
+import { ConfigError } from '../../src/core/errors.js';
 
 function refusal(sources: ConfigSources): string {
   try {

@@ -2,9 +2,9 @@
 // a value came from.
 
 import { z } from 'zod';
-import { RequestError } from './core/errors.js';
-import { reservedArea, textFault } from './core/paths/path.js';
-import { parsePattern } from './core/paths/pattern.js';
+import { RequestError } from '../core/errors.js';
+import { reservedArea, textFault } from '../core/paths/path.js';
+import { parsePattern } from '../core/paths/pattern.js';
 
 const PROTOCOLS: readonly string[] = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
 const SECURE_PROTOCOLS: readonly string[] = ['mqtts:', 'wss:'];

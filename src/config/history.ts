@@ -1,9 +1,9 @@
 // Configuration of history: the schema of one list entry. Part of config.ts, which knows where a value came from.
 
 import { z } from 'zod';
-import { allowed } from './bridge-config.js';
-import { RequestError } from './core/errors.js';
-import { parsePattern } from './core/paths/pattern.js';
+import { RequestError } from '../core/errors.js';
+import { parsePattern } from '../core/paths/pattern.js';
+import { allowed } from './bridges.js';
 
 /** Every stored change looks for its pattern among so many. */
 const RULES_MAX = 32;
