@@ -3,7 +3,7 @@
 import { isIPv6 } from 'node:net';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Config } from './config/schema.js';
+import type { Config } from './config/index.js';
 import type { Listeners, Listening, NodeInfo } from './core/index.js';
 import { isLoopback } from './http/loopback.js';
 

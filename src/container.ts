@@ -8,8 +8,7 @@ import { HappnAdapter, type HappnLayers, type LocalClient } from './adapters/hap
 import { HavenAdapter, msgpack } from './adapters/haven/index.js';
 import { BridgeAdapter, MqttAdapter } from './adapters/mqtt/index.js';
 import { changeByGateway, GatewayAdministration } from './administration.js';
-import { usesTls } from './config/rules.js';
-import type { Config } from './config/schema.js';
+import { type Config, usesTls } from './config/index.js';
 import { binary, json, raw } from './core/data/formats.js';
 import { INBOUND_LIMITS } from './core/engine/inbound-queue.js';
 import { Engine, type EngineLimits } from './core/engine.js';

@@ -2,7 +2,7 @@
 // Decides nothing about messages.
 
 import { rmSync } from 'node:fs';
-import type { Config } from './config/schema.js';
+import type { Config } from './config/index.js';
 import type { Engine } from './core/engine.js';
 import {
   type Adapter,

@@ -1,12 +1,12 @@
 // The package's face for programs that embed a gateway. Importing it starts nothing and loads no adapter.
 
-import { type Config, type ConfigInput, loadConfig } from './config/schema.js';
+import { type Config, type ConfigInput, loadConfig } from './config/index.js';
 import type { Built, HappnLayers, LocalClient } from './container.js';
 import { ConfigError, StartError } from './core/errors.js';
 import type { Credentials, Listeners, Log } from './core/index.js';
 import { CustomRoutes, type GatewayHttp } from './http/custom-routes.js';
 
-export type { Config, ConfigInput } from './config/schema.js';
+export type { Config, ConfigInput } from './config/index.js';
 export type {
   EventMessage,
   HappnLayers,

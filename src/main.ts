@@ -15,7 +15,7 @@ import {
   loadConfig,
   printedValue,
   shownValue,
-} from './config/schema.js';
+} from './config/index.js';
 import { ConfigError, StartError } from './core/errors.js';
 import { reasonOf } from './data-directory.js';
 import { VERSION } from './version.js';

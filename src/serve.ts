@@ -1,7 +1,7 @@
 // serve: one gateway in this process: banner, signals, and what happens to errors that nobody caught.
 
 import { banner } from './banner.js';
-import type { LoadedConfig } from './config/schema.js';
+import type { LoadedConfig } from './config/index.js';
 import { buildGateway, buildLog } from './container.js';
 import type { Log, NodeInfo } from './core/index.js';
 import type { Gateway } from './gateway.js';

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../src/config/schema.js';
+import { loadConfig } from '../src/config/index.js';
 import { openBrowser, servePages } from './support/browser.js';
 import { withTables } from './support/config-table.js';
 import { cleanEnvironment, type GatewayProcess, startGateway, temporaryDirectory, until } from './support/gateway-process.js';

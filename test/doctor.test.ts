@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../src/config/schema.js';
+import { loadConfig } from '../src/config/index.js';
 import { examine, type Finding, findingsText } from '../src/doctor/doctor.js';
 import { makeSelfSigned } from '../src/tls/self-signed.js';
 import { CliProcess, freePort, startGateway, temporaryDirectory } from './support/gateway-process.js';

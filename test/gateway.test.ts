@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { loadConfig } from '../src/config/schema.js';
+import { loadConfig } from '../src/config/index.js';
 import type { Engine } from '../src/core/engine.js';
 import { type Adapter, type AdapterContext, Counters, type Listeners, StartError } from '../src/core/index.js';
 import { StoreDamage, StoreLocked } from '../src/core/store/store.js';

@@ -1,10 +1,10 @@
-// Configuration of bridges: the schema of one list entry, and which values go together. Part of config.ts, which knows where
-// a value came from.
+// Settings of bridges: the schema of one list entry, and which of its values go together.
 
 import { z } from 'zod';
 import { RequestError } from '../core/errors.js';
 import { reservedArea, textFault } from '../core/paths/path.js';
 import { parsePattern } from '../core/paths/pattern.js';
+import { allowed, distinct, entryName, wholeEntry } from './entries.js';
 
 const PROTOCOLS: readonly string[] = ['mqtt:', 'mqtts:', 'ws:', 'wss:'];
 const SECURE_PROTOCOLS: readonly string[] = ['mqtts:', 'wss:'];
@@ -13,14 +13,6 @@ const TEXT_MAX_BYTES = 65_535;
 const PREFIX_MAX_BYTES = 1_024;
 const SHARED = '$share/';
 
-/** What stands behind "must be" in the refusal of a value. */
-export function allowed(what: string): { error: (issue: { readonly input?: unknown }) => string } {
-  return { error: ({ input }) => (input === undefined ? MISSING : what) };
-}
-
-/** The refusal of a key that has no default. */
-export const MISSING = 'missing';
-
 function text(maxBytes = TEXT_MAX_BYTES) {
   const what = 'a text without control characters';
   return z.string(allowed(what)).refine((value) => textFault(value, 'it', maxBytes) === null, what);
@@ -28,11 +20,6 @@ function text(maxBytes = TEXT_MAX_BYTES) {
 
 function optionalText(maxBytes?: number) {
   return text(maxBytes).nullable().default(null);
-}
-
-function whole(value: number, min: number, max: number) {
-  const what = `a whole number from ${min} to ${max}`;
-  return z.number(allowed(what)).int(what).min(min, what).max(max, what).default(value);
 }
 
 function flag(value: boolean) {
@@ -86,13 +73,11 @@ function isGatewaysOwn(filter: string): boolean {
 }
 
 const urlText = 'mqtt://, mqtts://, ws:// or wss:// with a host, and without user and password, which have keys of their own';
-const NAME = /^[A-Za-z0-9_-]{1,64}$/;
-const nameText = '1 to 64 letters, digits, - and _';
 
 const bridge = z
   .strictObject(
     {
-      name: z.string(allowed(nameText)).regex(NAME, nameText),
+      name: entryName(),
       url: z.string(allowed(urlText)).refine(isRemoteUrl, urlText),
       version: z
         .union([z.literal('5'), z.literal('3.1.1'), z.literal(5)], allowed('5 or 3.1.1'))
@@ -107,13 +92,13 @@ const bridge = z
       certFile: optionalText(),
       keyFile: optionalText(),
       rejectUnauthorized: flag(true),
-      keepAliveSeconds: whole(60, 0, 65_535),
+      keepAliveSeconds: wholeEntry(60, 0, 65_535),
       cleanSession: flag(false),
       bridgeMode: flag(true),
-      retryMinMs: whole(1_000, 100, 3_600_000),
-      retryMaxMs: whole(60_000, 100, 3_600_000),
-      outgoingWindow: whole(20, 1, 65_535),
-      maxHops: whole(8, 1, 64),
+      retryMinMs: wholeEntry(1_000, 100, 3_600_000),
+      retryMaxMs: wholeEntry(60_000, 100, 3_600_000),
+      outgoingWindow: wholeEntry(20, 1, 65_535),
+      maxHops: wholeEntry(8, 1, 64),
       rules: z.array(rule, allowed('a list of rules')).min(1, 'a list of at least one rule').max(1_000, 'a list of at most 1000 rules'),
     },
     allowed('a bridge: name, url, rules, and perhaps more'),
@@ -144,11 +129,7 @@ export const bridgesText = 'a list of bridges (in a flag or a variable as JSON)'
 export const bridges = z
   .array(bridge, allowed(bridgesText))
   .max(100, 'a list of at most 100 bridges')
-  .superRefine((values, context) => {
-    const names = values.map(({ name }) => name);
-    const twice = names.findIndex((name, at) => names.indexOf(name) < at);
-    if (twice >= 0) context.addIssue({ code: 'custom', path: [twice, 'name'], message: 'a name that no other bridge has' });
-  })
+  .superRefine(distinct('name', 'a name that no other bridge has'))
   .default([]);
 
 /** Keys of a bridge whose values are never shown. */

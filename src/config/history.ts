@@ -1,9 +1,9 @@
-// Configuration of history: the schema of one list entry. Part of config.ts, which knows where a value came from.
+// Settings of history: the schema of one list entry.
 
 import { z } from 'zod';
 import { RequestError } from '../core/errors.js';
 import { parsePattern } from '../core/paths/pattern.js';
-import { allowed } from './bridges.js';
+import { allowed, distinct, wholeEntry } from './entries.js';
 
 /** Every stored change looks for its pattern among so many. */
 const RULES_MAX = 32;
@@ -12,7 +12,6 @@ const REVISIONS_MAX = 1_000;
 const AGE_MAX_MS = 3_650 * 24 * 3_600_000;
 
 const patternText = 'a path in which * is any run of characters';
-const revisionsText = `a whole number from 1 to ${REVISIONS_MAX}`;
 const ageText = `a whole number of milliseconds from 1000 to ${AGE_MAX_MS}, or null`;
 
 function isGlob(text: string): boolean {
@@ -28,7 +27,7 @@ function isGlob(text: string): boolean {
 const rule = z.strictObject(
   {
     pattern: z.string(allowed(patternText)).refine(isGlob, patternText),
-    revisions: z.number(allowed(revisionsText)).int(revisionsText).min(1, revisionsText).max(REVISIONS_MAX, revisionsText).default(10),
+    revisions: wholeEntry(10, 1, REVISIONS_MAX),
     age: z.number(allowed(ageText)).int(ageText).min(1_000, ageText).max(AGE_MAX_MS, ageText).nullable().default(null),
   },
   allowed('a pattern, and perhaps revisions and age'),
@@ -39,11 +38,7 @@ export const historyText = 'a list of patterns with revisions and age (in a flag
 export const historyRules = z
   .array(rule, allowed(historyText))
   .max(RULES_MAX, `a list of at most ${RULES_MAX} patterns`)
-  .superRefine((rules, context) => {
-    const patterns = rules.map(({ pattern }) => pattern);
-    const twice = patterns.findIndex((pattern, at) => patterns.indexOf(pattern) < at);
-    if (twice >= 0) context.addIssue({ code: 'custom', path: [twice, 'pattern'], message: 'a pattern that stands there once' });
-  })
+  .superRefine(distinct('pattern', 'a pattern that stands there once'))
   .default([]);
 
 /** One entry, with all its defaults left out. */

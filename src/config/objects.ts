@@ -1,6 +1,7 @@
 // Lists of objects in the configuration: how they are read, what a refusal says about a place within them, and how they are shown.
 
-import { BRIDGE_SECRETS, MISSING } from './bridges.js';
+import { BRIDGE_SECRETS } from './bridges.js';
+import { MISSING } from './entries.js';
 import { USER_SECRETS } from './security-lists.js';
 
 const SECRETS: readonly string[] = [...BRIDGE_SECRETS, ...USER_SECRETS];

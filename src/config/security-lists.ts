@@ -1,7 +1,6 @@
-// Configuration of security: the schemas of its lists. Part of config.ts, which knows where a value came from. What is declared of users
-// and groups is applied by security/baseline.ts.
+// Settings of security that are lists: users, groups, profiles, providers. What is declared of users and groups is applied by
+// security/baseline.ts.
 
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { RequestError } from '../core/errors.js';
 import { parseQuery } from '../core/query/query.js';
@@ -9,22 +8,12 @@ import { ACTIONS, ADMIN, SECURITY_LIMITS } from '../core/security/model.js';
 import { durationMs } from '../security/durations.js';
 import { isPasswordHash } from '../security/passwords.js';
 import { criteriaOf } from '../security/rules.js';
-import { MISSING } from './bridges.js';
+import { isAddressOrNetwork } from './addresses.js';
+import { allowed, distinct, entryName } from './entries.js';
 
-/** As in bridge-config.ts: what stands behind "must be" in the refusal of a value. */
-function allowed(what: string): { error: (issue: { readonly input?: unknown }) => string } {
-  return { error: ({ input }) => (input === undefined ? MISSING : what) };
-}
-
-const NAME = /^[A-Za-z0-9_-]{1,64}$/;
-const nameText = '1 to 64 letters, digits, - and _';
 const text = (what = 'a text') => z.string(allowed(what)).min(1, what);
 const maybe = <T extends z.ZodType>(type: T) => type.nullable().default(null);
-const distinct = (values: readonly { readonly name: string }[], context: z.RefinementCtx): void => {
-  const names = values.map(({ name }) => name);
-  const twice = names.findIndex((name, at) => names.indexOf(name) < at);
-  if (twice >= 0) context.addIssue({ code: 'custom', path: [twice, 'name'], message: 'a name that no other has' });
-};
+const distinctNames = distinct('name', 'a name that no other has');
 
 const actionText = `a list of * and ${ACTIONS.join(', ')}`;
 const actions = z.array(z.enum(['*', ...ACTIONS], allowed(actionText)), allowed(actionText));
@@ -80,7 +69,7 @@ const addressText = 'a list of IP addresses and networks such as 10.0.0.0/8';
 
 const profile = z.strictObject(
   {
-    name: z.string(allowed(nameText)).regex(NAME, nameText),
+    name: entryName(),
     session: z
       .record(z.string(), z.unknown(), { error: () => 'a map: criteria on user, info, type, ip_address and protocol' })
       .superRefine((rule, context) => {
@@ -110,7 +99,7 @@ const jwksText = 'https://, or http:// on this machine';
 const provider = z
   .strictObject(
     {
-      name: z.string(allowed(nameText)).regex(NAME, nameText),
+      name: entryName(),
       issuer: text(),
       audience: text(),
       jwksUrl: maybe(z.string(allowed(jwksText)).refine(isKeysUrl, jwksText)),
@@ -135,17 +124,21 @@ export const groupsText = 'a list of groups (in a flag or a variable as JSON)';
 export const profilesText = 'a list of profiles (in a flag or a variable as JSON)';
 export const providersText = 'a list of providers (in a flag or a variable as JSON)';
 
-export const users = z.array(user, allowed(usersText)).max(10_000, 'a list of at most 10000 users').superRefine(distinct).default([]);
-export const groups = z.array(group, allowed(groupsText)).max(10_000, 'a list of at most 10000 groups').superRefine(distinct).default([]);
+export const users = z.array(user, allowed(usersText)).max(10_000, 'a list of at most 10000 users').superRefine(distinctNames).default([]);
+export const groups = z
+  .array(group, allowed(groupsText))
+  .max(10_000, 'a list of at most 10000 groups')
+  .superRefine(distinctNames)
+  .default([]);
 export const profiles = z
   .array(profile, allowed(profilesText))
   .max(100, 'a list of at most 100 profiles')
-  .superRefine(distinct)
+  .superRefine(distinctNames)
   .default([]);
 export const providers = z
   .array(provider, allowed(providersText))
   .max(20, 'a list of at most 20 providers')
-  .superRefine(distinct)
+  .superRefine(distinctNames)
   .default([]);
 
 /** Keys of a user whose values are never shown, beside those of bridges. */
@@ -167,13 +160,6 @@ function isKeysUrl(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { protocol, hostname } = new URL(url);
   return protocol === 'https:' || (protocol === 'http:' && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname));
-}
-
-function isAddressOrNetwork(value: string): boolean {
-  const [address = '', bits, ...more] = value.split('/');
-  const version = isIP(address);
-  if (version === 0 || address.includes('%') || more.length > 0) return false;
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
 }
 
 /** The lists of a program that embeds the gateway, with all their defaults left out. */

@@ -1,6 +1,6 @@
 // The doctor: says what of a gateway is unsafe or broken before it is started, or while it runs.
 
-import type { LoadedConfig } from '../config/schema.js';
+import type { LoadedConfig } from '../config/index.js';
 import type { Finding } from './finding.js';
 import { examineMachine } from './machine.js';
 import { examineSettings } from './settings.js';

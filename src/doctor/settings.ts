@@ -1,7 +1,6 @@
 // What is unsafe about a configuration, by itself.
 
-import { usesTls } from '../config/rules.js';
-import type { Config } from '../config/schema.js';
+import { type Config, usesTls } from '../config/index.js';
 import { isLoopback } from '../http/loopback.js';
 import { bad, type Finding, ok, warn } from './finding.js';
 

@@ -13,7 +13,7 @@ import {
   loadConfig,
   printedValue,
   shownValue,
-} from '../../src/config/schema.js';
+} from '../../src/config/index.js';
 import { ConfigError } from '../../src/core/errors.js';
 
 function refusal(sources: ConfigSources): string {

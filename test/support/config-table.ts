@@ -1,6 +1,6 @@
 // The configuration tables of the documents, made from the schema itself.
 
-import { type ConfigKey, KEYS, shownValue } from '../../src/config/schema.js';
+import { type ConfigKey, KEYS, shownValue } from '../../src/config/index.js';
 
 const MAIN = [
   'data.dir',

@@ -5,7 +5,7 @@ import { connect, type IClientOptions, type IPublishPacket, type MqttClient } fr
 import { onTestFinished } from 'vitest';
 import { BridgeAdapter } from '../../../../src/adapters/mqtt/index.js';
 import type { BridgeInput } from '../../../../src/config/bridges.js';
-import { loadConfig } from '../../../../src/config/schema.js';
+import { loadConfig } from '../../../../src/config/index.js';
 import { goodbye } from '../../../../src/core/index.js';
 import { type GateStore, type Harness, type HarnessOptions, startEngine, type TestSession } from '../../../support/core-harness.js';
 import { until } from '../../../support/gateway-process.js';

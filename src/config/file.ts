@@ -1,0 +1,30 @@
+// The configuration file: YAML, of which JSON is a part.
+
+import { LineCounter, parseDocument } from 'yaml';
+import { ConfigError } from '../core/errors.js';
+
+export interface ConfigFile {
+  /** Shown in errors. */
+  readonly name: string;
+  readonly text: string;
+}
+
+/** Its keys, maps within maps. Throws ConfigError, one line that names the file. */
+export function parseFile({ name, text }: ConfigFile): ReadonlyMap<unknown, unknown> {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const problem = document.errors[0];
+  if (problem !== undefined) {
+    const line = lines.linePos(problem.pos[0]).line;
+    throw new ConfigError(`the configuration file ${name} is neither YAML nor JSON: ${problem.message} (line ${line})`);
+  }
+  let tree: unknown;
+  try {
+    tree = document.toJS({ mapAsMap: true, maxAliasCount: 100 });
+  } catch (error) {
+    throw new ConfigError(`the configuration file ${name} cannot be used: ${(error as Error).message}`, { cause: error });
+  }
+  if (tree === null || tree === undefined) return new Map();
+  if (!(tree instanceof Map)) throw new ConfigError(`the configuration file ${name} must hold keys and values`);
+  return tree;
+}
