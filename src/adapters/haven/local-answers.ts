@@ -32,6 +32,11 @@ export class LocalAnswers {
     return this.#submitted === this.#replied && this.#waiting.length === 0;
   }
 
+  /** Some wait for earlier ones. */
+  get isAwaited(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** More wait than is good. */
   get tooMany(): boolean {
     return this.#waiting.length > WAITING_MAX;

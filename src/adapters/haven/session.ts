@@ -78,7 +78,7 @@ export class HavenSession extends Session implements Holder, Speaker {
     this.#handshake = new Handshake(host.config);
     this.#output = new Output(this, host, link, this.#deframer);
     this.#data = new DataAnswers(this, host, this.#output);
-    this.#watches = new Watches(this, host, this.#output);
+    this.#watches = new Watches(this, host, this.#output, this.#answers);
     const parts = {
       handshake: this.#handshake,
       answers: this.#answers,

@@ -24,6 +24,8 @@ import { WatchList } from './watchlist.js';
 const FRAME_KEY = 'haven:event';
 
 interface Watch {
+  /** Its end was asked for: nothing that happens behind that is heard. */
+  isEnding: boolean;
   readonly id: number;
   readonly push: boolean;
   readonly subscription: Subscription;
@@ -43,6 +45,7 @@ export class Watching {
 export class Unwatching {
   constructor(
     readonly message: HavenMessage,
+    readonly watch: Watch,
     readonly last: boolean,
   ) {}
 }
@@ -56,15 +59,19 @@ export class Watches {
   readonly #connection: Connection;
   readonly #host: Host;
   readonly #output: Output;
+  /** Whether a heartbeat waits for its answer, and for what is written before it. */
+  readonly #answers: { readonly isAwaited: boolean };
   readonly #watches = new Map<number, Watch>();
+  #ending = 0;
   readonly #list: WatchList;
   #lastWatch = 0;
   #pushed: PushedEvent[] = [];
 
-  constructor(connection: Connection, host: Host, output: Output) {
+  constructor(connection: Connection, host: Host, output: Output, answers: { readonly isAwaited: boolean }) {
     this.#connection = connection;
     this.#host = host;
     this.#output = output;
+    this.#answers = answers;
     this.#list = new WatchList({ maxEvents: host.config.watchMaxEvents, maxBytes: host.config.watchMaxBytes });
   }
 
@@ -76,12 +83,13 @@ export class Watches {
       throw new RequestError('UNSUPPORTED', 'push needs the map shape: a pushed array could not be told from an answer');
     }
     const { maxWatches } = this.#host.config;
-    if (this.#watches.size >= maxWatches) throw new RequestError('LIMIT_EXCEEDED', `a session has at most ${maxWatches} watches`);
+    if (this.#watches.size - this.#ending >= maxWatches)
+      throw new RequestError('LIMIT_EXCEEDED', `a session has at most ${maxWatches} watches`);
     const connection = this.#connection;
     const pattern = watchPattern(message);
     this.#lastWatch += 1;
     const subscription = new Subscription(connection, null, pattern, SUBSCRIBED, this.#lastWatch);
-    const watch: Watch = { id: this.#lastWatch, push: message.push, subscription, base: message.base };
+    const watch: Watch = { isEnding: false, id: this.#lastWatch, push: message.push, subscription, base: message.base };
     this.#watches.set(watch.id, watch);
     const initial: Pattern | null = message.initial ? pattern : null;
     const tag = new Watching(message, watch);
@@ -91,27 +99,35 @@ export class Watches {
   /** As `watch`; the replies come to `writeUnwatching`. */
   unwatch(message: HavenMessage): void {
     if (message.watch === null && message.path === null) throw new RequestError('INVALID_REQUEST', 'unwatch needs watch or path');
-    const ending = [...this.#watches.values()].filter((watch) =>
-      message.watch === null ? watch.subscription.pattern.text === message.path : watch.id === message.watch,
+    const open = [...this.#watches.values()].filter(({ isEnding }) => !isEnding);
+    const ending = open.filter(({ id, subscription }) =>
+      message.watch === null ? subscription.pattern.text === message.path : id === message.watch,
     );
     if (ending.length === 0) throw new RequestError('NOT_FOUND', 'there is no such watch');
     const connection = this.#connection;
-    for (const [index, { id, subscription }] of ending.entries()) {
-      this.#watches.delete(id);
-      const tag = new Unwatching(message, index === ending.length - 1);
-      connection.submit(new SubscribeRequest('unsubscribe', connection, null, subscription, null, tag));
+    for (const [index, watch] of ending.entries()) {
+      // It is there until that is answered: what happened before may still be on its way.
+      watch.isEnding = true;
+      this.#ending += 1;
+      const tag = new Unwatching(message, watch, index === ending.length - 1);
+      connection.submit(new SubscribeRequest('unsubscribe', connection, null, watch.subscription, null, tag));
     }
   }
 
   /** The right for it is gone: it has ended. */
   lost(subscription: Subscription): void {
     const id = subscription.tag as number;
-    if (this.#watches.get(id)?.subscription === subscription) this.#watches.delete(id);
+    const watch = this.#watches.get(id);
+    if (watch?.subscription === subscription) this.#delete(watch);
+  }
+
+  #delete(watch: Watch): void {
+    if (this.#watches.delete(watch.id) && watch.isEnding) this.#ending -= 1;
   }
 
   /** Returns the events that the watch begins with. */
   writeWatching(reply: Reply, { message, watch }: Watching): LongAnswer | null {
-    if (reply.error !== null) this.#watches.delete(watch.id);
+    if (reply.error !== null) this.#delete(watch);
     const mark = this.#output.begin();
     if (reply.error !== null) this.#output.fault(message, reply.error);
     else codec.encodeWatching(this.#output.writer, message, watch.id, reply.revision, reply.missed);
@@ -122,13 +138,14 @@ export class Watches {
 
   #initialEvents(watch: Watch, source: EntrySource): LongAnswer {
     return new InitialEvents(source, watch.base, this.#output, (tail) => {
-      if (this.#watches.get(watch.id) !== watch) return false;
+      if (this.#watches.get(watch.id) !== watch || (watch.isEnding && !this.#answers.isAwaited)) return false;
       this.#onEvent(watch, tail);
       return true;
     });
   }
 
-  writeUnwatching(reply: Reply, { message, last }: Unwatching): void {
+  writeUnwatching(reply: Reply, { message, watch, last }: Unwatching): void {
+    this.#delete(watch);
     if (!last) return;
     const mark = this.#output.begin();
     if (reply.error !== null) this.#output.fault(message, reply.error);

@@ -538,6 +538,34 @@ describe('watches', () => {
     expect(house.gauge('subscriptions')).toBe(0);
   });
 
+  it('hear what was asked before their end, also when all of it comes at once', async () => {
+    const client = await connect();
+    await client.write('a/1', 'old');
+    for (const push of [false, true]) {
+      const at = client.pushed.length;
+      const watching = client.data('watch', 'a/*', { initial: true, push });
+      const asked = [
+        client.write('a/1', 'one'),
+        client.heartbeat(),
+        client.write('a/1', 'two'),
+        client.data('unwatch', 'a/*'),
+        client.ask({ action: 'query', type: 'unwatch', path: 'a/*' }),
+        client.write('a/1', 'three'),
+        client.heartbeat(),
+      ];
+      const { watch } = await watching;
+      const [, first, , , again, , last] = await Promise.all(asked);
+      const events = push ? client.pushed.slice(at) : [...first.result, ...last.result];
+      expect(events.map(brief)).toEqual([
+        [watch, 'a/1', 'write', push ? 'three' : 'old'],
+        [watch, 'a/1', 'write', 'one'],
+        [watch, 'a/1', 'write', 'two'],
+      ]);
+      expect(again.error).toMatchObject({ code: 7 });
+    }
+    expect(house.gauge('subscriptions')).toBe(0);
+  });
+
   it('work in the array shape', async () => {
     const client = await connect();
     expect(await client.ask([2, 7, null, null, 'a', null, { initial: true }])).toEqual([0x14, 0, { watch: 1, revision: 0 }]);
