@@ -8,7 +8,6 @@ interface Locked {
   readonly version?: string;
   readonly resolved?: string;
   readonly integrity?: string;
-  readonly optional?: boolean;
   readonly dev?: boolean;
   readonly hasInstallScript?: boolean;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
@@ -43,10 +42,10 @@ describe('packages', () => {
     expect(missing).toEqual([]);
   });
 
-  it('come from wherever the person who installs has set, with a checksum unless they are for another system', () => {
-    for (const [place, { resolved, integrity, optional }] of packages) {
+  it('come from wherever the person who installs has set, with a checksum', () => {
+    for (const [place, { resolved, integrity }] of packages) {
       expect(resolved, place).toBeUndefined();
-      if (optional !== true) expect(integrity, place).toMatch(/^sha512-/);
+      expect(integrity, place).toMatch(/^sha512-/);
     }
   });
 
