@@ -125,7 +125,7 @@ export class Engine {
     const commits = new Commits({
       ...{ store, durability, state, tally, intake, delivery, counters },
       committed: () => this.#committed(),
-      refused: (turn, error) => this.#recovery.begin(turn, error),
+      refused: (refused, error) => this.#recovery.begin(refused, error),
     });
     const turns = new Turns({ state, clock, lifecycle, intake, sessions, delivery, execution, commits });
     this.#recovery = new Recovery({

@@ -3,7 +3,7 @@
 
 import { RequestError } from './errors.js';
 import { type DataRequest, Reply, type Request } from './message.js';
-import { get, remove, removeSlice, set, trimSlice } from './operations/data.js';
+import { changedPath, get, remove, removeSlice, set, trimSlice } from './operations/data.js';
 import { durable, storesDurable } from './operations/durable.js';
 import { type RemovalSlice, type Run, type State, TrimSlice } from './operations/run.js';
 import { security } from './operations/security.js';
@@ -59,6 +59,27 @@ export function stores(request: Request, state: State): boolean {
 function storesEvent(request: DataRequest, state: State): boolean {
   if (request.onceId > 0 && request.session.durable !== null) return true;
   return request.options.qos > 0 && state.router.match(request.path).keeps;
+}
+
+/**
+ * Whether executing the request changes records and answers, and does nothing else: nothing of sessions, subscriptions, queues or
+ * rights, and nothing in slices.
+ */
+export function isPlain(request: Request | RemovalSlice, state: State): boolean {
+  switch (request.op) {
+    case 'set':
+    case 'remove':
+    case 'get': {
+      if (request.pattern !== null && request.pattern.exact === null) return false;
+      if (state.durables.sessions.size === 0) return true;
+      if (request.onceId > 0 && request.session.durable !== null) return false;
+      return request.op === 'get' || request.options.qos === 0 || !state.router.match(changedPath(request)).keeps;
+    }
+    case 'transaction':
+      return state.durables.sessions.size === 0;
+    default:
+      return false;
+  }
 }
 
 export function execute(request: Request | RemovalSlice, run: Run): void {

@@ -30,6 +30,11 @@ export class Turn {
   readonly requests: (Request | RemovalSlice)[] = [];
   /** Nothing more that stores may join: a job of this turn must see the store as it is after this turn. */
   closed = false;
+  /** Its requests change records and answer, and nothing else: it may be followed before the store has it. */
+  isPlain = true;
+  /** Bytes of its requests, and copies of its publications for their receivers. */
+  bytes = 0;
+  copies = 0;
   /** By how many the turn changes the number of records, and the bytes of their bodies. */
   records = 0;
   recordBytes = 0;

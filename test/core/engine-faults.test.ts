@@ -152,9 +152,10 @@ describe('a refused batch', () => {
     await session.submit(session.setRequest('q', 1, { ...UNSTORED, qos: 2 }, 'known', 8));
     house.store.held = true;
     const { writes } = house.store;
-    void house.session().set('x', 1);
+    // Nothing is executed behind this before it is written,
+    void house.session().durably({ type: 'open', key: 'kept', clean: true, expiryMs: 60_000 });
     await until(() => house.store.writes > writes);
-    // All of these are in one turn with a set that is refused.
+    // so that all of these are in one turn with a set that is refused.
     const set = session.set('y', 1);
     const begun = session.subscribe('begun', 'glob', {}, true);
     const begunWide = session.subscribe('y*', 'glob', {}, true);

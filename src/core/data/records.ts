@@ -17,11 +17,11 @@ export class Records {
   planned: View | null = null;
   /** Changes of the turn that is being executed. */
   executing: View | null = null;
-  /** Changes that are being written. */
-  committing: View | null = null;
+  /** Changes that are being written: the cache has them already, since the disk leaves time for that. */
+  #committing: View | null = null;
   /** Bytes that were read from the store, counted up. */
   bytesRead = 0;
-  /** No entry in the cache has a higher one, and every change that is still to be committed does. */
+  /** No entry of the cache that is committed has a higher one, and every change that is still to be committed does. */
   revision = 0;
 
   constructor(
@@ -48,7 +48,7 @@ export class Records {
     if (planned !== undefined) return planned;
     const executing = this.executing?.get(path);
     if (executing !== undefined) return executing;
-    const committing = this.committing?.get(path);
+    const committing = this.#committing?.get(path);
     if (committing !== undefined) return committing;
     const cached = this.#cache.get(path);
     if (cached !== undefined) return cached;
@@ -57,6 +57,7 @@ export class Records {
     this.bytesRead += bytes.length;
     const entry = decodeEntry(path, bytes, this.formats.byId);
     this.#keep(entry);
+    if (entry.revision > this.revision) this.revision = entry.revision;
     return entry;
   }
 
@@ -66,23 +67,30 @@ export class Records {
     return entry !== undefined && entry.revision <= revision ? entry : null;
   }
 
-  /** The view is what the store holds now. */
-  committed(view: View): void {
+  /** These changes are going to be written, after all that were before. */
+  writing(view: View): void {
+    this.#committing = view;
     for (const [path, entry] of view) {
       if (entry === null) this.#cache.delete(path);
       else this.#keep(entry);
     }
   }
 
+  /** The changes that were being written are what the store holds now. */
+  committed(revision: number): void {
+    this.#committing = null;
+    this.revision = revision;
+  }
+
   /** The cache counts the bytes of a payload, so these must be all that it holds on to. */
   #keep(entry: Entry): void {
     entry.payload.detach();
-    if (entry.revision > this.revision) this.revision = entry.revision;
     this.#cache.set(entry.path, entry);
   }
 
   /** The store may differ from what was last read of it. */
   forget(): void {
+    this.#committing = null;
     this.#cache.clear();
   }
 }

@@ -1,4 +1,6 @@
 // Commits: writes a turn's batch, one at a time, and settles its requests when the store has it (under durability `none`, before).
+// While a turn is written, the next one is filled, if both change records alone: its batch follows at once, before anybody is told
+// of the one before, so that the disk is not kept waiting by the work of the process, nor this by the disk.
 
 import type { Counter, Counters } from '../counters.js';
 import type { Records } from '../data/records.js';
@@ -7,7 +9,7 @@ import type { History } from '../history/history.js';
 import type { State } from '../operations/run.js';
 import type { PathIndex } from '../paths/path-index.js';
 import type { Durability, Store, StoreState } from '../store/store.js';
-import type { Turn } from '../turn.js';
+import { Turn } from '../turn.js';
 import type { Delivery } from './delivery.js';
 import type { Intake } from './intake.js';
 
@@ -21,8 +23,8 @@ export interface CommitParts {
   readonly counters: Counters;
   /** The store has a turn, and its requests are settled. */
   readonly committed: () => void;
-  /** The store has nothing of the turn, and takes no other before it is reopened. */
-  readonly refused: (turn: Turn, error: unknown) => void;
+  /** The store has nothing of these turns, the older one first, and takes no other before it is reopened. */
+  readonly refused: (turns: readonly Turn[], error: unknown) => void;
 }
 
 export class Commits {
@@ -36,11 +38,13 @@ export class Commits {
   readonly #intake: Intake;
   readonly #delivery: Delivery;
   readonly #onCommitted: () => void;
-  readonly #onRefused: (turn: Turn, error: unknown) => void;
+  readonly #onRefused: (turns: readonly Turn[], error: unknown) => void;
   readonly #turns: Counter;
   readonly #failures: Counter;
-  /** The turn that is being written. */
+  /** The turn that is being written, */
   #turn: Turn | null = null;
+  /** and the one that is executed meanwhile. */
+  #next: Turn | null = null;
   /** What the store holds. */
   #stored: StoreState = { batch: 0, revision: 0, applied: 0 };
 
@@ -66,6 +70,19 @@ export class Commits {
     return this.#turn !== null;
   }
 
+  /** Something may be executed in a turn behind the one that is being written. */
+  get isOpenAhead(): boolean {
+    return this.#turn?.isPlain === true && this.#next?.closed !== true;
+  }
+
+  /** The turn to be filled now; null: none can be begun before the one that is being written is done. */
+  open(): Turn | null {
+    if (this.#turn === null) return new Turn(this.#store);
+    if (!this.#turn.isPlain) return null;
+    this.#next ??= new Turn(this.#store);
+    return this.#next;
+  }
+
   /** Number of the last change that the store holds. */
   get revision(): number {
     return this.#stored.revision;
@@ -81,16 +98,17 @@ export class Commits {
     state.applied = stored.applied;
   }
 
-  /** Writes the turn's batch, or settles at once when nothing changed. */
+  /** Writes the turn's batch, now or behind that of the turn before; settles when nothing changed. */
   finish(turn: Turn): void {
-    if (turn.requests.length === 0) return;
-    if (turn.changes === 0) {
-      this.#settle(turn);
-      return;
-    }
+    if (turn === this.#next || turn.requests.length === 0) return;
+    if (turn.changes === 0) this.#settle(turn);
+    else this.#write(turn);
+  }
+
+  #write(turn: Turn): void {
     const next: StoreState = { batch: this.#stored.batch + 1, revision: this.#state.revision, applied: this.#state.applied };
     this.#turn = turn;
-    this.#records.committing = turn.view;
+    this.#records.writing(turn.view);
     this.#tally.write(turn);
     if (this.#history !== null) this.#history.committing = turn;
     this.#history?.write(turn);
@@ -105,30 +123,34 @@ export class Commits {
   #committed(turn: Turn, stored: StoreState): void {
     this.#stored = stored;
     this.#state.committed = stored.revision;
-    this.#turn = null;
-    this.#records.committing = null;
-    this.#records.committed(turn.view);
     this.#tally.committed(turn);
-    this.#paths.committed(turn.paths);
     this.#history?.committed(turn);
+    const next = this.#next;
+    this.#next = null;
+    this.#turn = null;
+    this.#records.committed(stored.revision);
+    if (next !== null && next.changes > 0) this.#write(next);
+    this.#paths.committed(turn.paths);
     if (this.#isSettledBefore) {
       this.#settleRequests(turn);
       this.#sayAll(turn, true);
     } else {
       this.#settle(turn);
     }
+    if (next !== null && next.changes === 0) this.#settle(next);
     this.#onCommitted();
   }
 
   /** What memory holds of the store may be ahead of it. */
   #refused(turn: Turn, error: unknown): void {
+    const turns = this.#next === null ? [turn] : [turn, this.#next];
     this.#failures.add();
     this.#turn = null;
-    this.#records.committing = null;
+    this.#next = null;
     this.#records.forget();
     this.#paths.reset();
     this.#history?.forget();
-    this.#onRefused(turn, error);
+    this.#onRefused(turns, error);
   }
 
   #settle(turn: Turn): void {

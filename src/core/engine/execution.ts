@@ -72,8 +72,13 @@ class EngineRun implements Run {
   }
 
   say(outcome: Outcome): void {
-    if (this.turn === null) this.parts.delivery.settle(outcome);
-    else this.turn.outcomes.push(outcome);
+    const { turn } = this;
+    if (turn === null) {
+      this.parts.delivery.settle(outcome);
+      return;
+    }
+    turn.outcomes.push(outcome);
+    if (typeof outcome === 'function' || outcome.kind === 'effect') turn.isPlain = false;
   }
 
   scan(request: DataRequest | SubscribeRequest): void {
@@ -93,7 +98,7 @@ class EngineRun implements Run {
     }
     // What stores later must not show in an answer that was asked for earlier.
     this.turn.closed = true;
-    this.turn.outcomes.push(job);
+    this.say(job);
   }
 
   leave(session: Session): void {

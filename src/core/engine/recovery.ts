@@ -1,10 +1,11 @@
-// Recovery: what follows when the store refuses a turn. Nothing of the turn counts: what stores fails, the rest begins anew, and the
-// store is reopened and verified before it is written to again.
+// Recovery: what follows when the store refuses a turn. Nothing counts of it and of the one that was executed behind it: what stores
+// fails, the rest begins anew, and the store is reopened and verified before it is written to again.
 
 import type { Log } from '../adapter.js';
 import { ConnectionError, RequestError } from '../errors.js';
 import type { Request } from '../message.js';
-import type { State } from '../operations/run.js';
+import type { RemovalSlice, State } from '../operations/run.js';
+import type { Ring } from '../pace/ring.js';
 import type { Sessions } from '../sessions/sessions.js';
 import type { Durability, StoreState } from '../store/store.js';
 import type { Turn } from '../turn.js';
@@ -49,29 +50,33 @@ export class Recovery {
     await this.#done;
   }
 
-  begin(turn: Turn, error: unknown): void {
+  /** `refused`: the turn that was being written, then the one behind it, if there is one. */
+  begin(refused: readonly Turn[], error: unknown): void {
     const { lifecycle, log, turns } = this.#parts;
     lifecycle.phase = 'recovering';
     log.error({ err: error }, 'the store refused a batch: nothing of it was acknowledged, reopening the store');
-    this.#takeBack(turn, new RequestError('STORE_FAILED', 'the store refused the change', { cause: error }));
+    this.#takeBack(refused, new RequestError('STORE_FAILED', 'the store refused the change', { cause: error }));
     this.#endDurable();
     this.#done = this.#reopen();
     turns.conclude();
   }
 
-  #takeBack(turn: Turn, failure: RequestError): void {
+  #takeBack(refused: readonly Turn[], failure: RequestError): void {
     const { intake, turns } = this.#parts;
     const waiting = intake.drainWaiting();
-    const backlogs = turn.requests.map((request) => {
-      intake.pending.remove(request);
-      return request.op === 'removeSlice' ? null : intake.detachBacklog(request);
-    });
-    if (!this.#isSaidBefore) turn.undo();
-    for (const [index, request] of turn.requests.entries()) {
-      if (request.op === 'removeSlice') request.done(0, failure);
-      else this.#takeBackRequest(request, failure);
-      const backlog = backlogs[index] ?? null;
-      for (let next = backlog?.shift(); next !== undefined; next = backlog?.shift()) turns.take(next, null);
+    const backlogs = new Map<Request, Ring<Request>>();
+    for (const turn of refused) for (const request of turn.requests) this.#takeOut(request, backlogs);
+    for (const turn of refused.toReversed()) if (!this.#isSaid(turn, refused)) turn.undo();
+    for (const turn of refused) {
+      for (const request of turn.requests) {
+        if (request.op === 'removeSlice') {
+          request.done(0, failure);
+          continue;
+        }
+        this.#takeBackRequest(request, failure, this.#isSaid(turn, refused));
+        const backlog = backlogs.get(request);
+        for (let next = backlog?.shift(); next !== undefined; next = backlog?.shift()) turns.take(next, null);
+      }
     }
     for (const request of waiting) {
       if (request.op === 'removeSlice') request.done(0, failure);
@@ -79,10 +84,22 @@ export class Recovery {
     }
   }
 
-  /** A request of the refused turn. What has an operation number has stored something. */
-  #takeBackRequest(request: Request, failure: RequestError): void {
+  #isSaid(turn: Turn, [written]: readonly Turn[]): boolean {
+    return this.#isSaidBefore && turn === written;
+  }
+
+  #takeOut(request: Request | RemovalSlice, backlogs: Map<Request, Ring<Request>>): void {
+    const { intake } = this.#parts;
+    intake.pending.remove(request);
+    if (request.op === 'removeSlice') return;
+    const backlog = intake.detachBacklog(request);
+    if (backlog !== null) backlogs.set(request, backlog);
+  }
+
+  /** A request of a refused turn. What has an operation number has stored something. */
+  #takeBackRequest(request: Request, failure: RequestError, isSaid: boolean): void {
     const { intake, turns } = this.#parts;
-    if (this.#isSaidBefore && !intake.pending.reading.has(request)) {
+    if (isSaid && !intake.pending.reading.has(request)) {
       intake.inbound.settled(request);
       return;
     }

@@ -4,9 +4,9 @@ import type { Clock } from '../adapter.js';
 import type { RequestError } from '../errors.js';
 import type { Request } from '../message.js';
 import type { RemovalSlice, Run, State } from '../operations/run.js';
-import { stores } from '../operations.js';
+import { isPlain, stores } from '../operations.js';
 import type { Sessions } from '../sessions/sessions.js';
-import { Turn } from '../turn.js';
+import type { Turn } from '../turn.js';
 import type { Commits } from './commits.js';
 import type { Delivery } from './delivery.js';
 import type { Execution } from './execution.js';
@@ -24,6 +24,8 @@ const TURN_COPIES = 65_536;
 const TURN_STEPS = 1_000_000;
 /** and nothing that stores once its batch holds so many changes (messages queued for durable sessions, that is). */
 const TURN_CHANGES = 16_384;
+/** Of so many requests that are there at once, the first half is written while the other is executed. */
+const SPLIT_REQUESTS = 128;
 
 export interface TurnParts {
   readonly state: State;
@@ -102,9 +104,20 @@ export class Turns {
     }
   }
 
-  /** Whether a batch can be begun. */
-  get #isWritable(): boolean {
-    return !this.#commits.isWriting && this.#lifecycle.isRunning;
+  /** Whether the request that has waited longest for the commit can be executed. */
+  get #canTakeWaiting(): boolean {
+    const first = this.#intake.waiting.peek();
+    if (first === undefined || !this.#lifecycle.isRunning) return false;
+    return !this.#commits.isWriting || (this.#commits.isOpenAhead && isPlain(first, this.#state));
+  }
+
+  /** Behind a turn that is being written, one is filled with what is plain, up to the first request that is not. */
+  #mayJoin(turn: Turn, request: Request | RemovalSlice): boolean {
+    if (turn.closed) return false;
+    if (!turn.isPlain || isPlain(request, this.#state)) return true;
+    if (this.#commits.isWriting) turn.closed = true;
+    else turn.isPlain = false;
+    return !turn.closed;
   }
 
   #schedule(): void {
@@ -118,18 +131,29 @@ export class Turns {
     // What was said before goes out first: so queues of receivers do not grow, and it is `conclude` that comes back here.
     if (this.#lifecycle.isStopped || this.#sessions.isFlushing) return;
     this.#begin();
-    const turn = this.#isWritable ? new Turn(this.#state.store) : null;
+    let turn = this.#lifecycle.isRunning ? this.#commits.open() : null;
+    const share = this.#shareOf(turn);
     if (turn !== null) this.#takeWaiting(turn);
     while (this.#hasRoom) {
       const request = this.#intake.next();
       if (request === undefined) break;
       this.#noteTaken(request);
       this.take(request, turn);
+      if (turn === null || turn.requests.length < share || !turn.isPlain || this.#commits.isWriting) continue;
+      this.#commits.finish(turn);
+      turn = this.#commits.open();
     }
     this.#end();
     if (turn !== null) this.#commits.finish(turn);
     this.conclude();
   };
+
+  /** After how many requests the turn is written while more are there; behind another one it is when that is done. */
+  #shareOf(turn: Turn | null): number {
+    const there = this.#intake.length;
+    if (turn === null || this.#commits.isWriting || there < SPLIT_REQUESTS) return Number.POSITIVE_INFINITY;
+    return Math.ceil(Math.min(there, TURN_REQUESTS) / 2);
+  }
 
   #begin(): void {
     this.#now = this.#clock.now();
@@ -163,16 +187,16 @@ export class Turns {
   conclude(): void {
     this.#inbound.resumePaused();
     this.#sessions.flush();
-    if (this.#intake.hasNext || (this.#intake.waiting.length > 0 && this.#isWritable)) this.#schedule();
+    if (this.#intake.hasNext || this.#canTakeWaiting) this.#schedule();
     else if (this.#idle !== null && !this.#isBusy) this.#idle();
   }
 
   /** What waited for the last commit goes first. */
   #takeWaiting(turn: Turn): void {
     const { waiting } = this.#intake;
-    while (this.#hasRoom && !turn.closed) {
-      const request = waiting.shift();
-      if (request === undefined) return;
+    for (let request = waiting.peek(); request !== undefined && this.#hasRoom; request = waiting.peek()) {
+      if (!this.#mayJoin(turn, request)) break;
+      waiting.shift();
       this.#noteTaken(request);
       this.#executeIn(turn, request);
     }
@@ -198,7 +222,7 @@ export class Turns {
       return;
     }
     pending.add(request);
-    if (turn === null || turn.closed) waiting.push(request);
+    if (turn === null || !this.#mayJoin(turn, request)) waiting.push(request);
     else this.#executeIn(turn, request);
   }
 
@@ -214,9 +238,12 @@ export class Turns {
     if (history !== null) history.executing = turn;
     request.time ||= this.#now;
     turn.requests.push(request);
+    const { copies } = this.#state;
     this.#execution.execute(request, this.#turnRun);
     if (request.op === 'durable' && request.firedPath !== null) this.#intake.pending.addPath(request.firedPath);
-    if (turn.changes >= TURN_CHANGES) turn.closed = true;
+    turn.bytes += request.size;
+    turn.copies += this.#state.copies - copies;
+    if (isFull(turn)) turn.closed = true;
   }
 
   /** Settles a request that was not executed, or whose turn was refused. */
@@ -224,4 +251,9 @@ export class Turns {
     this.#inbound.settled(request);
     if (isAnswered(request)) this.#delivery.settle(failedReply(request, failure));
   }
+}
+
+/** Several takes may have filled it. */
+function isFull({ requests, bytes, copies, changes }: Turn): boolean {
+  return requests.length >= TURN_REQUESTS || bytes >= TURN_BYTES || copies >= TURN_COPIES || changes >= TURN_CHANGES;
 }

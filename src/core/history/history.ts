@@ -341,13 +341,13 @@ export class History {
   /** The turn is about to be written. */
   write(turn: Turn): void {
     if (this.#isFloorRaised) this.rules.write(turn.batch);
+    this.#isFloorRaised = false;
     const bytes = turn.past?.bytes ?? 0;
     if (bytes !== 0) putHistoryBytes(turn.batch, this.#bytes + bytes);
   }
 
   /** The turn is written. */
   committed({ past }: Turn): void {
-    this.#isFloorRaised = false;
     if (past === null) return;
     this.#bytes += past.bytes;
     for (const [path, timeline] of past.timelines) this.#timelines.set(path, timeline);

@@ -59,7 +59,8 @@ class House {
     }
     this.#batch += 1;
     await this.store.write(batch, { batch: this.#batch, revision: this.#revision, applied: this.#batch });
-    this.records.committed(view);
+    this.records.writing(view);
+    this.records.committed(this.#revision);
     this.paths.committed(new Map([...view].map(([path, entry]) => [path, entry !== null])));
   }
 

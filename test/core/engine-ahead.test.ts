@@ -1,0 +1,192 @@
+// What is executed while the batch before it is being written: its own batch follows at once, in the same order, and nothing of it
+// is known outside before the store has both.
+
+import { afterEach, describe, expect, it } from 'vitest';
+import { SubscribeRequest } from '../../src/core/message.js';
+import type { Durability } from '../../src/core/store/store.js';
+import { type Harness, settled, startEngine, type TestSession, until } from '../support/core-harness.js';
+
+let house: Harness;
+/** How many replies the observed session had when each batch was begun. */
+let begun: number[] = [];
+
+afterEach(async () => {
+  house.store.release();
+  await house.stop();
+});
+
+async function open(durability: Durability = 'sync'): Promise<TestSession> {
+  house = await startEngine({ durability });
+  const session = house.session(true);
+  begun = [];
+  const write = house.store.write.bind(house.store);
+  house.store.write = (batch, state) => {
+    begun.push(session.replies.length);
+    return write(batch, state);
+  };
+  return session;
+}
+
+/** A set that is being written until the store is released. */
+async function writing(session: TestSession, path = 'x', id = 'writing'): Promise<void> {
+  const batches = begun.length;
+  house.store.held = true;
+  void session.set(path, 'first', {}, id);
+  await until(() => begun.length > batches);
+}
+
+/** Lets one batch be written; the next one is held. */
+async function releaseOne(): Promise<void> {
+  const batches = begun.length;
+  house.store.release();
+  house.store.held = true;
+  await until(() => begun.length > batches);
+}
+
+const values = (session: TestSession): unknown[] => session.heard.map(({ publication }) => publication.payload?.value());
+const replies = (...ids: string[]): string[] => ids.map((id) => `reply ${id}`);
+
+describe('while a batch is written', () => {
+  it('the next one is made: it is begun before anybody is told of the one before', async () => {
+    const session = await open();
+    await writing(session);
+    for (const id of ['a', 'b', 'c']) void session.set(id, 1, {}, id);
+    await settled();
+    await releaseOne();
+    await until(() => session.replies.length === 1);
+    await settled();
+    expect([session.log, begun]).toEqual([replies('writing'), [0, 0]]);
+    house.store.release();
+    await until(() => session.replies.length === 4);
+    expect(session.log).toEqual(replies('writing', 'a', 'b', 'c'));
+    expect(session.replies.map(({ entry }) => entry?.revision)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('changes of one path follow each other, and reads of the session see them in their place', async () => {
+    const session = await open();
+    const hearer = house.session();
+    await hearer.subscribe('x');
+    await writing(session);
+    void session.get('x', 'read first');
+    void session.set('x', 'second', {}, 'second');
+    void session.get('x', 'read second');
+    void session.set('x', 'third', { merge: false, expect: 2 }, 'third');
+    const other = house.session().get('x');
+    await settled();
+    house.store.release();
+    const read = await other;
+    await until(() => session.replies.length === 5);
+    expect(session.log).toEqual(replies('writing', 'read first', 'second', 'read second', 'third'));
+    expect(session.replies.map(({ entry }) => entry?.payload.value())).toEqual(['first', 'first', 'second', 'second', 'third']);
+    expect(read.entry?.payload.value()).toBe('third');
+    expect(values(hearer)).toEqual(['first', 'second', 'third']);
+  });
+
+  it('reads alone are answered behind it, without a batch of their own', async () => {
+    const session = await open();
+    await writing(session);
+    void session.get('x', 'read');
+    await settled();
+    house.store.release();
+    await until(() => session.replies.length === 2);
+    expect([session.log, begun]).toEqual([replies('writing', 'read'), [0]]);
+  });
+
+  it('what ends a subscription waits: it hears what is being written', async () => {
+    const session = await open();
+    const hearer = house.session();
+    const subscription = hearer.subscription('x');
+    await hearer.submit(new SubscribeRequest('subscribe', hearer, 'subscribe', subscription, null, null));
+    await writing(session);
+    void session.set('x', 'second', {}, 'second');
+    const ended = hearer.unsubscribe(subscription, 'end');
+    void session.set('x', 'third', {}, 'third');
+    await settled();
+    house.store.release();
+    await ended;
+    await until(() => session.replies.length === 3);
+    expect(hearer.log.at(-1)).toBe('reply end');
+    expect(values(hearer)).toEqual(['first', 'second']);
+  });
+
+  it('what may not be executed meanwhile is not overtaken for long', async () => {
+    const session = await open();
+    await writing(session);
+    void session.set('a', 1, {}, 'ahead');
+    await settled();
+    void session.durably({ type: 'open', key: 'kept', clean: true, expiryMs: 60_000 }, 'open');
+    void session.set('b', 1, {}, 'behind');
+    await settled();
+    await releaseOne();
+    void session.set('c', 1, {}, 'later');
+    await settled();
+    await releaseOne();
+    await settled();
+    expect(session.log).toEqual(replies('writing', 'ahead'));
+    house.store.release();
+    await until(() => session.replies.length === 5);
+    expect(session.log).toEqual(replies('writing', 'ahead', 'open', 'behind', 'later'));
+    expect(begun).toHaveLength(3);
+  });
+});
+
+describe('many requests that are there at once', () => {
+  it('are two batches, the second of which is ready when the first is written', async () => {
+    const session = await open();
+    house.store.held = true;
+    for (let i = 0; i < 200; i++) void session.set(`p/${i}`, i, {}, `${i}`);
+    await until(() => begun.length === 1);
+    await settled();
+    await releaseOne();
+    await until(() => session.replies.length === 100);
+    expect(begun).toEqual([0, 0]);
+    house.store.release();
+    await until(() => session.replies.length === 200);
+    expect(session.log).toEqual(replies(...Array.from({ length: 200 }, (_, i) => `${i}`)));
+    expect(begun).toHaveLength(2);
+  });
+});
+
+describe('when the store refuses a batch', () => {
+  async function refuse(): Promise<void> {
+    house.store.failure = new Error('ENOSPC');
+    const { reopened } = house.store;
+    house.store.release();
+    await until(() => house.store.reopened > reopened && house.engine.writable);
+  }
+
+  it('what was executed behind it has not happened either', async () => {
+    const session = await open();
+    const hearer = house.session();
+    await hearer.subscribe('*');
+    await session.set('x', 'old', {}, 'before');
+    await writing(session);
+    void session.set('x', 'second', {}, 'second');
+    void session.set('y', 'new', {}, 'new');
+    void session.submit(session.setRequest('q', 1, { store: false, qos: 2 }, 'once', 9));
+    void session.get('x', 'read');
+    await settled();
+    await refuse();
+    await until(() => session.replies.length === 6);
+    const failed = ['writing', 'second', 'new'].map((id) => `reply ${id} STORE_FAILED`);
+    expect(session.log).toEqual(['reply before', ...failed, 'reply once', 'reply read']);
+    expect(session.replies.at(-1)?.entry?.payload.value()).toBe('old');
+    expect(values(hearer)).toEqual(['old', 1]);
+    expect([...(session.received ?? [])]).toEqual([9]);
+    expect(begun).toHaveLength(2);
+    const next = await session.set('z', 1);
+    expect(next.entry?.revision).toBe(2);
+    expect([session.inFlight, session.uncommitted]).toEqual([0, 0]);
+  });
+
+  it('without durability who was told of the first is not told again, and the second fails', async () => {
+    const session = await open('none');
+    await writing(session);
+    void session.set('y', 'new', {}, 'behind');
+    await settled();
+    await refuse();
+    await until(() => session.replies.length === 2);
+    expect(session.log).toEqual(['reply writing', 'reply behind STORE_FAILED']);
+    expect([session.inFlight, session.uncommitted]).toEqual([0, 0]);
+  });
+});
