@@ -1,7 +1,7 @@
 // Reason codes of MQTT 5 (section 2.4), the packets in which each may stand, and the fault that carries one to the place
 // where it is written.
 
-import { ConnectionError, type ConnectionErrorCode } from '../../../core/index.js';
+import { ConnectionError, type ConnectionErrorCode, type RequestError, type RequestErrorCode } from '../../../core/index.js';
 
 export const REASON = {
   /** Also: normal disconnection; granted QoS 0. */
@@ -170,4 +170,48 @@ export function connackReason(error: ConnectionError): ConnackReason {
 /** Whether `code` is one of `reasons`, which are the legal ones of some packet. */
 export function isReason<Reason extends ReasonCode>(reasons: readonly Reason[], code: number): code is Reason {
   return (reasons as readonly number[]).includes(code);
+}
+
+const REFUSALS: ReadonlyMap<RequestErrorCode, ConnackReason> = new Map<RequestErrorCode, ConnackReason>([
+  ['NOT_AUTHENTICATED', REASON.BAD_USER_NAME_OR_PASSWORD],
+  ['LOGIN_REFUSED', REASON.NOT_AUTHORIZED],
+  ['ACCOUNT_LOCKED', REASON.NOT_AUTHORIZED],
+  ['OVERLOADED', REASON.QUOTA_EXCEEDED],
+]);
+
+/** What a CONNECT is answered whose login the core refused; null: it was no refusal. */
+export function refusalReason({ code }: RequestError): ConnackReason | null {
+  return REFUSALS.get(code) ?? null;
+}
+
+/** What a PUBACK or PUBREC says. */
+export function publishReason(error: RequestError): PubackReason {
+  switch (error.code) {
+    case 'ACCESS_DENIED':
+      return REASON.NOT_AUTHORIZED;
+    case 'INVALID_PATH':
+      return REASON.TOPIC_NAME_INVALID;
+    case 'LIMIT_EXCEEDED':
+      return REASON.QUOTA_EXCEEDED;
+    default:
+      return REASON.UNSPECIFIED_ERROR;
+  }
+}
+
+/** What a SUBACK says of one filter. */
+export function subscribeReason(error: RequestError): SubackReason {
+  switch (error.code) {
+    case 'ACCESS_DENIED':
+      return REASON.NOT_AUTHORIZED;
+    case 'LIMIT_EXCEEDED':
+      return REASON.QUOTA_EXCEEDED;
+    case 'UNSUPPORTED':
+    case 'OUT_OF_HISTORY':
+    case 'INVALID_REQUEST':
+      return REASON.IMPLEMENTATION_SPECIFIC_ERROR;
+    case 'INVALID_PATH':
+      return REASON.TOPIC_FILTER_INVALID;
+    default:
+      return REASON.UNSPECIFIED_ERROR;
+  }
 }

@@ -1,47 +1,14 @@
 // PropertySession: one client's connection in MQTT 5. Packets become requests, what the core says becomes packets, and what
 // goes wrong is told with a reason code.
 
-import {
-  type ConnectionError,
-  DataRequest,
-  type Identity,
-  type Reply,
-  RequestError,
-  type RequestErrorCode,
-  SUBSCRIBED,
-  type Subscription,
-  UNSTORED,
-} from '../../../core/index.js';
+import { type ConnectionError, DataRequest, type Identity, type Reply, RequestError, UNSTORED } from '../../../core/index.js';
 import { BaseSession } from '../base-session.js';
-import { isForbiddenTopic, isSystemTopic } from '../paths.js';
+import { isForbiddenTopic } from '../paths.js';
 import type { Arrival, SessionHost } from '../session-host.js';
 import { FIRST_BYTE, PACKET } from '../wire.js';
-import {
-  type ConnackProperties,
-  encodeAcknowledge,
-  encodeAuth,
-  encodeConnack,
-  encodeDisconnect,
-  encodePingresp,
-  encodeSuback,
-  encodeUnsuback,
-} from './answers.js';
-import { PastMessages, pastRequest } from './as-of.js';
+import { type ConnackProperties, encodeAcknowledge, encodeAuth, encodeConnack, encodeDisconnect, encodePingresp } from './answers.js';
 import { Authentication, type AuthenticationExchange, type Authenticators } from './authentication.js';
-import {
-  type Auth,
-  type Connect,
-  headerFault,
-  RETAIN_HANDLING,
-  readAuth,
-  readConnect,
-  readDisconnect,
-  readPuback,
-  readPubrel,
-  readSubscribe,
-  readUnsubscribe,
-  type SubscribeFilter,
-} from './codec.js';
+import { type Auth, type Connect, headerFault, readAuth, readConnect, readDisconnect, readPuback, readPubrel } from './codec.js';
 import { type EncoderHost, PropertyEncoder } from './encoder.js';
 import { PropertyPublishing } from './publishing.js';
 import {
@@ -51,17 +18,12 @@ import {
   ProtocolFault,
   type PubackReason,
   protocolError,
+  publishReason,
   REASON,
-  type SubackReason,
-  type UnsubackReason,
+  refusalReason,
 } from './reason-codes.js';
+import { Subscribing } from './subscribing.js';
 
-const REFUSALS: ReadonlyMap<RequestErrorCode, ConnackReason> = new Map<RequestErrorCode, ConnackReason>([
-  ['NOT_AUTHENTICATED', REASON.BAD_USER_NAME_OR_PASSWORD],
-  ['LOGIN_REFUSED', REASON.NOT_AUTHORIZED],
-  ['ACCOUNT_LOCKED', REASON.NOT_AUTHORIZED],
-  ['OVERLOADED', REASON.QUOTA_EXCEEDED],
-]);
 /** Reason codes from here on say that something failed. */
 const FAILURE = 0x80;
 
@@ -76,6 +38,7 @@ export class PropertySession extends BaseSession {
   readonly #host: PropertySessionHost;
   readonly #encoder: PropertyEncoder;
   readonly #publishing: PropertyPublishing;
+  readonly #subscribing: Subscribing;
   #connect: Connect | null = null;
   #authentication: Authentication | null = null;
   /** Publications of QoS 1 that were not answered yet. */
@@ -89,6 +52,8 @@ export class PropertySession extends BaseSession {
     this.#host = host;
     this.#encoder = encoder;
     this.#publishing = new PropertyPublishing(this, host.topics, host.context.formats.raw, host.limits.maxTopicAliases);
+    const { filters, deliveries, hearing } = this;
+    this.#subscribing = new Subscribing({ session: this, topics: host.topics, system: host.system, filters, deliveries, hearing });
   }
 
   // From the wire.
@@ -113,9 +78,9 @@ export class PropertySession extends BaseSession {
         if (this.deliveries.onPubcomp(readPubrel(bytes, body, end, type).packetId)) this.#onRoom();
         return;
       case PACKET.SUBSCRIBE:
-        return this.#onSubscribe(bytes, body, end);
+        return this.#subscribing.onSubscribe(bytes, body, end);
       case PACKET.UNSUBSCRIBE:
-        return this.#onUnsubscribe(bytes, body, end);
+        return this.#subscribing.onUnsubscribe(bytes, body, end);
       case PACKET.PINGREQ:
         return this.write(encodePingresp());
       case PACKET.CONNECT:
@@ -159,8 +124,8 @@ export class PropertySession extends BaseSession {
   }
 
   #refuse(error: unknown): void {
-    const reason = error instanceof RequestError ? REFUSALS.get(error.code) : undefined;
-    if (reason === undefined) this.#host.context.log.error({ err: error, session: this.id }, 'a CONNECT failed');
+    const reason = error instanceof RequestError ? refusalReason(error) : null;
+    if (reason === null) this.#host.context.log.error({ err: error, session: this.id }, 'a CONNECT failed');
     const text = error instanceof RequestError ? error.message : 'the gateway failed';
     this.#endConnecting(reason ?? REASON.UNSPECIFIED_ERROR, text);
   }
@@ -356,101 +321,6 @@ export class PropertySession extends BaseSession {
     if (this.deliveries.waitingCount > 0) this.flushSoon();
   }
 
-  // Subscriptions.
-
-  #onSubscribe(bytes: Buffer, body: number, end: number): void {
-    const { packetId, identifier, asOf, filters } = readSubscribe(bytes, body, end);
-    const past = new PastMessages(this.#host.topics);
-    const reasons: SubackReason[] = filters.map(({ qos }) => qos);
-    let open = 1;
-    const close = (): void => {
-      open -= 1;
-      // All that follows waits for the SUBACK.
-      this.deliveries.blocked = open > 0;
-      if (open > 0) return;
-      this.write(encodeSuback(packetId, reasons));
-      const terms = { identifiers: identifier > 0 ? [identifier] : [], asPublished: true };
-      for (const entry of past) this.deliveries.sendRetained(entry, 0, terms);
-    };
-    const fail = (index: number, reason: SubackReason): void => {
-      reasons[index] = reason;
-      close();
-    };
-    const begin = (filter: SubscribeFilter, index: number): void => {
-      const failure = this.#subscribe(filter, identifier, (reply, subscription, wantsRetained) => {
-        if (reply.error !== null) reasons[index] = subscribeReason(reply.error);
-        close();
-        if (reply.error === null && wantsRetained) this.hearing.retained(reply, subscription);
-      });
-      if (failure !== null) fail(index, failure);
-    };
-    open += filters.length;
-    for (const [index, filter] of filters.entries()) {
-      if (asOf === null) {
-        begin(filter, index);
-        continue;
-      }
-      this.#readPast(filter, asOf, past, (error) => {
-        if (error !== null) return fail(index, subscribeReason(error));
-        begin({ ...filter, retainHandling: RETAIN_HANDLING.NEVER }, index);
-      });
-    }
-    close();
-  }
-
-  /** `done` gets the reason why not; null: `past` has it. */
-  #readPast(filter: SubscribeFilter, time: number, past: PastMessages, done: (error: RequestError | null) => void): void {
-    const attempt = (work: () => void): RequestError | null => {
-      try {
-        work();
-        return null;
-      } catch (error) {
-        if (error instanceof RequestError) return error;
-        throw error;
-      }
-    };
-    const onReply = (reply: Reply): void => done(reply.error ?? attempt(() => past.take(reply, filter.text)));
-    const refused = attempt(() => void this.submit(pastRequest(this, filter, this.#host.topics, time, onReply)));
-    if (refused !== null) done(refused);
-  }
-
-  /** The reason why not, or the granted level of what is none of the core's; null: the core will answer. */
-  #subscribe(
-    filter: SubscribeFilter,
-    identifier: number,
-    onReply: (reply: Reply, subscription: Subscription, wantsRetained: boolean) => void,
-  ): SubackReason | null {
-    const { text, group, qos, noLocal, retainAsPublished, retainHandling } = filter;
-    if (isSystemTopic(text) && !this.#host.system.isReadableBy(this.identity)) return REASON.NOT_AUTHORIZED;
-    const options = { ...SUBSCRIBED, qos, noLocal, identifier, asPublished: retainAsPublished, group };
-    const isNew = !this.filters.has(filter);
-    const wantsRetained = retainHandling === RETAIN_HANDLING.ALWAYS || (retainHandling === RETAIN_HANDLING.WHEN_NEW && isNew);
-    const fault = this.filters.subscribe(filter, options, wantsRetained, (reply, subscription) =>
-      onReply(reply, subscription, wantsRetained),
-    );
-    if (fault === null) return null;
-    return fault === 'limit' ? REASON.QUOTA_EXCEEDED : REASON.TOPIC_FILTER_INVALID;
-  }
-
-  #onUnsubscribe(bytes: Buffer, body: number, end: number): void {
-    const { packetId, filters } = readUnsubscribe(bytes, body, end);
-    const reasons: UnsubackReason[] = filters.map(() => REASON.SUCCESS);
-    let open = 1;
-    const close = (): void => {
-      open -= 1;
-      if (open === 0) this.write(encodeUnsuback(packetId, reasons));
-    };
-    for (const [index, filter] of filters.entries()) {
-      const isThere = this.filters.unsubscribe(filter, ({ error }) => {
-        if (error !== null) reasons[index] = REASON.UNSPECIFIED_ERROR;
-        close();
-      });
-      if (isThere) open += 1;
-      else reasons[index] = REASON.NO_SUBSCRIPTION_EXISTED;
-    }
-    close();
-  }
-
   // The end.
 
   #onDisconnect(bytes: Buffer, body: number, end: number): void {
@@ -497,34 +367,4 @@ export class PropertySession extends BaseSession {
 
 function explained(reasonString: string | null): ConnackProperties {
   return reasonString === null ? {} : { reasonString };
-}
-
-function publishReason(error: RequestError): PubackReason {
-  switch (error.code) {
-    case 'ACCESS_DENIED':
-      return REASON.NOT_AUTHORIZED;
-    case 'INVALID_PATH':
-      return REASON.TOPIC_NAME_INVALID;
-    case 'LIMIT_EXCEEDED':
-      return REASON.QUOTA_EXCEEDED;
-    default:
-      return REASON.UNSPECIFIED_ERROR;
-  }
-}
-
-function subscribeReason(error: RequestError): SubackReason {
-  switch (error.code) {
-    case 'ACCESS_DENIED':
-      return REASON.NOT_AUTHORIZED;
-    case 'LIMIT_EXCEEDED':
-      return REASON.QUOTA_EXCEEDED;
-    case 'UNSUPPORTED':
-    case 'OUT_OF_HISTORY':
-    case 'INVALID_REQUEST':
-      return REASON.IMPLEMENTATION_SPECIFIC_ERROR;
-    case 'INVALID_PATH':
-      return REASON.TOPIC_FILTER_INVALID;
-    default:
-      return REASON.UNSPECIFIED_ERROR;
-  }
 }
