@@ -161,6 +161,14 @@ export function describeCommand(command: SecurityCommand): Described {
       return { action: 'user.delete', target: command.name, details: {} };
     case 'deleteGroup':
       return { action: 'group.delete', target: command.name, details: {} };
+    case 'putTable':
+      return { action: 'lookup.put', target: command.name, details: { paths: command.paths.length } };
+    case 'changeTable': {
+      const { name, add, remove } = command;
+      return { action: 'lookup.put', target: name, details: { added: listed(add), removed: listed(remove) } };
+    }
+    case 'deleteTable':
+      return { action: 'lookup.delete', target: command.name, details: {} };
     case 'password':
       return { action: 'user.password', target: command.name, details: {} };
     case 'link':

@@ -75,6 +75,24 @@ describe('trivium user and group', () => {
     expect(await failure(1, 'user', 'show', 'carl')).toBe('trivium: there is no user carl (NOT_FOUND)');
   });
 
+  it('show what groups look up, and change the tables', async () => {
+    const lookup = { table: 'owned', regex: '^/d/(.*)$', actions: ['get'], path: '{{user.username}}/{{$1}}' };
+    expect((await trivium('lookup', 'put', 'owned', '--add', 'carl/1', '--add', '/carl/2')).stdout).toBe('owned has 2 paths\n');
+    expect((await trivium('lookup', 'put', 'owned', '--add', 'carl/3', '--remove', 'carl/1')).stdout).toBe('owned has 2 paths\n');
+    expect((await trivium('lookup', 'show', 'owned')).stdout).toBe('carl/2\ncarl/3\n');
+    const group = await trivium('group', 'put', 'owners', '--lookups', JSON.stringify([lookup]));
+    expect(group.stdout).toMatch(
+      /\nREGEX +BECOMES +IN TABLE +ALLOWED\n\^\/d\/\(\.\*\)\$ +\{\{user\.username\}\}\/\{\{\$1\}\} +owned +get\n$/,
+    );
+    expect((await trivium('lookup', 'list')).stdout).toMatch(/^NAME +PATHS +GROUPS +CHANGED\nowned +2 +owners +\S+\n$/);
+  });
+
+  it('make lookup tables anew, and take them away', async () => {
+    expect((await trivium('lookup', 'put', 'anew', '--add', 'a', '--add', 'b')).stdout).toBe('anew has 2 paths\n');
+    expect((await trivium('lookup', 'put', 'anew', '--replace', '--add', 'c')).stdout).toBe('anew has 1 paths\n');
+    expect((await trivium('lookup', 'delete', 'anew')).stdout).toBe('the lookup table anew is no more\n');
+  });
+
   it('never take a password from the command line', async () => {
     expect(await failure(2, 'user', 'put', 'ann', '--password', 'x')).toMatch(/unknown option '--password'/);
   });
@@ -85,6 +103,8 @@ describe('trivium user and group', () => {
     [['user', 'put', 'ann', '--custom-data', '{'], /this is no JSON/],
     [['user', 'put', 'ann', '--password-file', '/nowhere'], /cannot read \/nowhere: ENOENT/],
     [['user', 'put', 'ann', '--replace', '--forget', '/a'], /says nothing/],
+    [['group', 'put', 'staff', '--lookups', '['], /--lookups: this is no JSON/],
+    [['lookup', 'put', 'x', '--replace', '--remove', 'a'], /says nothing/],
     [['user', 'put'], /missing required argument 'name'/],
     [['user', 'show', 'ann', '--admin-url', 'nowhere'], /is no URL/],
     [['user', 'show', 'ann', '--token', 'a', '--token-file', 'b'], /one is enough/],

@@ -266,7 +266,7 @@ describe('the page on administration', () => {
 
   it('names every command and every option', async () => {
     const groups = [['login'], ['explain'], ['audit']].concat(
-      ...['user', 'group', 'session', 'token'].map((topic) => commandsOf(topic).map((name) => [topic, name])),
+      ...['user', 'group', 'lookup', 'session', 'token'].map((topic) => commandsOf(topic).map((name) => [topic, name])),
     );
     const helps = await Promise.all(groups.map((words) => run(process.execPath, ['dist/main.js', ...words, '--help'])));
     const options = new Set(

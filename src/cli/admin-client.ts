@@ -63,12 +63,12 @@ export class AdminClient {
   }
 
   /** All pages of a list. */
-  async list(path: string, name: string, query: Query): Promise<Json[]> {
-    const items: Json[] = [];
+  async list<Item = Json>(path: readonly string[], name: string, query: Query): Promise<Item[]> {
+    const items: Item[] = [];
     let after: string | undefined;
     do {
-      const page = (await this.ask('GET', [path], { query: { ...query, limit: 1_000, after } })) as Json;
-      items.push(...(page[name] as Json[]));
+      const page = (await this.ask('GET', path, { query: { ...query, limit: 1_000, after } })) as Json;
+      items.push(...(page[name] as Item[]));
       after = (page['next'] as string | null) ?? undefined;
     } while (after !== undefined);
     return items;

@@ -1,10 +1,10 @@
-// The commands that administer a running gateway: trivium login, user, group, session, token, explain, audit.
+// The commands that administer a running gateway: trivium login, user, group, lookup, session, token, explain, audit.
 
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { ACTIONS } from '../core/security/model.js';
 import { ADMIN_URL, AdminClient, CommandFailure, type ConnectionFlags, type Json } from './admin-client.js';
-import { fields, permissionTable, table } from './output.js';
+import { fields, lookupTable, permissionTable, table } from './output.js';
 import { readPassword } from './passwords.js';
 
 type Flags = ConnectionFlags & {
@@ -18,6 +18,9 @@ type Flags = ConnectionFlags & {
   readonly prohibit?: string[];
   readonly forget?: string[];
   readonly customData?: string;
+  readonly lookups?: string;
+  readonly add?: string[];
+  readonly remove?: string[];
   readonly replace?: boolean;
   readonly out?: string;
   readonly type?: string;
@@ -45,6 +48,7 @@ export function addAdminCommands(program: Command): void {
   login.option('--out <file>', 'write the token to this file, for --token-file, instead of printing it');
   addUsers(topic(program, 'user', 'users: who may log in, and what they may do'));
   addGroups(topic(program, 'group', 'groups: what their members may do'));
+  addLookups(topic(program, 'lookup', 'lookup tables: paths that groups are allowed by what they become'));
   addSessions(topic(program, 'session', 'sessions: who is connected'));
   addTokens(topic(program, 'token', 'tokens: what clients show in place of a password'));
   const explain = add(
@@ -89,8 +93,19 @@ function addGroups(groups: Command): void {
   add(groups, 'show <name>', 'one group', async (client, _flags, [name]) =>
     shownGroup(await client.ask('GET', ['groups', name as string])),
   );
-  withPermissions(add(groups, 'put <name>', 'make a group, or change what is named of one', putGroup));
+  const put = add(groups, 'put <name>', 'make a group, or change what is named of one', putGroup);
+  withPermissions(put);
+  put.option('--lookups <json>', 'all lookups of the group: a list of {table, regex, actions, path}');
   add(groups, 'delete <name>', 'take a group away', remove('groups', 'group'));
+}
+
+function addLookups(lookups: Command): void {
+  add(lookups, 'list', 'all lookup tables', listTables);
+  add(lookups, 'show <table>', 'the paths of a table', showTable);
+  const put = add(lookups, 'put <table>', 'make a table, or change which paths it has', putTable);
+  put.option('--add <path>', 'a path that it is to have', collect).option('--remove <path>', 'a path that it is not to have', collect);
+  put.option('--replace', 'it is to have no other paths than those that are added');
+  add(lookups, 'delete <table>', 'take a table away', remove('lookup-tables', 'lookup table'));
 }
 
 function addSessions(sessions: Command): void {
@@ -150,7 +165,7 @@ const logIn: Work = async (client, flags, [username]) => {
 };
 
 const listUsers: Work = async (client, { group }) => {
-  const users = await client.list('users', 'users', { group: group as string | undefined });
+  const users = await client.list(['users'], 'users', { group: group as string | undefined });
   const rows = users.map(({ name, groups, hasPassword, modified }) => [name, groups, hasPassword === true ? 'yes' : 'no', modified]);
   return { json: users, text: table(['NAME', 'GROUPS', 'PASSWORD', 'CHANGED'], rows) };
 };
@@ -179,7 +194,7 @@ function linkUser(method: string, what: string): Work {
 }
 
 const listGroups: Work = async (client) => {
-  const groups = await client.list('groups', 'groups', {});
+  const groups = await client.list(['groups'], 'groups', {});
   const rows = groups.map(({ name, members, permissions, modified }) => [
     name,
     members,
@@ -189,10 +204,32 @@ const listGroups: Work = async (client) => {
   return { json: groups, text: table(['NAME', 'MEMBERS', 'PERMISSIONS', 'CHANGED'], rows) };
 };
 
-const putGroup: Work = async (client, flags, [name]) => shownGroup(await put(client, ['groups', name as string], described(flags), flags));
+const putGroup: Work = async (client, flags, [name]) => {
+  const body = { ...described(flags), ...(flags.lookups === undefined ? {} : { lookups: jsonOf(flags.lookups, '--lookups') }) };
+  return shownGroup(await put(client, ['groups', name as string], body, flags));
+};
+
+const listTables: Work = async (client) => {
+  const tables = await client.list(['lookup-tables'], 'lookupTables', {});
+  const rows = tables.map(({ name, paths, groups, modified }) => [name, paths, groups, modified]);
+  return { json: tables, text: table(['NAME', 'PATHS', 'GROUPS', 'CHANGED'], rows) };
+};
+
+const showTable: Work = async (client, _flags, [name]) => {
+  const paths = await client.list<string>(['lookup-tables', name as string, 'paths'], 'paths', {});
+  return { json: paths, text: paths.map((path) => `${path}\n`).join('') };
+};
+
+const putTable: Work = async (client, { add: added = [], remove: removed = [], replace }, [name]) => {
+  const path = ['lookup-tables', name as string];
+  if (replace === true && removed.length > 0) throw new CommandFailure(2, '--remove says nothing together with --replace');
+  const changed = replace === true ? null : await client.find('PATCH', path, { body: { add: added, remove: removed } });
+  const made = changed ?? ((await client.ask('PUT', path, { body: { paths: added } })) as Json);
+  return { json: made, text: `${name} has ${made['paths']} paths\n` };
+};
 
 const listSessions: Work = async (client, { user, protocol }) => {
-  const sessions = await client.list('sessions', 'sessions', { user, protocol });
+  const sessions = await client.list(['sessions'], 'sessions', { user, protocol });
   const rows = sessions.map((one) => [
     one['id'],
     one['user'],
@@ -275,7 +312,7 @@ function described({ allow = [], prohibit = [], forget = [], customData }: Flags
   }
   return {
     ...(Object.keys(permissions).length === 0 ? {} : { permissions }),
-    ...(customData === undefined ? {} : { customData: objectOf(customData) }),
+    ...(customData === undefined ? {} : { customData: jsonOf(customData, '--custom-data') }),
   };
 }
 
@@ -294,11 +331,11 @@ function ruleOf(rule: string): [string, string[]] {
   return [rule.slice(0, at), actions];
 }
 
-function objectOf(text: string): unknown {
+function jsonOf(text: string, flag: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new CommandFailure(2, '--custom-data: this is no JSON', { cause: error });
+    throw new CommandFailure(2, `${flag}: this is no JSON`, { cause: error });
   }
 }
 
@@ -322,7 +359,7 @@ function shownUser(user: Json | null): Printed {
 }
 
 function shownGroup(group: Json | null): Printed {
-  const { name, members, customData, created, modified, permissions } = group as Json;
+  const { name, members, customData, created, modified, permissions, lookups } = group as Json;
   const text = fields([
     ['name', name],
     ['members', members],
@@ -330,7 +367,7 @@ function shownGroup(group: Json | null): Printed {
     ['created', created],
     ['changed', modified],
   ]);
-  return { json: group, text: text + permissionTable(permissions) };
+  return { json: group, text: text + permissionTable(permissions) + lookupTable(lookups) };
 }
 
 /** The token alone goes to stdout, so that a shell can take it; the rest is for the person. */

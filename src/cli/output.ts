@@ -33,6 +33,16 @@ export function permissionTable(permissions: unknown): string {
   return `\n${table(['PATTERN', 'ALLOWED', 'PROHIBITED'], shownRows)}`;
 }
 
+export function lookupTable(lookups: unknown): string {
+  const rows = (lookups as readonly Readonly<Record<string, unknown>>[]).map(({ regex, path, table: name, actions }) => [
+    regex,
+    path,
+    name,
+    actions,
+  ]);
+  return rows.length === 0 ? '' : `\n${table(['REGEX', 'BECOMES', 'IN TABLE', 'ALLOWED'], rows)}`;
+}
+
 /** As text without control characters: others may have chosen it. */
 function shown(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';

@@ -134,6 +134,48 @@ describe('groups', () => {
   });
 });
 
+describe('lookup tables', () => {
+  const lookup = { table: 'owned', regex: '^/device/([^/]+)/', actions: ['get', 'on'], path: '{{user.username}}/{{$1}}' };
+
+  it('are made, read, changed and taken away, and say who looks up in them', async () => {
+    const made = await api.ask('PUT', '/lookup-tables/owned', { paths: ['/ann/2', 'ann/1'] });
+    expect([made.status, made.body['paths'], made.body['groups']]).toEqual([201, 2, []]);
+    const group = await api.ask('PUT', '/groups/owners', { lookups: [lookup] });
+    expect([group.status, group.body['lookups']]).toEqual([201, [lookup]]);
+    const changed = await api.ask('PATCH', '/lookup-tables/owned', { add: ['/ann/3'], remove: ['ann/1'] });
+    expect([changed.status, changed.body['paths'], changed.body['groups']]).toEqual([200, 2, ['owners']]);
+    const first = await api.ask('GET', '/lookup-tables/owned/paths?limit=1');
+    expect(first.body).toEqual({ paths: ['ann/2'], next: 'ann/2' });
+    expect((await api.ask('GET', '/lookup-tables/owned/paths?after=ann%2F2')).body).toEqual({ paths: ['ann/3'], next: null });
+    expect((await api.ask('GET', '/lookup-tables')).body['lookupTables']).toEqual([changed.body]);
+    expect((await api.ask('GET', '/lookup-tables/owned')).body).toEqual(changed.body);
+    expect((await api.ask('PUT', '/lookup-tables/owned', { paths: ['ann/1'] })).status).toBe(200);
+    await api.ask('PUT', '/users/ann', { groups: ['owners'] });
+    const { body } = await api.ask('POST', '/explain', { user: 'ann', action: 'get', path: '/device/1/a' });
+    expect(body).toMatchObject({
+      allowed: true,
+      rule: { pattern: lookup.regex, effect: 'allow', source: 'group', name: 'owners', table: 'owned' },
+      reason: `the group owners is allowed get by a lookup of ${lookup.regex} in owned`,
+    });
+    const merged = await api.ask('PATCH', '/groups/owners', { permissions: { '/x': { actions: ['get'] } } });
+    expect(merged.body['lookups']).toEqual([lookup]);
+    expect((await api.ask('PATCH', '/groups/owners', { lookups: [] })).body['lookups']).toEqual([]);
+    expect((await api.ask('DELETE', '/lookup-tables/owned')).status).toBe(204);
+    for (const path of ['', '/paths']) expect((await api.ask('GET', `/lookup-tables/owned${path}`)).status).toBe(404);
+    expect((await api.ask('PATCH', '/lookup-tables/owned', {})).status).toBe(404);
+  });
+
+  it('are refused with a reason', async () => {
+    expect((await api.ask('PUT', '/lookup-tables/a%2Fb', { paths: [] })).status).toBe(400);
+    expect((await api.ask('PUT', '/lookup-tables/x', { paths: [''] })).status).toBe(400);
+    expect((await api.ask('PUT', '/lookup-tables/x', {})).status).toBe(400);
+    for (const change of [{ regex: '(?=x)' }, { regex: '(' }, { actions: [] }, { actions: ['fly'] }, { more: 1 }]) {
+      expect((await api.ask('PUT', '/groups/refused', { lookups: [{ ...lookup, ...change }] })).status, JSON.stringify(change)).toBe(400);
+    }
+    expect((await api.ask('GET', '/groups/refused')).status).toBe(404);
+  });
+});
+
 it.each(['constructor', '__proto__', 'toString'])('%s is a name as any other', async (name) => {
   expect((await api.ask('GET', `/users/${name}`)).status).toBe(404);
   expect((await api.ask('PUT', `/users/${name}`, { permissions: { constructor: { actions: ['get'] } } })).status).toBe(201);

@@ -1,6 +1,6 @@
 // A directory in memory that takes what commands name: for those who ask it who there is.
 
-import type { DirectoryReader, Group, Principal, SecurityCommand, User } from '../../src/core/index.js';
+import type { DirectoryReader, Group, LookupTable, Principal, SecurityCommand, User } from '../../src/core/index.js';
 import { ALL_RIGHTS } from '../../src/core/security/rights.js';
 
 export class FakeDirectory implements DirectoryReader {
@@ -36,6 +36,14 @@ export class FakeDirectory implements DirectoryReader {
   }
 
   groups(): Iterable<Group> {
+    return [];
+  }
+
+  lookupTable(): LookupTable | null {
+    return null;
+  }
+
+  lookupTables(): Iterable<LookupTable> {
     return [];
   }
 

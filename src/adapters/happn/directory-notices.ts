@@ -21,6 +21,8 @@ function told(change: SecurityChange, directory: DirectoryReader): readonly [str
       return ['upsert-group', groupFields(change.group, change.permissions)];
     case 'groupDeleted':
       return ['delete-group', groupFields(change.group, change.group.permissions)];
+    case 'tableChanged':
+      return ['lookup-table-changed', { groups: change.groups, table: change.table }];
     case 'linked':
       return ['link-group', { _meta: linkMeta(change.user, change.group, directory) }];
     case 'unlinked':

@@ -1,11 +1,12 @@
 // Operations on the directory: what each command changes, and who is told. What that means for sessions and their subscriptions is
-// said in rights-change.ts.
+// said in rights-change.ts; tables of lookups are in lookup-tables.ts.
 
 import { RequestError } from '../errors.js';
 import { Reply, type SecurityRequest } from '../message.js';
 import {
   checkAction,
   checkCustomData,
+  checkedLookups,
   checkGroups,
   checkName,
   checkPattern,
@@ -15,7 +16,7 @@ import {
   checkTokenId,
   normalized,
 } from '../security/checks.js';
-import type { GroupFields, Owner, SecurityChange, SecurityCommand, UserFields, When } from '../security/commands.js';
+import type { DescribedFields, Owner, SecurityCommand, UserFields } from '../security/commands.js';
 import type { Directory } from '../security/directory.js';
 import {
   ADMIN,
@@ -29,20 +30,12 @@ import {
   type User,
 } from '../security/model.js';
 import type { Turn } from '../turn.js';
+import { changing, checkWhen, missing, NOBODY, type Outcome, tooMany } from './directory-changes.js';
+import { changeTable, deleteTable, putTable } from './lookup-tables.js';
 import { applyRights, endRevoked, tellChange } from './rights-change.js';
 import type { Run } from './run.js';
 
 type Command<Type extends SecurityCommand['type']> = Extract<SecurityCommand, { type: Type }>;
-
-/** What a command changed. */
-interface Outcome {
-  /** Whose rights may be others. */
-  readonly users: ReadonlySet<string>;
-  /** What they are told; null: nothing. */
-  readonly change: SecurityChange | null;
-}
-
-const NOBODY: Outcome = Object.freeze({ users: new Set<string>(), change: null });
 
 export function security(request: SecurityRequest, run: Run): void {
   const { command, session, time } = request;
@@ -73,6 +66,12 @@ function execute(command: SecurityCommand, time: number, directory: Directory, t
       return link(command, time, directory, turn);
     case 'permission':
       return changePermission(command, time, directory, turn);
+    case 'putTable':
+      return putTable(command, time, directory, turn);
+    case 'changeTable':
+      return changeTable(command, time, directory, turn);
+    case 'deleteTable':
+      return deleteTable(command, directory, turn);
     case 'revoke':
       return revoke(command, directory, turn);
     case 'revokeAll':
@@ -81,15 +80,6 @@ function execute(command: SecurityCommand, time: number, directory: Directory, t
       for (const id of directory.revocationsOver(time)) directory.forgetRevocation(id, turn);
       return NOBODY;
   }
-}
-
-/** Does it, and has the rights of `users` compiled anew; so, too, when it is taken back. `kind`: of what is changed. */
-function changing(users: ReadonlySet<string>, kind: Owner['kind'], directory: Directory, turn: Turn, change: () => void): void {
-  const groups = kind === 'group';
-  // What was said first is taken back last.
-  turn.onRefused(() => directory.refresh(users, groups));
-  change();
-  directory.refresh(users, groups);
 }
 
 // Users.
@@ -131,7 +121,7 @@ function userWith(before: User, fields: UserFields, merge: boolean, time: number
   if (before.name === ADMIN && !groups.includes(ADMIN)) throw new RequestError('INVALID_REQUEST', `${ADMIN} cannot leave its group`);
   return {
     ...before,
-    ...groupFields(before, fields, merge),
+    ...describedFields(before, fields, merge),
     password,
     publicKey,
     groups: [...new Set(groups)],
@@ -185,8 +175,9 @@ function putGroup({ name, fields, when, merge }: Command<'putGroup'>, time: numb
     checkName(name, 'group');
     if (directory.groupCount >= SECURITY_LIMITS.groups) throw tooMany('groups', SECURITY_LIMITS.groups);
   }
-  const old = before ?? { name, permissions: {}, customData: {}, created: time, modified: time };
-  const group: Group = { ...old, ...groupFields(old, fields, merge), modified: time };
+  const old = before ?? { name, permissions: {}, lookups: [], customData: {}, created: time, modified: time };
+  const lookups = fields.lookups === undefined ? old.lookups : checkedLookups(fields.lookups);
+  const group: Group = { ...old, ...describedFields(old, fields, merge), lookups, modified: time };
   const users = directory.memberNames(name);
   changing(users, 'group', directory, turn, () => directory.putGroup(group, turn));
   return { users, change: { type: 'groupPut', group, permissions: withoutNulls(fields.permissions ?? {}) } };
@@ -211,7 +202,7 @@ interface Described {
   readonly customData: CustomData;
 }
 
-function groupFields(before: Described, { permissions, customData }: GroupFields, merge: boolean): Described {
+function describedFields(before: Described, { permissions, customData }: DescribedFields, merge: boolean): Described {
   if (permissions !== undefined) checkPermissions(permissions);
   if (customData !== undefined) checkCustomData(customData);
   const described = {
@@ -255,7 +246,7 @@ function changePermission(command: Command<'permission'>, time: number, director
   const users = of.kind === 'user' ? new Set([of.name]) : directory.memberNames(of.name);
   changing(users, of.kind, directory, turn, () => {
     if (of.kind === 'user') directory.putUser({ ...(before as User), permissions, modified: time }, turn);
-    else directory.putGroup({ ...before, permissions, modified: time }, turn);
+    else directory.putGroup({ ...(before as Group), permissions, modified: time }, turn);
   });
   return { users, change: { type: 'permission', of, path, action, authorized } };
 }
@@ -286,15 +277,6 @@ function revokeAll(name: string, time: number, directory: Directory, turn: Turn)
 
 // What there has to be.
 
-function checkWhen(when: When, isThere: boolean, what: string, name: string): void {
-  if (when === 'absent' && isThere) throw new RequestError('CONFLICT', `there is a ${what} ${name}`);
-  if (when === 'present' && !isThere) throw missing(what, name);
-}
-
-function missing(what: string, name: string): RequestError {
-  return new RequestError('NOT_FOUND', `there is no ${what} ${name}`);
-}
-
 function userNamed(name: string, directory: Directory): User {
   const user = directory.user(name);
   if (user === null) throw missing('user', name);
@@ -311,8 +293,4 @@ function ownerNamed({ kind, name }: Owner, directory: Directory): User | Group {
   if (kind === 'user') return userNamed(name, directory);
   checkChangeable(name);
   return groupNamed(name, directory);
-}
-
-function tooMany(what: string, max: number): RequestError {
-  return new RequestError('LIMIT_EXCEEDED', `there are at most ${max} ${what}`);
 }

@@ -70,6 +70,11 @@ export class Regex {
   /** Throws RequestError INVALID_REQUEST. */
   compile(): void {
     if (this.#compiled !== null || this.#comparesTexts) return;
+    this.#compiled = this.#translated();
+    if (this.#plain === null) this.#cost = this.#compiled.programSize() * (isWide(this.source) ? WIDE_FACTOR : 1);
+  }
+
+  #translated(): RE2JS {
     let compiled: RE2JS;
     // The translation takes \k for a plain k.
     if (BACK_REFERENCE.test(this.source)) throw invalid(NO_BACK_REFERENCES);
@@ -83,8 +88,16 @@ export class Regex {
     if (instructions > INSTRUCTIONS_MAX) {
       throw invalid(`$regex: the expression has ${instructions} instructions, more than ${INSTRUCTIONS_MAX}`);
     }
-    this.#compiled = compiled;
-    if (this.#plain === null) this.#cost = instructions * (isWide(this.source) ? WIDE_FACTOR : 1);
+    return compiled;
+  }
+
+  /**
+   * The groups of the first part of `text` that matches: 0 is all of it; undefined took no part. null: none matches. Nobody counts the
+   * steps: it is for expressions of administrators. Throws RequestError INVALID_REQUEST, unless it was compiled.
+   */
+  groups(text: string): readonly (string | undefined)[] | null {
+    this.#compiled ??= this.#translated();
+    return this.#compiled.exec(text);
   }
 
   get #comparesTexts(): boolean {

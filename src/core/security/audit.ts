@@ -14,6 +14,8 @@ export const AUDIT_ACTIONS = [
   'group.put',
   'group.delete',
   'permission.change',
+  'lookup.put',
+  'lookup.delete',
   'token.issue',
   'token.revoke',
   'token.revokeAll',

@@ -2,8 +2,9 @@
 // LIMIT_EXCEEDED with a sentence for a person.
 
 import { RequestError } from '../errors.js';
-import { textFault } from '../paths/path.js';
-import { ACTIONS, ADMIN, ANONYMOUS, type CustomData, type Permission, SECURITY_LIMITS } from './model.js';
+import { textFault, withoutLeadingSlash } from '../paths/path.js';
+import { Regex } from '../query/regex.js';
+import { ACTIONS, ADMIN, ANONYMOUS, type CustomData, type Lookup, type Permission, SECURITY_LIMITS } from './model.js';
 
 /** Happn-protocol.md 10.1: what would be another place in happn's tree, or somebody that only the gateway makes. */
 const RESERVED_PARTS = ['_SYSTEM', '_GROUP', '_PERMISSION', '_USER_GROUP', '_ADMIN', '_ANONYMOUS'];
@@ -17,8 +18,8 @@ function exceeded(message: string): RequestError {
   return new RequestError('LIMIT_EXCEEDED', message);
 }
 
-/** Of a user or group that is to be created. */
-export function checkName(name: unknown, what: 'user' | 'group'): void {
+/** Of somebody or something that is to be created. */
+export function checkName(name: unknown, what: 'user' | 'group' | 'lookup table'): void {
   const fault = textFault(name, `the ${what}'s name`, SECURITY_LIMITS.nameBytes);
   if (fault !== null) throw invalid(fault);
   const text = name as string;
@@ -55,6 +56,46 @@ function checkPermission(pattern: string, permission: unknown): void {
 
 export function checkAction(action: unknown): void {
   if (!PERMITTED.has(action)) throw invalid(`there is no action ${String(action).slice(0, 32)}`);
+}
+
+/** The lookups of a group, as they are kept. */
+export function checkedLookups(lookups: unknown): readonly Lookup[] {
+  const { lookups: max } = SECURITY_LIMITS;
+  if (!Array.isArray(lookups)) throw invalid('lookups must be a list');
+  if (lookups.length > max) throw exceeded(`a group has at most ${max} lookups`);
+  return lookups.map(checkedLookup);
+}
+
+function checkedLookup(lookup: unknown, at: number): Lookup {
+  const what = `lookup ${at + 1}`;
+  if (!isPlain(lookup)) throw invalid(`${what} must be an object: {table, regex, actions, path}`);
+  const { table, regex, actions, path } = lookup;
+  const { nameBytes, lookupRegex, patternBytes } = SECURITY_LIMITS;
+  const fault = textFault(table, `the table of ${what}`, nameBytes) ?? textFault(path, `the path of ${what}`, patternBytes);
+  if (fault !== null) throw invalid(fault);
+  if (typeof regex !== 'string' || regex === '') throw invalid(`the regex of ${what} must be text`);
+  if (regex.length > lookupRegex) throw exceeded(`the regex of ${what} must have at most ${lookupRegex} characters`);
+  new Regex(regex, '').compile();
+  if (!Array.isArray(actions) || actions.length === 0) throw invalid(`actions of ${what} must be a list of some`);
+  for (const action of actions) checkAction(action);
+  return Object.freeze({ table: table as string, regex, actions: Object.freeze([...new Set(actions)]), path: path as string });
+}
+
+/** Paths of a table, as they are kept. */
+export function checkedTablePaths(paths: unknown): ReadonlySet<string> {
+  const { tablePaths, tableBytes, patternBytes } = SECURITY_LIMITS;
+  if (!Array.isArray(paths)) throw invalid('paths must be a list');
+  const kept = new Set<string>();
+  let bytes = 0;
+  for (const path of paths) {
+    const fault = textFault(path, 'a path of a lookup table', patternBytes);
+    if (fault !== null) throw invalid(fault);
+    kept.add(withoutLeadingSlash(path as string));
+    bytes += Buffer.byteLength(path as string);
+  }
+  if (kept.size > tablePaths) throw exceeded(`a lookup table has at most ${tablePaths} paths`);
+  if (bytes > tableBytes) throw exceeded(`the paths of a lookup table have at most ${tableBytes} bytes`);
+  return kept;
 }
 
 /** As kept: nothing but what counts. */

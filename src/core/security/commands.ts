@@ -1,19 +1,24 @@
 // What can be asked of the directory, and what those are told whom a change concerns.
 
-import type { Action, CustomData, Group, Permission, Permissions, User } from './model.js';
+import type { Action, CustomData, Group, Lookup, Permission, Permissions, User } from './model.js';
 
 /** 'absent': only create (else CONFLICT); 'present': only change (else NOT_FOUND). */
 export type When = 'any' | 'absent' | 'present';
 
 /** What is not named stays as it is; for a new user or group it is empty. */
-export interface GroupFields {
+export interface DescribedFields {
   /** With `merge`, null takes a pattern away. */
   readonly permissions?: Readonly<Record<string, Permission | null>>;
   /** With `merge`, null takes a key away. */
   readonly customData?: CustomData;
 }
 
-export interface UserFields extends GroupFields {
+export interface GroupFields extends DescribedFields {
+  /** In place of those that were there, also with `merge`. */
+  readonly lookups?: readonly Lookup[];
+}
+
+export interface UserFields extends DescribedFields {
   /** The encoded hash, never the password itself; null: none. Another one than before makes all tokens worthless. */
   readonly password?: string | null;
   readonly publicKey?: string | null;
@@ -69,6 +74,12 @@ export type SecurityCommand =
       readonly action: Action | '*';
       readonly authorized: boolean | null;
     }
+  /** A table of lookups. Its paths are in place of those that were there; NOT_FOUND and CONFLICT as `when` says. */
+  | { readonly type: 'putTable'; readonly name: string; readonly paths: readonly string[]; readonly when: When }
+  /** NOT_FOUND for the table; what is there already, or not there, is fine. What is in both is added. */
+  | { readonly type: 'changeTable'; readonly name: string; readonly add: readonly string[]; readonly remove: readonly string[] }
+  /** NOT_FOUND. Lookups that name it permit nothing, until there is a table of that name again. */
+  | { readonly type: 'deleteTable'; readonly name: string }
   /** The token is no longer good; the sessions that use it end. `until` as in Revocation. A session may do this to its own token. */
   | { readonly type: 'revoke'; readonly tokenId: string; readonly until: number }
   /** All tokens of the user that were issued until now are no longer good; the sessions that use one end. NOT_FOUND. */
@@ -82,6 +93,8 @@ export type SecurityChange =
   /** `permissions`: those that the command named. */
   | { readonly type: 'groupPut'; readonly group: Group; readonly permissions: Permissions }
   | { readonly type: 'groupDeleted'; readonly group: Group }
+  /** `groups`: those that look up in it. */
+  | { readonly type: 'tableChanged'; readonly table: string; readonly groups: readonly string[] }
   | { readonly type: 'linked' | 'unlinked'; readonly user: string; readonly group: string; readonly permissions: Permissions }
   | {
       readonly type: 'permission';

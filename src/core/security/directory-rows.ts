@@ -1,11 +1,12 @@
 // The form on disk of the directory. Every row ends with a seal (store/seal.ts); what stands before it is JSON.
-// Section `directory`: u<name> → user, g<name> → group, t<token id> → until when the revocation has to be known (null: for good).
+// Section `directory`: u<name> → user, g<name> → group, l<name> → table of lookups,
+// t<token id> → until when the revocation has to be known (null: for good).
 
 import { sealed } from '../store/seal.js';
 import { SECTION, StoreDamage } from '../store/store.js';
-import type { Group, User } from './model.js';
+import type { Group, LookupTable, User } from './model.js';
 
-export const KIND = { user: 'u', group: 'g', revocation: 't' } as const;
+export const KIND = { user: 'u', group: 'g', table: 'l', revocation: 't' } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 
 export function rowKey(kind: Kind, name: string): string {
@@ -20,11 +21,32 @@ export function encodeUntil(until: number): Buffer {
   return sealed(Buffer.from(JSON.stringify(until === Number.POSITIVE_INFINITY ? null : until)));
 }
 
+export function encodeTable({ paths, ...row }: LookupTable): Buffer {
+  return sealed(Buffer.from(JSON.stringify({ ...row, paths: [...paths] })));
+}
+
 /** Throws StoreDamage. */
-export function decodeRow<Row extends User | Group>(key: string, bytes: Buffer): Row {
+export function decodeUser(key: string, bytes: Buffer): User {
+  return Object.freeze(namedRow(key, bytes)) as unknown as User;
+}
+
+/** Throws StoreDamage. Rows from before there were lookups have none. */
+export function decodeGroup(key: string, bytes: Buffer): Group {
+  return Object.freeze({ lookups: [], ...namedRow(key, bytes) }) as unknown as Group;
+}
+
+/** Throws StoreDamage. */
+export function decodeTable(key: string, bytes: Buffer): LookupTable {
+  const row = namedRow(key, bytes);
+  const paths = row['paths'];
+  if (!Array.isArray(paths)) throw damage(key);
+  return Object.freeze({ ...row, paths: new Set(paths) }) as unknown as LookupTable;
+}
+
+function namedRow(key: string, bytes: Buffer): Readonly<Record<string, unknown>> {
   const row = parsed(key, bytes);
   if (typeof row !== 'object' || row === null || (row as { name?: unknown }).name !== key.slice(1)) throw damage(key);
-  return Object.freeze(row) as Row;
+  return row as Record<string, unknown>;
 }
 
 /** Throws StoreDamage. */

@@ -1,12 +1,12 @@
-// Directory: users, groups and revoked tokens, whole in memory as the store has them. Changed by operations alone
+// Directory: users, groups, tables of lookups and revoked tokens, whole in memory as the store has them. Changed by operations alone
 // (operations/security.ts): with the turn's batch, and taken back if the store refuses that.
 
 import { unsealed } from '../store/seal.js';
 import { SECTION, type Store } from '../store/store.js';
 import type { Turn } from '../turn.js';
-import { decodeRow, decodeUntil, encodeRow, encodeUntil, KIND, rowKey } from './directory-rows.js';
+import { decodeGroup, decodeTable, decodeUntil, decodeUser, encodeRow, encodeTable, encodeUntil, KIND, rowKey } from './directory-rows.js';
 import type { Principal } from './identity.js';
-import { ADMIN, type Group, type User } from './model.js';
+import { ADMIN, type Group, type LookupTable, type User } from './model.js';
 import type { Login, Policy } from './policy.js';
 import { Principals } from './principals.js';
 import type { DirectoryReader } from './reader.js';
@@ -18,6 +18,7 @@ const FORGOTTEN_AT_A_TIME = 1_000;
 const ADMIN_GROUP: Group = Object.freeze({
   name: ADMIN,
   permissions: Object.freeze({ '*': Object.freeze({ actions: Object.freeze(['*', 'control'] as const) }) }),
+  lookups: Object.freeze([]),
   customData: Object.freeze({}),
   created: 0,
   modified: 0,
@@ -31,6 +32,7 @@ export interface DirectoryOptions {
 export class Directory implements DirectoryReader {
   #users = new Map<string, User>();
   #groups = new Map<string, Group>([[ADMIN, ADMIN_GROUP]]);
+  #tables = new Map<string, LookupTable>();
   /** Until when each has to be known, by token id. */
   #revocations = new Map<string, number>();
   /** Names of the users that are linked to each group, which need not exist. */
@@ -45,6 +47,7 @@ export class Directory implements DirectoryReader {
   async load(store: Store): Promise<void> {
     const users = new Map<string, User>();
     const groups = new Map<string, Group>([[ADMIN, ADMIN_GROUP]]);
+    const tables = new Map<string, LookupTable>();
     const revocations = new Map<string, number>();
     const scan = store.scan({ section: SECTION.directory }, SCAN_ROWS);
     try {
@@ -52,8 +55,9 @@ export class Directory implements DirectoryReader {
         for (const { key, value } of rows) {
           const bytes = unsealed(SECTION.directory, key, value);
           const name = key.slice(1);
-          if (key.startsWith(KIND.user)) users.set(name, decodeRow<User>(key, bytes));
-          else if (key.startsWith(KIND.group)) groups.set(name, decodeRow<Group>(key, bytes));
+          if (key.startsWith(KIND.user)) users.set(name, decodeUser(key, bytes));
+          else if (key.startsWith(KIND.group)) groups.set(name, decodeGroup(key, bytes));
+          else if (key.startsWith(KIND.table)) tables.set(name, decodeTable(key, bytes));
           else if (key.startsWith(KIND.revocation)) revocations.set(name, decodeUntil(key, bytes));
         }
       }
@@ -62,6 +66,7 @@ export class Directory implements DirectoryReader {
     }
     this.#users = users;
     this.#groups = groups;
+    this.#tables = tables;
     this.#revocations = revocations;
     this.#members = new Map();
     for (const user of users.values()) this.#link(user);
@@ -86,6 +91,14 @@ export class Directory implements DirectoryReader {
     return this.#groups.values();
   }
 
+  lookupTable(name: string): LookupTable | null {
+    return this.#tables.get(name) ?? null;
+  }
+
+  lookupTables(): Iterable<LookupTable> {
+    return this.#tables.values();
+  }
+
   *members(group: string): Iterable<User> {
     for (const name of this.#members.get(group) ?? []) yield this.#users.get(name) as User;
   }
@@ -108,6 +121,10 @@ export class Directory implements DirectoryReader {
 
   get groupCount(): number {
     return this.#groups.size;
+  }
+
+  get tableCount(): number {
+    return this.#tables.size;
   }
 
   get revocationCount(): number {
@@ -149,6 +166,16 @@ export class Directory implements DirectoryReader {
   dropGroup(name: string, turn: Turn): void {
     turn.batch.delete(SECTION.directory, rowKey(KIND.group, name));
     set(this.#groups, name, null, turn);
+  }
+
+  putTable(table: LookupTable, turn: Turn): void {
+    turn.batch.put(SECTION.directory, rowKey(KIND.table, table.name), encodeTable(table));
+    set(this.#tables, table.name, Object.freeze(table), turn);
+  }
+
+  dropTable(name: string, turn: Turn): void {
+    turn.batch.delete(SECTION.directory, rowKey(KIND.table, name));
+    set(this.#tables, name, null, turn);
   }
 
   revoke(tokenId: string, until: number, turn: Turn): void {

@@ -32,6 +32,28 @@ export interface Permission {
  */
 export type Permissions = Readonly<Record<string, Permission>>;
 
+/**
+ * A permission that asks a table (happn-protocol.md 10.7). A path of which a part matches `regex` is taken apart by its groups; put
+ * together anew as `path` says, it is allowed if the table has the outcome. It allows, and prohibits nothing.
+ */
+export interface Lookup {
+  /** Name of the table. One that does not exist permits nothing. */
+  readonly table: string;
+  /** A linear-time expression, as in searches; anchored only where it says so. */
+  readonly regex: string;
+  readonly actions: readonly PermittedAction[];
+  /** `{{$1}}` stands for the first group of the expression, `{{user.username}}` and the like as in permissions. */
+  readonly path: string;
+}
+
+/** Paths, without their leading slash, which counts for nothing here. */
+export interface LookupTable {
+  readonly name: string;
+  readonly paths: ReadonlySet<string>;
+  readonly created: number;
+  readonly modified: number;
+}
+
 /** What an administrator keeps with a user or group: JSON. */
 export type CustomData = Readonly<Record<string, unknown>>;
 
@@ -57,6 +79,7 @@ export interface User {
 export interface Group {
   readonly name: string;
   readonly permissions: Permissions;
+  readonly lookups: readonly Lookup[];
   readonly customData: CustomData;
   readonly created: number;
   readonly modified: number;
@@ -94,4 +117,16 @@ export const SECURITY_LIMITS = Object.freeze({
   /** UTF-8 bytes of a password's hash, and of a public key. */
   secretBytes: 16 * 1024,
   revocations: 1_000_000,
+  lookupTables: 256,
+  /** Paths of one table, and their UTF-8 bytes together. */
+  tablePaths: 10_000,
+  tableBytes: 1024 * 1024,
+  /** Lookups of one group. */
+  lookups: 32,
+  /** Lookups of all groups of one user that count; those of the groups that were linked last do not. */
+  lookupsOfUser: 128,
+  /** UTF-16 units of one lookup's expression. */
+  lookupRegex: 256,
+  /** A longer path (in UTF-16 units) is allowed by no lookup. */
+  lookupPath: 512,
 });

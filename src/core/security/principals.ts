@@ -1,20 +1,25 @@
 // Principals: everybody who has logged in since the start, live. Rights are compiled when they are asked for, once for all who have
 // the same groups; a change of the directory makes them stale.
 
+import { Regex } from '../query/regex.js';
 import type { Principal } from './identity.js';
-import { ADMIN, DELEGATES, type Group, type Permissions, type User } from './model.js';
+import { LookupRule } from './lookups.js';
+import { ADMIN, DELEGATES, type Group, type LookupTable, type Permissions, SECURITY_LIMITS, type User } from './model.js';
 import type { Policy } from './policy.js';
 import { ALL_RIGHTS, CompiledRights, Decisions, NO_RIGHTS, type Rights } from './rights.js';
 import { Rule, RuleSet } from './rule-set.js';
 import { isTemplate, rulesFor } from './templates.js';
 
-/** Compiled combinations of groups that are kept; at the bound all are forgotten. */
+/** Compiled combinations of groups, and expressions of lookups, that are kept; at the bound all are forgotten. */
 const COMBINATIONS_MAX = 1_024;
+const EXPRESSIONS_MAX = 1_024;
+const EMPTY: ReadonlySet<string> = new Set();
 
 /** What principals read of the directory. */
 export interface Members {
   user(name: string): User | null;
   group(name: string): Group | null;
+  lookupTable(name: string): LookupTable | null;
 }
 
 class LivePrincipal implements Principal {
@@ -129,6 +134,7 @@ class Compiler {
   readonly #members: Members;
   readonly #isNested: boolean;
   #combinations = new Map<string, RuleSet>();
+  #expressions = new Map<string, Regex>();
 
   constructor(members: Members, isNested: boolean) {
     this.#members = members;
@@ -139,13 +145,16 @@ class Compiler {
     if (policy !== null) {
       const source = `policy ${policy.name}`;
       const own = new RuleSet(ruleList(policy.permissions ?? {}, user, source, 'all'));
-      return new CompiledRights([own], this.decisions, this.#isNested);
+      return new CompiledRights([own], this.decisions, { isNested: this.#isNested });
     }
     if (user.groups.includes(ADMIN)) return ALL_RIGHTS;
     const groups = user.groups.map((name) => this.#members.group(name)).filter((group) => group !== null);
     const own = ruleList(user.permissions, user, 'user', 'all');
     for (const { permissions, name } of groups) own.push(...ruleList(permissions, user, `group ${name}`, 'templates'));
-    return new CompiledRights([this.#combined(groups), new RuleSet(own)], this.decisions, this.#isNested);
+    return new CompiledRights([this.#combined(groups), new RuleSet(own)], this.decisions, {
+      isNested: this.#isNested,
+      lookups: this.#lookups(groups, user),
+    });
   }
 
   /** What is the same for all who have these groups. */
@@ -158,6 +167,27 @@ class Compiler {
       this.#combinations.set(key, set);
     }
     return set;
+  }
+
+  #lookups(groups: readonly Group[], user: User): readonly LookupRule[] {
+    const rules: LookupRule[] = [];
+    for (const { name, lookups } of groups) {
+      for (const lookup of lookups.slice(0, SECURITY_LIMITS.lookupsOfUser - rules.length)) {
+        const paths = this.#members.lookupTable(lookup.table)?.paths ?? EMPTY;
+        rules.push(new LookupRule(lookup, user, { regex: this.#expression(lookup.regex), paths, source: `group ${name}` }));
+      }
+    }
+    return rules;
+  }
+
+  #expression(source: string): Regex {
+    let regex = this.#expressions.get(source);
+    if (regex === undefined) {
+      regex = new Regex(source, '');
+      if (this.#expressions.size >= EXPRESSIONS_MAX) this.#expressions = new Map();
+      this.#expressions.set(source, regex);
+    }
+    return regex;
   }
 
   forget(): void {

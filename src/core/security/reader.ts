@@ -1,7 +1,7 @@
 // The directory as it is read: by those who log people in, show users, or explain what they may do.
 
 import type { Principal } from './identity.js';
-import type { Group, User } from './model.js';
+import type { Group, LookupTable, User } from './model.js';
 import type { Login, Policy } from './policy.js';
 
 export interface DirectoryReader {
@@ -13,6 +13,8 @@ export interface DirectoryReader {
   groups(): Iterable<Group>;
   /** Links of users to the group. */
   members(group: string): Iterable<User>;
+  lookupTable(name: string): LookupTable | null;
+  lookupTables(): Iterable<LookupTable>;
   /**
    * The live principal of the user; null: there is no such user. With a policy that has permissions: one with these rights alone.
    * Sessions keep it as long as they live.

@@ -3,7 +3,8 @@
 
 import { reservedArea } from '../paths/path.js';
 import type { Pattern } from '../paths/pattern.js';
-import type { Action } from './model.js';
+import type { LookupRule } from './lookups.js';
+import type { Action, Lookup } from './model.js';
 import { ANYTHING, instanceOf, mayMeet, othersOf } from './pattern-texts.js';
 import { bitOf, type Mask, type Rule, type RuleSet } from './rule-set.js';
 
@@ -21,6 +22,8 @@ export interface Verdict {
   readonly pattern: string | null;
   /** Where it stands: `user`, `group <name>` or `policy <name>`; null: nowhere. */
   readonly source: string | null;
+  /** The lookup that allowed it, in place of a permission with that pattern; null: none did. */
+  readonly lookup: Lookup | null;
 }
 
 export interface Rights {
@@ -33,7 +36,9 @@ export interface Rights {
   explain(action: Action, path: string | Pattern): Verdict;
 }
 
-const ALLOWED: Verdict = Object.freeze({ allowed: true, pattern: '*', source: null });
+const ALLOWED: Verdict = Object.freeze({ allowed: true, pattern: '*', source: null, lookup: null });
+
+const DENIED: Verdict = Object.freeze({ allowed: false, pattern: null, source: null, lookup: null });
 
 /** Of administrators and of the gateway itself. */
 export const ALL_RIGHTS: Rights = Object.freeze({
@@ -48,7 +53,7 @@ export const NO_RIGHTS: Rights = Object.freeze({
   allows: () => false,
   covers: (): Coverage => 'none',
   coversWritten: () => false,
-  explain: (): Verdict => ({ allowed: false, pattern: null, source: null }),
+  explain: () => DENIED,
 });
 
 /** Decisions kept for one user, and for all together; at a bound those of the user, or all, are forgotten. */
@@ -88,19 +93,26 @@ const NESTED = bitOf('get') | bitOf('on');
 /** Between the parts of a key of decisions that is no text of a path or pattern. */
 const BETWEEN = '\r';
 
+export interface RightsOptions {
+  /** Whoever may read a part of what a pattern matches is given that part. */
+  readonly isNested?: boolean;
+  readonly lookups?: readonly LookupRule[];
+}
+
 export class CompiledRights implements Rights {
   readonly #sets: readonly RuleSet[];
   readonly #decisions: Decisions;
   readonly #isNested: boolean;
-  /** By path, by the text of a pattern with ANYTHING for its wildcards, or by `reachKey`. */
+  readonly #lookups: readonly LookupRule[];
+  /** By path, by the text of a pattern with ANYTHING for its wildcards, or by a key that begins with BETWEEN. */
   readonly #masks = new Map<string, Mask>();
   readonly #found: Rule[] = [];
 
-  /** `isNested`: whoever may read a part of what a pattern matches is given that part. */
-  constructor(sets: readonly RuleSet[], decisions: Decisions, isNested = false) {
+  constructor(sets: readonly RuleSet[], decisions: Decisions, { isNested = false, lookups = [] }: RightsOptions = {}) {
     this.#sets = sets;
     this.#decisions = decisions;
     this.#isNested = isNested;
+    this.#lookups = lookups.filter(({ isEmpty }) => !isEmpty);
   }
 
   allows(action: Action, path: string): boolean {
@@ -114,7 +126,10 @@ export class CompiledRights implements Rights {
   covers(action: Action, pattern: Pattern): Coverage {
     const bit = bitOf(action);
     const isAllowed = (text: string): boolean => (this.#maskOf(text) & bit) !== 0;
-    if (!isAllowed(instanceOf(pattern))) return this.#reaches(bit, pattern) ? 'partial' : 'none';
+    if (!isAllowed(instanceOf(pattern))) {
+      if ((this.#lookupMask(pattern) & bit) !== 0) return 'checked';
+      return this.#reaches(bit, pattern) ? 'partial' : 'none';
+    }
     for (const text of othersOf(pattern)) if (!isAllowed(text)) return 'checked';
     return this.#mayTouch(bit, pattern) ? 'checked' : 'all';
   }
@@ -125,13 +140,21 @@ export class CompiledRights implements Rights {
   }
 
   explain(action: Action, subject: string | Pattern): Verdict {
-    const path = typeof subject === 'string' ? subject : instanceOf(subject);
     const bit = bitOf(action);
-    if (isReserved(path, bit)) return { allowed: false, pattern: null, source: null };
-    const isPartial = typeof subject !== 'string' && this.covers(action, subject) === 'partial';
-    const rule = isPartial ? this.#reachingRule(bit, subject) : this.#decidingRule(bit, path);
-    const allowed = rule !== undefined && (rule.prohibit & bit) === 0;
-    return { allowed, pattern: rule?.pattern ?? null, source: rule?.source ?? null };
+    if (typeof subject === 'string') return this.#explainText(bit, subject);
+    if (this.covers(action, subject) !== 'partial') return this.#explainText(bit, instanceOf(subject));
+    const rule = this.#reachingRule(bit, subject);
+    return rule === undefined ? verdictByLookup(this.#reachingLookup(bit) as LookupRule) : verdictBy(rule, true);
+  }
+
+  /** `text`: a path, or that of a pattern with ANYTHING for its wildcards. */
+  #explainText(bit: Mask, text: string): Verdict {
+    if (isReserved(text, bit)) return DENIED;
+    const rule = this.#decidingRule(bit, text);
+    if (rule !== undefined) return verdictBy(rule, (rule.prohibit & bit) === 0);
+    const written = asWritten(text);
+    const lookup = this.#lookups.find((one) => (one.allow & bit) !== 0 && one.grants(written));
+    return lookup === undefined ? DENIED : verdictByLookup(lookup);
   }
 
   #decidingRule(bit: Mask, path: string): Rule | undefined {
@@ -154,8 +177,31 @@ export class CompiledRights implements Rights {
       allow |= rule.allow;
       prohibit |= rule.prohibit;
     }
+    for (const lookup of this.#lookups) {
+      // What stands for a wildcard would be taken for a character of the path.
+      if ((lookup.allow & ~(allow | prohibit)) !== 0 && !path.includes(ANYTHING) && lookup.grants(path)) allow |= lookup.allow;
+    }
     const mask = allow & ~prohibit;
     return reservedArea(path) === null ? mask : mask & CONTROL;
+  }
+
+  /**
+   * What lookups allow of a pattern, by its text as it was written, as on happn servers. That says nothing of the paths that it matches:
+   * each has to be looked at.
+   */
+  #lookupMask(pattern: Pattern): Mask {
+    if (this.#lookups.length === 0) return 0;
+    const text = instanceOf(pattern);
+    const key = BETWEEN + text;
+    const kept = this.#masks.get(key);
+    if (kept !== undefined) return kept;
+    const written = asWritten(text);
+    let mask = 0;
+    for (const lookup of this.#lookups) if ((lookup.allow & ~mask) !== 0 && lookup.grants(written)) mask |= lookup.allow;
+    for (const { prohibit } of this.#collect(text)) mask &= ~prohibit;
+    if (reservedArea(text) !== null) mask &= CONTROL;
+    this.#decisions.keep(this.#masks, key, mask);
+    return mask;
   }
 
   #collect(path: string): readonly Rule[] {
@@ -182,10 +228,14 @@ export class CompiledRights implements Rights {
    */
   #reachedBy(bit: Mask, pattern: Pattern): boolean {
     if (pattern.form.type === 'literal') return false;
-    const isShut = (text: string): boolean =>
-      reservedArea(text) !== null || this.#collect(text).some(({ prohibit }) => (prohibit & bit) !== 0);
+    const isShut = (text: string): boolean => isReserved(text, bit) || this.#collect(text).some(({ prohibit }) => (prohibit & bit) !== 0);
     if ([instanceOf(pattern), ...othersOf(pattern)].every(isShut)) return false;
-    return this.#reachingRule(bit, pattern) !== undefined;
+    return this.#reachingLookup(bit) !== undefined || this.#reachingRule(bit, pattern) !== undefined;
+  }
+
+  /** Which paths an expression matches is not known: one may be among those of any pattern. */
+  #reachingLookup(bit: Mask): LookupRule | undefined {
+    return this.#lookups.find(({ allow }) => (allow & bit) !== 0);
   }
 
   /** An allowance that may match a path that the pattern matches, and is not prohibited as a whole. */
@@ -211,9 +261,22 @@ export class CompiledRights implements Rights {
   }
 }
 
+/** How a pattern is written in happn: `*` for what ANYTHING stands for. */
+function asWritten(text: string): string {
+  return text.replaceAll(ANYTHING, '*');
+}
+
 /** No path has one, and no text of a pattern. */
 function reachKey({ dialect, depth, text }: Pattern): string {
   return BETWEEN + dialect + depth + BETWEEN + text;
+}
+
+function verdictBy({ pattern, source }: Rule, allowed: boolean): Verdict {
+  return { allowed, pattern, source, lookup: null };
+}
+
+function verdictByLookup({ lookup, source }: LookupRule): Verdict {
+  return { allowed: true, pattern: lookup.regex, source, lookup };
 }
 
 function isReserved(path: string, bit: Mask): boolean {

@@ -40,8 +40,8 @@ function expand(pattern: string, user: User): readonly string[] | null {
   return patterns.map((begun) => begun + rest);
 }
 
-/** What a template stands for: `user.username`, `user.custom_data.<key>…`; nothing if there is no such value. */
-function valuesOf(name: string, user: User): readonly string[] {
+/** What a template without its braces stands for: `user.username`, `user.custom_data.<key>…`; nothing if there is no such value. */
+export function valuesOf(name: string, user: User): readonly string[] {
   const [root, field, ...keys] = name.split('.');
   if (root !== 'user') return [];
   switch (field) {

@@ -9,6 +9,7 @@ import { ADMIN, type Log, NOBODY, REQUEST_ERRORS, RequestError, type RequestErro
 import { isLoopback } from '../loopback.js';
 import type { Administration, Caller } from './administration.js';
 import { INSIGHT } from './insight.js';
+import { LOOKUP_TABLES } from './lookup-tables.js';
 import { describeApi } from './openapi.js';
 import { done, type Operation, operation } from './operation.js';
 import { description } from './schemas.js';
@@ -55,7 +56,7 @@ export function apiListener(
   version: string,
   log: Log,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const operations: Operation[] = [...USERS, ...GROUPS, ...SESSIONS, ...TOKENS, ...INSIGHT];
+  const operations: Operation[] = [...USERS, ...GROUPS, ...LOOKUP_TABLES, ...SESSIONS, ...TOKENS, ...INSIGHT];
   operations.push(descriptionOf(operations, version));
   const app = new Hono<Environment>().basePath(API_PATH);
   for (const one of operations) {

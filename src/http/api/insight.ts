@@ -57,7 +57,7 @@ function explanation(question: Question, { rights, isAdministrator }: Principal)
   return { allowed: coverage !== 'none', ...about, coverage, ...because(verdict, question, isAdministrator) };
 }
 
-function because({ allowed, pattern, source }: Verdict, { user, action, path }: Question, isAdministrator: boolean): object {
+function because({ allowed, pattern, source, lookup }: Verdict, { user, action, path }: Question, isAdministrator: boolean): object {
   if (isAdministrator) return { rule: null, reason: `members of ${ADMIN} may do everything` };
   if (pattern === null || source === null) {
     const area = action === 'control' ? null : reservedArea(path);
@@ -66,6 +66,10 @@ function because({ allowed, pattern, source }: Verdict, { user, action, path }: 
   }
   const [kind = '', ...words] = source.split(' ');
   const name = kind === 'user' ? user : words.join(' ');
+  if (lookup !== null) {
+    const reason = `the ${kind} ${name} is allowed ${action} by a lookup of ${pattern} in ${lookup.table}`;
+    return { rule: { pattern, effect: 'allow', source: kind, name, table: lookup.table }, reason };
+  }
   const effect = allowed ? 'allow' : 'prohibit';
   const reason = `the ${kind} ${name} is ${allowed ? 'allowed' : 'forbidden'} ${action} on ${pattern}`;
   return { rule: { pattern, effect, source: kind, name }, reason };

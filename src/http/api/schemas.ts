@@ -41,6 +41,21 @@ const password = describe(
 const publicKey = describe(z.string().min(1).nullable(), 'In PEM form, for logins by signature.');
 const groups = describe(z.array(name).max(SECURITY_LIMITS.memberships), 'Names of groups.');
 
+const lookup = z.strictObject({
+  table: describe(name, 'Name of a lookup table.'),
+  regex: describe(z.string().min(1), 'A part of the path has to match it; look-around and back-references are not supported.'),
+  actions: actions.min(1),
+  path: describe(
+    z.string().min(1),
+    'What the path becomes: {{$1}} is the first group of the expression, {{user.username}} and the like as in permissions.',
+  ),
+});
+const lookups = describe(
+  z.array(lookup).max(SECURITY_LIMITS.lookups),
+  'A path is allowed if the table has what it becomes. They take the place of all that were there.',
+);
+const tablePaths = describe(z.array(z.string().min(1)).max(SECURITY_LIMITS.tablePaths), 'Paths; a leading slash counts for nothing.');
+
 // What is asked.
 
 export const putUser = z.strictObject({
@@ -51,8 +66,17 @@ export const putUser = z.strictObject({
   customData: customData.optional(),
 });
 export const patchUser = putUser.extend({ permissions: changedPermissions.optional() });
-export const putGroup = z.strictObject({ permissions: permissions.optional(), customData: customData.optional() });
+export const putGroup = z.strictObject({
+  permissions: permissions.optional(),
+  lookups: lookups.optional(),
+  customData: customData.optional(),
+});
 export const patchGroup = putGroup.extend({ permissions: changedPermissions.optional() });
+export const putTable = z.strictObject({ paths: tablePaths });
+export const patchTable = z.strictObject({
+  add: describe(tablePaths.optional(), 'What is there already stays there.'),
+  remove: describe(tablePaths.optional(), 'What is added as well stays there.'),
+});
 export const login = z.strictObject({ username: z.string(), password: z.string() });
 export const issueToken = z.strictObject({
   user: name,
@@ -76,6 +100,9 @@ const limit = describe(
 const after = describe(z.string().min(1).max(1_024).optional(), 'Goes on behind this one: `next` of the page before.');
 export const page = z.strictObject({ limit, after });
 export const userPage = page.extend({ group: describe(name.optional(), 'Members of this group alone.') });
+export const pathPage = page.extend({
+  after: describe(z.string().min(1).max(SECURITY_LIMITS.patternBytes).optional(), 'Goes on behind this one.'),
+});
 export const sessionPage = page.extend({
   user: describe(z.string().optional(), 'Sessions of this user alone.'),
   protocol: describe(z.string().optional(), 'Sessions of this protocol alone.'),
@@ -105,6 +132,7 @@ export const user = z.strictObject({
 export const group = z.strictObject({
   name,
   permissions,
+  lookups,
   customData: z.record(z.string(), z.unknown()),
   members: describe(z.number().int(), 'How many users are in it.'),
   created: time('When it was created.'),
@@ -143,11 +171,32 @@ export const explanation = z.strictObject({
   ),
   rule: describe(
     z
-      .strictObject({ pattern: z.string(), effect: z.enum(['allow', 'prohibit']), source: z.enum(['user', 'group', 'policy']), name })
+      .strictObject({
+        pattern: describe(z.string(), 'Of a lookup: its expression.'),
+        effect: z.enum(['allow', 'prohibit']),
+        source: z.enum(['user', 'group', 'policy']),
+        name,
+        table: describe(z.string().optional(), 'Of a lookup: the table that has what the path becomes.'),
+      })
       .nullable(),
     'What decided; null: no permission speaks for it.',
   ),
   reason: describe(z.string(), 'One sentence for a person.'),
+});
+export const table = z.strictObject({
+  name,
+  paths: describe(z.number().int(), 'How many it has.'),
+  groups: describe(z.array(name), 'Those whose members look up in it.'),
+  created: time('When it was created.'),
+  modified: time('When it was changed last.'),
+});
+export const tables = z.strictObject({
+  lookupTables: z.array(table),
+  next: describe(z.string().nullable(), 'For `after`; null: there are no more.'),
+});
+export const tablePathList = z.strictObject({
+  paths: z.array(z.string()),
+  next: describe(z.string().nullable(), 'For `after`; null: there are no more.'),
 });
 export const auditEntry = z.strictObject({
   number: describe(z.number().int(), 'Counted since the start.'),
@@ -175,6 +224,8 @@ export const NAMED: ReadonlyMap<z.ZodType, string> = new Map<z.ZodType, string>(
   [patchUser, 'UserPatch'],
   [putGroup, 'GroupChange'],
   [patchGroup, 'GroupPatch'],
+  [putTable, 'LookupTableChange'],
+  [patchTable, 'LookupTablePatch'],
   [login, 'Login'],
   [issueToken, 'TokenRequest'],
   [explain, 'Question'],
@@ -182,6 +233,9 @@ export const NAMED: ReadonlyMap<z.ZodType, string> = new Map<z.ZodType, string>(
   [group, 'Group'],
   [users, 'Users'],
   [groupList, 'Groups'],
+  [table, 'LookupTable'],
+  [tables, 'LookupTables'],
+  [tablePathList, 'LookupPaths'],
   [sessions, 'Sessions'],
   [token, 'Token'],
   [explanation, 'Explanation'],

@@ -201,8 +201,8 @@ function shownUser({ name, groups, permissions, customData, publicKey, password,
   return { name, groups, permissions, customData, publicKey, hasPassword: password !== null, ...times };
 }
 
-function shownGroup({ directory }: Administration, { name, permissions, customData, created, modified }: Group): object {
+function shownGroup({ directory }: Administration, { name, permissions, lookups, customData, created, modified }: Group): object {
   let members = 0;
   for (const _member of directory.members(name)) members += 1;
-  return { name, permissions, customData, members, created: isoTime(created), modified: isoTime(modified) };
+  return { name, permissions, lookups, customData, members, created: isoTime(created), modified: isoTime(modified) };
 }

@@ -60,7 +60,7 @@ describe('users and groups', () => {
     await house.user('ann', { '/x/*': { actions: ['remove'] } }, { groups: ['r', 'w', 'missing'] });
     const rights = house.directory.principal('ann')?.rights;
     for (const action of ['get', 'on', 'set', 'remove'] as const) expect(rights?.allows(action, '/x/1'), action).toBe(true);
-    expect(rights?.explain('set', '/x/1')).toEqual({ allowed: true, pattern: '/x/*', source: 'group w' });
+    expect(rights?.explain('set', '/x/1')).toEqual({ allowed: true, pattern: '/x/*', source: 'group w', lookup: null });
   });
 
   it('are changed key by key or as a whole', async () => {

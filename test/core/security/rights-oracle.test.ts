@@ -113,7 +113,7 @@ function examine(next: Random, seen: Seen): void {
   const compiled = rules.map(([text, given]) => new Rule(text, given, 'test'));
   const sets = [new RuleSet(compiled.slice(0, at)), new RuleSet(compiled.slice(at))];
   const isNested = next(2) === 0;
-  const rights = new CompiledRights(sets, new Decisions(), isNested);
+  const rights = new CompiledRights(sets, new Decisions(), { isNested });
   const coverage = rights.covers(action, pattern);
   const guard = guardOf({ ...NOBODY_AT_ALL, rights }, action, pattern);
   if (guard !== null && guard.rights !== rights) seen.edges += 1;

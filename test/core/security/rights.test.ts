@@ -2,13 +2,13 @@
 
 import { describe, expect, it } from 'vitest';
 import { type Action, type Dialect, type Permissions, parsePattern, type User } from '../../../src/core/index.js';
-import { ALL_DECISIONS_MAX, CompiledRights, DECISIONS_MAX, Decisions } from '../../../src/core/security/rights.js';
+import { ALL_DECISIONS_MAX, CompiledRights, DECISIONS_MAX, Decisions, type RightsOptions } from '../../../src/core/security/rights.js';
 import { Rule, RuleSet } from '../../../src/core/security/rule-set.js';
 import { rulesFor, TEMPLATE_PATTERNS_MAX } from '../../../src/core/security/templates.js';
 
-function rightsOf(permissions: Permissions, decisions = new Decisions(), isNested = false): CompiledRights {
+function rightsOf(permissions: Permissions, decisions = new Decisions(), options: RightsOptions = {}): CompiledRights {
   const rules = Object.entries(permissions).map(([pattern, permission]) => new Rule(pattern, permission, 'user'));
-  return new CompiledRights([new RuleSet(rules)], decisions, isNested);
+  return new CompiledRights([new RuleSet(rules)], decisions, options);
 }
 
 const ALL = { actions: ['*'] } as const;
@@ -55,9 +55,9 @@ describe('permissions', () => {
 
   it('say which one decided', () => {
     const rights = rightsOf({ '/a/*': ALL, '/a/b': { prohibit: ['set'] } });
-    expect(rights.explain('get', '/a/b')).toEqual({ allowed: true, pattern: '/a/*', source: 'user' });
-    expect(rights.explain('set', '/a/b')).toEqual({ allowed: false, pattern: '/a/b', source: 'user' });
-    expect(rights.explain('set', '/b')).toEqual({ allowed: false, pattern: null, source: null });
+    expect(rights.explain('get', '/a/b')).toEqual({ allowed: true, pattern: '/a/*', source: 'user', lookup: null });
+    expect(rights.explain('set', '/a/b')).toEqual({ allowed: false, pattern: '/a/b', source: 'user', lookup: null });
+    expect(rights.explain('set', '/b')).toEqual({ allowed: false, pattern: null, source: null, lookup: null });
   });
 });
 
@@ -110,7 +110,7 @@ describe('with nested rights a pattern', () => {
     '/shut/x/*': ALL,
     '/shut/*': { prohibit: ['*'] },
   };
-  const rights = rightsOf(permissions, new Decisions(), true);
+  const rights = rightsOf(permissions, new Decisions(), { isNested: true });
 
   it.each<[string, Dialect, Action, string]>([
     ['/*', 'glob', 'on', 'partial'],
@@ -142,8 +142,8 @@ describe('with nested rights a pattern', () => {
   });
 
   it('is explained by a permission that reaches into it', () => {
-    expect(rights.explain('on', parsePattern('/*', 'glob'))).toEqual({ allowed: true, pattern: '/a/*', source: 'user' });
-    expect(rights.explain('on', parsePattern('/b/*', 'glob'))).toEqual({ allowed: false, pattern: null, source: null });
+    expect(rights.explain('on', parsePattern('/*', 'glob'))).toEqual({ allowed: true, pattern: '/a/*', source: 'user', lookup: null });
+    expect(rights.explain('on', parsePattern('/b/*', 'glob'))).toEqual({ allowed: false, pattern: null, source: null, lookup: null });
     expect(rights.explain('on', parsePattern('/shut/*', 'glob'))).toMatchObject({ allowed: false, pattern: '/shut/*' });
   });
 });
