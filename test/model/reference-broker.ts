@@ -269,9 +269,13 @@ export class ReferenceBroker {
     return this.#retained.size;
   }
 
-  /** All that the window allows, in order. */
+  /** PUBREL, and all that the window allows, in order. */
   #send(session: ReferenceSession): void {
     if (!session.connected) return;
+    for (const owed of session.owed.filter(({ due, phase }) => due && phase === 'received')) {
+      session.expected.push({ owed, packet: 'pubrel', dup: owed.dup });
+      owed.due = false;
+    }
     for (const owed of session.owed.filter(({ due }) => due)) {
       const underWay = session.owed.filter((other) => !other.due).length;
       if (owed.qos > 0 && underWay >= session.window) return;
@@ -279,7 +283,7 @@ export class ReferenceBroker {
         session.owed.splice(session.owed.indexOf(owed), 1);
         continue;
       }
-      session.expected.push({ owed, packet: owed.phase === 'received' ? 'pubrel' : 'publish', dup: owed.dup });
+      session.expected.push({ owed, packet: 'publish', dup: owed.dup });
       owed.due = false;
       if (owed.qos === 0) session.owed.splice(session.owed.indexOf(owed), 1);
       else if (owed.phase === 'waiting') owed.phase = 'sent';

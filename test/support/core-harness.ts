@@ -65,6 +65,8 @@ export class GateStore extends MemoryStore {
   scanFailure: Error | null = null;
   unopenable = 0;
   writes = 0;
+  /** A write waits to be released. */
+  isWriting = false;
   reopened = 0;
   /** Slices of scans that are being read now, and the most that ever were. */
   reading = 0;
@@ -76,7 +78,11 @@ export class GateStore extends MemoryStore {
 
   override async write(batch: WriteBatch, state: StoreState): Promise<void> {
     this.writes += 1;
-    if (this.held) await new Promise<void>((resolve) => (this.#release = resolve));
+    if (this.held) {
+      this.isWriting = true;
+      await new Promise<void>((resolve) => (this.#release = resolve));
+      this.isWriting = false;
+    }
     if (this.failure !== null) {
       this.failure = null;
       this.failNextWrite();

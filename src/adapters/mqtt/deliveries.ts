@@ -91,12 +91,14 @@ export class Deliveries implements RetainedOutlet {
   }
 
   /**
-   * Everything that the durable session kept, in its order. For each of its filters of which retained messages are still to be
-   * queued `onRest` is given what is to be begun with them.
+   * Everything that the durable session kept, in its order, but PUBREL first, for which no window has to have room. For each of its
+   * filters of which retained messages are still to be queued `onRest` is given what is to be begun with them.
    */
   resume(durable: DurableSession, onRest: (subscription: Subscription, rest: RetainedMessages) => void): void {
-    const messages = [...durable.queue.values()].sort(byPlace);
-    for (const { number } of messages) if (number > this.#resumedTo) this.#resumedTo = number;
+    const kept = [...durable.queue.values()].sort(byPlace);
+    for (const { number } of kept) if (number > this.#resumedTo) this.#resumedTo = number;
+    this.#resumeQueued(kept.filter(isReleased));
+    const messages = kept.filter((message) => !isReleased(message));
     let next = 0;
     for (const [subscription, place] of restsOf(durable)) {
       const behind = messages.findIndex((message) => message.place > place);
@@ -206,8 +208,8 @@ export class Deliveries implements RetainedOutlet {
     const { durable } = this.host;
     if (durable !== null && publication.number > 0) {
       const queued = durable.queue.get(publication.number);
-      // A full queue refused it: the core counted that.
-      return queued === undefined || this.#sendQueuedMessage(queued, publication);
+      // A full queue refused it, which the core counted; or another filter has brought it, which was not held up by retained messages.
+      return queued === undefined || queued.sent || this.#sendQueuedMessage(queued, publication);
     }
     if (this.#isOver(publication.expires)) return true;
     const packetId = this.#takeId();
@@ -248,7 +250,8 @@ export class Deliveries implements RetainedOutlet {
       this.host.acknowledge(number);
       return true;
     }
-    if (!this.#hasRoom(queued.packetId)) return false;
+    // [MQTT5-4.9.0-3]: the window is one of PUBLISH packets.
+    if (this.#inFlight.has(queued.packetId)) return false;
     this.#inFlight.set(queued.packetId, number * AWAITS_RANGE + AWAITS.PUBCOMP);
     this.host.write(encodeAcknowledge(FIRST_BYTE.PUBREL, queued.packetId));
     return true;
@@ -303,6 +306,10 @@ export class Deliveries implements RetainedOutlet {
     this.#lastId = id;
     return id;
   }
+}
+
+function isReleased({ state }: QueuedMessage): boolean {
+  return state === 'released';
 }
 
 function byPlace(a: QueuedMessage, b: QueuedMessage): number {

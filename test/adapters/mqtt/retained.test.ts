@@ -287,6 +287,38 @@ describe.each([
       await emptied(wire);
     });
 
+    it.each([1, 2] as const)(
+      '[MQTT-4.3.3-1] [MQTT5-4.3.3-6] [MQTT5-4.4.0-1] at QoS %i do not bring what another filter has brought meanwhile',
+      async (qos) => {
+        await fill(0, 3, 0);
+        const wire = await durable();
+        await subscribe(wire, 'r/live', qos);
+        store.scansHeld = true;
+        wire.send({ cmd: 'subscribe', messageId: 9, subscriptions: [{ topic: 'r/+', qos }] });
+        await until('they are read', () => store.reading > 0);
+        await house.other().emit('r/live', 'x', { qos });
+        store.releaseScans();
+        const told = await take(wire, 4);
+        expect(names(told).sort()).toEqual([...topics(0, 3), 'r/live']);
+        const { messageId } = told.find(({ topic }) => topic === 'r/live') as Told;
+        if (qos === 2) {
+          wire.send({ cmd: 'pubrec', messageId });
+          await wire.answer('pubrel', messageId);
+        }
+        // What the client says now is not executed before the batch is written.
+        store.held = true;
+        const batch = house.other().set('other', 'x');
+        await until('a batch is being written', () => store.isWriting);
+        wire.send({ cmd: qos === 1 ? 'puback' : 'pubcomp', messageId });
+        expect(publishes(await wire.settled())).toEqual([]);
+        store.release();
+        await batch;
+        await emptied(wire);
+        await house.other().emit('r/live', 'y', { qos });
+        expect(names(await take(wire, 1))).toEqual(['r/live']);
+      },
+    );
+
     it('are no more in the queue at a time than may be unacknowledged', async () => {
       await fill(0, RECORDS);
       const wire = await durable();

@@ -271,4 +271,24 @@ describe('what is open', () => {
     wire.send({ cmd: 'pubrel', messageId: 9 });
     await wire.answer('pubcomp', 9);
   });
+
+  it('[MQTT5-4.4.0-1] [MQTT5-4.9.0-3] does not keep back PUBREL from a client that comes back and takes less', async () => {
+    const first = await on.durable('less');
+    await subscribe(first, 'less', { qos: 2 });
+    const publisher = await on.client();
+    for (let i = 1; i <= 5; i++) await publish(publisher, 'less', `${i}`, { qos: 2, messageId: i });
+    const ids = (await told(first)).map(({ messageId }) => messageId as number);
+    const released = ids.slice(2);
+    for (const messageId of released) first.send({ cmd: 'pubrec', messageId });
+    for (const messageId of released) await first.answer('pubrel', messageId);
+    await on.lose(first);
+    const second = await on.durable('less', { properties: { receiveMaximum: 1 } });
+    expect(await second.settled()).toMatchObject(released.map((messageId) => ({ cmd: 'pubrel', messageId })));
+    for (const messageId of released) second.send({ cmd: 'pubcomp', messageId });
+    for (const messageId of ids.slice(0, 2)) {
+      expect(await second.settled()).toMatchObject([{ cmd: 'publish', messageId, dup: true }]);
+      second.send({ cmd: 'pubrec', messageId }, { cmd: 'pubcomp', messageId });
+      await second.answer('pubrel', messageId);
+    }
+  });
 });
