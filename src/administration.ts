@@ -1,11 +1,12 @@
-// Administration: what the API for administrators can do, done by the core and by what knows credentials. Enters into the audit who
-// had the directory changed.
+// Administration: what the API for administrators can do, done by the core and by what knows credentials.
 
 import { randomUUID } from 'node:crypto';
 import type { Engine } from './core/engine.js';
 import {
   type Audit,
-  type AuditAction,
+  type AuditEvent,
+  type AuditFilter,
+  type AuditPage,
   type Clock,
   type DirectoryReader,
   type Identity,
@@ -23,7 +24,7 @@ import { hashPassword, PASSWORD_MAX_BYTES } from './security/passwords.js';
 import type { TokenLogins } from './token-logins.js';
 
 export interface AdministrationParts {
-  readonly engine: Pick<Engine, 'administer' | 'sessions' | 'endSession'>;
+  readonly engine: Pick<Engine, 'administer' | 'sessions' | 'endSession' | 'settleAudit'>;
   readonly directory: DirectoryReader;
   readonly audit: Audit;
   /** null: the gateway is not secure. */
@@ -31,9 +32,6 @@ export interface AdministrationParts {
   readonly queue: Pick<HashQueue, 'run'>;
   readonly clock: Clock;
 }
-
-/** Names of what is listed in one entry of the audit; of more, their number is told. */
-const LISTED_MAX = 20;
 
 export class GatewayAdministration implements Administration {
   readonly #parts: AdministrationParts;
@@ -50,20 +48,19 @@ export class GatewayAdministration implements Administration {
     return this.#parts.directory;
   }
 
-  get audit(): Audit {
-    return this.#parts.audit;
+  async change(command: SecurityCommand, { identity, address }: Caller): Promise<void> {
+    const asker = { name: identity.name, protocol: 'admin', address, tokenId: identity.login?.tokenId ?? null };
+    await this.#parts.engine.administer(command, identity, asker);
   }
 
-  async change(command: SecurityCommand, { identity, address }: Caller): Promise<void> {
-    const { engine, audit } = this.#parts;
-    const event = { ...describeCommand(command), actor: identity.name, protocol: 'admin', address };
-    try {
-      await engine.administer(command, identity);
-    } catch (error) {
-      audit.add({ ...event, refusal: error instanceof RequestError ? error.code : 'INTERNAL' });
-      throw error;
-    }
-    audit.add({ ...event, refusal: null });
+  async enter(event: AuditEvent): Promise<void> {
+    this.#parts.audit.add(event);
+    await this.#parts.engine.settleAudit();
+  }
+
+  async auditEntries(filter: AuditFilter): Promise<AuditPage> {
+    await this.#parts.engine.settleAudit();
+    return this.#parts.audit.list(filter);
   }
 
   async login(username: string, password: string, address: string): Promise<Identity> {
@@ -124,70 +121,4 @@ export class GatewayAdministration implements Administration {
 function expiryOf(token: string): number | null {
   const { exp } = JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()) as { exp?: number };
   return exp === undefined ? null : Math.round(exp * 1_000);
-}
-
-/**
- * A change that the gateway makes itself: what its configuration declares. What users do to their own passwords and tokens is entered
- * by those who know the user.
- */
-export async function changeByGateway(command: SecurityCommand, engine: Pick<Engine, 'administer'>, audit: Audit): Promise<void> {
-  await engine.administer(command);
-  if (command.type === 'password' || command.type === 'revoke') return;
-  audit.add({ ...describeCommand(command), actor: '', refusal: null, protocol: 'core', address: '' });
-}
-
-interface Described {
-  readonly action: AuditAction;
-  readonly target: string;
-  readonly details: Readonly<Record<string, unknown>>;
-}
-
-/** Without secrets: of a password, it is said that there is another. */
-export function describeCommand(command: SecurityCommand): Described {
-  switch (command.type) {
-    case 'putUser':
-    case 'putGroup': {
-      const { fields, merge, name } = command;
-      const { permissions, groups } = { groups: undefined, ...fields };
-      const details = {
-        fields: Object.keys(fields),
-        merge,
-        ...(permissions === undefined ? {} : { permissions: listed(Object.keys(permissions)) }),
-        ...(groups === undefined ? {} : { groups: listed(groups) }),
-      };
-      return { action: command.type === 'putUser' ? 'user.put' : 'group.put', target: name, details };
-    }
-    case 'deleteUser':
-      return { action: 'user.delete', target: command.name, details: {} };
-    case 'deleteGroup':
-      return { action: 'group.delete', target: command.name, details: {} };
-    case 'putTable':
-      return { action: 'lookup.put', target: command.name, details: { paths: command.paths.length } };
-    case 'changeTable': {
-      const { name, add, remove } = command;
-      return { action: 'lookup.put', target: name, details: { added: listed(add), removed: listed(remove) } };
-    }
-    case 'deleteTable':
-      return { action: 'lookup.delete', target: command.name, details: {} };
-    case 'password':
-      return { action: 'user.password', target: command.name, details: {} };
-    case 'link':
-      return { action: 'user.link', target: command.user, details: { group: command.group } };
-    case 'unlink':
-      return { action: 'user.unlink', target: command.user, details: { group: command.group } };
-    case 'permission': {
-      const { of, path, action, authorized } = command;
-      return { action: 'permission.change', target: of.name, details: { of: of.kind, path, action, authorized } };
-    }
-    case 'revoke':
-      return { action: 'token.revoke', target: command.tokenId, details: {} };
-    case 'revokeAll':
-      return { action: 'token.revokeAll', target: command.name, details: {} };
-    case 'sweepRevocations':
-      return { action: 'token.revoke', target: '', details: { swept: true } };
-  }
-}
-
-function listed(names: readonly string[]): readonly string[] {
-  return names.length <= LISTED_MAX ? names : [...names.slice(0, LISTED_MAX), `and ${names.length - LISTED_MAX} more`];
 }

@@ -7,12 +7,22 @@ import { type DependencyContainer, type InjectionToken, instancePerContainerCach
 import { HappnAdapter, type HappnLayers, type LocalClient } from './adapters/happn/index.js';
 import { HavenAdapter, msgpack } from './adapters/haven/index.js';
 import { BridgeAdapter, MqttAdapter } from './adapters/mqtt/index.js';
-import { changeByGateway, GatewayAdministration } from './administration.js';
+import { GatewayAdministration } from './administration.js';
 import { type Config, usesTls } from './config/index.js';
 import { binary, json, raw } from './core/data/formats.js';
 import { INBOUND_LIMITS } from './core/engine/inbound-queue.js';
 import { Engine, type EngineLimits } from './core/engine.js';
-import { type Adapter, Audit, type Clock, Counters, type Credentials, type Format, type Formats, type Log } from './core/index.js';
+import {
+  type Adapter,
+  Audit,
+  type Clock,
+  Counters,
+  type Credentials,
+  type Format,
+  type Formats,
+  type Log,
+  THE_GATEWAY,
+} from './core/index.js';
 import { SCAN_LIMITS } from './core/scans/scans.js';
 import { type Access, OPEN_ACCESS } from './core/security/access.js';
 import { Directory } from './core/security/directory.js';
@@ -121,7 +131,10 @@ function registerCore(container: DependencyContainer): void {
     useFactory: once((parts) => new Directory({ nestedPermissions: parts.resolve(TOKEN.config).security.allowNestedPermissions })),
   });
   container.register(TOKEN.audit, {
-    useFactory: once((parts) => new Audit(parts.resolve(TOKEN.clock), parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters))),
+    useFactory: once((parts) => {
+      const { audit } = parts.resolve(TOKEN.config);
+      return new Audit(parts.resolve(TOKEN.clock), parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters), audit);
+    }),
   });
   container.register(TOKEN.store, {
     useFactory: once((parts) => {
@@ -139,6 +152,7 @@ function registerCore(container: DependencyContainer): void {
           formats: parts.resolve(TOKEN.formats),
           access: parts.resolve(TOKEN.access),
           directory: parts.resolve(TOKEN.directory),
+          audit: parts.resolve(TOKEN.audit),
           clock: parts.resolve(TOKEN.clock),
           log: parts.resolve(TOKEN.log),
           counters: parts.resolve(TOKEN.counters),
@@ -169,7 +183,7 @@ function registerSecurity(container: DependencyContainer): void {
         {
           directory: parts.resolve(TOKEN.directory),
           // The engine asks for access, and is asked only once it runs.
-          change: (command) => changeByGateway(command, parts.resolve(TOKEN.engine), parts.resolve(TOKEN.audit)),
+          change: (command, asker) => parts.resolve(TOKEN.engine).administer(command, THE_GATEWAY, asker),
           tell: parts.resolve(TOKEN.tellPassword),
           clock: parts.resolve(TOKEN.clock),
           log: parts.resolve(TOKEN.log),
@@ -269,7 +283,6 @@ function registerGateway(container: DependencyContainer): void {
         adapters: parts.resolveAll(TOKEN.adapter),
         http: parts.resolve(TOKEN.http),
         security: parts.resolve(TOKEN.security),
-        audit: parts.resolve(TOKEN.audit),
         tls: [parts.resolve(TOKEN.authorities), parts.resolve(TOKEN.certificate)].filter((part) => part !== null),
         admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), api, log),
         log,

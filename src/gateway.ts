@@ -6,7 +6,6 @@ import type { Config } from './config/index.js';
 import type { Engine } from './core/engine.js';
 import {
   type Adapter,
-  type Audit,
   type Clock,
   type Counters,
   goodbye,
@@ -44,7 +43,6 @@ export interface GatewayParts {
   readonly http: HttpListener;
   /** Users, passwords and tokens; null: nobody has to log in. */
   readonly security: SecurityPart | null;
-  readonly audit: Audit;
   /** Certificates of the gateway and of those who vouch for clients; opened in this order before anybody listens. */
   readonly tls: readonly TlsPart[];
   /** Made late, because it reports on the gateway. */
@@ -224,11 +222,11 @@ export class Gateway {
   }
 
   async #startAdapters(): Promise<void> {
-    const { adapters, engine, log, http, security, audit } = this.#parts;
+    const { adapters, engine, log, http, security } = this.#parts;
     const logins = security?.authenticator ?? null;
     for (const adapter of adapters) {
       const own = log.child({ adapter: adapter.name });
-      const context = engine.context({ node: this.#node as NodeInfo, log: own, http, logins, audit });
+      const context = engine.context({ node: this.#node as NodeInfo, log: own, http, logins });
       const listeners = await adapter.start(context);
       this.#startedAdapters.push(adapter);
       for (const [name, listening] of listeners) this.#listeners.set(name, listening);

@@ -45,7 +45,7 @@ export class TokenLogins implements WebLogins {
     return this.#authenticator.nonce(publicKey);
   }
 
-  async revoke(identity: Identity): Promise<void> {
-    await this.#authenticator.revoke(identity);
+  async revoke(identity: Identity, address: string): Promise<void> {
+    await this.#authenticator.revoke(identity, this.#protocol, address);
   }
 }

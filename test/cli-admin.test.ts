@@ -136,7 +136,7 @@ describe('trivium session, token and audit', () => {
     expect(await failure(1, 'session', 'end', 'none')).toBe('trivium: there is no session none (NOT_FOUND)');
     await trivium('user', 'put', 'audited');
     expect((await trivium('audit', '--action', 'user.put', '--limit', '1')).stdout).toMatch(
-      /^NUMBER +TIME +ACTION +ACTOR +TARGET +OUTCOME +PROTOCOL +ADDRESS\n\d+ +\S+ +user\.put +- +audited +done +admin +127\.0\.0\.1\n$/,
+      /^NUMBER +TIME +ACTION +ACTOR +TARGET +OUTCOME +PROTOCOL +ADDRESS +DETAILS\n\d+ +\S+ +user\.put +- +audited +done +admin +127\.0\.0\.1 +\{"fields":\[\],"merge":false\}\n$/,
     );
   });
 

@@ -53,7 +53,6 @@ beforeEach(() => {
       close: () => noted('http closes', undefined),
     } as unknown as HttpListener,
     security: null,
-    audit: { add: () => {} } as unknown as GatewayParts['audit'],
     tls: [],
     admin: () =>
       ({ listen: () => noted('admin listens', listening), close: () => noted('admin closes', undefined) }) as unknown as AdminListener,

@@ -13,6 +13,7 @@ import { DataRequest, STORED, UNSTORED } from '../../dist/core/message.js';
 import { parsePattern } from '../../dist/core/paths/pattern.js';
 import { SCAN_LIMITS } from '../../dist/core/scans/scans.js';
 import { OPEN_ACCESS } from '../../dist/core/security/access.js';
+import { Audit } from '../../dist/core/security/audit.js';
 import { Directory } from '../../dist/core/security/directory.js';
 import { DirectoryAccess } from '../../dist/core/security/directory-access.js';
 import { Session } from '../../dist/core/sessions/session.js';
@@ -85,6 +86,7 @@ async function engineWith(access, directory) {
     formats,
     access,
     directory,
+    audit: new Audit(CLOCK, SILENT, new Counters()),
     clock: CLOCK,
     log: SILENT,
     counters: new Counters(),

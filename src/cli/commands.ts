@@ -3,44 +3,11 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { ACTIONS } from '../core/security/model.js';
-import { ADMIN_URL, AdminClient, CommandFailure, type ConnectionFlags, type Json } from './admin-client.js';
+import { type AdminClient, CommandFailure, type Json } from './admin-client.js';
+import { addAudit } from './audit.js';
+import { add, collect, type Flags, type Printed, type Work, wholeNumber } from './command.js';
 import { fields, lookupTable, permissionTable, table } from './output.js';
 import { readPassword } from './passwords.js';
-
-type Flags = ConnectionFlags & {
-  readonly json?: boolean;
-  readonly group?: string | string[];
-  readonly user?: string;
-  readonly protocol?: string;
-  readonly passwordFile?: string;
-  readonly askPassword?: boolean;
-  readonly allow?: string[];
-  readonly prohibit?: string[];
-  readonly forget?: string[];
-  readonly customData?: string;
-  readonly lookups?: string;
-  readonly add?: string[];
-  readonly remove?: string[];
-  readonly replace?: boolean;
-  readonly out?: string;
-  readonly type?: string;
-  readonly ttlMs?: string;
-  readonly dialect?: string;
-  readonly limit?: string;
-  readonly after?: string;
-  readonly action?: string;
-  readonly actor?: string;
-};
-
-/** What a command does with a gateway; what it returns is printed. */
-type Work = (client: AdminClient, flags: Flags, args: readonly string[]) => Promise<Printed>;
-
-/** `text` for people; `json` for programs. */
-interface Printed {
-  readonly json: unknown;
-  readonly text: string;
-  readonly exitCode?: number;
-}
 
 export function addAdminCommands(program: Command): void {
   const login = add(program, 'login <username>', 'get a token for a name and a password', logIn);
@@ -58,11 +25,7 @@ export function addAdminCommands(program: Command): void {
     explainRight,
   );
   explain.option('--dialect <name>', 'read wildcards in the path as glob, segments or mqtt');
-  const audit = add(program, 'audit', 'who did what to users, rights and sessions, and who was refused', showAudit);
-  audit
-    .option('--limit <number>', 'at most so many', '100')
-    .option('--after <number>', 'what came behind this entry (default: the newest)');
-  audit.option('--action <name>', 'only this, such as user.put').option('--actor <user>', 'only what this user did');
+  addAudit(program);
 }
 
 function topic(program: Command, name: string, description: string): Command {
@@ -126,34 +89,12 @@ function addTokens(tokens: Command): void {
   });
 }
 
-function add(parent: Command, usage: string, description: string, work: Work): Command {
-  const [name = '', ...args] = usage.split(' ');
-  const command = parent.command(name).description(description);
-  for (const arg of args) command.argument(arg);
-  command.option('--admin-url <url>', `admin listener of the gateway (TRIVIUM_ADMIN_URL; default ${ADMIN_URL})`);
-  command.option('--token <token>', 'token of an administrator (TRIVIUM_TOKEN); others on this machine can see it: better a file');
-  command.option('--token-file <file>', 'file that holds the token');
-  command.option('--json', 'print JSON');
-  command.exitOverride().configureOutput({ outputError: () => {} });
-  return command.action(async (...given: unknown[]) => {
-    const flags = given.at(-2) as Flags;
-    const { json, text, exitCode = 0 } = await work(new AdminClient(flags, process.env), flags, given.slice(0, -2) as string[]);
-    if (flags.json !== true) process.stdout.write(text);
-    else if (json !== null) process.stdout.write(`${JSON.stringify(json, null, 2)}\n`);
-    process.exitCode = exitCode;
-  });
-}
-
 function withPermissions(command: Command): void {
   command.option('--allow <rule>', 'PATTERN=ACTION,… such as "/plant/*=get,on"', collect);
   command.option('--prohibit <rule>', 'PATTERN=ACTION,…; it wins over everything that is allowed', collect);
   command.option('--forget <pattern>', 'take the permission with this pattern away', collect);
   command.option('--custom-data <json>', 'keep this object with it');
   command.option('--replace', 'what is named replaces all that was there, instead of being added');
-}
-
-function collect(value: string, before: string[] = []): string[] {
-  return [...before, value];
 }
 
 // What the commands do.
@@ -263,21 +204,6 @@ const explainRight: Work = async (client, { dialect }, [user, action, path]) => 
   return { json: answer, text: `${allowed ? 'allowed' : 'denied'}: ${answer['reason']}${coverage}\n`, exitCode: allowed ? 0 : 3 };
 };
 
-const showAudit: Work = async (client, { limit, after, action, actor }) => {
-  const answer = (await client.ask('GET', ['audit'], { query: { limit, after, action, actor } })) as Json;
-  const rows = (answer['entries'] as Json[]).map((entry) => [
-    entry['number'],
-    entry['time'],
-    entry['action'],
-    entry['actor'],
-    entry['target'],
-    entry['refusal'] ?? 'done',
-    entry['protocol'],
-    entry['address'],
-  ]);
-  return { json: answer, text: table(['NUMBER', 'TIME', 'ACTION', 'ACTOR', 'TARGET', 'OUTCOME', 'PROTOCOL', 'ADDRESS'], rows) };
-};
-
 function remove(path: string, what: string): Work {
   return async (client, _flags, [name]) => {
     await client.ask('DELETE', [path, name as string]);
@@ -337,11 +263,6 @@ function jsonOf(text: string, flag: string): unknown {
   } catch (error) {
     throw new CommandFailure(2, `${flag}: this is no JSON`, { cause: error });
   }
-}
-
-function wholeNumber(text: string, flag: string): number {
-  if (!/^\d+$/.test(text)) throw new CommandFailure(2, `${flag}: ${text} is no whole number`);
-  return Number(text);
 }
 
 function shownUser(user: Json | null): Printed {

@@ -1,5 +1,8 @@
 // What commands print: JSON for programs, tables and lines for people.
 
+/** Of the columns of lines that are printed one by one. */
+const LINE_WIDTHS = [6, 24, 17, 12, 24, 17, 8, 15];
+
 /** Rows under their heads, in columns as wide as they need. */
 export function table(heads: readonly string[], rows: readonly (readonly unknown[])[]): string {
   const cells = [heads, ...rows.map((row) => row.map(shown))];
@@ -13,6 +16,14 @@ export function table(heads: readonly string[], rows: readonly (readonly unknown
           .trimEnd()}\n`,
     )
     .join('');
+}
+
+/** One row alone, whose columns may be wider than those of others. */
+export function line(cells: readonly unknown[]): string {
+  return `${cells
+    .map((cell, at) => shown(cell).padEnd(LINE_WIDTHS[at] ?? 0))
+    .join('  ')
+    .trimEnd()}\n`;
 }
 
 /** One line for each field that says something. */

@@ -57,6 +57,11 @@ export const schema = z.strictObject({
     passwordFile: optionalText('file that holds the password of _ADMIN for the first secure start', 'a file name'),
   }),
   security,
+  audit: z.strictObject({
+    maxEntries: whole(10_000, 100, 100_000, 'entries of the audit about what was done; the oldest give way'),
+    maxRefusals: whole(2_000, 100, 100_000, 'entries of the audit about what was refused'),
+    maxAgeMs: whole(90 * DAY_MS, 0, 3_650 * DAY_MS, 'age at which entries of the audit are dropped; 0: none'),
+  }),
   http: z.strictObject({
     origins: origins.meta(
       about(

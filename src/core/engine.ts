@@ -36,7 +36,7 @@ import { type Access, withControlArea } from './security/access.js';
 import type { Audit } from './security/audit.js';
 import type { SecurityCommand } from './security/commands.js';
 import type { Directory } from './security/directory.js';
-import { type Identity, THE_GATEWAY } from './security/identity.js';
+import { type Asker, type Identity, THE_GATEWAY } from './security/identity.js';
 import type { EndReason } from './security/policy.js';
 import { DeskSession } from './sessions/desk-session.js';
 import type { Session } from './sessions/session.js';
@@ -60,6 +60,7 @@ export interface EngineParts {
   readonly formats: Formats;
   readonly access: Access;
   readonly directory: Directory;
+  readonly audit: Audit;
   readonly clock: Clock;
   readonly log: Log;
   readonly counters: Counters;
@@ -73,8 +74,6 @@ export interface ContextParts {
   readonly http: HttpRoutes;
   /** Of a gateway with users. */
   readonly logins?: Logins | null;
-  /** Absent: nobody reads it. */
-  readonly audit?: Pick<Audit, 'add'>;
 }
 
 export class Engine {
@@ -96,7 +95,7 @@ export class Engine {
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
-    const { store, durability, formats, counters, limits, clock, log, directory } = parts;
+    const { store, durability, formats, counters, limits, clock, log, directory, audit } = parts;
     const lifecycle = this.#lifecycle;
     const sessions = new Sessions(
       clock,
@@ -133,9 +132,10 @@ export class Engine {
       reopen: async () => this.#load(await store.reopen()),
     });
     this.#housekeeping = new Housekeeping({
-      ...{ clock, log, counters, directory, expiry, history, durables, sessions },
+      ...{ clock, log, counters, directory, audit, expiry, history, durables, sessions },
       isRunning: () => lifecycle.isRunning,
       submit: (request) => void turns.submit(request),
+      administer: (command) => this.administer(command),
       submitSlice: (slice) => turns.submitSlice(slice),
     });
     this.#figures = new EngineFigures({ clock, counters, state, tally, inbound: intake.inbound, sessions, commits, executed });
@@ -149,7 +149,7 @@ export class Engine {
   }
 
   #makeState(sessions: Sessions): State {
-    const { store, formats, counters, limits, log, directory, access } = this.#parts;
+    const { store, formats, counters, limits, log, directory, audit, access } = this.#parts;
     const router = new Router();
     const settings = limits.history ?? NO_HISTORY;
     return {
@@ -163,6 +163,7 @@ export class Engine {
       formats,
       access: withControlArea(access),
       directory,
+      audit,
       sessions,
       queueLimits: limits.queue,
       losses: new Losses(log, counters),
@@ -197,8 +198,9 @@ export class Engine {
 
   /** Who there is, and what is kept of their sessions. */
   async #loadPeople(now: number): Promise<void> {
-    const { access, directory, durables } = this.#state;
+    const { access, directory, audit, durables } = this.#state;
     await directory.load(this.#parts.store);
+    await audit.load(this.#parts.store);
     await durables.load(now);
     for (const { user, subscriptions } of durables.sessions.values()) {
       for (const subscription of subscriptions.values()) subscription.guard = access.guardOfUser(user, subscription.pattern);
@@ -213,6 +215,7 @@ export class Engine {
 
   async #stop(): Promise<void> {
     await this.#housekeeping.stop();
+    if (this.writable) await this.#housekeeping.enterAudit();
     await this.#turns.untilIdle();
     this.#lifecycle.phase = 'stopped';
     this.#sessions.stop();
@@ -223,16 +226,16 @@ export class Engine {
   }
 
   context(parts: ContextParts): AdapterContext {
-    const { clock, counters, formats, access, directory } = this.#parts;
+    const { clock, counters, formats, access, directory, audit } = this.#parts;
     const inbound = this.#inbound;
     return {
       ...parts,
       logins: parts.logins ?? null,
-      audit: parts.audit ?? { add: () => {} },
       clock,
       counters,
       formats,
       directory,
+      audit,
       openSession: (session) => this.#sessions.open(session),
       closeSession: (session, reason) => this.#closeSession(session, reason),
       authenticate: (credentials, session) => access.authenticate(credentials, session),
@@ -265,14 +268,21 @@ export class Engine {
   }
 
   /**
-   * Has the directory changed, in the name of `by`. Rejects with the RequestError of the reply. Never settles once the engine is
-   * stopped.
+   * Has the directory changed, with the rights of `by`. `asker`: what the audit says of who asks; null: what `by` says. Rejects with the
+   * RequestError of the reply. Never settles once the engine is stopped.
    */
-  administer(command: SecurityCommand, by: Identity = THE_GATEWAY): Promise<void> {
+  administer(command: SecurityCommand, by: Identity = THE_GATEWAY, asker: Asker | null = null): Promise<void> {
+    // What was noted before it comes before it.
+    if (command.type !== 'enter') void this.#housekeeping.enterAudit();
     return new Promise((resolve, reject) => {
-      const desk = new DeskSession(by, ({ error }) => (error === null ? resolve() : reject(error)));
+      const desk = new DeskSession(by, ({ error }) => (error === null ? resolve() : reject(error)), asker);
       this.submit(new SecurityRequest(desk, null, command, null));
     });
+  }
+
+  /** Resolves when everything that was noted for the audit is kept, or the store takes nothing. */
+  settleAudit(): Promise<void> {
+    return this.#housekeeping.enterAudit();
   }
 
   /** All that are open, for administrators. */

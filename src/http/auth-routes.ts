@@ -90,7 +90,8 @@ export class AuthRoutes {
     const token = tokenOf(request, this.#options, this.#origins);
     if (token === null) return answer(response, 401, 'logout failed', null, { name: 'AccessDenied', code: 401, message: 'no token' });
     try {
-      await this.#logins.revoke(await this.#logins.identify(token, addressOf(request)));
+      const address = addressOf(request);
+      await this.#logins.revoke(await this.#logins.identify(token, address), address);
     } catch (error) {
       const code = error instanceof RequestError ? REFUSALS[error.code] : undefined;
       if (code === undefined) throw error;

@@ -15,7 +15,7 @@ export interface WebLogins {
   /** What a client is to sign with its key. Throws RequestError INVALID_REQUEST. */
   nonce(publicKey: string | undefined): string;
   /** The token is no longer good. */
-  revoke(identity: Identity): Promise<void>;
+  revoke(identity: Identity, address: string): Promise<void>;
 }
 
 export interface WebLoginOptions {

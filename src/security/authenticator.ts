@@ -5,18 +5,18 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import {
   ADMIN,
   ANONYMOUS,
+  type Asker,
   type Audit,
-  type AuditAction,
   type Clock,
   type Credentials,
   type DirectoryReader,
+  hostOf,
   type Identity,
   isLoopbackPeer,
   type Log,
   Login,
   type Policy,
   RequestError,
-  type RequestErrorCode,
   SECURITY_LIMITS,
   type SecurityCommand,
   type Session,
@@ -45,8 +45,8 @@ export interface AuthenticatorOptions {
 export interface AuthenticatorParts {
   readonly options: AuthenticatorOptions;
   readonly directory: DirectoryReader;
-  /** Has the core do it; rejects with its RequestError. */
-  readonly change: (command: SecurityCommand) => Promise<void>;
+  /** Has the core do it; rejects with its RequestError. `asker`: what the audit says of who asks; null: the gateway itself does. */
+  readonly change: (command: SecurityCommand, asker: Asker | null) => Promise<void>;
   readonly tokens: Tokens;
   readonly providers: Providers;
   readonly nonces: Nonces;
@@ -103,7 +103,7 @@ export class Authenticator {
   /** For a connection. Rejects with RequestError: NOT_AUTHENTICATED, LOGIN_REFUSED, ACCOUNT_LOCKED, OVERLOADED. */
   async authenticate(credentials: Credentials, session: Session): Promise<Identity> {
     const place: LoginPlace = { type: 1, session: session.id, protocol: session.adapter };
-    return await this.login({ address: addressOf(session), ...credentials }, place);
+    return await this.login({ address: hostOf(session.address), ...credentials }, place);
   }
 
   /** As `authenticate`. */
@@ -147,10 +147,9 @@ export class Authenticator {
   }
 
   /** Ends the login of a session, and of all others that used its token. Kept for as long as the token could be used. */
-  async revoke(identity: Identity): Promise<void> {
+  async revoke(identity: Identity, protocol: string, address: string): Promise<void> {
     const { name, login } = identity;
-    await this.#parts.change(this.revocationOf(identity));
-    this.#enterOwn('token.revoke', name, login?.tokenId ?? '', null, '');
+    await this.#parts.change(this.revocationOf(identity), { name, protocol, address, tokenId: login?.tokenId ?? null });
   }
 
   /** Throws RequestError NOT_AUTHENTICATED for somebody who has not logged in. */
@@ -167,7 +166,7 @@ export class Authenticator {
    */
   async changePassword(session: Session, oldPassword: unknown, newPassword: unknown): Promise<void> {
     const { name } = session.identity;
-    const address = addressOf(session);
+    const address = hostOf(session.address);
     if (typeof oldPassword !== 'string' || typeof newPassword !== 'string' || oldPassword === '' || newPassword === '') {
       throw new RequestError('INVALID_REQUEST', 'Invalid parameters: oldPassword and newPassword required');
     }
@@ -176,12 +175,12 @@ export class Authenticator {
     }
     const user = this.#parts.directory.user(name);
     if (user === null || (await this.#verdict(user, name, oldPassword, address)) === 'wrong') {
-      this.#enterOwn('user.password', name, name, 'INVALID_REQUEST', address);
+      const event = { action: 'user.password', actor: name, target: name, refusal: 'INVALID_REQUEST' } as const;
+      this.#parts.audit.add({ ...event, protocol: session.adapter, address, details: { own: true } });
       throw new RequestError('INVALID_REQUEST', 'Invalid old password');
     }
     const to = await this.#parts.queue.run(() => hashPassword(newPassword));
-    await this.#parts.change({ type: 'password', name, from: user.password, to, endsTokens: true });
-    this.#enterOwn('user.password', name, name, null, address);
+    await this.#parts.change({ type: 'password', name, from: user.password, to, endsTokens: true }, session.asker);
   }
 
   async #login(credentials: Credentials, place: LoginPlace): Promise<Identity> {
@@ -282,7 +281,7 @@ export class Authenticator {
     const { queue, change, log } = this.#parts;
     const renewal = async (): Promise<void> => {
       const to = await queue.run(() => hashPassword(password));
-      await change({ type: 'password', name, from, to, endsTokens: false });
+      await change({ type: 'password', name, from, to, endsTokens: false }, null);
     };
     renewal().catch((error: unknown) =>
       log.warn({ err: error, user: name }, 'the hash of a password could not be renewed; the next login tries again'),
@@ -325,22 +324,12 @@ export class Authenticator {
     return this.#parts.profiles.policyFor({ user, info: info ?? NO_INFO, type, address: address ?? '', protocol });
   }
 
-  /** What a user did to a password or token of its own. */
-  #enterOwn(action: AuditAction, actor: string, target: string, refusal: RequestErrorCode | null, address: string): void {
-    this.#parts.audit.add({ action, actor, target, refusal, protocol: 'core', address, details: { own: true } });
-  }
-
   #enterRefusal(error: unknown, { username, certificateUser, address }: Credentials, { protocol }: LoginPlace): void {
     const refusal = error instanceof RequestError ? error.code : 'INTERNAL';
     const details = { reason: error instanceof RequestError ? error.message : 'the gateway failed' };
     const target = username ?? certificateUser ?? '';
     this.#parts.audit.add({ action: 'login', actor: '', target, refusal, protocol, address: address ?? '', details });
   }
-}
-
-/** Without the port. */
-function addressOf({ address }: Session): string {
-  return address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
 }
 
 function refused(text: string): RequestError {

@@ -3,7 +3,7 @@
 
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Audit, Clock, Counters, DirectoryReader, Format, Log, SecurityCommand } from '../core/index.js';
+import type { Asker, Audit, Clock, Counters, DirectoryReader, Format, Log, SecurityCommand } from '../core/index.js';
 import { DECLARED_FILE, TOKEN_KEYS_FILE } from '../data-directory.js';
 import { Authenticator, type AuthenticatorOptions } from './authenticator.js';
 import { applyBaseline, type DeclaredGroup, type DeclaredUser } from './baseline.js';
@@ -35,8 +35,8 @@ export interface SecurityOptions extends Omit<AuthenticatorOptions, 'tokenTtlMs'
 
 export interface SecurityParts {
   readonly directory: DirectoryReader;
-  /** Has the core do it; rejects with its RequestError. */
-  readonly change: (command: SecurityCommand) => Promise<void>;
+  /** As of AuthenticatorParts. */
+  readonly change: (command: SecurityCommand, asker: Asker | null) => Promise<void>;
   /** Is told the password of _ADMIN when one was made, this once. */
   readonly tell: (password: string) => void;
   readonly clock: Clock;
@@ -89,7 +89,8 @@ export class Security {
     await this.#keys.open();
     await this.#providers.open();
     await this.authenticator.open(origin);
-    const parts: SetupParts = { ...this.#parts, hash: (password) => this.queue.run(() => hashPassword(password)) };
+    const change = (command: SecurityCommand): Promise<void> => this.#parts.change(command, null);
+    const parts: SetupParts = { ...this.#parts, change, hash: (password) => this.queue.run(() => hashPassword(password)) };
     await makeAdmin(admin, parts);
     await applyBaseline(groups, users, { ...parts, log: this.#parts.log, file: join(dataDir, DECLARED_FILE) });
     if (anonymous) await makeAnonymous(parts);

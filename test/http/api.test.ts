@@ -290,7 +290,11 @@ describe('the audit', () => {
       expect.objectContaining({ action: 'user.delete', target: '_ANONYMOUS', refusal: 'NOT_FOUND' }),
     ]);
     expect(body['next']).toBe(entries[1]?.['number']);
-    expect((await api.ask('GET', `/audit?after=${String(body['next'])}`)).body).toEqual({ entries: [], next: body['next'] });
+    expect((await api.ask('GET', `/audit?after=${String(body['next'])}`)).body).toEqual({
+      entries: [],
+      next: body['next'],
+      previous: null,
+    });
     expect(gateway.stderr).toContain('"audit":true,"action":"user.put","target":"dan"');
     expect((await api.ask('GET', '/audit?action=flight')).status).toBe(400);
   });

@@ -233,7 +233,7 @@ describe('a token', () => {
     const [token, kept] = [await authenticator.tokenOf(one, 'a'), await authenticator.tokenOf(other, 'b')];
     expect(await refusal({ token: `${token}x` })).toBe('NOT_AUTHENTICATED Invalid credentials: invalid session token');
     expect(await refusal({ token: '' })).toBe('NOT_AUTHENTICATED Invalid credentials: invalid session token');
-    await authenticator.revoke(one);
+    await authenticator.revoke(one, 'http', '');
     expect(directory.commands).toEqual([{ type: 'revoke', tokenId: one.login?.tokenId, until: clock.now() + 7 * DAY_MS + 120_000 }]);
     expect(await refusal({ token })).toBe('LOGIN_REFUSED token has been revoked');
     expect(await login({ token: kept })).toMatchObject({ name: 'bob' });
@@ -448,7 +448,7 @@ describe('a token of a provider', () => {
     expect(await refusal({ username: 'eve', token })).toBe(invalid);
     expect(await refusal({ token: await make('nobody') })).toBe(invalid);
     expect(await refusal({ token: `${token}x` })).toBe('NOT_AUTHENTICATED Invalid credentials: invalid session token');
-    await authenticator.revoke(identity);
+    await authenticator.revoke(identity, 'http', '');
     expect(await refusal({ token })).toBe('LOGIN_REFUSED token has been revoked');
     const late = await make('bob', 1);
     clock.pass(62_000);

@@ -19,6 +19,7 @@ import {
 import { PATH_INDEX_BYTES } from '../../src/core/paths/path-index.js';
 import { SCAN_LIMITS } from '../../src/core/scans/scans.js';
 import { type Access, OPEN_ACCESS } from '../../src/core/security/access.js';
+import { Audit } from '../../src/core/security/audit.js';
 import { Directory } from '../../src/core/security/directory.js';
 import { DirectoryAccess } from '../../src/core/security/directory-access.js';
 import { HttpListener } from '../../src/http/listener.js';
@@ -60,13 +61,15 @@ export class ContractHouse {
   #httpAt: Listening | null = null;
 
   constructor(inbound: InboundLimits = INBOUND_LIMITS, access: Access = OPEN_ACCESS, directory = new Directory()) {
+    const clock = { now: () => Date.now(), monotonic: () => performance.now() };
     this.#engine = new Engine({
       store: this.store,
       durability: 'sync',
       formats,
       access,
       directory,
-      clock: { now: () => Date.now(), monotonic: () => performance.now() },
+      audit: new Audit(clock, this.#log, this.counters),
+      clock,
       log: this.#log,
       counters: this.counters,
       limits: { inbound, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024, pathIndexBytes: PATH_INDEX_BYTES },

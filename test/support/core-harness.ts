@@ -1,7 +1,7 @@
 // An engine over a store whose writes can be held back or failed, and sessions that write down what they are given.
 
 import { randomUUID } from 'node:crypto';
-import type { AdapterContext, Formats, Log } from '../../src/core/adapter.js';
+import type { AdapterContext, Clock, Formats, Log } from '../../src/core/adapter.js';
 import { Counters } from '../../src/core/counters.js';
 import type { Entry } from '../../src/core/data/entry.js';
 import { binary, json, raw } from '../../src/core/data/formats.js';
@@ -29,6 +29,8 @@ import { type Dialect, parsePattern } from '../../src/core/paths/pattern.js';
 import { SUBSCRIBED, Subscription, type SubscriptionOptions } from '../../src/core/routing/subscription.js';
 import { SCAN_LIMITS, type ScanLimits } from '../../src/core/scans/scans.js';
 import { type Access, OPEN_ACCESS } from '../../src/core/security/access.js';
+import { Audit } from '../../src/core/security/audit.js';
+import type { AuditLimits } from '../../src/core/security/audit-entries.js';
 import { Directory } from '../../src/core/security/directory.js';
 import { OUTBOUND_LIMITS, type OutboundLimits } from '../../src/core/sessions/outbound-queue.js';
 import { Session } from '../../src/core/sessions/session.js';
@@ -350,6 +352,7 @@ export interface Harness {
   readonly store: GateStore;
   readonly counters: Counters;
   readonly clock: { time: number; mono: number };
+  readonly audit: Audit;
   session(ordered?: boolean, limits?: OutboundLimits): TestSession;
   stop(): Promise<void>;
 }
@@ -359,6 +362,7 @@ export interface HarnessOptions {
   readonly durability?: Durability;
   readonly access?: Access;
   readonly directory?: Directory;
+  readonly auditLimits?: AuditLimits;
   readonly queue?: QueueLimits;
   readonly inbound?: InboundLimits;
   readonly scan?: Partial<ScanLimits>;
@@ -373,13 +377,16 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
   const store = options.store ?? new GateStore();
   const counters = new Counters();
   const clock = { time: options.time ?? 1_700_000_000_000, mono: 1 };
+  const time: Clock = { now: () => clock.time, monotonic: () => clock.mono };
+  const audit = new Audit(time, options.log ?? SILENT, counters, options.auditLimits);
   const engine = new Engine({
     store,
     durability: options.durability ?? 'sync',
     formats,
     access: options.access ?? OPEN_ACCESS,
     directory: options.directory ?? new Directory(),
-    clock: { now: () => clock.time, monotonic: () => clock.mono },
+    audit: audit,
+    clock: time,
     log: options.log ?? SILENT,
     counters,
     limits: {
@@ -403,6 +410,7 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
     store,
     counters,
     clock,
+    audit,
     session: (ordered = false, limits) => new TestSession(context, ordered, limits),
     stop: () => engine.stop(),
   };

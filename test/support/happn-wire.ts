@@ -12,6 +12,7 @@ import { goodbye } from '../../src/core/errors.js';
 import { PATH_INDEX_BYTES } from '../../src/core/paths/path-index.js';
 import { SCAN_LIMITS } from '../../src/core/scans/scans.js';
 import { OPEN_ACCESS } from '../../src/core/security/access.js';
+import { Audit } from '../../src/core/security/audit.js';
 import { Directory } from '../../src/core/security/directory.js';
 import { HttpListener } from '../../src/http/listener.js';
 import { formats, GateStore, SILENT } from './core-harness.js';
@@ -34,13 +35,15 @@ export interface HappnGateway {
 export async function startHappn(config: Partial<HappnConfig> = {}, name = 'reference-node'): Promise<HappnGateway> {
   const counters = new Counters();
   const store = new GateStore();
+  const clock = { now: () => Date.now(), monotonic: () => performance.now() };
   const engine = new Engine({
     store,
     durability: 'sync',
     formats,
     access: OPEN_ACCESS,
     directory: new Directory(),
-    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    audit: new Audit(clock, SILENT, counters),
+    clock,
     log: SILENT,
     counters,
     limits: { inbound: INBOUND_LIMITS, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024, pathIndexBytes: PATH_INDEX_BYTES },

@@ -15,6 +15,7 @@ import { type AdapterContext, goodbye, type Listening, type Log } from '../../sr
 import { PATH_INDEX_BYTES } from '../../src/core/paths/path-index.js';
 import { SCAN_LIMITS } from '../../src/core/scans/scans.js';
 import { type Access, OPEN_ACCESS } from '../../src/core/security/access.js';
+import { Audit } from '../../src/core/security/audit.js';
 import { Directory } from '../../src/core/security/directory.js';
 import { formats, GateStore, TestSession } from './core-harness.js';
 import { type KeptLine, keptLog } from './silent-log.js';
@@ -224,13 +225,15 @@ export class MqttHouse implements Broker {
     const { store = new GateStore(), queue = QUEUE_LIMITS, access = OPEN_ACCESS, clock = { mono: 1, ahead: 0 }, ...config } = options;
     const counters = new Counters();
     const log = keptLog();
+    const time = { now: () => Date.now() + clock.ahead, monotonic: () => clock.mono };
     const engine = new Engine({
       store,
       durability: 'sync',
       formats,
       access,
       directory: new Directory(),
-      clock: { now: () => Date.now() + clock.ahead, monotonic: () => clock.mono },
+      audit: new Audit(time, log, counters),
+      clock: time,
       log,
       counters,
       limits: { inbound: INBOUND_LIMITS, queue, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024, pathIndexBytes: PATH_INDEX_BYTES },

@@ -336,12 +336,6 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   }
 
   #writeRevoked(writer: Sink, frame: Frame, error: RequestError | null): null {
-    const { identity, adapter: protocol, address } = this;
-    const target = identity.login?.tokenId ?? '';
-    this.#context.audit.add({
-      ...{ action: 'token.revoke', actor: identity.name, target, refusal: error?.code ?? null },
-      ...{ protocol, address, details: { own: true } },
-    });
     writer.text(error === null ? codec.encodeOk(frame, this, 'null') : codec.encodeError(frame, this, error));
     return null;
   }

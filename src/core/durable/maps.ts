@@ -6,9 +6,10 @@ import { Agenda } from '../pace/agenda.js';
 import { type Pattern, parsePattern } from '../paths/pattern.js';
 import { Subscription } from '../routing/subscription.js';
 import type { Session } from '../sessions/session.js';
+import { DIGITS, digits } from '../store/digits.js';
 import { SECTION, StoreDamage } from '../store/store.js';
 import type { DurableSession, QueuedMessage } from './durable-session.js';
-import { DIGITS, decodeQueued, decodeRemainder, decodeSession, decodeSubscription, decodeWill, digits, numberIn } from './rows.js';
+import { decodeQueued, decodeRemainder, decodeSession, decodeSubscription, decodeWill, numberIn } from './rows.js';
 
 export class DurableMaps {
   readonly sessions = new Map<string, DurableSession>();

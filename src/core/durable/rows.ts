@@ -13,16 +13,12 @@ import { Meta } from '../data/meta.js';
 import { Payload } from '../data/payload.js';
 import { type DataOptions, Publication, type Qos, STORED, UNSTORED, type Will } from '../message.js';
 import { type Remainder, SUBSCRIBED, type Subscription, type SubscriptionOptions } from '../routing/subscription.js';
+import { DIGITS, digits } from '../store/digits.js';
 import { SEAL_BYTES, seal } from '../store/seal.js';
 import { type Section, StoreDamage } from '../store/store.js';
 import { DurableSession, type QueuedMessage } from './durable-session.js';
 
 const EMPTY = new Uint8Array(0);
-export const DIGITS = 14;
-
-export function digits(number: number): string {
-  return number.toString(16).padStart(DIGITS, '0');
-}
 
 export function queueKey(durable: DurableSession, number: number): string {
   return `${digits(durable.number)}/${digits(number)}`;

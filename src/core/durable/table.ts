@@ -6,6 +6,7 @@ import type { Publication } from '../message.js';
 import type { Router } from '../routing/router.js';
 import type { Remainder, Subscription } from '../routing/subscription.js';
 import type { Session } from '../sessions/session.js';
+import { digits } from '../store/digits.js';
 import { SEALED_NOTHING, sealed, unsealed } from '../store/seal.js';
 import { SECTION, type Section, type Store, type WriteBatch } from '../store/store.js';
 import { DurableSession, type QueuedMessage, type QueueLimits, subscriptionKey } from './durable-session.js';
@@ -13,7 +14,6 @@ import { DurableMaps, isDelayed, loadQueueRow, loadSessionRow, loadWillRow, over
 import {
   decodeMessage,
   decodeWill,
-  digits,
   encodeMessage,
   encodeQueued,
   encodeSession,

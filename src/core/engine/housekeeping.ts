@@ -13,6 +13,8 @@ import { HistorySweep } from '../history/sweep.js';
 import { DataRequest, DurableRequest, type Request, SecurityRequest, STORED, SubscribeRequest } from '../message.js';
 import { RemovalSlice, TrimSlice } from '../operations/run.js';
 import type { Subscription } from '../routing/subscription.js';
+import type { Audit } from '../security/audit.js';
+import type { SecurityCommand } from '../security/commands.js';
 import type { Directory } from '../security/directory.js';
 import { isOverdue, overAt } from '../security/policy.js';
 import { SystemSession } from '../sessions/desk-session.js';
@@ -31,10 +33,12 @@ export interface HousekeepingParts {
   readonly history: History | null;
   readonly durables: DurableTable;
   readonly directory: Directory;
+  readonly audit: Audit;
   readonly sessions: Sessions;
   /** false: the store takes nothing now. */
   readonly isRunning: () => boolean;
   readonly submit: (request: Request) => void;
+  readonly administer: (command: SecurityCommand) => Promise<void>;
   readonly submitSlice: (slice: RemovalSlice) => void;
 }
 
@@ -45,6 +49,8 @@ export class Housekeeping {
   readonly #historySweep: HistorySweep | null;
   readonly #expired: Counter;
   #revocationsSweptAt = 0;
+  /** The last entries of the audit on their way to the store. */
+  #entering = Promise.resolve();
 
   constructor(parts: HousekeepingParts) {
     this.#parts = parts;
@@ -64,9 +70,21 @@ export class Housekeeping {
   /** Publishes the wills that a crash left behind, too. */
   start(): void {
     this.#sweeper.start();
+    this.#parts.audit.whenDone(() => {
+      if (this.#parts.isRunning()) void this.enterAudit();
+    });
     // Who may not come back any more has no part in what happens from now on.
     this.#endOverdue(this.#parts.clock.now());
     for (const key of this.#parts.durables.wills.keys()) if (!isDelayed(key)) this.#fireWill(key);
+  }
+
+  /** Has kept what was noted for the audit. Resolves when all of it is, or the store takes nothing: then it is tried again later. */
+  enterAudit(): Promise<void> {
+    const { audit, clock, administer } = this.#parts;
+    const events = audit.take();
+    if (events.length === 0 && !audit.hasOverdue(clock.now())) return this.#entering;
+    this.#entering = administer({ type: 'enter', events }).catch(() => audit.giveBack(events));
+    return this.#entering;
   }
 
   /** Resolves when nothing of it is at work any more. */
@@ -112,6 +130,7 @@ export class Housekeeping {
     for (const key of wills) this.#fireWill(key);
     for (const key of sessions) this.#parts.submit(new DurableRequest(this.#system, null, { type: 'sweep', key }, null));
     this.#endOverdueLogins(now);
+    void this.enterAudit();
     if (now < this.#revocationsSweptAt + REVOCATIONS_SWEEP_MS && now >= this.#revocationsSweptAt) return;
     this.#revocationsSweptAt = now;
     if (this.#parts.directory.revocationsOver(now).length > 0) {

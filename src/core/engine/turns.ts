@@ -4,6 +4,7 @@ import type { Clock } from '../adapter.js';
 import type { RequestError } from '../errors.js';
 import type { Request } from '../message.js';
 import type { RemovalSlice, Run, State } from '../operations/run.js';
+import { noteRefusal } from '../operations/security.js';
 import { isPlain, stores } from '../operations.js';
 import type { Sessions } from '../sessions/sessions.js';
 import type { Turn } from '../turn.js';
@@ -249,6 +250,7 @@ export class Turns {
   /** Settles a request that was not executed, or whose turn was refused. */
   refuse(request: Request, failure: RequestError): void {
     this.#inbound.settled(request);
+    if (request.op === 'security') noteRefusal(request, failure, this.#state.audit);
     if (isAnswered(request)) this.#delivery.settle(failedReply(request, failure));
   }
 }

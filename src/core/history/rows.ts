@@ -7,7 +7,7 @@
 import type { Formats } from '../adapter.js';
 import { decodeEntry, type Entry } from '../data/entry.js';
 import { expiryKey, expiryOf } from '../data/expiry.js';
-import { DIGITS, digits } from '../durable/rows.js';
+import { DIGITS, digits } from '../store/digits.js';
 import { SEAL_BYTES, seal, unsealed } from '../store/seal.js';
 import { SECTION, type Store, type WriteBatch } from '../store/store.js';
 

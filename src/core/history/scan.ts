@@ -1,10 +1,10 @@
 // What happened since a revision, read from history in slices, beside the turns, from one moment.
 
 import type { Formats } from '../adapter.js';
-import { digits } from '../durable/rows.js';
 import { Publication, STORED } from '../message.js';
 import type { Lanes } from '../pace/lanes.js';
 import type { Pattern } from '../paths/pattern.js';
+import { digits } from '../store/digits.js';
 import { SECTION, type Store, type StoreRow } from '../store/store.js';
 import type { History } from './history.js';
 import { changedPathIn, decodeChange, type PastChange } from './rows.js';

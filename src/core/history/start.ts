@@ -1,7 +1,7 @@
 // What is done about history when the store was opened: what was kept for patterns that are not configured any more goes, and new
 // patterns begin. Cut off, it is begun anew by the next start.
 
-import { digits } from '../durable/rows.js';
+import { digits } from '../store/digits.js';
 import { SECTION, type Section, type Store, StoreDamage, type StoreRow, type StoreState, type WriteBatch } from '../store/store.js';
 import { changedPathIn, decodeTimeline, type PastState, pastExpiryKey, putHistoryBytes, readHistoryBytes } from './rows.js';
 import { type Floor, HistoryRules, type HistorySettings } from './rules.js';

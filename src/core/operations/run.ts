@@ -14,6 +14,7 @@ import type { DataRequest, Publication, Request, SubscribeRequest } from '../mes
 import type { PathIndex } from '../paths/path-index.js';
 import type { Router } from '../routing/router.js';
 import type { Access } from '../security/access.js';
+import type { Audit } from '../security/audit.js';
 import type { Directory } from '../security/directory.js';
 import type { Session } from '../sessions/session.js';
 import type { Store } from '../store/store.js';
@@ -64,6 +65,7 @@ export interface State {
   readonly formats: Formats;
   readonly access: Access;
   readonly directory: Directory;
+  readonly audit: Audit;
   /** Those that are open. */
   readonly sessions: Iterable<Session>;
   readonly queueLimits: QueueLimits;

@@ -3,6 +3,8 @@
 
 import { RequestError } from '../errors.js';
 import { Reply, type SecurityRequest } from '../message.js';
+import type { Audit } from '../security/audit.js';
+import type { AuditEvent, NotedEvent } from '../security/audit-entries.js';
 import {
   checkAction,
   checkCustomData,
@@ -17,6 +19,7 @@ import {
   normalized,
 } from '../security/checks.js';
 import type { DescribedFields, Owner, SecurityCommand, UserFields } from '../security/commands.js';
+import { eventOf } from '../security/descriptions.js';
 import type { Directory } from '../security/directory.js';
 import {
   ADMIN,
@@ -29,7 +32,7 @@ import {
   SECURITY_LIMITS,
   type User,
 } from '../security/model.js';
-import type { Turn } from '../turn.js';
+import { Effect, type Turn } from '../turn.js';
 import { changing, checkWhen, missing, NOBODY, type Outcome, tooMany } from './directory-changes.js';
 import { changeTable, deleteTable, putTable } from './lookup-tables.js';
 import { applyRights, endRevoked, tellChange } from './rights-change.js';
@@ -39,17 +42,46 @@ type Command<Type extends SecurityCommand['type']> = Extract<SecurityCommand, { 
 
 export function security(request: SecurityRequest, run: Run): void {
   const { command, session, time } = request;
-  run.state.access.administer(session, command);
   const turn = run.turn as Turn;
-  const { users, change } = execute(command, time, run.state.directory, turn);
+  const event = eventOf(command, session.asker);
+  const { users, change } = attempt(request, event, run);
+  if (event !== null) run.state.audit.enter({ event, time }, turn);
   if (users.size > 0) applyRights(users, run);
   if (change !== null) tellChange(users, change, run);
   run.say(new Reply(request));
+  if (event !== null) run.say(new Effect(() => run.state.audit.tell(event)));
   // Whoever revokes its own token is answered first.
   if (command.type === 'deleteUser' || command.type === 'revoke' || command.type === 'revokeAll') endRevoked(run);
 }
 
-function execute(command: SecurityCommand, time: number, directory: Directory, turn: Turn): Outcome {
+/** A refusal is no change: it is entered behind the turn. */
+function attempt({ command, session, time }: SecurityRequest, event: AuditEvent | null, run: Run): Outcome {
+  const { access, audit, directory } = run.state;
+  const turn = run.turn as Turn;
+  try {
+    access.administer(session, command);
+    if (command.type === 'enter') return enter(command.events, time, audit, turn);
+    return execute(command, time, directory, turn);
+  } catch (error) {
+    const refusal = error instanceof RequestError ? error.code : 'INTERNAL';
+    if (event !== null) run.say(new Effect(() => audit.add({ ...event, refusal })));
+    throw error;
+  }
+}
+
+/** Of a request that is not executed, or whose turn the store refused. */
+export function noteRefusal({ command, session }: SecurityRequest, { code }: RequestError, audit: Audit): void {
+  const event = eventOf(command, session.asker);
+  if (event !== null) audit.add({ ...event, refusal: code });
+}
+
+function enter(events: readonly NotedEvent[], time: number, audit: Audit, turn: Turn): Outcome {
+  for (const event of events) audit.enter(event, turn);
+  audit.dropOverdue(time, turn);
+  return NOBODY;
+}
+
+function execute(command: Exclude<SecurityCommand, { type: 'enter' }>, time: number, directory: Directory, turn: Turn): Outcome {
   switch (command.type) {
     case 'putUser':
       return putUser(command, time, directory, turn);

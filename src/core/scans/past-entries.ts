@@ -4,7 +4,6 @@
 import type { Formats } from '../adapter.js';
 import type { Entry } from '../data/entry.js';
 import { SLICE_BYTES } from '../data/entry-source.js';
-import { digits } from '../durable/rows.js';
 import { RequestError } from '../errors.js';
 import { type History, NOTHING_KEPT } from '../history/history.js';
 import { outOfHistory, type PastFound, type PastMoment } from '../history/moment.js';
@@ -14,6 +13,7 @@ import type { Pattern } from '../paths/pattern.js';
 import { rangeOf, skipping } from '../paths/pattern-scan.js';
 import { compareTexts } from '../query/values.js';
 import type { Guard } from '../security/guards.js';
+import { digits } from '../store/digits.js';
 import { SECTION, StoreDamage, type StoreRow, type StoreScan } from '../store/store.js';
 import { EntryScan, type EntrySlice, type ScanSource } from './entry-scan.js';
 

@@ -1,123 +1,201 @@
 // Audit: who did what to users, groups, permissions, tokens, sessions and the roles of this node, and who was refused. Each entry is
-// a line of the log and a place in memory; both are bounded, and nobody who is refused pushes out what was done.
+// a line of the log, and kept: a change of the directory in the batch of that change, anything else in one that follows soon. Whole
+// in memory as the store has it.
 
 import type { Clock, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
-import type { RequestErrorCode } from '../errors.js';
+import { SECTION, type Store } from '../store/store.js';
+import type { Turn } from '../turn.js';
+import {
+  type AuditEntry,
+  type AuditEvent,
+  type AuditFilter,
+  type AuditLimits,
+  type AuditPage,
+  bounded,
+  isMeant,
+  KINDS,
+  type Kind,
+  kindOf,
+  limitOf,
+  type NotedEvent,
+} from './audit-entries.js';
+import { decodeAuditEntry, encodeAuditEntry, entryKey } from './audit-rows.js';
 
-export const AUDIT_ACTIONS = [
-  'user.put',
-  'user.delete',
-  'user.password',
-  'user.link',
-  'user.unlink',
-  'group.put',
-  'group.delete',
-  'permission.change',
-  'lookup.put',
-  'lookup.delete',
-  'token.issue',
-  'token.revoke',
-  'token.revokeAll',
-  'session.end',
-  'control.change',
-  'login',
-] as const;
+export const AUDIT_LIMITS: AuditLimits = Object.freeze({ maxEntries: 10_000, maxRefusals: 2_000, maxAgeMs: 90 * 24 * 3_600_000 });
 
-export type AuditAction = (typeof AUDIT_ACTIONS)[number];
-
-/** What somebody did or wanted to do. Holds no secrets: of a password it says that there is another. */
-export interface AuditEvent {
-  readonly action: AuditAction;
-  /** User who asked; empty: the gateway itself, or nobody who logged in. */
-  readonly actor: string;
-  /** Name of the user or group, id of the token or session, or path that it is about. */
-  readonly target: string;
-  /** null: it was done. */
-  readonly refusal: RequestErrorCode | null;
-  /** Name of the adapter, `http` or `admin`; `core`: the gateway itself. */
-  readonly protocol: string;
-  /** Address of the peer, where there is one. */
-  readonly address: string;
-  /** Names of what changed, and the like: JSON. */
-  readonly details: Readonly<Record<string, unknown>>;
-}
-
-export interface AuditEntry extends AuditEvent {
-  /** Counted from 1 since the start. */
-  readonly number: number;
-  /** Milliseconds since 1970. */
-  readonly time: number;
-}
-
-export interface AuditFilter {
-  /** Only entries with a greater number, the oldest first; null: the newest ones. */
-  readonly after: number | null;
-  readonly limit: number;
-  readonly action: AuditAction | null;
-  readonly actor: string | null;
-}
-
-export const AUDIT_LIMITS = Object.freeze({
-  /** Entries of what was done, and of what was refused, that are kept in memory; the oldest give way. */
-  done: 10_000,
-  refused: 2_000,
-  /** Refusals that are entered in one second; more are counted alone. */
-  refusalsPerSecond: 20,
-  /** UTF-16 units of actor, target and address: a peer chooses some of them. */
-  textLength: 256,
-});
+/** Refusals that are noted in one second; more are counted alone. */
+export const REFUSALS_PER_SECOND = 20;
+/** Events that wait for a store that takes nothing; of more, those that waited longest are given up and counted. */
+export const NOTED_MAX = 10_000;
+/** Entries that give way at once. */
+const DROPPED_AT_A_TIME = 1_000;
+const SCAN_ROWS = 1_000;
 
 export class Audit {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #counters: Counters;
-  readonly #limits: typeof AUDIT_LIMITS;
-  readonly #done: AuditEntry[] = [];
-  readonly #refused: AuditEntry[] = [];
+  readonly #limits: AuditLimits;
+  readonly #left: Counter;
+  /** Each in the order of numbers. */
+  #kept: Readonly<Record<Kind, AuditEntry[]>> = { done: [], refused: [] };
+  /** Of the newest entry. */
   #number = 0;
+  #noted: NotedEvent[] = [];
+  #onDone: () => void = () => {};
   /** The second that refusals are counted in, and how many there were. */
   #second = 0;
   #refusals = 0;
-  readonly #left: Counter;
 
-  constructor(clock: Clock, log: Log, counters: Counters, limits = AUDIT_LIMITS) {
+  constructor(clock: Clock, log: Log, counters: Counters, limits: AuditLimits = AUDIT_LIMITS) {
     this.#clock = clock;
     this.#log = log;
     this.#counters = counters;
     this.#limits = limits;
     this.#left = counters.counter('audit_left_out_total', 'Refusals that were not entered because there were too many at once');
+    counters.gauge('audit_entries', 'Entries of the audit that are kept', () => this.size);
   }
 
-  add(event: AuditEvent): void {
-    const isRefusal = event.refusal !== null;
-    const outcome = isRefusal ? 'refused' : 'done';
-    this.#counters
-      .counter(`audit_total{action="${event.action}",outcome="${outcome}"}`, 'What was done to users, rights and sessions')
-      .add();
-    if (isRefusal && !this.#hasRoom()) {
+  get size(): number {
+    return KINDS.reduce((sum, kind) => sum + this.#kept[kind].length, 0);
+  }
+
+  /** Replaces everything in memory by what the store holds; what was noted stays. Rejects with StoreDamage. */
+  async load(store: Store): Promise<void> {
+    const kept: Record<Kind, AuditEntry[]> = { done: [], refused: [] };
+    let last = 0;
+    const scan = store.scan({ section: SECTION.audit }, SCAN_ROWS);
+    try {
+      for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
+        for (const { key, value } of rows) {
+          const entry = decodeAuditEntry(key, value);
+          kept[kindOf(entry)].push(entry);
+          last = entry.number;
+        }
+      }
+    } finally {
+      await scan.close();
+    }
+    this.#kept = kept;
+    // Numbers that were given are known outside, also those of entries that the store did not take.
+    this.#number = Math.max(this.#number, last);
+  }
+
+  // What happens.
+
+  /** Calls `onDone` when something is noted that was done: it is to be entered soon. */
+  whenDone(onDone: () => void): void {
+    this.#onDone = onDone;
+  }
+
+  /** Notes what happened outside of an operation, and writes the line of the log. */
+  add(given: AuditEvent): void {
+    const event = bounded(given);
+    this.#count(event);
+    if (event.refusal !== null && !this.#hasRoom()) {
       this.#left.add();
       return;
     }
-    const { textLength } = this.#limits;
-    const [actor, target, address] = [event.actor, event.target, event.address].map((text) => text.slice(0, textLength)) as [
-      string,
-      string,
-      string,
-    ];
-    this.#number += 1;
-    const entry = Object.freeze({ ...event, actor, target, address, number: this.#number, time: this.#clock.now() });
-    keep(isRefusal ? this.#refused : this.#done, entry, isRefusal ? this.#limits.refused : this.#limits.done);
-    const { time: _time, ...fields } = entry;
-    this.#log.info({ audit: true, ...fields }, `${event.action} ${outcome}`);
+    this.#write(event);
+    this.#note([{ event, time: this.#clock.now() }]);
+    if (event.refusal === null) this.#onDone();
   }
 
-  /** In the order in which they were entered. */
-  list({ after, limit, action, actor }: AuditFilter): AuditEntry[] {
-    const isMeant = (entry: AuditEntry): boolean =>
-      (after === null || entry.number > after) && (action === null || entry.action === action) && (actor === null || entry.actor === actor);
-    const found = [...this.#done.filter(isMeant), ...this.#refused.filter(isMeant)].sort((a, b) => a.number - b.number);
-    return after === null ? found.slice(Math.max(0, found.length - limit)) : found.slice(0, limit);
+  /** The line of the log for what an operation entered. */
+  tell(given: AuditEvent): void {
+    const event = bounded(given);
+    this.#count(event);
+    this.#write(event);
+  }
+
+  // What is kept.
+
+  /** What is to be entered by an operation; whoever takes it gives it back if the store refuses that. */
+  take(): readonly NotedEvent[] {
+    const noted = this.#noted;
+    this.#noted = [];
+    return noted;
+  }
+
+  giveBack(events: readonly NotedEvent[]): void {
+    const later = this.#noted;
+    this.#noted = [];
+    this.#note([...events, ...later]);
+  }
+
+  /** An operation's: in its turn's batch, and taken back with it. */
+  enter({ event: given, time }: NotedEvent, turn: Turn): void {
+    const event = bounded(given);
+    this.#number += 1;
+    const entry: AuditEntry = Object.freeze({ ...event, number: this.#number, time });
+    const kind = kindOf(event);
+    const entries = this.#kept[kind];
+    const max = limitOf(kind, this.#limits);
+    // At the bound some go at once, so that keeping one costs little.
+    if (entries.length >= max) this.#drop(kind, Math.min(DROPPED_AT_A_TIME, entries.length - max + Math.ceil(max / 10)), turn);
+    turn.batch.put(SECTION.audit, entryKey(entry), encodeAuditEntry(entry));
+    entries.push(entry);
+    turn.onRefused(() => this.#forget(kind, entry));
+  }
+
+  hasOverdue(now: number): boolean {
+    return KINDS.some((kind) => this.#overdue(kind, now) > 0);
+  }
+
+  /** An operation's: what is too old gives way, not more than may go at a time. */
+  dropOverdue(now: number, turn: Turn): void {
+    for (const kind of KINDS) this.#drop(kind, Math.min(DROPPED_AT_A_TIME, this.#overdue(kind, now)), turn);
+  }
+
+  list(filter: AuditFilter): AuditPage {
+    const { after, before, limit } = filter;
+    const isFound = (entry: AuditEntry): boolean =>
+      (after === null || entry.number > after) && (before === null || entry.number < before) && isMeant(entry, filter);
+    const found = KINDS.flatMap((kind) => this.#kept[kind].filter(isFound)).sort((a, b) => a.number - b.number);
+    if (after !== null) return { entries: found.slice(0, limit), older: false };
+    return { entries: found.slice(Math.max(0, found.length - limit)), older: found.length > limit };
+  }
+
+  #note(events: readonly NotedEvent[]): void {
+    this.#noted.push(...events);
+    const over = this.#noted.length - NOTED_MAX;
+    if (over <= 0) return;
+    this.#noted.splice(0, over);
+    this.#left.add(over);
+  }
+
+  /** How many of the oldest are too old; the newest of all stays, so that no number is given twice. */
+  #overdue(kind: Kind, now: number): number {
+    const { maxAgeMs } = this.#limits;
+    if (maxAgeMs === 0) return 0;
+    const entries = this.#kept[kind];
+    const isOver = ({ time, number }: AuditEntry): boolean => time + maxAgeMs <= now && number !== this.#number;
+    const index = entries.findIndex((entry) => !isOver(entry));
+    return index === -1 ? entries.length : index;
+  }
+
+  #drop(kind: Kind, count: number, turn: Turn): void {
+    if (count === 0) return;
+    const entries = this.#kept[kind];
+    const dropped = entries.splice(0, count);
+    for (const entry of dropped) turn.batch.delete(SECTION.audit, entryKey(entry));
+    turn.onRefused(() => void entries.unshift(...dropped));
+  }
+
+  #forget(kind: Kind, entry: AuditEntry): void {
+    const entries = this.#kept[kind];
+    const at = entries.lastIndexOf(entry);
+    if (at !== -1) entries.splice(at, 1);
+  }
+
+  #count({ action, refusal }: AuditEvent): void {
+    const outcome = refusal === null ? 'done' : 'refused';
+    this.#counters.counter(`audit_total{action="${action}",outcome="${outcome}"}`, 'What was done to users, rights and sessions').add();
+  }
+
+  #write(event: AuditEvent): void {
+    this.#log.info({ audit: true, ...event }, `${event.action} ${event.refusal === null ? 'done' : 'refused'}`);
   }
 
   #hasRoom(): boolean {
@@ -127,12 +205,6 @@ export class Audit {
       this.#refusals = 0;
     }
     this.#refusals += 1;
-    return this.#refusals <= this.#limits.refusalsPerSecond;
+    return this.#refusals <= REFUSALS_PER_SECOND;
   }
-}
-
-/** At the bound a tenth goes at once, so that keeping one costs little. */
-function keep(entries: AuditEntry[], entry: AuditEntry, max: number): void {
-  if (entries.length >= max) entries.splice(0, Math.max(1, Math.floor(max / 10)));
-  entries.push(entry);
 }

@@ -1,5 +1,6 @@
 // What can be asked of the directory, and what those are told whom a change concerns.
 
+import type { NotedEvent } from './audit-entries.js';
 import type { Action, CustomData, Group, Lookup, Permission, Permissions, User } from './model.js';
 
 /** 'absent': only create (else CONFLICT); 'present': only change (else NOT_FOUND). */
@@ -85,7 +86,9 @@ export type SecurityCommand =
   /** All tokens of the user that were issued until now are no longer good; the sessions that use one end. NOT_FOUND. */
   | { readonly type: 'revokeAll'; readonly name: string }
   /** Forgets revocations whose time is over. The core's own. */
-  | { readonly type: 'sweepRevocations' };
+  | { readonly type: 'sweepRevocations' }
+  /** Keeps entries of the audit, and drops those whose time is over. The core's own. */
+  | { readonly type: 'enter'; readonly events: readonly NotedEvent[] };
 
 /** What became of a command; sessions of those whom it concerns are told. Users are shown without their password. */
 export type SecurityChange =

@@ -34,6 +34,17 @@ export interface Identity {
   readonly login: Login | null;
 }
 
+/** What the audit says of somebody who asks for a change. */
+export interface Asker {
+  /** User name; empty: the gateway itself, or nobody who logged in. */
+  readonly name: string;
+  /** As in AuditEvent. */
+  readonly protocol: string;
+  readonly address: string;
+  /** Of the token that it asks with; null: with none. */
+  readonly tokenId: string | null;
+}
+
 export const NOBODY: Identity = Object.freeze({ name: '', principal: null, login: null });
 
 /** The gateway itself: sessions that no client speaks through. May do everything, in every gateway. */

@@ -3,17 +3,24 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Reply } from '../message.js';
-import { type Identity, THE_GATEWAY } from '../security/identity.js';
+import { type Asker, type Identity, THE_GATEWAY } from '../security/identity.js';
 import { Session } from './session.js';
 
 export class DeskSession extends Session {
   readonly #settle: (reply: Reply) => void;
 
-  /** `settle` gets the reply. */
-  constructor(identity: Identity, settle: (reply: Reply) => void) {
+  readonly #asker: Asker | null;
+
+  /** `settle` gets the reply. `asker`: what the audit says of who asks; null: what `identity` says. */
+  constructor(identity: Identity, settle: (reply: Reply) => void, asker: Asker | null = null) {
     super(randomBytes(16).toString('hex'), 'core', false);
     this.identity = identity;
+    this.#asker = asker;
     this.#settle = settle;
+  }
+
+  override get asker(): Asker {
+    return this.#asker ?? super.asker;
   }
 
   override flush(): void {

@@ -7,7 +7,7 @@ import type { Ring } from '../pace/ring.js';
 import type { Subscription } from '../routing/subscription.js';
 import type { EntryStream } from '../scans/entry-streams.js';
 import type { SecurityChange } from '../security/commands.js';
-import { type Identity, NOBODY } from '../security/identity.js';
+import { type Asker, type Identity, NOBODY } from '../security/identity.js';
 import { OUTBOUND_LIMITS, type OutboundLimits, OutboundQueue } from './outbound-queue.js';
 
 /** A session with more than this waiting does not keep up. */
@@ -66,6 +66,12 @@ export abstract class Session {
     limits: OutboundLimits = OUTBOUND_LIMITS,
   ) {
     this.outbound = new OutboundQueue(limits);
+  }
+
+  /** What the audit says of who asks. */
+  get asker(): Asker {
+    const { identity, adapter: protocol, address } = this;
+    return { name: identity.name, protocol, address, tokenId: identity.login?.tokenId ?? null };
   }
 
   /** Takes what comes without letting it pile up: of several that could get a message, it is one to choose. */

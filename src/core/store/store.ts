@@ -23,6 +23,8 @@ export const SECTION = {
   pastExpiry: 'd',
   /** u<kind><name> → a user, a group or a revocation (security/directory-rows.ts) */
   directory: 'u',
+  /** a<number> → an entry of the audit (security/audit-rows.ts) */
+  audit: 'a',
   /** m<name> → what there is once: the node's id and the like */
   meta: 'm',
 } as const;

@@ -1,6 +1,15 @@
 // What the API for administrators needs of the house.
 
-import type { Audit, DirectoryReader, Identity, LoginType, SecurityCommand, Session } from '../../core/index.js';
+import type {
+  AuditEvent,
+  AuditFilter,
+  AuditPage,
+  DirectoryReader,
+  Identity,
+  LoginType,
+  SecurityCommand,
+  Session,
+} from '../../core/index.js';
 
 /** Somebody who asks. */
 export interface Caller {
@@ -21,9 +30,12 @@ export interface Administration {
   /** false: nobody has to log in, and nobody can. Users and groups can be prepared nevertheless. */
   readonly secure: boolean;
   readonly directory: DirectoryReader;
-  readonly audit: Audit;
   /** Rejects with the RequestError of the core, which decides whether the caller may. */
   change(command: SecurityCommand, caller: Caller): Promise<void>;
+  /** Keeps an entry of the audit for what is no change of the directory. */
+  enter(event: AuditEvent): Promise<void>;
+  /** All that happened until now is in it. */
+  auditEntries(filter: AuditFilter): Promise<AuditPage>;
   /** Rejects with RequestError NOT_AUTHENTICATED, LOGIN_REFUSED, ACCOUNT_LOCKED, OVERLOADED; UNSUPPORTED while insecure. */
   login(username: string, password: string, address: string): Promise<Identity>;
   /** As `login`. */

@@ -1,10 +1,12 @@
 // What decides, and what was done: explanations of rights, and the audit.
 
-import { ADMIN, type Principal, parsePattern, RequestError, reservedArea, type Verdict } from '../../core/index.js';
+import { ADMIN, type AuditFilter, type Principal, parsePattern, RequestError, reservedArea, type Verdict } from '../../core/index.js';
 import { done, isoTime, type Operation, operation } from './operation.js';
 import * as schema from './schemas.js';
 
 type Question = (typeof schema.explain)['_output'];
+type AuditQuery = (typeof schema.auditPage)['_output'];
+type Place = 'after' | 'before' | 'limit';
 
 export const INSIGHT: readonly Operation[] = [
   operation({
@@ -30,19 +32,29 @@ export const INSIGHT: readonly Operation[] = [
     summary: 'Who did what to users, groups, permissions, tokens, sessions and roles, and who was refused a login.',
     query: schema.auditPage,
     body: null,
-    answers: { 200: { description: 'Entries in the order in which they were made.', schema: schema.audit } },
-    run: ({ house, query: { limit, after = null, action = null, actor = null } }) => {
-      const entries = house.audit.list({ limit, after, action, actor });
+    answers: { 200: { description: 'Entries in the order of their numbers, the oldest first.', schema: schema.audit } },
+    run: async ({ house, query }) => {
+      const { after = null, before = null, limit } = query;
+      const { entries, older } = await house.auditEntries({ ...filterOf(query), after, before, limit });
       const shown = entries.map(({ time, actor: name, address, ...entry }) => ({
         ...entry,
         time: isoTime(time),
         actor: name === '' ? null : name,
         address: address === '' ? null : address,
       }));
-      return done({ entries: shown, next: entries.at(-1)?.number ?? after ?? 0 });
+      const previous = older ? (entries[0]?.number ?? null) : null;
+      return done({ entries: shown, next: entries.at(-1)?.number ?? after ?? 0, previous });
     },
   }),
 ];
+
+function filterOf({ action, actor, target, outcome, since, until }: AuditQuery): Omit<AuditFilter, Place> {
+  const timeOf = (text: string | undefined): number | null => (text === undefined ? null : Date.parse(text));
+  return {
+    ...{ action: action ?? null, actor: actor ?? null, target: target ?? null, outcome: outcome ?? null },
+    ...{ since: timeOf(since), until: timeOf(until) },
+  };
+}
 
 function explanation(question: Question, { rights, isAdministrator }: Principal): object {
   const { user, action, path, dialect } = question;

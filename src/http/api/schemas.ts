@@ -107,14 +107,18 @@ export const sessionPage = page.extend({
   user: describe(z.string().optional(), 'Sessions of this user alone.'),
   protocol: describe(z.string().optional(), 'Sessions of this protocol alone.'),
 });
+const entryNumber = z.preprocess((text) => (typeof text === 'string' ? Number(text) : text), z.number().int().min(0).optional());
+const instant = z.iso.datetime({ offset: true });
 export const auditPage = z.strictObject({
   limit,
-  after: describe(
-    z.preprocess((text) => (typeof text === 'string' ? Number(text) : text), z.number().int().min(0).optional()),
-    'Only entries with a greater number, the oldest first; absent: the newest ones.',
-  ),
+  after: describe(entryNumber, 'Only entries with a greater number, beginning with the oldest of them; absent: the newest ones.'),
+  before: describe(entryNumber, 'Only entries with a smaller number: `previous` of the page that follows them.'),
   action: z.enum(AUDIT_ACTIONS).optional(),
-  actor: describe(z.string().optional(), 'Only what this user did.'),
+  actor: describe(z.string().optional(), 'Only what this user did; empty: the gateway itself, or nobody who had logged in.'),
+  target: describe(z.string().optional(), 'Only what was done to the user, group, token, session or path of that name.'),
+  outcome: z.enum(['done', 'refused']).optional(),
+  since: describe(instant.optional(), 'Only what happened then or later.'),
+  until: describe(instant.optional(), 'Only what happened before.'),
 });
 
 // What is answered.
@@ -199,7 +203,7 @@ export const tablePathList = z.strictObject({
   next: describe(z.string().nullable(), 'For `after`; null: there are no more.'),
 });
 export const auditEntry = z.strictObject({
-  number: describe(z.number().int(), 'Counted since the start.'),
+  number: describe(z.number().int(), 'Counted from 1, in the order in which entries were kept.'),
   time: time('When it happened.'),
   action: z.enum(AUDIT_ACTIONS),
   actor: describe(z.string().nullable(), 'null: the gateway itself, or nobody who had logged in.'),
@@ -212,6 +216,7 @@ export const auditEntry = z.strictObject({
 export const audit = z.strictObject({
   entries: z.array(auditEntry),
   next: describe(z.number().int(), 'For `after`: what comes later.'),
+  previous: describe(z.number().int().nullable(), 'For `before`: what came earlier; null: nothing did, or `after` was asked for.'),
 });
 export const failure = z.strictObject({
   error: z.strictObject({ code: z.enum(codes()), message: describe(z.string(), 'A sentence for a person.') }),

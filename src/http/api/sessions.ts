@@ -30,11 +30,11 @@ export const SESSIONS: readonly Operation[] = [
     query: null,
     body: null,
     answers: { 204: { description: 'It has ended.', schema: null } },
-    run: ({ house, params, caller: { identity, address } }) => {
+    run: async ({ house, params, caller: { identity, address } }) => {
       const id = params['id'] as string;
       if (!house.endSession(id)) throw new RequestError('NOT_FOUND', `there is no session ${id}`);
       const event = { actor: identity.name, target: id, refusal: null, protocol: 'admin', address, details: {} };
-      house.audit.add({ action: 'session.end', ...event });
+      await house.enter({ action: 'session.end', ...event });
       return NOTHING;
     },
   }),
@@ -68,7 +68,7 @@ export const TOKENS: readonly Operation[] = [
     run: async ({ house, body: { user, type, ttlMs }, caller: { identity, address } }) => {
       const issued = await house.issueToken(user, type, ttlMs ?? null);
       const event = { actor: identity.name, target: user, refusal: null, protocol: 'admin', address };
-      house.audit.add({ action: 'token.issue', ...event, details: { id: issued.id, type, expires: issued.expires } });
+      await house.enter({ action: 'token.issue', ...event, details: { id: issued.id, type, expires: issued.expires } });
       return made(shownToken(user, issued));
     },
   }),

@@ -1,0 +1,126 @@
+// What an entry of the audit says, how long its parts may be, how many of each kind there are, and how entries are found.
+
+import type { RequestErrorCode } from '../errors.js';
+import { hostOf } from '../sockets/peer.js';
+
+export const AUDIT_ACTIONS = [
+  'user.put',
+  'user.delete',
+  'user.password',
+  'user.link',
+  'user.unlink',
+  'group.put',
+  'group.delete',
+  'permission.change',
+  'lookup.put',
+  'lookup.delete',
+  'token.issue',
+  'token.revoke',
+  'token.revokeAll',
+  'session.end',
+  'control.change',
+  'login',
+] as const;
+
+export type AuditAction = (typeof AUDIT_ACTIONS)[number];
+
+/** What somebody did or wanted to do. Holds no secrets: of a password it says that there is another. */
+export interface AuditEvent {
+  readonly action: AuditAction;
+  /** User who asked; empty: the gateway itself, or nobody who logged in. */
+  readonly actor: string;
+  /** Name of the user or group, id of the token or session, or path that it is about. */
+  readonly target: string;
+  /** null: it was done. */
+  readonly refusal: RequestErrorCode | null;
+  /** Name of the adapter, `http` or `admin`; `core`: the gateway itself. */
+  readonly protocol: string;
+  /** Address of the peer, where there is one; its port is left out. */
+  readonly address: string;
+  /** Names of what changed, and the like: JSON. */
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** An event that is to be entered. */
+export interface NotedEvent {
+  readonly event: AuditEvent;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+}
+
+export interface AuditEntry extends AuditEvent {
+  /** Counted from 1, in the order in which entries were kept; no number is used twice. */
+  readonly number: number;
+  /** When it happened: milliseconds since 1970. */
+  readonly time: number;
+}
+
+/** null: whatever it is. */
+export interface AuditFilter {
+  /** Only entries with a greater number, the oldest first of them; null: the newest ones. */
+  readonly after: number | null;
+  /** Only entries with a smaller number. */
+  readonly before: number | null;
+  readonly limit: number;
+  readonly action: AuditAction | null;
+  readonly actor: string | null;
+  readonly target: string | null;
+  readonly outcome: 'done' | 'refused' | null;
+  /** Not earlier, and not at or behind this time: milliseconds since 1970. */
+  readonly since: number | null;
+  readonly until: number | null;
+}
+
+export interface AuditPage {
+  /** In the order of their numbers. */
+  readonly entries: readonly AuditEntry[];
+  /** There are others of the kind with smaller numbers; not looked for with `after`. */
+  readonly older: boolean;
+}
+
+/** How much is kept of what was done, and of what was refused, so that nobody who is refused pushes out what was done. */
+export interface AuditLimits {
+  readonly maxEntries: number;
+  readonly maxRefusals: number;
+  /** What is older is dropped, the newest of all excepted; 0: nothing is. */
+  readonly maxAgeMs: number;
+}
+
+export type Kind = 'done' | 'refused';
+export const KINDS: readonly Kind[] = ['done', 'refused'];
+
+export function kindOf({ refusal }: AuditEvent): Kind {
+  return refusal === null ? 'done' : 'refused';
+}
+
+export function limitOf(kind: Kind, { maxEntries, maxRefusals }: AuditLimits): number {
+  return kind === 'done' ? maxEntries : maxRefusals;
+}
+
+/** UTF-16 units of actor, target and address: a peer chooses some of them. */
+export const AUDIT_TEXT_MAX = 256;
+/** UTF-16 units of the details as JSON. */
+export const AUDIT_DETAILS_MAX = 4_096;
+
+/** The event as it is kept. */
+export function bounded(event: AuditEvent): AuditEvent {
+  const [actor, target, address] = [event.actor, event.target, hostOf(event.address)].map((text) => text.slice(0, AUDIT_TEXT_MAX)) as [
+    string,
+    string,
+    string,
+  ];
+  const length = JSON.stringify(event.details).length;
+  const details = length > AUDIT_DETAILS_MAX ? { tooLong: length } : event.details;
+  return { ...event, actor, target, address, details };
+}
+
+export function isMeant(entry: AuditEntry, { action, actor, target, outcome, since, until }: AuditFilter): boolean {
+  return (
+    (action === null || entry.action === action) &&
+    (actor === null || entry.actor === actor) &&
+    (target === null || entry.target === target) &&
+    (outcome === null || outcome === (entry.refusal === null ? 'done' : 'refused')) &&
+    (since === null || entry.time >= since) &&
+    (until === null || entry.time < until)
+  );
+}
