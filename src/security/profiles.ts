@@ -1,5 +1,5 @@
 // Profiles: for which logins which policy counts. The first profile whose rule fits a login has its policy; rules are criteria, as in
-// searches, on what is known of the login.
+// searches, on what is known of the login. Behind those that are configured stand happn's own (happn-protocol.md 10.5).
 
 import { BlockList, isIP } from 'node:net';
 import {
@@ -49,16 +49,29 @@ interface Profile {
   readonly rule: Query;
 }
 
-/** Behind all that are configured. */
-const DEFAULT: Policy = Object.freeze({ ...NO_LIMITS, name: 'default' });
+const BROWSER_TTL_MS = 7 * 24 * 3_600_000;
+const BROWSER_INACTIVITY_MS = 3_600_000;
+const STATEFUL: Policy = Object.freeze({ ...NO_LIMITS, name: 'default-stateful' });
+const STATELESS: Policy = Object.freeze({ ...NO_LIMITS, name: 'default-stateless' });
 
 export class Profiles {
   readonly #profiles: readonly Profile[];
   readonly #format: Format;
+  readonly #browser: Policy;
 
-  /** Throws RequestError INVALID_REQUEST for a rule that is none, with a text that names what is wrong. */
-  constructor(profiles: readonly ProfileOptions[], format: Format) {
+  /**
+   * `tokenTtlMs`: how long tokens are good whose policy does not say it; 0: for good. Throws RequestError INVALID_REQUEST for a rule
+   * that is none, with a text that names what is wrong.
+   */
+  constructor(profiles: readonly ProfileOptions[], format: Format, tokenTtlMs = 0) {
     this.#format = format;
+    this.#browser = Object.freeze({
+      ...NO_LIMITS,
+      name: 'default-browser',
+      ttlMs: tokenTtlMs === 0 ? BROWSER_TTL_MS : Math.min(tokenTtlMs, BROWSER_TTL_MS),
+      inactivityMs: BROWSER_INACTIVITY_MS,
+      endsIdle: false,
+    });
     this.#profiles = profiles.map(({ name, session, policy }) => ({
       policy: policyOf(name, policy),
       rule: parseQuery({ criteria: criteriaOf(session) }),
@@ -66,9 +79,14 @@ export class Profiles {
   }
 
   policyFor(facts: LoginFacts): Policy {
-    if (this.#profiles.length === 0) return DEFAULT;
+    if (this.#profiles.length === 0) return this.#default(facts);
     const entry = new Entry('', Payload.fromValue(documentOf(facts), this.#format), 0, 0, 0, '');
-    return this.#profiles.find(({ rule }) => rule.matches(entry))?.policy ?? DEFAULT;
+    return this.#profiles.find(({ rule }) => rule.matches(entry))?.policy ?? this.#default(facts);
+  }
+
+  #default({ info, type }: LoginFacts): Policy {
+    if (info['_browser'] === true) return this.#browser;
+    return type === 0 ? STATELESS : STATEFUL;
   }
 
   /** Of a token that was made under it; null: it is not configured any more. */
@@ -103,6 +121,7 @@ function policyOf(name: string, policy: ProfileOptions['policy']): Policy {
     name,
     ttlMs: durationMs(policy.ttl) ?? 0,
     inactivityMs: durationMs(policy.inactivity_threshold) ?? 0,
+    endsIdle: true,
     usageLimit: policy.usage_limit ?? 0,
     permissions: policy.permissions ?? null,
     disallowTokenLogins: policy.disallowTokenLogins ?? false,

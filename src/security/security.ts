@@ -59,8 +59,8 @@ export class Security {
     this.#options = options;
     this.#parts = parts;
     const { clock, log, counters } = parts;
-    const profiles = new Profiles(options.profiles, parts.format);
     const { ttlMs: tokenTtlMs, ...keyOptions } = options.tokens;
+    const profiles = new Profiles(options.profiles, parts.format, tokenTtlMs);
     const longestMs = tokenTtlMs === 0 ? 0 : Math.max(tokenTtlMs, profiles.longestMs);
     this.#keys = new TokenKeys({ ...keyOptions, file: join(options.dataDir, TOKEN_KEYS_FILE), longestMs }, clock, log);
     this.#providers = new Providers(options.providers, clock, log, counters);

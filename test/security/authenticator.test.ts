@@ -374,7 +374,28 @@ describe('profiles', () => {
       usageLimit: 5,
       permissions: { '/d/*': { actions: ['get'] } },
     });
-    expect(await policyOf({ ...bob, username: 'eve' })).toMatchObject({ name: 'default', ttlMs: 0 });
+    expect(await policyOf({ ...bob, username: 'eve' })).toMatchObject({ name: 'default-stateful', ttlMs: 0 });
+  });
+
+  it('are happn’s own behind those that are configured', async () => {
+    const { directory, login } = await house();
+    directory.add('bob', { password: hash });
+    const policyOf = async (info: object, type: 0 | 1 = 1): Promise<object | undefined> =>
+      (await login({ ...bob, info: { ...info } }, { type })).login?.policy;
+    const browser = { name: 'default-browser', ttlMs: 7 * DAY_MS, inactivityMs: 3_600_000, endsIdle: false };
+    expect(await policyOf({ _browser: true })).toMatchObject(browser);
+    for (const info of [{}, { _browser: false }, { _browser: 'true' }]) {
+      expect(await policyOf(info)).toMatchObject({ name: 'default-stateful', ttlMs: 0, inactivityMs: 0, usageLimit: 0 });
+    }
+    expect(await policyOf({}, 0)).toMatchObject({ name: 'default-stateless', ttlMs: 0, inactivityMs: 0, usageLimit: 0 });
+    const short = new Profiles([], json, 60_000).policyFor({
+      user: directory.add('bob'),
+      info: { _browser: true },
+      type: 1,
+      address: '',
+      protocol: 'happn',
+    });
+    expect(short).toMatchObject({ ttlMs: 60_000 });
   });
 
   it('say how long a token is good', async () => {

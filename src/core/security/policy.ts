@@ -12,6 +12,8 @@ export interface Policy {
   readonly ttlMs: number;
   /** The session ends when it has not done anything that needs a right for so long; 0: never. */
   readonly inactivityMs: number;
+  /** It ends then by the clock; else with the next thing that it wants to do, so that a session that only listens goes on. */
+  readonly endsIdle: boolean;
   /** It may do so many things that need a right; 0: any number. */
   readonly usageLimit: number;
   /** Take the place of the user's permissions; null: these count. */
@@ -28,6 +30,7 @@ export const NO_LIMITS: Policy = Object.freeze({
   name: 'none',
   ttlMs: 0,
   inactivityMs: 0,
+  endsIdle: true,
   usageLimit: 0,
   permissions: null,
   disallowTokenLogins: false,
@@ -80,9 +83,9 @@ export function overAt({ issued, lastUsed, used, policy }: Login, now: number): 
   return usageLimit > 0 && used >= usageLimit ? new SessionOver('session usage limit reached', 'usage-limit') : null;
 }
 
-/** Whether time alone has ended it. What is used up ends with the next request, which is told so. */
+/** Whether time alone has ended it. What else is over ends with the next request, which is told so. */
 export function isOverdue(login: Login, now: number): boolean {
   if (!login.hasEnd) return false;
-  const over = overAt(login, now);
-  return over !== null && over.reason !== 'usage-limit';
+  const reason = overAt(login, now)?.reason;
+  return reason === 'token-expired' || (reason === 'inactivity-threshold' && login.policy.endsIdle);
 }

@@ -466,9 +466,17 @@ describe('on behalf of another user', () => {
 
 describe('a policy', () => {
   const policy = { name: 'p', ttlMs: 0, inactivityMs: 0, usageLimit: 0, permissions: null } as const;
-  const others = { disallowTokenLogins: false, lockTokenToOrigin: false, sourceAddresses: null } as const;
+  const others = { endsIdle: true, disallowTokenLogins: false, lockTokenToOrigin: false, sourceAddresses: null } as const;
   beforeEach(() => house.user('ann', { '*': ALL }));
   const loginWith = (limits: object): SecureSession => house.login('ann', { policy: { ...policy, ...others, ...limits } });
+
+  /** The sweeper looks once a second. */
+  async function overdue(...sessions: SecureSession[]): Promise<void> {
+    const waited = Date.now() + 5_000;
+    while (sessions.some(({ closedWith }) => closedWith === undefined) && Date.now() < waited) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
 
   async function expectOver(session: SecureSession, message: string, reason: string): Promise<void> {
     const { error } = await session.set('/x', 1);
@@ -527,10 +535,19 @@ describe('a policy', () => {
   it('ends by the clock sessions that ask for nothing', async () => {
     const [old, idle, free] = [loginWith({ ttlMs: 1_000 }), loginWith({ inactivityMs: 1_000 }), loginWith({ usageLimit: 1 })];
     house.clock.time += 1_001;
-    const ended = ({ closedWith }: SecureSession): boolean => closedWith !== undefined;
-    const waited = Date.now() + 5_000;
-    while (!(ended(old) && ended(idle)) && Date.now() < waited) await new Promise((resolve) => setTimeout(resolve, 20));
+    await overdue(old, idle);
     expect([old, idle, free].map(({ closedWith }) => closedWith?.message)).toEqual(['token-expired', 'inactivity-threshold', undefined]);
+  });
+
+  it('lets a session that only listens go on where it says so, until it wants to do something', async () => {
+    const [listener, idle] = [loginWith({ inactivityMs: 1_000, endsIdle: false }), loginWith({ inactivityMs: 1_000 })];
+    await listener.subscribe('/x');
+    house.clock.time += 1_001;
+    await overdue(idle);
+    await root.set('/x', 1);
+    await settled();
+    expect([pathsHeard(listener), listener.closedWith]).toEqual([['/x'], undefined]);
+    await expectOver(listener, 'session inactivity threshold reached', 'inactivity-threshold');
   });
 });
 

@@ -96,7 +96,7 @@ describe('a lookup', () => {
   it('is not what a policy with permissions of its own allows, nor what an administrator needs', async () => {
     await annOwnsOneAndTwo();
     const policy = { name: 'p', ttlMs: 0, inactivityMs: 0, usageLimit: 0, permissions: { '/p': READ } };
-    const limited = { ...policy, disallowTokenLogins: false, lockTokenToOrigin: false, sourceAddresses: null };
+    const limited = { ...policy, endsIdle: true, disallowTokenLogins: false, lockTokenToOrigin: false, sourceAddresses: null };
     expect((await house.login('ann', { policy: limited }).get('/device/1/a')).error?.code).toBe('ACCESS_DENIED');
     expect((await root.get('/device/1/a')).error).toBeNull();
   });
