@@ -2,10 +2,10 @@
 // pauses, is counted over all of them.
 
 import { randomUUID } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { Credentials, Identity, Login } from './core/index.js';
 import type { WebLogins } from './http/web-logins.js';
 import type { Authenticator } from './security/authenticator.js';
-import { BoundedMap } from './security/bounded-map.js';
 
 /** Logins whose uses are counted; the one that was shown longest ago is forgotten first, and counted anew. */
 const COUNTED_MAX = 10_000;
@@ -14,7 +14,7 @@ export class TokenLogins implements WebLogins {
   readonly #authenticator: Authenticator;
   readonly #protocol: string;
   /** By token id. */
-  readonly #logins = new BoundedMap<string, Login>(COUNTED_MAX);
+  readonly #logins = new LRUCache<string, Login>({ max: COUNTED_MAX });
 
   /** `protocol`: what profiles and the audit call it. */
   constructor(authenticator: Authenticator, protocol: string) {

@@ -3,8 +3,8 @@
 // a user can be locked for everybody, too. Users that do not exist are treated as those that do.
 
 import { isIPv6 } from 'node:net';
+import { LRUCache } from 'lru-cache';
 import { type Clock, type Counters, RequestError } from '../core/index.js';
-import { BoundedMap } from './bounded-map.js';
 
 export interface LockoutOptions {
   /** Wrong passwords in a row that lock a user; 0: none do. */
@@ -38,8 +38,8 @@ interface Lock {
 export class Guesses {
   readonly #clock: Clock;
   readonly #lockout: LockoutOptions;
-  readonly #guessers: BoundedMap<string, Guesser>;
-  readonly #locks: BoundedMap<string, Lock>;
+  readonly #guessers: LRUCache<string, Guesser>;
+  readonly #locks: LRUCache<string, Lock>;
   readonly #failed: { add(): void };
   readonly #delayed: { add(): void };
   readonly #refused: { add(): void };
@@ -47,8 +47,8 @@ export class Guesses {
   constructor(clock: Clock, counters: Counters, lockout: LockoutOptions, maxKept = MAX_KEPT) {
     this.#clock = clock;
     this.#lockout = lockout;
-    this.#guessers = new BoundedMap(maxKept);
-    this.#locks = new BoundedMap(maxKept);
+    this.#guessers = new LRUCache({ max: maxKept });
+    this.#locks = new LRUCache({ max: maxKept });
     this.#failed = counters.counter('logins_failed_total', 'Logins with wrong credentials');
     this.#delayed = counters.counter('logins_delayed_total', 'Logins that were looked at late because of wrong passwords before them');
     this.#refused = counters.counter(

@@ -1,8 +1,8 @@
 // Nonces: what a client signs with its key to show who it is, without a password. A nonce is for one key, and for one login.
 
 import { createHash, createPublicKey, type KeyObject, randomBytes, verify } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { type Clock, RequestError } from '../core/index.js';
-import { BoundedMap } from './bounded-map.js';
 
 const NONCE_LIFE_MS = 60_000;
 /** Keys with a nonce; the one that asked longest ago loses it first. */
@@ -21,11 +21,11 @@ interface Nonce {
 
 export class Nonces {
   readonly #clock: Clock;
-  readonly #nonces: BoundedMap<string, Nonce>;
+  readonly #nonces: LRUCache<string, Nonce>;
 
   constructor(clock: Clock, max = MAX_NONCES) {
     this.#clock = clock;
-    this.#nonces = new BoundedMap(max);
+    this.#nonces = new LRUCache({ max: max });
   }
 
   /** A text in base64, good for 60 s; it replaces an earlier one of this key. Throws RequestError INVALID_REQUEST. */

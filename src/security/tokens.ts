@@ -3,8 +3,8 @@
 
 import type { webcrypto } from 'node:crypto';
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify, SignJWT } from 'jose';
+import { LRUCache } from 'lru-cache';
 import { type Clock, RequestError, TokenExpired } from '../core/index.js';
-import { BoundedMap } from './bounded-map.js';
 import type { TokenKeys } from './token-keys.js';
 
 const ALGORITHM = 'HS256';
@@ -43,13 +43,13 @@ export interface TokenClaims {
 export class Tokens {
   readonly #keys: TokenKeys;
   readonly #clock: Clock;
-  readonly #checked: BoundedMap<string, TokenClaims>;
+  readonly #checked: LRUCache<string, TokenClaims>;
   #checkedVersion = 0;
 
   constructor(keys: TokenKeys, clock: Clock, maxCached = MAX_CACHED) {
     this.#keys = keys;
     this.#clock = clock;
-    this.#checked = new BoundedMap(maxCached);
+    this.#checked = new LRUCache({ max: maxCached });
   }
 
   /** Rejects when the disk does not take that its key is needed for longer than usual. */
