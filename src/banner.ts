@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from './config/index.js';
 import type { Listeners, Listening, NodeInfo } from './core/index.js';
-import { isLoopback } from './http/loopback.js';
+import { isLoopback } from './core/sockets/addresses.js';
 
 const EXAMPLES = fileURLToPath(new URL('../examples/', import.meta.url));
 

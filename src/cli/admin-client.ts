@@ -1,7 +1,7 @@
 // AdminClient: asks the API of a running gateway. What goes wrong is one line for a person, with an exit code.
 
 import { readFileSync } from 'node:fs';
-import { isLoopback } from '../http/loopback.js';
+import { isLoopback } from '../core/sockets/addresses.js';
 
 /** Where the admin listener is unless told otherwise. */
 export const ADMIN_URL = 'http://127.0.0.1:55080';

@@ -1,7 +1,7 @@
 // Rules between keys of the configuration: what each key allows by itself stands in the schema.
 
 import { ConfigError } from '../core/errors.js';
-import { isLoopback } from '../http/loopback.js';
+import { isLoopback } from '../core/sockets/addresses.js';
 import type { Config } from './schema.js';
 
 /** Where the value of each key came from. */

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { RequestError } from '../core/errors.js';
 import { parseQuery } from '../core/query/query.js';
 import { ACTIONS, ADMIN, SECURITY_LIMITS } from '../core/security/model.js';
+import { isLoopback } from '../core/sockets/addresses.js';
 import { durationMs } from '../security/durations.js';
 import { isPasswordHash } from '../security/passwords.js';
 import { criteriaOf } from '../security/rules.js';
@@ -159,7 +160,7 @@ function ruleFault(rule: Readonly<Record<string, unknown>>): string | null {
 function isKeysUrl(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { protocol, hostname } = new URL(url);
-  return protocol === 'https:' || (protocol === 'http:' && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname));
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname));
 }
 
 /** The lists of a program that embeds the gateway, with all their defaults left out. */

@@ -1,7 +1,7 @@
 // What is unsafe about a configuration, by itself.
 
 import { type Config, usesTls } from '../config/index.js';
-import { isLoopback } from '../http/loopback.js';
+import { isLoopback } from '../core/sockets/addresses.js';
 import { bad, type Finding, ok, warn } from './finding.js';
 
 /** Where the value of each key came from. */

@@ -63,10 +63,6 @@ export class Connection {
     return connection;
   }
 
-  get isOver(): boolean {
-    return this.#isOver;
-  }
-
   /** Rejects with HavenError. `onAnswer` sees a good answer before anything that came behind it. */
   ask(message: object, onAnswer?: (answer: Answer) => void): Promise<Answer> {
     return new Promise((resolve, reject) => {

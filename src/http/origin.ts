@@ -2,7 +2,7 @@
 // gateway on that person's machine.
 
 import { isIP } from 'node:net';
-import { isLoopback } from './loopback.js';
+import { isLoopback } from '../core/index.js';
 
 export interface OriginRule {
   /** As configured; `*` allows all. */

@@ -26,14 +26,11 @@ export interface ProviderOptions {
   /** Where its keys are: https, or http on this machine; null: in the file. */
   readonly jwksUrl: string | null;
   readonly jwksFile: string | null;
-  /** Of PROVIDER_ALGORITHMS. */
+  /** With pairs of keys only: who verifies cannot sign. */
   readonly algorithms: readonly string[];
   /** The claim that names the user. */
   readonly userClaim: string;
 }
-
-/** With pairs of keys only: who verifies cannot sign. */
-export const PROVIDER_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
 
 /** Who somebody is, as a provider says. Times are wall clock milliseconds. */
 export interface Voucher {

@@ -29,9 +29,6 @@ export const CONTROL = {
 /** Sent before an intended end: a client that read it does not come back by itself. */
 export const SERVER_CLOSE_FRAME = JSON.stringify(CONTROL.serverClose);
 
-export const EVENTS = ['ALL', 'SET', 'REMOVE'] as const;
-export type EventName = (typeof EVENTS)[number];
-
 /** Segments below the prefix that a trailing `**` covers when the client names no depth. */
 export const DEFAULT_DEPTH = 5;
 

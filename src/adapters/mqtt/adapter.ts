@@ -12,12 +12,13 @@ import {
   ENDED_PER_TURN,
   type Identity,
   inPortions,
+  isLoopbackPeer,
   type Listeners,
   type Listening,
   Portions,
   untilNone,
 } from '../../core/index.js';
-import { AddressList, LOOPBACK } from './addresses.js';
+import { AddressList } from './addresses.js';
 import { Admission, type Exceeded, type Visit } from './admission.js';
 import type { BaseSession } from './base-session.js';
 import { Broker } from './broker.js';
@@ -176,7 +177,7 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
   async #listen(): Promise<Listeners> {
     const { host, port, tls, proxyProtocol = 'off', proxyAddresses = [] } = this.#config;
     const proxies = new AddressList(proxyAddresses);
-    this.#admission = new Admission(this.limits, (address) => LOOPBACK.has(address) || proxies.has(address), this.context.clock);
+    this.#admission = new Admission(this.limits, (address) => isLoopbackPeer(address) || proxies.has(address), this.context.clock);
     const shared = { host, proxies: proxyProtocol === 'required' ? proxies : null, timeoutMs: this.limits.connectTimeoutMs };
     this.#listeners.set(this.name, new Listener({ ...shared, port, key: 'mqtt.port', tls: null }, this));
     if (tls?.port != null) this.#listeners.set(TLS_LISTENER, new Listener({ ...shared, port: tls.port, key: 'mqtt.tls.port', tls }, this));

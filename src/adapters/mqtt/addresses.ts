@@ -44,5 +44,3 @@ export class AddressList {
     return version !== 0 && this.#list.check(address, version === 6 ? 'ipv6' : 'ipv4');
   }
 }
-
-export const LOOPBACK = new AddressList(['127.0.0.0/8', '::1']);

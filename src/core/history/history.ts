@@ -93,10 +93,6 @@ export class History {
     counters.gauge('history_bytes', 'Bytes of all history', () => this.#bytes);
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** With what the store says; see openHistory for `rules`. */
   load(rules: HistoryRules): void {
     this.forget();

@@ -1,7 +1,7 @@
 // What an entry of the audit says, how long its parts may be, how many of each kind there are, and how entries are found.
 
 import type { RequestErrorCode } from '../errors.js';
-import { hostOf } from '../sockets/peer.js';
+import { hostOf } from '../sockets/addresses.js';
 
 export const AUDIT_ACTIONS = [
   'user.put',

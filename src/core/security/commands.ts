@@ -81,7 +81,7 @@ export type SecurityCommand =
   | { readonly type: 'changeTable'; readonly name: string; readonly add: readonly string[]; readonly remove: readonly string[] }
   /** NOT_FOUND. Lookups that name it permit nothing, until there is a table of that name again. */
   | { readonly type: 'deleteTable'; readonly name: string }
-  /** The token is no longer good; the sessions that use it end. `until` as in Revocation. A session may do this to its own token. */
+  /** The token is no longer good; the sessions that use it end. `until`: milliseconds since 1970, from which on that need not be known any more; Infinity: it never ends. A session may do this to its own token. */
   | { readonly type: 'revoke'; readonly tokenId: string; readonly until: number }
   /** All tokens of the user that were issued until now are no longer good; the sessions that use one end. NOT_FOUND. */
   | { readonly type: 'revokeAll'; readonly name: string }

@@ -85,14 +85,6 @@ export interface Group {
   readonly modified: number;
 }
 
-/** A token that is no longer good, and until when that has to be known. */
-export interface Revocation {
-  /** The token's id (`jti`). */
-  readonly id: string;
-  /** Milliseconds since 1970; Infinity: for good. */
-  readonly until: number;
-}
-
 /** The user that the first secure start makes, and the group whose members may do everything. Neither can be deleted. */
 export const ADMIN = '_ADMIN';
 /** The user in whose name those act who show no credentials, where that is permitted. It cannot be deleted. */

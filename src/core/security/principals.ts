@@ -81,10 +81,6 @@ export class Principals {
     this.#compiler = new Compiler(members, isNested);
   }
 
-  get size(): number {
-    return this.#live.size;
-  }
-
   get decisions(): number {
     return this.#compiler.decisions.count;
   }

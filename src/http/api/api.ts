@@ -5,8 +5,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener, type HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
-import { ADMIN, type Log, NOBODY, REQUEST_ERRORS, RequestError, type RequestErrorCode, THE_GATEWAY } from '../../core/index.js';
-import { isLoopback } from '../loopback.js';
+import {
+  ADMIN,
+  isLoopbackPeer,
+  type Log,
+  NOBODY,
+  REQUEST_ERRORS,
+  RequestError,
+  type RequestErrorCode,
+  THE_GATEWAY,
+} from '../../core/index.js';
 import type { Administration, Caller } from './administration.js';
 import { INSIGHT } from './insight.js';
 import { LOOKUP_TABLES } from './lookup-tables.js';
@@ -98,7 +106,7 @@ async function callerOf(asked: Asked, house: Administration, access: Operation['
   if (access === 'anybody') return { identity: NOBODY, address };
   if (!house.secure) {
     // Whoever has this machine has the data directory as well.
-    if (isLoopback(address.replace(/^::ffff:/, ''))) return { identity: THE_GATEWAY, address };
+    if (isLoopbackPeer(address)) return { identity: THE_GATEWAY, address };
     throw new RequestError('ACCESS_DENIED', 'while security is off, only this machine may ask');
   }
   const token = /^Bearer +(\S+)$/i.exec(asked.req.header('authorization') ?? '')?.[1];

@@ -121,10 +121,6 @@ export class Outgoing {
     this.#changed = null;
   }
 
-  get isConnected(): boolean {
-    return this.#sender !== null;
-  }
-
   /** A change; the queue on disk may have it, too. */
   deliver(publication: Publication, qos: Qos): void {
     const { number, path } = publication;

@@ -1,6 +1,14 @@
-// Peer: what the address at the other end of a connection says of it.
+// Addresses: what the text of a host or of a peer says of it.
 
-/** Whether it is this very machine; `address` as the system shows it, without a port. */
+const LOOPBACK_V4 = /^127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}$/;
+
+/** Whether a host as a person or a URL names it means this machine: 127.0.0.0/8, ::1 (also in brackets), or localhost. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, '').toLowerCase();
+  return bare === 'localhost' || bare === '::1' || LOOPBACK_V4.test(bare);
+}
+
+/** Whether the peer of a connection is this machine; `address` as the system shows it, without a port. */
 export function isLoopbackPeer(address: string): boolean {
   return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
 }
