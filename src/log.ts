@@ -24,7 +24,8 @@ const SECRETS = ['password', 'passwordFile', 'token', 'secret', 'authorization',
 
 export function openLog(options: LogOptions): OpenLog {
   const stderr = destination({ fd: STDERR, sync: false, maxLength: BUFFER_MAX_BYTES });
-  const stream: DestinationStream = options.format === 'json' ? stderr : { write: (line) => stderr.write(textLine(line)) };
+  const form = options.format === 'json' ? escapeJson : textLine;
+  const stream: DestinationStream = { write: (line) => stderr.write(form(line)) };
   const log = pino(
     {
       level: options.level,
@@ -62,6 +63,14 @@ export function textLine(line: string): string {
   return `${parts.join(' ')}\n`;
 }
 
+/** What would move the cursor, end the line, or turn the direction of what follows it. */
+const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
+
 function escapeControls(text: string): string {
-  return text.replace(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text.replace(CONTROLS, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** In JSON such characters stand in texts alone, but for the end of the line. */
+function escapeJson(line: string): string {
+  return `${escapeControls(line.trimEnd())}\n`;
 }

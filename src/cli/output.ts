@@ -54,9 +54,9 @@ export function lookupTable(lookups: unknown): string {
   return rows.length === 0 ? '' : `\n${table(['REGEX', 'BECOMES', 'IN TABLE', 'ALLOWED'], rows)}`;
 }
 
-/** As text without control characters: others may have chosen it. */
+/** As text that can neither break a line nor command a terminal: others may have chosen it. */
 function shown(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
   const text = typeof value === 'string' ? value : Array.isArray(value) ? value.join(',') || '-' : JSON.stringify(value);
-  return text.replace(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -12,8 +12,7 @@ const SHOWN_BYTES = 16;
 /** Texts, and between them what may be numbers. */
 const JSON_TOKENS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 // What a terminal could take for a command, and what would break the line.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: it is what is looked for
-const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+const CONTROL_CHARACTERS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
 /** `@file`: its bytes; JSON if it is JSON; else text. `asText`: the word as it is. Throws UsageError. */
 export function valueIn(word: string, asText = false): Value {

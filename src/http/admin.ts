@@ -4,6 +4,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type Listening, type Log, listen, REQUEST_ERRORS, type RequestErrorCode } from '../core/index.js';
 import { API_PATH, BODY_MAX_BYTES } from './api/api.js';
+import { HEADERS_KEPT, headFault, makeSafe } from './heads.js';
 import type { Metrics } from './metrics.js';
 import { isHostAllowed, isOriginAllowed, type OriginRule } from './origin.js';
 
@@ -55,6 +56,7 @@ export class AdminListener {
       requestTimeout: options.headerTimeoutMs,
       connectionsCheckingInterval: 1_000,
     });
+    this.#server.maxHeadersCount = HEADERS_KEPT;
     this.#server.on('request', (request, response) => {
       this.#answer(request, response).catch((error: unknown) => {
         this.#log.error({ err: error }, 'an admin request failed');
@@ -75,6 +77,7 @@ export class AdminListener {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    makeSafe(response);
     const refusal = this.#refusal(request);
     if (refusal !== null) return sendJson(response, refusal.status, failed(refusal.code, refusal.reason));
     const path = (request.url as string).split('?', 1)[0] as string;
@@ -87,7 +90,7 @@ export class AdminListener {
       return sendJson(response, health.ok ? 200 : 503, health);
     }
     if (path === '/metrics') {
-      response.writeHead(200, { 'content-type': this.#metrics.contentType, 'x-content-type-options': 'nosniff' });
+      response.writeHead(200, { 'content-type': this.#metrics.contentType });
       response.end(await this.#metrics.text());
       return;
     }
@@ -96,6 +99,9 @@ export class AdminListener {
 
   #refusal(request: IncomingMessage): Refusal | null {
     const { host, origin } = request.headers;
+    const fault = headFault(request);
+    if (fault !== null)
+      return { status: fault, code: 'INVALID_REQUEST', reason: 'the head of the request is too much, or says two things' };
     if (!isHostAllowed(host, this.#options.host, this.#options.hosts))
       return { status: 403, code: 'ACCESS_DENIED', reason: 'the Host header does not name this listener' };
     if (!isOriginAllowed(origin, host, ORIGINS)) return { status: 403, code: 'ACCESS_DENIED', reason: 'pages of this Origin may not ask' };
@@ -118,7 +124,6 @@ export function sendJson(response: ServerResponse, status: number, body: object)
   response.writeHead(status, {
     'content-type': 'application/json; charset=utf-8',
     'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
     ...(status < 400 || status === 503 ? {} : { connection: 'close' }),
   });
   response.end(`${JSON.stringify(body)}\n`);

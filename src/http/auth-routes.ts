@@ -126,7 +126,6 @@ function answer(response: ServerResponse, status: number, message: string, data:
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
   });
   response.end(body);

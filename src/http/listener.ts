@@ -1,13 +1,14 @@
 // HttpListener: the HTTP or HTTPS port that protocols share. Limits what a request may be, checks where it comes from,
 // and hands it to whoever took its path. Knows no protocol.
 
-import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse, STATUS_CODES } from 'node:http';
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { type Counters, type HttpRoutes, type Listening, type Log, listen, StartError } from '../core/index.js';
 import { CustomRoutes } from './custom-routes.js';
+import { HEADERS_KEPT, headFault, makeSafe } from './heads.js';
 import { isOriginAllowed, type OriginRule } from './origin.js';
 import { ANYBODY, type RouteCaller, type RouteGuard } from './route-guard.js';
 
@@ -31,8 +32,6 @@ export interface HttpListenerOptions {
 type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** Largest number of header lines; more are cut off by node. */
-const MAX_HEADERS = 100;
 const CHECK_TIMEOUTS_MS = 1_000;
 
 /** Handlers by path: whole paths first, then the longest of those that take all below them. */
@@ -86,7 +85,7 @@ export class HttpListener implements HttpRoutes {
     };
     this.#server =
       options.tls === true ? createSecureServer({ ...limits, handshakeTimeout: options.headerTimeoutMs }) : createServer(limits);
-    this.#server.maxHeadersCount = MAX_HEADERS;
+    this.#server.maxHeadersCount = HEADERS_KEPT;
     this.#server.on('connection', (socket) => this.#track(socket));
     this.#server.on('request', (request, response) => this.#onRequest(request, response));
     this.#server.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head));
@@ -139,10 +138,12 @@ export class HttpListener implements HttpRoutes {
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const path = pathOf(request.url);
-    if ((request.url as string).length > this.#options.maxUrlBytes) return refuse(response, 414);
+    const fault = (request.url as string).length > this.#options.maxUrlBytes ? 414 : headFault(request);
+    if (fault !== null) return refuse(response, fault);
     const handler = this.#requests.find(path);
     if (handler === undefined) return void this.#onCustomRequest(request, response, path);
     try {
+      makeSafe(response);
       handler(request, response);
     } catch (error) {
       this.#fail(error, response, path);
@@ -187,13 +188,15 @@ export class HttpListener implements HttpRoutes {
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // A reset by the peer must find a listener, also before a protocol takes the socket over.
     socket.on('error', destroyOnError);
-    if ((request.url as string).length > this.#options.maxUrlBytes) return refuseUpgrade(socket, '414 URI Too Long');
+    if ((request.url as string).length > this.#options.maxUrlBytes) return refuseUpgrade(socket, 414);
+    const fault = headFault(request);
+    if (fault !== null) return refuseUpgrade(socket, fault);
     const handler = this.#upgrades.find(pathOf(request.url));
-    if (handler === undefined) return refuseUpgrade(socket, '404 Not Found');
+    if (handler === undefined) return refuseUpgrade(socket, 404);
     if (!isOriginAllowed(request.headers.origin, request.headers.host, this.#origins)) {
       this.#counters.counter('http_origin_refused_total', 'Websocket upgrades refused because of their Origin').add();
       this.#log.warn({ origin: request.headers.origin }, 'refused a websocket of a foreign page; see http.origins');
-      return refuseUpgrade(socket, '403 Forbidden');
+      return refuseUpgrade(socket, 403);
     }
     try {
       handler(request, socket, head);
@@ -209,7 +212,7 @@ export class HttpListener implements HttpRoutes {
       socket.destroy();
       return;
     }
-    refuseUpgrade(socket, STATUS_OF_ERROR.get(error.code ?? '') ?? '400 Bad Request');
+    refuseUpgrade(socket, STATUS_OF_ERROR.get(error.code ?? '') ?? 400);
   }
 
   /** No TLS, too old a version, too slow, or not content with the certificate: there is no secure way to say more. */
@@ -220,9 +223,9 @@ export class HttpListener implements HttpRoutes {
   }
 }
 
-const STATUS_OF_ERROR: ReadonlyMap<string, string> = new Map([
-  ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
-  ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
+const STATUS_OF_ERROR: ReadonlyMap<string, number> = new Map([
+  ['HPE_HEADER_OVERFLOW', 431],
+  ['ERR_HTTP_REQUEST_TIMEOUT', 408],
 ]);
 
 function destroyOnError(this: Duplex): void {
@@ -236,10 +239,11 @@ function pathOf(url: string | undefined): string {
 }
 
 function refuse(response: ServerResponse, status: number): void {
-  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff', connection: 'close' });
+  makeSafe(response);
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' });
   response.end(`${status}\n`);
 }
 
-function refuseUpgrade(socket: Duplex, status: string): void {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
+function refuseUpgrade(socket: Duplex, status: number): void {
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
 }

@@ -14,6 +14,7 @@ import {
   type RequestErrorCode,
   TokenExpired,
 } from '../core/index.js';
+import { makeSafe } from './heads.js';
 import type { OriginRule } from './origin.js';
 import { addressOf, tokenOf, type WebLoginOptions, type WebLogins } from './web-logins.js';
 
@@ -95,12 +96,12 @@ function forbidden(path: string): string {
 
 function refuse(response: ServerResponse, status: 401 | 403, body: string): null {
   const challenge = status === 401 ? { 'www-authenticate': 'happn-auth' } : {};
+  makeSafe(response);
   response.writeHead(status, REASON, {
     'content-type': 'text/plain',
     ...challenge,
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
   });
   response.end(body);
   return null;

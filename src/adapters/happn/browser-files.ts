@@ -48,7 +48,6 @@ function answer(request: IncomingMessage, response: ServerResponse, { body, etag
     ETag: etag,
     // Kept by browsers, and asked after: a gateway of another release may stand behind the same address tomorrow.
     'Cache-Control': 'no-cache',
-    'X-Content-Type-Options': 'nosniff',
     // Nothing in it is secret, and pages of other origins are what it is for.
     'Access-Control-Allow-Origin': '*',
     'Cross-Origin-Resource-Policy': 'cross-origin',

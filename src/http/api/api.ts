@@ -197,7 +197,6 @@ function failed(code: RequestErrorCode, message: string): object {
 
 function answer(asked: Asked, status: number, body: object | null): Response {
   asked.header('cache-control', 'no-store');
-  asked.header('x-content-type-options', 'nosniff');
   if (body === null) return asked.body(null, 204);
   asked.header('content-type', 'application/json; charset=utf-8');
   return asked.body(`${JSON.stringify(body)}\n`, status as 200);
