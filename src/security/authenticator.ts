@@ -23,7 +23,7 @@ import {
   TokenExpired,
   type User,
 } from '../core/index.js';
-import type { Guesses } from './guesses.js';
+import { type Guesses, networkOf } from './guesses.js';
 import type { HashQueue } from './hash-queue.js';
 import { isSameKey, type Nonces } from './nonces.js';
 import { hashPassword, PASSWORD_MAX_BYTES, type Verdict, verifyPassword } from './passwords.js';
@@ -232,10 +232,11 @@ export class Authenticator {
     const { providers, directory, clock } = this.#parts;
     const voucher = await providers.verify(token);
     const user = directory.user(voucher.user);
-    const id = `${voucher.provider}:${createHash('sha256').update(token).digest('base64url')}`;
+    const id = `${voucher.provider}:${createHash('sha256').update(signedPart(token)).digest('base64url')}`;
     const now = clock.now();
+    const issued = Math.min(now, voucher.issued ?? now);
     if (user === null || !isNamed(credentials, user.name)) throw refused(INVALID);
-    if (directory.isRevoked(user, { tokenId: id, issued: now })) throw new RequestError('LOGIN_REFUSED', 'token has been revoked');
+    if (directory.isRevoked(user, { tokenId: id, issued })) throw new RequestError('LOGIN_REFUSED', 'token has been revoked');
     return this.#enter(user, credentials, place, { id, issued: now, parent: null, endsAt: voucher.expires });
   }
 
@@ -269,7 +270,7 @@ export class Authenticator {
     const waitMs = guesses.begin(address, counted);
     if (waitMs > 0) await wait(waitMs);
     const hash = user?.password ?? null;
-    const verdict = await queue.run(() => verifyPassword(password, hash ?? this.#decoy));
+    const verdict = await queue.run(() => verifyPassword(password, hash ?? this.#decoy), isHere(address) ? '' : networkOf(address));
     const isRight = hash !== null && verdict !== 'wrong';
     if (isRight) guesses.succeeded(address, counted);
     else guesses.failed(address, counted);
@@ -346,6 +347,11 @@ function limited(policy: Policy, endsAt: number | null, now: number): Policy {
 /** A name that is given beside what says who somebody is must be the same. */
 function isNamed({ username }: Credentials, name: string): boolean {
   return username === undefined || username === '' || username === name;
+}
+
+/** Without the signature, which can be written in more than one way. */
+function signedPart(token: string): string {
+  return token.slice(0, token.lastIndexOf('.'));
 }
 
 /** MQTT clients have no other place for one. */

@@ -14,11 +14,14 @@ export interface HashLimits {
 
 export const HASH_LIMITS: HashLimits = Object.freeze({ working: 2, waiting: 64, waitMs: 5_000 });
 
+/** Of all that may wait, and of the time, that one address takes. */
+const SHARE = 0.5;
 /** How much the latest work counts in what the next one is expected to take. */
 const LATEST = 0.2;
 
 interface Waiting {
   readonly since: number;
+  readonly from: string;
   readonly enter: () => void;
   readonly refuse: (error: RequestError) => void;
 }
@@ -29,6 +32,8 @@ export class HashQueue {
   readonly #limits: HashLimits;
   readonly #clock: Pick<Clock, 'monotonic'>;
   readonly #waiting = new Ring<Waiting>();
+  /** How many wait of each address that has some. */
+  readonly #waitingFrom = new Map<string, number>();
   readonly #refused: { add(): void };
   #working = 0;
   /** What one piece of work has taken lately. */
@@ -41,9 +46,12 @@ export class HashQueue {
     counters.gauge('passwords_waiting', 'Passwords that wait to be checked', () => this.#waiting.length);
   }
 
-  /** In the order in which they come. Rejects with RequestError OVERLOADED at the limits, else as `work` does. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    await this.#enter();
+  /**
+   * In the order in which they come. `from`: the address that it is for, which takes no more than half of the places, so that others come
+   * to their turn; empty: nobody is asked to share. Rejects with RequestError OVERLOADED at the limits, else as `work` does.
+   */
+  async run<T>(work: () => Promise<T>, from = ''): Promise<T> {
+    await this.#enter(from);
     const begun = this.#clock.monotonic();
     try {
       return await work();
@@ -54,24 +62,37 @@ export class HashQueue {
     }
   }
 
-  async #enter(): Promise<void> {
-    const { working, waiting, waitMs } = this.#limits;
-    if (this.#working < working) {
+  async #enter(from: string): Promise<void> {
+    if (this.#working < this.#limits.working) {
       this.#working += 1;
       return;
     }
-    const expectedMs = ((this.#waiting.length + 1) * this.#usualMs) / working;
-    if (this.#waiting.length >= waiting || expectedMs > waitMs) throw this.#refusal();
-    await new Promise<void>((enter, refuse) => this.#waiting.push({ since: this.#clock.monotonic(), enter, refuse }));
+    const own = this.#waitingFrom.get(from) ?? 0;
+    if (this.#isFull(this.#waiting.length, 1) || (from !== '' && this.#isFull(own, SHARE))) throw this.#refusal();
+    this.#waitingFrom.set(from, own + 1);
+    await new Promise<void>((enter, refuse) => this.#waiting.push({ since: this.#clock.monotonic(), from, enter, refuse }));
+  }
+
+  /** Whether one more than `count` would be more than that share of what may wait, or would wait longer than that share of the time. */
+  #isFull(count: number, share: number): boolean {
+    const { working, waiting, waitMs } = this.#limits;
+    return count >= waiting * share || ((count + 1) * this.#usualMs) / working > waitMs * share;
   }
 
   /** The place goes to the next that waits, so that nobody who comes now gets before it. */
   #leave(): void {
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      this.#forget(next.from);
       if (this.#clock.monotonic() - next.since <= this.#limits.waitMs) return next.enter();
       next.refuse(this.#refusal());
     }
     this.#working -= 1;
+  }
+
+  #forget(from: string): void {
+    const left = (this.#waitingFrom.get(from) as number) - 1;
+    if (left === 0) this.#waitingFrom.delete(from);
+    else this.#waitingFrom.set(from, left);
   }
 
   #refusal(): RequestError {

@@ -37,6 +37,8 @@ export interface Voucher {
   readonly provider: string;
   readonly user: string;
   readonly expires: number;
+  /** null: the provider does not say it. */
+  readonly issued: number | null;
   /** null: the provider gives its tokens no ids. */
   readonly id: string | null;
 }
@@ -189,5 +191,12 @@ function isAboutToken(error: unknown): boolean {
 function voucherOf(payload: JWTPayload, { name, userClaim }: ProviderOptions): Voucher {
   const user = payload[userClaim];
   if (typeof user !== 'string' || user === '') throw new RequestError('NOT_AUTHENTICATED', INVALID_TOKEN);
-  return { provider: name, user, expires: (payload.exp as number) * 1_000, id: typeof payload.jti === 'string' ? payload.jti : null };
+  const issued = payload.iat === undefined ? null : payload.iat * 1_000;
+  return {
+    provider: name,
+    user,
+    expires: (payload.exp as number) * 1_000,
+    issued,
+    id: typeof payload.jti === 'string' ? payload.jti : null,
+  };
 }

@@ -116,7 +116,7 @@ describe('a password', () => {
     for (const credentials of cases) expect(await refusal(credentials)).toBe(invalid);
   });
 
-  it('takes as long for nobody as for somebody', async () => {
+  it('D2 takes as long for nobody as for somebody', async () => {
     const { directory, refusal } = await house();
     for (let i = 0; i < 12; i++) directory.add(`user ${i}`, { password: hash });
     const took = async (username: string): Promise<number> => {
@@ -443,7 +443,7 @@ describe('profiles', () => {
 });
 
 describe('a token of a provider', () => {
-  it('says who somebody is, as token and as password, for as long as it is good', async () => {
+  it('D4 says who somebody is, as token and as password, for as long as it is good, however its signature is written', async () => {
     const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true });
     const file = join(await temporaryDirectory(), 'keys.json');
     writeFileSync(file, JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'k' }] }));
@@ -458,8 +458,8 @@ describe('a token of a provider', () => {
     };
     const { authenticator, directory, clock, login, refusal } = await house({ providers: [provider] });
     directory.add('bob');
-    const make = (sub: string, seconds = 600): Promise<string> =>
-      new SignJWT({ iss: 'https://p', aud: 'g', sub, exp: clock.now() / 1_000 + seconds })
+    const make = (sub: string, seconds = 600, iat?: number): Promise<string> =>
+      new SignJWT({ iss: 'https://p', aud: 'g', sub, exp: clock.now() / 1_000 + seconds, ...(iat === undefined ? {} : { iat }) })
         .setProtectedHeader({ alg: 'ES256', kid: 'k' })
         .sign(privateKey);
     const token = await make('bob');
@@ -470,7 +470,14 @@ describe('a token of a provider', () => {
     expect(await refusal({ token: await make('nobody') })).toBe(invalid);
     expect(await refusal({ token: `${token}x` })).toBe('NOT_AUTHENTICATED Invalid credentials: invalid session token');
     await authenticator.revoke(identity, 'http', '');
-    expect(await refusal({ token })).toBe('LOGIN_REFUSED token has been revoked');
+    for (const same of [token, ...otherwiseSigned(token)]) {
+      expect(await refusal({ token: same })).toBe('LOGIN_REFUSED token has been revoked');
+    }
+    const early = await make('bob', 600, clock.now() / 1_000 - 60);
+    const fresh = await make('bob', 600, clock.now() / 1_000 + 1);
+    directory.add('bob', { tokensSince: clock.now() });
+    expect(await refusal({ token: early })).toBe('LOGIN_REFUSED token has been revoked');
+    expect(await login({ token: fresh })).toMatchObject({ name: 'bob' });
     const late = await make('bob', 1);
     clock.pass(62_000);
     expect(await refusal({ token: late })).toBe('NOT_AUTHENTICATED Invalid credentials: token timed out');
@@ -500,3 +507,17 @@ describe('a change of the password', () => {
     expect(await login({ ...bob, password: 'new' })).toMatchObject({ name: 'bob' });
   });
 });
+
+/** The same token with the same signature in other letters: bits that mean nothing, and s in the other half of the curve's order. */
+function otherwiseSigned(token: string): string[] {
+  const at = token.lastIndexOf('.') + 1;
+  const bytes = Buffer.from(token.slice(at), 'base64url');
+  const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+  const mirrored = (order - BigInt(`0x${bytes.subarray(32).toString('hex')}`)).toString(16).padStart(64, '0');
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  const last = letters[letters.indexOf(token.at(-1) as string) + 1] as string;
+  return [
+    token.slice(0, -1) + last,
+    token.slice(0, at) + Buffer.concat([bytes.subarray(0, 32), Buffer.from(mirrored, 'hex')]).toString('base64url'),
+  ];
+}

@@ -76,7 +76,7 @@ describe('wrong passwords', () => {
     expect(guesses.begin('a', 'bob')).toBe(0);
   });
 
-  it('a thousand of them get a few dozen looked at in ten minutes, and the rest refused', () => {
+  it('D2 a thousand of them get a few dozen looked at in ten minutes, and the rest refused', () => {
     const { clock, counters, guesses } = setUp();
     let looked = 0;
     for (let i = 0; i < 1_000; i++) {

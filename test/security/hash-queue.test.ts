@@ -41,6 +41,23 @@ describe('the hash queue', () => {
     expect(counters.gauges.get('passwords_waiting')?.read()).toBe(0);
   });
 
+  it('B10 D2 gives one address half of the places, and half of the time, so that others come to their turn', async () => {
+    const clock = new SetClock();
+    const queue = new HashQueue(new Counters(), { working: 1, waiting: 8, waitMs: 1_000 }, clock);
+    const { open, work } = gates();
+    const flood = [1, 2, 3, 4, 5].map((name) => queue.run(work(name), 'flood'));
+    await settled();
+    await expect(queue.run(work(6), 'flood')).rejects.toMatchObject({ code: 'OVERLOADED' });
+    const others = ['a', 'b', ''].map((from, at) => queue.run(work(10 + at), from));
+    for (const _one of [...flood, ...others]) {
+      clock.pass(100);
+      open.shift()?.();
+      await settled();
+    }
+    expect(await Promise.all([...flood, ...others])).toEqual([1, 2, 3, 4, 5, 10, 11, 12]);
+    expect(await queue.run(async () => 'free', 'flood')).toBe('free');
+  });
+
   it('refuses at once whoever would wait too long, by what the work has taken lately', async () => {
     const clock = new SetClock();
     const queue = new HashQueue(new Counters(), { working: 1, waiting: 64, waitMs: 1_000 }, clock);

@@ -43,7 +43,7 @@ describe('a token', () => {
     }
   });
 
-  it('is over a minute after its time, also when it was looked at before', async () => {
+  it('F1 is over a minute after its time, also when it was looked at before', async () => {
     const { clock, tokens } = await house();
     const [known, unknown] = [await tokens.issue(claims(clock)), await tokens.issue(claims(clock, { id: 'j' }))];
     clock.pass(DAY_MS + 59_000);
@@ -126,7 +126,7 @@ describe('a forged token', () => {
     ['that is a password', () => 'secret'],
   ];
 
-  it.each(forged)('%s is invalid', async (_name, forge) => {
+  it.each(forged)('D4 %s is invalid', async (_name, forge) => {
     const { clock, keys, tokens } = await house();
     const token = await forge(await tokens.issue(claims(clock)), keys.signing.id);
     await expect(tokens.verify(token)).rejects.toMatchObject({ code: 'NOT_AUTHENTICATED', message: INVALID_TOKEN });

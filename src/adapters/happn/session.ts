@@ -341,10 +341,15 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   }
 
   async #enter(data: Fields): Promise<LoginAnswer | null> {
-    const identity = await this.#context.authenticate(credentialsIn(data), this);
-    const login = await loginAnswer(this.#context, identity, this.id);
-    this.identity = identity;
-    return login;
+    const before = this.identity;
+    // At once: what ends logins has to find this one while its token is made.
+    this.identity = await this.#context.authenticate(credentialsIn(data), this);
+    try {
+      return await loginAnswer(this.#context, this.identity, this.id);
+    } catch (error) {
+      this.identity = before;
+      throw error;
+    }
   }
 
   #noteCluster(info: unknown): void {
