@@ -139,24 +139,27 @@ describe('serve', () => {
 });
 
 describe('a signal', () => {
-  it.each(['SIGTERM', 'SIGINT'] as const)('%s ends the process with exit code 0 within 5 s while clients are connected', async (signal) => {
-    const gateway = await start();
-    const { happn, mqtt, haven } = gateway.ports;
-    const client = await connectAsync(`mqtt://127.0.0.1:${mqtt}`, { reconnectPeriod: 0 });
-    const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
-    const socket = new WebSocket(`ws://127.0.0.1:${happn}/primus`);
-    await once(socket, 'open');
-    const raw = connectTcp(haven, '127.0.0.1');
-    await once(raw, 'connect');
-    raw.on('error', () => raw.destroy());
-    const begun = performance.now();
-    gateway.signal(signal);
-    expect(await gateway.exited).toEqual({ code: 0, signal: null });
-    expect(performance.now() - begun).toBeLessThan(5_000);
-    await closed;
-    socket.terminate();
-    raw.destroy();
-  });
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'A7 %s ends the process with exit code 0 within 5 s while clients are connected',
+    async (signal) => {
+      const gateway = await start();
+      const { happn, mqtt, haven } = gateway.ports;
+      const client = await connectAsync(`mqtt://127.0.0.1:${mqtt}`, { reconnectPeriod: 0 });
+      const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
+      const socket = new WebSocket(`ws://127.0.0.1:${happn}/primus`);
+      await once(socket, 'open');
+      const raw = connectTcp(haven, '127.0.0.1');
+      await once(raw, 'connect');
+      raw.on('error', () => raw.destroy());
+      const begun = performance.now();
+      gateway.signal(signal);
+      expect(await gateway.exited).toEqual({ code: 0, signal: null });
+      expect(performance.now() - begun).toBeLessThan(5_000);
+      await closed;
+      socket.terminate();
+      raw.destroy();
+    },
+  );
 
   it('that comes twice at one stroke still stops properly', async () => {
     const gateway = await start();
@@ -165,7 +168,7 @@ describe('a signal', () => {
     expect(await gateway.exited).toEqual({ code: 0, signal: null });
   });
 
-  it('that comes a second time ends the process at once, whatever hangs', async () => {
+  it('A7 that comes a second time ends the process at once, whatever hangs', async () => {
     // What hangs is the end of the listeners, whose adapters wait for it.
     const hang = "import { Server } from 'node:net'; Server.prototype.close = () => {};";
     const gateway = await start({ nodeFlags: ['--import', `data:text/javascript,${encodeURIComponent(hang)}`] });
@@ -180,7 +183,7 @@ describe('a signal', () => {
     expect(performance.now() - begun).toBeLessThan(2_000);
   });
 
-  it('loses nothing that was acknowledged before the end', async () => {
+  it('A7 loses nothing that was acknowledged before the end', async () => {
     const gateway = await start();
     const client = await connectAsync(`mqtt://127.0.0.1:${gateway.ports.mqtt}`, { reconnectPeriod: 0 });
     client.on('error', () => client.end(true));
@@ -215,7 +218,7 @@ describe('an error that nobody handled', () => {
     `data:text/javascript,${encodeURIComponent(`process.once('SIGUSR2', () => { ${action} });`)}`,
   ];
 
-  it('of asynchronous work is logged and counted, and the gateway goes on', async () => {
+  it('C1 of asynchronous work is logged and counted, and the gateway goes on', async () => {
     const gateway = await start({ nodeFlags: onSignal("Promise.reject(new Error('nobody waits'));") });
     gateway.signal('SIGUSR2');
     await until('it is logged', () => gateway.stderr.includes('nobody waits'));
@@ -255,7 +258,7 @@ describe('what cannot run exits with 1 and one line', () => {
     expect((await health(gateway)).ok).toBe(true);
   });
 
-  it('a data directory that another gateway uses', async () => {
+  it('A6 a data directory that another gateway uses', async () => {
     const gateway = await start();
     const line = await refusal(1, ['--data-dir', gateway.dataDir]);
     expect(line).toBe(`data.dir: ${gateway.dataDir} is in use by another process`);

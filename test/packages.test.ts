@@ -27,7 +27,7 @@ function isAtLeast(version: string, least: string): boolean {
 }
 
 describe('packages', () => {
-  it('are asked for in exact versions, which the lock file holds', () => {
+  it('F4 are asked for in exact versions, which the lock file holds', () => {
     for (const [name, version] of Object.entries({ ...manifest.dependencies, ...manifest.devDependencies })) {
       expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
       expect(lock.packages[`node_modules/${name}`]?.version, name).toBe(version);
@@ -59,7 +59,7 @@ describe('packages', () => {
     ['ws', '8.21.1'],
     ['aedes', '1.2.0'],
     ['msgpackr', '2.1.3'],
-  ])('%s is at least %s in every copy', (name, least) => {
+  ])('F4 %s is at least %s in every copy', (name, least) => {
     const copies = packages.filter(([place]) => nameOf(place) === name);
     expect(copies.length).toBeGreaterThan(0);
     for (const [place, { version }] of copies) expect(isAtLeast(version as string, least), `${place} ${version}`).toBe(true);

@@ -39,7 +39,7 @@ async function canLogIn({ ports }: { readonly ports: { readonly mqtt: number } }
 }
 
 describe('the password of _ADMIN', () => {
-  it('is made when none is given, shown once, and good from then on', async () => {
+  it('D1 is made when none is given, shown once, and good from then on', async () => {
     const gateway = await start({ flags: ['--log-format', 'json'] });
     const password = /^The password of _ADMIN is (\S{24})$/m.exec(gateway.stdout)?.[1] as string;
     expect(gateway.stdout.split(password)).toHaveLength(2);

@@ -240,7 +240,7 @@ function startSession(context: AdapterContext): { session: HappnSession; reader:
   return { session, reader };
 }
 
-test(`${CASES} frames into sessions hurt nothing`, { timeout: 3_600_000 }, async () => {
+test(`C1 ${CASES} frames into sessions hurt nothing`, { timeout: 3_600_000 }, async () => {
   const harness = await startEngine({ durability: 'none' });
   const context = harness.session().context;
   const next = randomOf(SEED);

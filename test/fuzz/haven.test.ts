@@ -200,7 +200,7 @@ function expectAnswers(link: MemoryLink, first: number): void {
   }
 }
 
-it(`survives ${CASES} cases (seed ${SEED})`, { timeout: 24 * 3_600_000 }, async () => {
+it(`C1 survives ${CASES} cases (seed ${SEED})`, { timeout: 24 * 3_600_000 }, async () => {
   const next = randomOf(SEED);
   const { host, requests, settle } = memoryHost();
   let cases = 0;

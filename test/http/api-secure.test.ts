@@ -62,7 +62,7 @@ async function isRefused(username: string, password: string): Promise<boolean> {
 }
 
 describe('who may ask', () => {
-  it('is a member of _ADMIN with a token', async () => {
+  it('D13 is a member of _ADMIN with a token', async () => {
     expect(codeOf(await as(null, () => api.ask('GET', '/users')))).toEqual([401, 'NOT_AUTHENTICATED']);
     expect((await as(null, () => api.ask('GET', '/users'))).headers.get('www-authenticate')).toBe('Bearer');
     expect(codeOf(await as('eyJh.eyJh.xx', () => api.ask('GET', '/users')))).toEqual([401, 'NOT_AUTHENTICATED']);
@@ -93,7 +93,7 @@ describe('who may ask', () => {
 });
 
 describe('a change', () => {
-  it('is there at once for live clients of all protocols', async () => {
+  it('D11 is there at once for live clients of all protocols', async () => {
     const { client } = await device('ben', 'secret of ben');
     await client.publishAsync('/plant/1', '1', { qos: 1, retain: true });
     const haven = await HavenClient.connect(gateway.ports.haven, {

@@ -101,7 +101,7 @@ describe('/auth/login', () => {
     }
   });
 
-  it('gives a cookie that no script reads and no other site sends', async () => {
+  it('D5 gives a cookie that no script reads and no other site sends', async () => {
     const { response, answer } = await auth('login', { u: 'ann', p: 'secret of ann' });
     expect(response.headers.get('set-cookie')).toBe(`happn_token=${answer.data}; Path=/; HttpOnly; SameSite=Strict`);
     expect(response.headers.get('cache-control')).toBe('no-store');
@@ -165,7 +165,7 @@ describe('a route', () => {
     expect(await route('/app/a', { cookie: `x=1; happn_token=${token}` })).toEqual([200, '{"user":"ann"}']);
   });
 
-  it('takes it from the URL only where that is configured', async () => {
+  it('D5 takes it from the URL only where that is configured', async () => {
     const token = await tokenFor('ann');
     expect((await route(`/app/a?happn_token=${token}`))[0]).toBe(401);
     const open = await start(true, true);
@@ -178,7 +178,7 @@ describe('a route', () => {
     }
   });
 
-  it('takes no cookie that a foreign page has sent', async () => {
+  it('E1 takes no cookie that a foreign page has sent', async () => {
     const cookie = `happn_token=${await tokenFor('ann')}`;
     expect((await route('/app/a', { cookie, origin: 'https://evil.example' }))[0]).toBe(401);
     expect((await route('/app/a', { cookie, origin: 'null' }))[0]).toBe(401);
@@ -250,7 +250,7 @@ describe('a websocket', () => {
     await expect(created).rejects.toMatchObject({ code: 403, message });
   });
 
-  it('is nobody, whatever cookie and header it comes with', async () => {
+  it('E1 is nobody, whatever cookie and header it comes with', async () => {
     const token = await tokenFor('_ADMIN', 'secret of the administrator');
     const headers = { cookie: `happn_token=${token}`, authorization: `Bearer ${token}` };
     const socket = new WebSocket(`${url.replace('http', 'ws')}/primus?happn_token=${token}`, { headers });

@@ -33,7 +33,7 @@ async function listen(port: number): Promise<{ readonly heard: string[]; publish
 it.each([
   ['two', 2],
   ['three', 3],
-])('a ring of %s gateways ends', async (_name, size) => {
+])('B12 a ring of %s gateways ends', async (_name, size) => {
   const ports: number[] = [];
   for (let i = 0; i < size; i++) ports.push(await freePort());
   const gateways: GatewayProcess[] = [];

@@ -128,7 +128,7 @@ describe.each(GENERATIONS)('$name', (generation) => {
 });
 
 describe.each(NOTIFIED)('$name', (generation) => {
-  it('is told when permissions of its group change, and hears no more what it may not', async () => {
+  it('D11 is told when permissions of its group change, and hears no more what it may not', async () => {
     await putGroup('shift', { '/shift/*': { actions: ['*'] } });
     await putUser('bob', { password: 'secret of bob', groups: ['shift'] });
     const client = await connected(generation, { username: 'bob', password: 'secret of bob' });

@@ -209,7 +209,7 @@ function random(seed: number): () => number {
 }
 
 describe.each(['sync', 'os'])('durability %s', (durability) => {
-  it(`loses nothing acknowledged in ${ROUNDS} rounds of kill -9 under load`, { timeout: LONG ? 3_600_000 : 120_000 }, async () => {
+  it(`A1 A5 loses nothing acknowledged in ${ROUNDS} rounds of kill -9 under load`, { timeout: LONG ? 3_600_000 : 120_000 }, async () => {
     const next = random(LONG ? Date.now() >>> 0 : 2);
     const loads: readonly Load[] = [...PROTOCOLS.map(([name, connect]) => new Records(name, connect)), new Transactions(), new Roles()];
     const gateway = await startGateway({ flags: ['--durability', durability, '--log-level', 'warn', '--history', HISTORY] });

@@ -39,7 +39,7 @@ async function fenced(fence: Ear): Promise<void> {
 }
 
 describe('law 1: the topic is the path', () => {
-  it.each(ROADS)('addresses that differ in slashes alone are distinct: written over $name', async (road) => {
+  it.each(ROADS)('C7 addresses that differ in slashes alone are distinct: written over $name', async (road) => {
     const writer = await road.connect(gateway.ports);
     const prefix = `slashes${ROADS.indexOf(road)}`;
     const paths = [`${prefix}/b`, `/${prefix}/b`, `${prefix}/b/`, `${prefix}//b`];
@@ -58,7 +58,7 @@ describe('law 1: the topic is the path', () => {
     await writer.close();
   });
 
-  it('a path that is no MQTT topic exists for happn and Haven, is not forwarded to MQTT, counted, and told once', async () => {
+  it('C9 a path that is no MQTT topic exists for happn and Haven, is not forwarded to MQTT, counted, and told once', async () => {
     const ears = await Promise.all([mqtt.listen('none/#'), haven.listen('none/*'), happn.listen('none/**')]);
     const [fence, havenFence, happnFence] = await Promise.all([mqtt.listen(FENCE), haven.listen(FENCE), happn.listen(FENCE)]);
     const before = await metric(gateway, NOT_FORWARDED);
@@ -91,7 +91,7 @@ describe('law 1: the topic is the path', () => {
     await late.close();
   });
 
-  it('a topic with * in it is stored as it is, and happn and Haven reach it through patterns', async () => {
+  it('C9 a topic with * in it is stored as it is, and happn and Haven reach it through patterns', async () => {
     await mqtt.set('star/a*b', '{"n":1}');
     await mqtt.set('star/axb', '{"n":2}');
     expect(await mqtt.get('star/a*b')).toEqual(Buffer.from('{"n":1}'));
@@ -110,7 +110,7 @@ describe('law 1: the topic is the path', () => {
     await client.close();
   });
 
-  it('refuses ill-formed text in paths over every protocol', async () => {
+  it('C7 refuses ill-formed text in paths over every protocol', async () => {
     const at = { host: '127.0.0.1', port: gateway.ports.mqtt, httpPort: gateway.ports.happn };
     for (const topic of ['61eda080', '6100', '61c280', '6107']) {
       const client = await MqttContractClient.connect(at);
@@ -142,7 +142,7 @@ describe('law 1: the topic is the path', () => {
     await wire.close();
   });
 
-  it('refuses ill-formed client ids and user names', async () => {
+  it('C7 refuses ill-formed client ids and user names', async () => {
     const connects: [clientId: string, user: string][] = [
       ['61eda080', '61'],
       ['6101', '61'],

@@ -128,7 +128,7 @@ describe('a subscriber that does not read', { timeout: LONG ? 600_000 : 60_000 }
     ['MQTT at QoS 1', () => MqttContractClient.connect(at)],
     ['Haven, pushed to', () => HavenContractClient.connect({ ...at, port: gateway.ports.haven })],
   ];
-  it.each(ended)('%s: is ended, counted and logged once', async (name, connect) => {
+  it.each(ended)('B2 %s: is ended, counted and logged once', async (name, connect) => {
     const path = `slow/${name.replaceAll(/\W/g, '')}`;
     const slow = await connect();
     await slow.watch(path);
@@ -144,7 +144,7 @@ describe('a subscriber that does not read', { timeout: LONG ? 600_000 : 60_000 }
     await slow.ended;
   });
 
-  it('MQTT at QoS 0: loses messages, counted and logged once, and hears the newest when it reads again', async () => {
+  it('B2 MQTT at QoS 0: loses messages, counted and logged once, and hears the newest when it reads again', async () => {
     const slow = await connectMqtt(gateway.ports);
     await slow.subscribeAsync(['slow/qos0', 'slow/end'], { qos: 0 });
     slow.stream.pause();

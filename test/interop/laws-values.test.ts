@@ -153,7 +153,7 @@ describe('law 3: what only one protocol can say', () => {
     expect(await ear.until(() => true)).toEqual([{ action: 'remove', path: 'only/none', body: null }]);
   });
 
-  it('refuses integers of Haven that no double holds, and numbers that are none', async () => {
+  it('C3 refuses integers of Haven that no double holds, and numbers that are none', async () => {
     const client = await HavenClient.connect(gateway.ports.haven);
     for (const value of [2n ** 53n + 1n, -(2n ** 60n), Number.NaN, Number.POSITIVE_INFINITY]) {
       expect(await client.ask({ action: 'query', type: 'write', path: 'only/number', value })).toMatchObject({ result: false });

@@ -101,7 +101,7 @@ const ALL_ENDED = { mqtt: true, haven: true, happn: true };
 const NONE_ENDED = { mqtt: false, haven: false, happn: false };
 
 describe('connections of all protocols', () => {
-  it('end when their token is revoked, and it opens no others; those with another token stay', async () => {
+  it('D4 end when their token is revoked, and it opens no others; those with another token stay', async () => {
     await makeUser('rita');
     const [one, other] = [await tokenOf('rita'), await tokenOf('rita')];
     const [going, staying] = [await crowd({ token: one.token }), await crowd({ token: other.token })];
@@ -126,7 +126,7 @@ describe('connections of all protocols', () => {
     expect(await refusals({ username: 'paul', password: PASSWORD })).toEqual(['let in', 'let in', 'let in']);
   });
 
-  it('are not opened by the tokens from before a new password, nor by the old one', async () => {
+  it('D4 are not opened by the tokens from before a new password, nor by the old one', async () => {
     await makeUser('zoe');
     const { token } = await tokenOf('zoe');
     expect(await refusals({ token })).toEqual(['let in', 'let in', 'let in']);
@@ -150,7 +150,7 @@ describe('what is no login', () => {
     ],
     ['a token with a changed letter', (token) => token.slice(0, -5) + (token.at(-5) === 'A' ? 'B' : 'A') + token.slice(-4)],
     ['a text that is no token', () => 'nonsense'],
-  ])('%s is refused by all protocols', async (_name, forge) => {
+  ])('D4 %s is refused by all protocols', async (_name, forge) => {
     const forged = await forge((await tokenOf('fay')).token);
     const [device, haven, page] = await refusals({ token: forged });
     expect([device, haven, page]).toEqual([0x86, 'UNAUTHORIZED', 401]);
@@ -216,7 +216,7 @@ describe('2,000 connections', () => {
 });
 
 describe('what the gateway writes', () => {
-  it('holds no password and no token', async () => {
+  it('D5 holds no password and no token', async () => {
     const metrics = await (await fetch(`http://127.0.0.1:${gateway.ports.admin}/metrics`)).text();
     const audit = JSON.stringify((await api.ask('GET', '/audit?limit=1000')).body);
     const written = [gateway.stdout, gateway.stderr, metrics, audit].join('\n');

@@ -106,7 +106,7 @@ describe('a durable session over the end of the gateway', () => {
     await house.stop();
   });
 
-  it('publishes the wills of clients that were connected when it was killed', async () => {
+  it('A8 publishes the wills of clients that were connected when it was killed', async () => {
     const house = await startGateway();
     const will = { topic: 'w', payload: Buffer.from('gone'), qos: 1, retain: true };
     await MqttWire.connected(house.ports.mqtt, 'a', { will });

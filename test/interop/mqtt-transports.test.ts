@@ -214,7 +214,7 @@ describe('MQTT over websocket', () => {
     await closed;
   });
 
-  it('takes no message in very many pieces', async () => {
+  it('B6 takes no message in very many pieces', async () => {
     const gateway = await start();
     const websocket = await open(gateway);
     websocket.send(encode({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'a', keepalive: 0 }));
@@ -260,7 +260,7 @@ describe.runIf(existsSync('/proc/self/limits'))('a process with few file handles
     return (Number(fields[11]) + Number(fields[12])) * 10;
   }
 
-  it('takes fewer MQTT connections, so that others have some left', async () => {
+  it('B11 takes fewer MQTT connections, so that others have some left', async () => {
     const gateway = await startPoor(200);
     expect(gateway.stderr).toMatch(/too few file handles for mqtt\.maxConnections/);
     const sockets = many(150, gateway.ports.mqtt);
@@ -278,7 +278,7 @@ describe.runIf(existsSync('/proc/self/limits'))('a process with few file handles
     for (const socket of sockets) socket.destroy();
   });
 
-  it('neither ends nor spins when there are none left, and serves those who are there', async () => {
+  it('B11 neither ends nor spins when there are none left, and serves those who are there', async () => {
     const gateway = await startPoor(200);
     const device = await MqttWire.connected(gateway.ports.mqtt, 'device');
     const sockets = many(400, gateway.ports.haven);

@@ -84,7 +84,7 @@ describe('a certificate', () => {
   const url = (): string => `mqtts://127.0.0.1:${gateway.ports.mqttTls}`;
   const tls = async (name: string): Promise<IClientOptions> => ({ ...(await makeClientPem(authority, [name])), rejectUnauthorized: false });
 
-  it('says which user an MQTT client is, with the rights of that user', async () => {
+  it('D14 says which user an MQTT client is, with the rights of that user', async () => {
     const client = await connectAsync(url(), { protocolVersion: 5, ...(await tls('meter')) });
     await client.publishAsync('/own/meter/kwh', '1', { qos: 1 });
     await expect(client.publishAsync('/own/alice/kwh', '1', { qos: 1 })).rejects.toMatchObject({ code: 0x87 });

@@ -103,7 +103,7 @@ async function attempt(protocol: Protocol, user: string, act: (client: ContractC
 }
 
 describe('what a user may do', () => {
-  it('is the same over every protocol', async () => {
+  it('D9 is the same over every protocol', async () => {
     for (const path of PATHS) await root.set(path, { path });
     for (const [user, rules] of users) {
       const may = (action: 'set' | 'get' | 'on' | 'remove', path: string): boolean => rulesAllow(rules, action, path);
@@ -146,7 +146,7 @@ describe('what a user may do', () => {
     }
   }, 300_000);
 
-  it('is what a user is told, from every protocol to every other', async () => {
+  it('D9 is what a user is told, from every protocol to every other', async () => {
     for (const [user, rules] of users) {
       for (const reader of protocols) {
         const client = await connect(reader, user);

@@ -178,7 +178,7 @@ describe('a happn client', () => {
 });
 
 describe('a storm of passwords', () => {
-  it('is let in as far as it is looked at in time, the rest is told to come later, and others go on meanwhile', async () => {
+  it('B10 is let in as far as it is looked at in time, the rest is told to come later, and others go on meanwhile', async () => {
     const url = `mqtt://127.0.0.1:${gateway.ports.mqtt}`;
     const reader = await HavenClient.connect(gateway.ports.haven, { connect: { credentials: ALICE } });
     let over = false;

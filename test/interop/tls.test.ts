@@ -216,7 +216,7 @@ describe('certificate files', () => {
     return { flags: ['--tls-cert-file', certFile, '--tls-key-file', keyFile], replace };
   }
 
-  it('that change are taken over, and those who are connected stay', async () => {
+  it('D14 that change are taken over, and those who are connected stay', async () => {
     const { flags, replace } = files(one);
     const gateway = await start(flags);
     const { happn: port } = gateway.ports;

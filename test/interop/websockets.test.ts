@@ -46,7 +46,7 @@ describe.each(PATHS)('%s', (path) => {
     'https://app.example.evil.example',
     'file://',
     '',
-  ])('does not open for a page of %j', async (origin) => {
+  ])('E1 does not open for a page of %j', async (origin) => {
     const before = await metric(gateway, 'http_origin_refused_total');
     expect(await upgrade(path, { origin })).toBe(403);
     expect(await metric(gateway, 'http_origin_refused_total')).toBe(before + 1);
@@ -56,7 +56,7 @@ describe.each(PATHS)('%s', (path) => {
     expect(await upgrade(path, { origin })).toBe(101);
   });
 
-  it('opens for a program, which sends no Origin, without compression', async () => {
+  it('B5 opens for a program, which sends no Origin, without compression', async () => {
     expect(await upgrade(path)).toBe(101);
     const socket = open(path);
     await once(socket, 'open');

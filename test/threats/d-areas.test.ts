@@ -1,11 +1,11 @@
 // The areas of the gateway itself and what only administrators may do, tried over every road by somebody who may do all the rest.
 
 import type { IClientOptions } from 'mqtt';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type GatewayProcess, until } from '../support/gateway-process.js';
 import type { HappnWire, WireFrame } from '../support/happn-wire.js';
 import type { HavenClient } from '../support/haven-client.js';
-import { ALL, by, happnAs, havenAs, isOk, mqttAs, type SecureGateway, startSecureGateway } from '../support/secure-roads.js';
+import { ALL, by, happnAs, havenAs, isOk, mqttAs, type SecureGateway, type Shown, startSecureGateway } from '../support/secure-roads.js';
 
 const AREAS = ['$SYS/broker/uptime', '$x', '/_SYSTEM/a', '_SYSTEM/a', '/_SYSTEM/_SECURITY/_USER/eve', '/_HAVEN/control/roles/x'];
 const EVERYTHING = { '*': ALL, '$SYS/*': ALL, '$*': ALL, '/_SYSTEM/*': ALL, '_SYSTEM/*': ALL, '/_HAVEN/*': ALL };
@@ -14,19 +14,23 @@ let house: SecureGateway;
 let gateway: GatewayProcess;
 let happn: HappnWire;
 let haven: HavenClient;
+let eve: Shown;
 
 beforeAll(async () => {
   house = await startSecureGateway({ flags: ['--mqtt-sys-interval-ms', '100'] });
   gateway = house.process;
   await house.user('eve', EVERYTHING);
   await house.user('root', {}, { groups: ['_ADMIN'] });
-  [happn, haven] = [await happnAs(gateway, by('eve')), await havenAs(gateway, by('eve'))];
+  eve = { token: (await house.token('eve')).token };
 });
-afterAll(async () => {
+beforeEach(async () => {
+  [happn, haven] = [await happnAs(gateway, eve), await havenAs(gateway, eve)];
+});
+afterEach(async () => {
   happn.socket.terminate();
   await haven.close();
-  await gateway.stop();
 });
+afterAll(async () => void (await gateway.stop()));
 
 const outcome = (asked: Promise<unknown>): Promise<string> =>
   asked.then(
@@ -72,20 +76,20 @@ describe('D12 areas of the gateway are for administrators', () => {
     'and over MQTT %i, also as a will and retained',
     async (protocolVersion) => {
       for (const topic of AREAS) {
-        const device = await mqttAs(gateway, by('eve'), { protocolVersion });
+        const device = await mqttAs(gateway, eve, { protocolVersion });
         const [grant] = await device.subscribeAsync(topic, { qos: 0 }).catch(() => []);
         expect([undefined, 128, 135], topic).toContain(grant?.qos);
         const [wide] = await device.subscribeAsync(`${topic.split('/').slice(0, -1).join('/') || topic}/#`, { qos: 0 }).catch(() => []);
         expect([undefined, 128, 135], topic).toContain(wide?.qos);
         for (const retain of [false, true]) {
-          const writer = await mqttAs(gateway, by('eve'), { protocolVersion });
+          const writer = await mqttAs(gateway, eve, { protocolVersion });
           const gone = new Promise<string>((resolve) => writer.once('close', () => resolve('refused')));
           const written = await Promise.race([gone, outcome(writer.publishAsync(topic, 'x', { qos: 1, retain }))]);
           expect(written, topic).toBe('refused');
           await writer.endAsync(true);
         }
         const will: IClientOptions = { protocolVersion, will: { topic, payload: Buffer.from('x'), qos: 1, retain: true } };
-        expect(await outcome(mqttAs(gateway, by('eve'), will).then((client) => client.endAsync(true))), topic).toBe('refused');
+        expect(await outcome(mqttAs(gateway, eve, will).then((client) => client.endAsync(true))), topic).toBe('refused');
         await device.endAsync(true);
       }
       expect((await readAsRoot('/_SYSTEM/a')) ?? null).toBeNull();
@@ -94,7 +98,7 @@ describe('D12 areas of the gateway are for administrators', () => {
   );
 
   it('of what is there nothing comes to who listens to everything', async () => {
-    const device = await mqttAs(gateway, by('eve'));
+    const device = await mqttAs(gateway, eve);
     const root = await mqttAs(gateway, by('root'));
     const [heard, system]: [string[], string[]] = [[], []];
     device.on('message', (topic) => heard.push(topic));
@@ -194,9 +198,9 @@ describe('D13 somebody who is no administrator', () => {
     const { id, token } = await house.token('victim');
     const data = { id, token, tokenId: id, sessionId: other.sessionId, username: 'victim', session: { id: other.sessionId } };
     for (const action of ['revoke-session', 'revoke-token', 'disconnect-child-sessions', 'disconnect', 'session-end', 'kick', 'security']) {
-      const eve = await happnAs(gateway, { token: (await house.token('eve')).token });
-      await eve.request(action, { data, options: data, sessionId: other.sessionId }).catch(() => null);
-      eve.socket.terminate();
+      const mine = await happnAs(gateway, { token: (await house.token('eve')).token });
+      await mine.request(action, { data, options: data, sessionId: other.sessionId }).catch(() => null);
+      mine.socket.terminate();
     }
     expect(await asked(other, 'set', { path: '/v/3', data: {} })).toBe('done');
     const again = await happnAs(gateway, { token });

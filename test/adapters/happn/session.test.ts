@@ -379,7 +379,7 @@ describe('bad input', () => {
     expect((await set(wire, '/deep', 1))._meta?.status).toBe('ok');
   });
 
-  test('in merges cannot reach prototypes', async () => {
+  test('C5 in merges cannot reach prototypes', async () => {
     const at = area();
     const wire = await client();
     await set(wire, at, { a: 1 });
@@ -462,7 +462,7 @@ describe('a connection of its own gateway', () => {
     expect([four.closed, three.closed, pings(three)]).toEqual([null, null, 0]);
   });
 
-  test('that answers no heartbeat gets an extra beat, and is closed without the mark that keeps clients away', async () => {
+  test('F2 that answers no heartbeat gets an extra beat, and is closed without the mark that keeps clients away', async () => {
     const one = await start({ pingIntervalMs: 60 });
     const wire = await (await one.connect()).login('happn_4');
     await until('the end', () => wire.closed !== null);
@@ -639,7 +639,7 @@ describe('a connection of its own gateway', () => {
     await until('all are forgotten', () => gauge?.read() === 0);
   });
 
-  test('never offers compression', async () => {
+  test('B5 never offers compression', async () => {
     const one = await start();
     const wire = await one.connect({ perMessageDeflate: true });
     expect(wire.socket.extensions).toBe('');

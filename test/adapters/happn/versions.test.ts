@@ -20,7 +20,7 @@ describe('a protocol name', () => {
     expect(named(name).protocol).toBe(protocol);
   });
 
-  test.each(['other', '', 'HAPPN_4', 'constructor', '__proto__', 'toString'])('%j means none', (name) => {
+  test.each(['other', '', 'HAPPN_4', 'constructor', '__proto__', 'toString'])('F5 %j means none', (name) => {
     expect(versionNamed(name)).toBeNull();
   });
 

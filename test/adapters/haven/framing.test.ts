@@ -30,7 +30,7 @@ function cut(pieces: readonly Buffer[], limits = LIMITS, framing: 'message' | nu
 const bytewise = (bytes: Buffer): Buffer[] => Array.from(bytes, (byte) => Buffer.of(byte));
 
 describe('the first byte decides', () => {
-  it('over all 256', () => {
+  it('C10 over all 256', () => {
     for (let first = 0; first < 256; first++) {
       const bare = (first >= 0x80 && first <= 0x9f) || (first >= 0xdc && first <= 0xdf);
       expect(framingOf(first), first.toString(16)).toBe(first === 0 ? 'prefixed' : bare ? 'bare' : null);
@@ -85,7 +85,7 @@ describe('messages of a websocket', () => {
 describe('any split of the stream', () => {
   const message = peerValue.map((value) => ({ action: 'query', value }));
 
-  it('gives the same messages, in both framings', () => {
+  it('F3 gives the same messages, in both framings', () => {
     fc.assert(
       fc.property(
         fc.array(message, { minLength: 1, maxLength: 5 }),
@@ -118,7 +118,7 @@ describe('any split of the stream', () => {
   it.each([
     ['prefixed', (bytes: Buffer) => prefixed(bytes)],
     ['bare', (bytes: Buffer) => bytes],
-  ])('a value of 1 MiB in segments of one byte costs less than a second (%s)', (_name, frame) => {
+  ])('C10 a value of 1 MiB in segments of one byte costs less than a second (%s)', (_name, frame) => {
     const items = Array.from({ length: 30_000 }, (_, i) => ({ n: i, t: 'twelve bytes' }));
     const message = pack({ value: items.slice(0, 20_000), blob: Buffer.alloc(550_000) });
     const stream = frame(message);
@@ -144,7 +144,7 @@ describe('any split of the stream', () => {
     expect([deframer.pending, deframer.bytes.length]).toEqual([0, 0]);
   });
 
-  it('an endless bare value ends at the limit', () => {
+  it('C10 an endless bare value ends at the limit', () => {
     const limits = { ...LIMITS, maxBytes: 1_000 };
     const deframer = new Deframer(null, limits);
     deframer.push(hex('df 0000ffff'));

@@ -69,12 +69,12 @@ describe('what is let through', () => {
 });
 
 describe('what is refused', () => {
-  it('the byte that is no MessagePack', () => {
+  it('C2 the byte that is no MessagePack', () => {
     expect(refusal(hex('c1'))).toBe('MALFORMED_FRAME');
     expect(refusal(hex('93 01 c1 02'))).toBe('MALFORMED_FRAME');
   });
 
-  it('every extension type but the timestamp, in every form', () => {
+  it('C2 every extension type but the timestamp, in every form', () => {
     for (let type = 0; type < 256; type++) {
       for (const [head, length] of [
         ['d4', 1],
@@ -249,7 +249,7 @@ describe('bombs', () => {
       'lists that fill up slowly',
       Buffer.concat([hex('dd 0000ff00'), ...Array.from({ length: 40 }, () => count(4_000, 0xdd, Buffer.of(0xc0)))]),
     ],
-  ])('%s are refused within 20 ms', (_name, bytes) => {
+  ])('B4 %s are refused within 20 ms', (_name, bytes) => {
     expect(fastestMs(() => expect(refusal(bytes, wide)).toBe('FRAME_TOO_LARGE'))).toBeLessThan(20);
   });
 });

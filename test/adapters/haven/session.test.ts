@@ -626,7 +626,7 @@ describe('HEARTBEAT', () => {
     });
   });
 
-  it('a session that falls silent is dropped, one that goes on beating stays', async () => {
+  it('F2 a session that falls silent is dropped, one that goes on beating stays', async () => {
     await again({ heartbeatMinMs: 80, connectMs: 100 });
     const silent = await connect({ connect: { heartbeat: 80 } });
     const busy = await connect({ connect: { heartbeat: 80 } });

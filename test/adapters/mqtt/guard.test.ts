@@ -44,7 +44,7 @@ const STREAM = Buffer.concat([CONNECT, PUBLISH, PING, PUBLISH, PING]);
 const WHOLE = hex(CONNECT, PUBLISH, PING, PUBLISH, PING);
 
 describe('guard', () => {
-  it('cuts the stream into the same packets wherever it is split in two', () => {
+  it('F3 cuts the stream into the same packets wherever it is split in two', () => {
     for (let cut = 0; cut <= STREAM.length; cut++) {
       const { guard, packets } = guarded();
       guard.push(Buffer.from(STREAM.subarray(0, cut)));
@@ -53,7 +53,7 @@ describe('guard', () => {
     }
   });
 
-  it('cuts the stream into the same packets byte by byte', () => {
+  it('F3 cuts the stream into the same packets byte by byte', () => {
     const { guard, packets } = guarded();
     for (const byte of STREAM) guard.push(Buffer.of(byte));
     expect(packets).toEqual(WHOLE);
@@ -83,14 +83,14 @@ describe('guard', () => {
     expect(taken.packets).toEqual([...WHOLE, PING.toString('hex')]);
   });
 
-  it('refuses a declared length above the limit before the body comes', () => {
+  it('B1 refuses a declared length above the limit before the body comes', () => {
     const taken = guarded();
     taken.guard.push(Buffer.of(0x10, 0xff, 0xff, 0xff, 0x7f));
     expect(taken.error?.code).toBe('FRAME_TOO_LARGE');
     expect(taken.guard.waiting).toBe(0);
   });
 
-  it('refuses a remaining length of five bytes', () => {
+  it('C8 refuses a remaining length of five bytes', () => {
     const taken = guarded();
     taken.guard.push(Buffer.of(0x10, 0x80, 0x80, 0x80, 0x80, 0x01));
     expect(taken.error?.code).toBe('MALFORMED_FRAME');
@@ -123,7 +123,7 @@ describe('guard', () => {
     ['UNSUBSCRIBE with retain', [0xa3, 6]],
     ['PINGREQ with a body', [0xc0, 1]],
     ['DISCONNECT with flags', [0xe1, 0]],
-  ])('refuses %s', (_what, bytes) => {
+  ])('C8 refuses %s', (_what, bytes) => {
     const taken = guarded();
     taken.guard.push(Buffer.concat([CONNECT, Buffer.from(bytes)]));
     expect(taken.error?.code).toBe('MALFORMED_FRAME');

@@ -539,7 +539,7 @@ describe('a will', () => {
 });
 
 describe('time', () => {
-  it('ends a client that is silent for one and a half times its keep alive, and no sooner', async () => {
+  it('F2 ends a client that is silent for one and a half times its keep alive, and no sooner', async () => {
     const [silent, talking] = await Promise.all([client('silent', { keepalive: 10 }), client('talking', { keepalive: 10 })]);
     const begun = house.clock.mono;
     await until('the silent one is gone', async () => {

@@ -140,7 +140,7 @@ describe('MQTT 5', () => {
 });
 
 describe('the figures', () => {
-  it('count what happens, and hold no client id and no filter', async () => {
+  it('D12 count what happens, and hold no client id and no filter', async () => {
     house = await MqttHouse.start({ sysIntervalMs: 50 });
     const writer = await Reader.connect(4, { clientId: 'secret-id', username: 'secret-user', password: 'secret' });
     await writer.client.subscribeAsync('secret/filter');

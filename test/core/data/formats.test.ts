@@ -133,7 +133,7 @@ describe('raw bytes', () => {
     expect(({} as { polluted?: true }).polluted).toBeUndefined();
   });
 
-  test('that hold a key twice mean the last one', () => {
+  test('C4 that hold a key twice mean the last one', () => {
     expect(meaning('{"a":1,"a":2}')).toEqual({ a: 2 });
   });
 

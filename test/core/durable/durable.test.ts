@@ -76,7 +76,7 @@ describe('a durable session', () => {
     expect([...(session.durable?.queue.values() ?? [])].map(({ qos }) => qos)).toEqual([2, 1]);
   });
 
-  it('refuses and counts what a full queue cannot take', async () => {
+  it('B3 refuses and counts what a full queue cannot take', async () => {
     house = await startEngine({ queue: { ...QUEUE_LIMITS, maxMessages: 3, maxBytes: 1e6 } });
     const { session } = await open();
     await session.subscribe('t', 'mqtt', { qos: 1 });
@@ -107,7 +107,7 @@ describe('a durable session', () => {
     expect((await open()).present).toBe(false);
   });
 
-  it('remembers exactly-once numbers and released messages over a restart', async () => {
+  it('A8 remembers exactly-once numbers and released messages over a restart', async () => {
     const store = new GateStore();
     house = await startEngine({ store });
     const { session } = await open();
@@ -141,7 +141,7 @@ describe('a will', () => {
     expect(hearer.heard).toHaveLength(1);
   });
 
-  it('left behind by a crash is published at the next start, once', async () => {
+  it('A8 left behind by a crash is published at the next start, once', async () => {
     const store = new GateStore();
     house = await startEngine({ store });
     const session = house.session(true);

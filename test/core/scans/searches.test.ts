@@ -129,7 +129,7 @@ describe('an exact get', () => {
     expect((await session.get(pathOf(0))).entry).not.toBeNull();
   });
 
-  test('leaves the event loop to others when many ask for much', async () => {
+  test('B8 leaves the event loop to others when many ask for much', async () => {
     const session = await withRecords({}, 1);
     await session.set('/text', { text: 'ab'.repeat(2_000) });
     const options = ask({ criteria: { text: { $regex: '(x+x+)+y' } } });

@@ -126,7 +126,7 @@ describe('an answer by wildcard', () => {
     expect(await found({ query: parseQuery({ sort: { path: -1 } }) })).toEqual(['/d/2', '/d/1']);
   });
 
-  it('counts what may be got', async () => {
+  it('D10 counts what may be got', async () => {
     const count = async (session: SecureSession): Promise<number> =>
       (await session.find('/d/*', { query: parseQuery({ count: true }) })).count;
     expect([await count(house.login('ann')), await count(root)]).toEqual([2, 4]);
@@ -137,7 +137,7 @@ describe('an answer by wildcard', () => {
     expect(error?.code).toBe('ACCESS_DENIED');
   });
 
-  it('takes away what may be removed', async () => {
+  it('D10 takes away what may be removed', async () => {
     const ann = house.login('ann');
     expect((await ann.removeAll('/d/*')).count).toBe(2);
     expect((await root.find('/d/*')).entries?.map(({ path }) => path)).toEqual(['/d/secret/1', '/d/secret/2']);
@@ -182,7 +182,7 @@ describe('a subscription', () => {
     expect([ann.heard, ann.subscriptions.size]).toEqual([[], 0]);
   });
 
-  it('begins with the initial values that may be got', async () => {
+  it('D10 begins with the initial values that may be got', async () => {
     await house.user('ann', { '/d/*': ALL, '/d/secret/*': { prohibit: ['get'] }, '/on/*': { actions: ['on'] } });
     await setAll('/d/1', '/d/secret/1', '/on/1');
     const ann = house.login('ann');
@@ -207,7 +207,7 @@ describe('a subscription', () => {
 });
 
 describe('a change of rights', () => {
-  it('ends what is no longer covered and narrows what is, in its place among the changes', async () => {
+  it('D11 ends what is no longer covered and narrows what is, in its place among the changes', async () => {
     await house.group('g', { '/d/*': READ });
     await house.user('ann', { '/own/*': READ }, { groups: ['g'] });
     const ann = house.login('ann');
@@ -307,14 +307,14 @@ describe('a durable session', () => {
   const queued = (session: SecureSession): (string | undefined)[] =>
     [...(session.durable?.queue.keys() ?? [])].map((number) => house.context.queuedPublication(number, session)?.path);
 
-  it('is queued what its user may hear, whoever is there', async () => {
+  it('D10 is queued what its user may hear, whoever is there', async () => {
     await house.user('ann', { '/d/*': READ, '/d/secret/*': { prohibit: ['on'] } });
     await away('/d/#');
     await setAll('/d/1', '/d/secret/1', '/d');
     expect(queued(await back())).toEqual(['/d/1']);
   });
 
-  it('is handed out what its user may hear then', async () => {
+  it('D10 is handed out what its user may hear then', async () => {
     await house.user('ann', { '/d/*': READ });
     await away('/d/#');
     await setAll('/d/1', '/d/2');
@@ -398,14 +398,14 @@ describe('a will', () => {
     delayMs: 0,
   });
 
-  it('needs the right when it is left', async () => {
+  it('D10 needs the right when it is left', async () => {
     await house.user('ann', { '/d/*': READ });
     const ann = house.login('ann');
     expect((await ann.durably({ type: 'will', will: willOf('/d/1') })).error?.code).toBe('ACCESS_DENIED');
     expect((await root.durably({ type: 'will', will: willOf('/_HAVEN/control/x') })).error?.code).toBe('ACCESS_DENIED');
   });
 
-  it('needs the right when it is published, and is published in the name of who left it', async () => {
+  it('D10 needs the right when it is published, and is published in the name of who left it', async () => {
     await house.user('ann', { '/d/*': ALL });
     const [one, two] = [house.login('ann'), house.login('ann')];
     await one.durably({ type: 'will', will: willOf('/d/1') });
@@ -438,7 +438,7 @@ describe('on behalf of another user', () => {
     }
   });
 
-  it('acts nobody else, nobody in the name of who is not there, and no delegate as an administrator', async () => {
+  it('D13 acts nobody else, nobody in the name of who is not there, and no delegate as an administrator', async () => {
     const ann = house.login('ann');
     expect((await ann.set('/bob/1', 1, actor)).error?.code).toBe('ACCESS_DENIED');
     expect((await ann.set('/ann/1', 1, { actor: 'ann' })).error).toBeNull();

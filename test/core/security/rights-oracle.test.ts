@@ -150,7 +150,7 @@ function oneProhibits(rules: Rules, action: 'on' | 'get', paths: readonly string
 }
 
 describe('generated rules, patterns and paths', () => {
-  it('leak nothing and refuse nothing that one allowance covers', () => {
+  it('D8 leak nothing and refuse nothing that one allowance covers', () => {
     const next = randomOf(20_261_127);
     const seen: Seen = { coverage: {}, edges: 0, delivered: 0, held: 0 };
     for (let i = 0; i < TRIPLES / PATHS; i++) examine(next, seen);

@@ -124,7 +124,7 @@ describe('a second opening', () => {
     await store.close();
   });
 
-  test('in another process is refused as locked, and works once that one is dead', async () => {
+  test('A6 in another process is refused as locked, and works once that one is dead', async () => {
     const location = await temporaryStore();
     const holder = child(['hold', location]);
     expect((await holder.lines.next()).value).toBe('open');
@@ -172,7 +172,7 @@ describe('the trail of batches', () => {
     return location;
   }
 
-  test('with a hole is refused, naming the numbers, every time', async () => {
+  test('A4 with a hole is refused, naming the numbers, every time', async () => {
     const location = await storeWithBatches(50);
     await tamper(location, (database) => database.batch([7, 20, 21, 22, 49].map((n) => ({ type: 'del', key: `c${checkKey(n)}` }))));
     for (let i = 0; i < 2; i++) {
@@ -287,7 +287,7 @@ describe('damaged files', () => {
     }
   }
 
-  test('a byte changed anywhere in the log costs the end of it, which is told, or is refused; nothing is ever wrong', async () => {
+  test('A4 a byte changed anywhere in the log costs the end of it, which is told, or is refused; nothing is ever wrong', async () => {
     const location = await sample();
     const log = await fileOf(location, /\.log$/);
     const bytes = await readFile(join(location, log));
@@ -353,7 +353,7 @@ describe('damaged files', () => {
 });
 
 describe('a process killed while it writes', () => {
-  test.each(['sync', 'os'])('has every batch that was acknowledged (%s), whole, and the numbers go on', async (durability) => {
+  test.each(['sync', 'os'])('A1 A5 has every batch that was acknowledged (%s), whole, and the numbers go on', async (durability) => {
     const location = await temporaryStore();
     let acknowledged = 0;
     for (const batches of [1, 37, 250]) {
@@ -416,14 +416,14 @@ describe('a disk that refuses', () => {
     return filled;
   }
 
-  test('to let a file grow stops the store until it does again and the store was reopened', async () => {
+  test('A3 to let a file grow stops the store until it does again and the store was reopened', async () => {
     const location = await temporaryStore();
     // A block is 512 or 1024 bytes, by shell; the log would grow to 4 MiB.
     await expectRecovery(location, await fill(location, 'limit', 'ulimit -S -f 3000'));
   });
 
   test.each(smallDisks())(
-    'because it is full ($what) stops the store until there is room and it was reopened',
+    'A3 because it is full ($what) stops the store until there is room and it was reopened',
     async ({ kilobytes, ballast, stuck }) => {
       const disk = await temporaryDirectory();
       mountSmall(disk, kilobytes);

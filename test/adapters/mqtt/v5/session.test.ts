@@ -340,7 +340,7 @@ describe('a subscription', () => {
     expect(await wire.expect('unsuback')).toMatchObject({ granted: [0, REASON.NO_SUBSCRIPTION_EXISTED] });
   });
 
-  it('beyond the limit is refused with a reason', async () => {
+  it('B3 beyond the limit is refused with a reason', async () => {
     await start({ limits: { maxSubscriptions: 1 } });
     const wire = await client('a');
     expect(await subscribe(wire, 't/1')).toEqual([0]);
