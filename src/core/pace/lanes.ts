@@ -1,4 +1,4 @@
-// Lanes: who reads when.
+// Lanes: whose scan reads the store next, so that a long one holds up neither its session's others nor everybody else's.
 
 import type { Session } from '../sessions/session.js';
 import { Ring } from './ring.js';
