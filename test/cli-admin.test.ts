@@ -65,6 +65,20 @@ describe('trivium user and group', () => {
     });
   });
 
+  it('allow, prohibit and withdraw single actions', async () => {
+    expect(await json('group', 'allow', 'singles', '/a/*', 'get').catch(() => 'refused')).toBe('refused');
+    await trivium('group', 'put', 'singles');
+    expect(await json('group', 'allow', 'singles', '/a/*', 'get', 'on')).toMatchObject({
+      permissions: { '/a/*': { actions: ['get', 'on'] } },
+    });
+    expect((await trivium('group', 'prohibit', 'singles', '/a/*', 'on')).stdout).toMatch(/\n\/a\/\* +get +on\n$/);
+    expect(await json('group', 'withdraw', 'singles', '/a/*', 'get')).toMatchObject({ permissions: { '/a/*': { prohibit: ['on'] } } });
+    expect(await failure(1, 'group', 'withdraw', 'singles', '/a/*', 'get')).toBe(
+      'trivium: no permission of the group singles names get on /a/* (NOT_FOUND)',
+    );
+    expect(await failure(1, 'user', 'allow', 'nobody', '/a', 'get')).toBe('trivium: there is no user nobody (NOT_FOUND)');
+  });
+
   it('link, unlink, list and take away', async () => {
     await Promise.all([trivium('group', 'put', 'crew', '--allow', '/a=get'), trivium('user', 'put', 'carl', '--group', 'crew')]);
     expect((await trivium('user', 'unlink', 'carl', 'crew')).stdout).toBe('carl is not in crew\n');

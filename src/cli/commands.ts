@@ -48,7 +48,16 @@ function addUsers(users: Command): void {
   password.option('--password-file <file>', 'file whose first line is the password, - for stdin');
   add(users, 'link <name> <group>', 'put a user into a group', linkUser('PUT', 'is in'));
   add(users, 'unlink <name> <group>', 'take a user out of a group', linkUser('DELETE', 'is not in'));
+  addPermissions(users, 'users');
   add(users, 'delete <name>', 'take a user away, with all sessions and tokens', remove('users', 'user'));
+}
+
+/** Single permissions, of users and of groups. */
+function addPermissions(parent: Command, path: 'users' | 'groups'): void {
+  const what = path === 'users' ? 'the user' : 'the members';
+  add(parent, 'allow <name> <pattern> <action...>', `allow ${what} these actions on a pattern`, changePermission(path, 'allow'));
+  add(parent, 'prohibit <name> <pattern> <action...>', `forbid ${what} these actions on a pattern`, changePermission(path, 'prohibit'));
+  add(parent, 'withdraw <name> <pattern> <action...>', 'neither allow nor forbid these actions there', changePermission(path, null));
 }
 
 function addGroups(groups: Command): void {
@@ -59,6 +68,7 @@ function addGroups(groups: Command): void {
   const put = add(groups, 'put <name>', 'make a group, or change what is named of one', putGroup);
   withPermissions(put);
   put.option('--lookups <json>', 'all lookups of the group: a list of {table, regex, actions, path}');
+  addPermissions(groups, 'groups');
   add(groups, 'delete <name>', 'take a group away', remove('groups', 'group'));
 }
 
@@ -131,6 +141,17 @@ function linkUser(method: string, what: string): Work {
   return async (client, _flags, [name, group]) => {
     await client.ask(method, ['users', name as string, 'groups', group as string]);
     return { json: null, text: `${name} ${what} ${group}\n` };
+  };
+}
+
+function changePermission(path: 'users' | 'groups', effect: 'allow' | 'prohibit' | null): Work {
+  return async (client, _flags, [name, pattern, actions]) => {
+    let owner: Json | null = null;
+    for (const action of actions as unknown as string[]) {
+      const place = [path, name as string, 'permissions', pattern as string, action];
+      owner = await client.ask(effect === null ? 'DELETE' : 'PUT', place, effect === null ? {} : { body: { effect } });
+    }
+    return path === 'users' ? shownUser(owner) : shownGroup(owner);
   };
 }
 

@@ -2,7 +2,6 @@
 // Lockout, ttl and inactivity are longer than they were in the recordings, so that a busy machine keeps them.
 
 import { generateKeyPairSync } from 'node:crypto';
-import type { AdminApi } from '../support/admin-api.js';
 import { metaOf } from './happn-placeholders.js';
 import type { Capture, Deviation, Expected } from './happn-replay.js';
 import { PASSWORD, type SecureSetup } from './happn-secure-server.js';
@@ -65,17 +64,7 @@ function reason(text: string): Deviation {
   return changed('the reason alone, instead of two in one sentence', (_frame, meta) => errorOf(meta, { reason: text }));
 }
 
-function changeTesters(api: AdminApi, permissions: object): Promise<unknown> {
-  return api.ask('PATCH', '/groups/testers', { permissions });
-}
-
-function toldAsGroup(permissions: object): Deviation {
-  return changed('the API for administrators changes what a pattern permits as a whole, and that is what clients are told', (frame) => {
-    const times = { created: 1_700_000_000_000, modified: 1_700_000_000_000 };
-    const _meta = { path: '/_SYSTEM/_SECURITY/_GROUP/testers', ...times };
-    frame.data = { whatHappnd: 'upsert-group', changedData: { name: 'testers', _meta, permissions } };
-  });
-}
+const TESTERS_READ = '/groups/testers/permissions/%2Freadonly%2F*/on';
 
 /** Acting for somebody else does not make a session. */
 const OWN_ID = changed('an event names the connection that caused it, also on behalf of somebody: no id is made up', ({ _meta }) => {
@@ -184,17 +173,16 @@ export const SECURE_CAPTURES: readonly Capture[] = [
       security: withUsers([tester('alice')]),
       logins: { 1: 'alice' },
       administration: {
-        'server: permission removed from the group': (api) => changeTesters(api, { '/readonly/*': { actions: ['get'] } }),
-        'server: permission upserted on the group': (api) => changeTesters(api, { '/readonly/*': { actions: ['get', 'on'] } }),
-        'server: group upserted with a prohibition': (api) => changeTesters(api, { '/allowed/1': { prohibit: ['on'] } }),
+        'server: permission removed from the group': (api) => api.ask('DELETE', TESTERS_READ),
+        'server: permission upserted on the group': (api) => api.ask('PUT', TESTERS_READ, { effect: 'allow' }),
+        'server: group upserted with a prohibition': (api) =>
+          api.ask('PATCH', '/groups/testers', { permissions: { '/allowed/1': { prohibit: ['on'] } } }),
         'server: unlink group': (api) => api.ask('DELETE', '/users/alice/groups/testers'),
         'server: link group again': (api) => api.ask('PUT', '/users/alice/groups/testers'),
         'server: upsert user': (api) => api.ask('PUT', '/users/alice', { customData: { changed: true } }),
       },
     },
     deviations: {
-      3: toldAsGroup({ '/readonly/*': { actions: ['get'] } }),
-      5: toldAsGroup({ '/readonly/*': { actions: ['get', 'on'] } }),
       10: changed('a user is shown with the groups, as when the password changes', ({ data }) => {
         Object.assign((data as Fields).changedData as Fields, { groups: { testers: { data: {} } } });
       }),

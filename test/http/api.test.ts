@@ -7,7 +7,7 @@ import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Administration } from '../../src/http/api/administration.js';
 import { apiListener } from '../../src/http/api/api.js';
-import { AdminApi } from '../support/admin-api.js';
+import { AdminApi, type Answered } from '../support/admin-api.js';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
 import { keptLog } from '../support/silent-log.js';
 
@@ -131,6 +131,54 @@ describe('groups', () => {
     expect((await api.ask('DELETE', '/groups/plant')).status).toBe(204);
     expect((await api.ask('GET', '/groups/plant')).status).toBe(404);
     expect((await api.ask('PUT', '/groups/_ADMIN', { permissions: {} })).status).toBe(400);
+  });
+});
+
+describe('single permissions', () => {
+  const at = (owner: string, pattern: string, action: string): string =>
+    `/${owner}/permissions/${encodeURIComponent(pattern)}/${encodeURIComponent(action)}`;
+
+  it.each(['users/sam', 'groups/singers'])('of %s are given, forbidden and withdrawn', async (owner) => {
+    await api.ask('PUT', `/${owner}`, { permissions: { '/kept': { actions: ['get'] } } });
+    const change = async (method: string, pattern: string, action: string, effect?: string): Promise<unknown> => {
+      const { status, body } = await api.ask(method, at(owner, pattern, action), effect === undefined ? undefined : { effect });
+      return status === 200 ? (body['permissions'] as object) : [status, errorOf({ body } as Answered).code];
+    };
+    const kept = { '/kept': { actions: ['get'] } };
+    expect(await change('PUT', '/a b/*', 'get', 'allow')).toEqual({ ...kept, '/a b/*': { actions: ['get'] } });
+    expect(await change('PUT', '/a b/*', 'on', 'allow')).toEqual({ ...kept, '/a b/*': { actions: ['get', 'on'] } });
+    expect(await change('PUT', '/a b/*', 'get', 'prohibit')).toEqual({ ...kept, '/a b/*': { actions: ['on'], prohibit: ['get'] } });
+    expect(await change('DELETE', '/a b/*', 'on')).toEqual({ ...kept, '/a b/*': { prohibit: ['get'] } });
+    expect(await change('DELETE', '/a b/*', 'on')).toEqual([404, 'NOT_FOUND']);
+    expect(await change('DELETE', '/a b/*', 'get')).toEqual(kept);
+    for (const pattern of ['{{user.username}}/%2F?#é', 'no/slash']) {
+      expect(await change('PUT', pattern, '*', 'allow'), pattern).toEqual({ ...kept, [pattern]: { actions: ['*'] } });
+      expect(await change('DELETE', pattern, 'get'), pattern).toEqual([404, 'NOT_FOUND']);
+      expect(await change('DELETE', pattern, '*'), pattern).toEqual(kept);
+    }
+    expect(await change('PUT', '/a', 'fly', 'allow')).toEqual([400, 'INVALID_REQUEST']);
+    expect(await change('PUT', '/a', 'get', 'maybe')).toEqual([400, 'INVALID_REQUEST']);
+    expect(await change('PUT', 'a\nb', 'get', 'allow')).toEqual([400, 'INVALID_REQUEST']);
+  });
+
+  it('are of somebody who is there, and not of administrators', async () => {
+    expect((await api.ask('PUT', at('users/nobody', '/a', 'get'), { effect: 'allow' })).status).toBe(404);
+    expect((await api.ask('DELETE', at('groups/nobody', '/a', 'get'))).status).toBe(404);
+    expect((await api.ask('DELETE', at('groups/_ADMIN', '*', '*'))).status).toBe(400);
+  });
+
+  it('that are changed at once are all changed', async () => {
+    await api.ask('PUT', '/groups/many', {});
+    const patterns = Array.from({ length: 20 }, (_none, number) => `/p/${number}`);
+    await Promise.all(
+      patterns.flatMap((pattern) => [
+        api.ask('PUT', at('groups/many', pattern, 'get'), { effect: 'allow' }),
+        api.ask('PATCH', '/groups/many', { customData: { [pattern]: 1 } }),
+      ]),
+    );
+    const { body } = await api.ask('GET', '/groups/many');
+    expect(Object.keys(body['permissions'] as object).toSorted()).toEqual(patterns.toSorted());
+    expect(Object.keys(body['customData'] as object).toSorted()).toEqual(patterns.toSorted());
   });
 });
 

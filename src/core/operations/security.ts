@@ -271,6 +271,10 @@ function changePermission(command: Command<'permission'>, time: number, director
   checkAction(action);
   const before = ownerNamed(of, directory);
   const old = Object.hasOwn(before.permissions, path) ? before.permissions[path] : undefined;
+  const isNamed = old?.actions?.includes(action) === true || old?.prohibit?.includes(action) === true;
+  if (authorized === null && !isNamed) {
+    throw new RequestError('NOT_FOUND', `no permission of the ${of.kind} ${of.name} names ${action} on ${path}`);
+  }
   const permission = permissionWith(old ?? {}, action, authorized);
   const isEmpty = permission.actions === undefined && permission.prohibit === undefined;
   const permissions = withoutNulls({ [path]: isEmpty ? null : permission }, before.permissions);

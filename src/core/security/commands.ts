@@ -67,7 +67,10 @@ export type SecurityCommand =
   | { readonly type: 'deleteGroup'; readonly name: string }
   /** NOT_FOUND for the user, and for a group to be linked. Doing it twice is fine. */
   | { readonly type: 'link' | 'unlink'; readonly user: string; readonly group: string }
-  /** One action on one pattern. true: allowed, false: prohibited, null: neither. NOT_FOUND for the owner. */
+  /**
+   * One action on one pattern. true: allowed, false: prohibited, null: neither. NOT_FOUND for the owner, and for null where the action is
+   * neither (`*` stands for itself alone).
+   */
   | {
       readonly type: 'permission';
       readonly of: Owner;

@@ -20,6 +20,7 @@ import { INSIGHT } from './insight.js';
 import { LOOKUP_TABLES } from './lookup-tables.js';
 import { describeApi } from './openapi.js';
 import { done, type Operation, operation } from './operation.js';
+import { PERMISSIONS } from './permissions.js';
 import { description } from './schemas.js';
 import { SESSIONS, TOKENS } from './sessions.js';
 import { GROUPS, USERS } from './users.js';
@@ -64,7 +65,7 @@ export function apiListener(
   version: string,
   log: Log,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const operations: Operation[] = [...USERS, ...GROUPS, ...LOOKUP_TABLES, ...SESSIONS, ...TOKENS, ...INSIGHT];
+  const operations: Operation[] = [...USERS, ...GROUPS, ...PERMISSIONS, ...LOOKUP_TABLES, ...SESSIONS, ...TOKENS, ...INSIGHT];
   operations.push(descriptionOf(operations, version));
   const app = new Hono<Environment>().basePath(API_PATH);
   for (const one of operations) {

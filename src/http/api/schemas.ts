@@ -72,6 +72,9 @@ export const putGroup = z.strictObject({
   customData: customData.optional(),
 });
 export const patchGroup = putGroup.extend({ permissions: changedPermissions.optional() });
+export const putPermission = z.strictObject({
+  effect: describe(z.enum(['allow', 'prohibit']), 'A prohibition wins over everything that is allowed.'),
+});
 export const putTable = z.strictObject({ paths: tablePaths });
 export const patchTable = z.strictObject({
   add: describe(tablePaths.optional(), 'What is there already stays there.'),
@@ -231,6 +234,7 @@ export const NAMED: ReadonlyMap<z.ZodType, string> = new Map<z.ZodType, string>(
   [patchGroup, 'GroupPatch'],
   [putTable, 'LookupTableChange'],
   [patchTable, 'LookupTablePatch'],
+  [putPermission, 'PermissionChange'],
   [login, 'Login'],
   [issueToken, 'TokenRequest'],
   [explain, 'Question'],

@@ -184,13 +184,13 @@ function nameOf({ params }: Named): string {
   return params['name'] as string;
 }
 
-function userNamed({ directory }: Administration, named: Named): object {
+export function userNamed({ directory }: Administration, named: Named): object {
   const user = directory.user(nameOf(named));
   if (user === null) throw new RequestError('NOT_FOUND', `there is no user ${nameOf(named)}`);
   return shownUser(user);
 }
 
-function groupNamed(house: Administration, named: Named): object {
+export function groupNamed(house: Administration, named: Named): object {
   const group = house.directory.group(nameOf(named));
   if (group === null) throw new RequestError('NOT_FOUND', `there is no group ${nameOf(named)}`);
   return shownGroup(house, group);
