@@ -22,6 +22,7 @@ interface Entry {
 }
 
 interface Happn {
+  set(path: string, data: object, options: object): Promise<unknown>;
   disconnect(options?: object): Promise<void>;
 }
 const { client: happn } = createRequire(fileURLToPath(new URL('clients/happn3/', import.meta.url)))('happn-3-v13') as {
@@ -137,6 +138,38 @@ describe('what users do to what is their own', () => {
       { ...common, protocol: 'happn' },
       { ...common, protocol: 'http' },
     ]);
+  });
+});
+
+describe('what is done in the name of others', () => {
+  it('is entered once for many, allowed or refused', async () => {
+    await api.ask('PUT', '/users/meg', { password: 'secret of meg', groups: ['_MESH_DELEGATE'] });
+    await api.ask('PUT', '/users/ann', { permissions: { '/ann/*': { actions: ['*'] } } });
+    const meg = await happn.create({
+      ...{ host: '127.0.0.1', port: gateway.ports.happn, secure: true },
+      ...{ username: 'meg', password: 'secret of meg' },
+    });
+    for (let at = 0; at < 20; at += 1) await meg.set('/ann/1', { at }, { onBehalfOf: 'ann' });
+    await expect(meg.set('/ben/1', {}, { onBehalfOf: 'ann' })).rejects.toThrow('unauthorized');
+    await expect(meg.set('/ann/1', {}, { onBehalfOf: 'nobody' })).rejects.toThrow('unauthorized');
+    await meg.disconnect();
+    const seen = await entries('action=session.delegate');
+    const common = { action: 'session.delegate', actor: 'meg', protocol: 'happn', address: '127.0.0.1' };
+    // A minute may end between them.
+    expect(seen.filter(({ refusal }) => refusal === null)[0]).toMatchObject({
+      ...common,
+      target: 'ann',
+      details: { action: 'set', path: '/ann/1' },
+    });
+    expect(seen.filter(({ refusal }) => refusal === null).length).toBeLessThanOrEqual(3);
+    expect(seen.filter(({ refusal }) => refusal !== null)).toMatchObject([
+      { ...common, target: 'ann', refusal: 'ACCESS_DENIED', details: { action: 'set', path: '/ben/1' } },
+      { ...common, target: 'nobody', refusal: 'ACCESS_DENIED', details: { action: 'set', path: '/ann/1' } },
+    ]);
+    await gateway.restart();
+    const kept = await entries('action=session.delegate');
+    const acts = kept.filter(({ refusal }) => refusal === null).map(({ details }) => (details['more'] as number | undefined) ?? 1);
+    expect(acts.reduce((sum, more) => sum + more, 0)).toBe(20);
   });
 });
 

@@ -60,6 +60,7 @@ export const schema = z.strictObject({
   audit: z.strictObject({
     maxEntries: whole(10_000, 100, 100_000, 'entries of the audit about what was done; the oldest give way'),
     maxRefusals: whole(2_000, 100, 100_000, 'entries of the audit about what was refused'),
+    maxDelegations: whole(2_000, 100, 100_000, 'entries of the audit about what was done in somebody else’s name'),
     maxAgeMs: whole(90 * DAY_MS, 0, 3_650 * DAY_MS, 'age at which entries of the audit are dropped; 0: none'),
   }),
   http: z.strictObject({

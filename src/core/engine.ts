@@ -215,7 +215,7 @@ export class Engine {
 
   async #stop(): Promise<void> {
     await this.#housekeeping.stop();
-    if (this.writable) await this.#housekeeping.enterAudit();
+    if (this.writable) await this.#housekeeping.enterAudit(true);
     await this.#turns.untilIdle();
     this.#lifecycle.phase = 'stopped';
     this.#sessions.stop();

@@ -9,30 +9,54 @@ import { type RemovalSlice, type Run, type State, TrimSlice } from './operations
 import { security } from './operations/security.js';
 import { subscribe, unsubscribe } from './operations/subscriptions.js';
 import { transaction } from './operations/transaction.js';
-import type { Access } from './security/access.js';
+import type { Pattern } from './paths/pattern.js';
+import type { Action } from './security/access.js';
+import type { Guard } from './security/guards.js';
+import type { Session } from './sessions/session.js';
 
 /**
  * Throws RequestError unless the request is allowed; notes in it whose right each record is to be looked at with. A transaction
  * looks at the rights of each of its operations itself; whoever no longer wants to hear something needs no right for that.
  */
-export function authorize(request: Request, access: Access): void {
+export function authorize(request: Request, state: Pick<State, 'access' | 'audit'>): void {
   const { session } = request;
   switch (request.op) {
     case 'set':
     case 'remove':
     case 'get': {
       const { op, pattern, options, path } = request;
-      request.guard = access.authorize(session, options.actor, op, pattern === null ? path : pattern.text, pattern);
+      request.guard = decide(session, options.actor, op, pattern === null ? path : pattern.text, pattern, state);
       return;
     }
     case 'subscribe': {
       const { subscription, initial } = request;
       const { pattern, options } = subscription;
-      subscription.guard = access.authorize(session, options.actor, 'on', pattern.text, pattern);
-      if (initial !== null) request.guard = access.guard(session, options.actor, 'get', initial);
+      subscription.guard = decide(session, options.actor, 'on', pattern.text, pattern, state);
+      if (initial !== null) request.guard = state.access.guard(session, options.actor, 'get', initial);
       return;
     }
     default:
+  }
+}
+
+/** As Access.authorize; what is done in somebody else's name is noted for the audit. */
+function decide(
+  session: Session,
+  actor: string | null,
+  action: Action,
+  path: string,
+  pattern: Pattern | null,
+  { access, audit }: Pick<State, 'access' | 'audit'>,
+): Guard | null {
+  if (actor === null || actor === session.identity.name) return access.authorize(session, actor, action, path, pattern);
+  const act = { asker: session.asker, user: actor, action, path };
+  try {
+    const guard = access.authorize(session, actor, action, path, pattern);
+    audit.delegated({ ...act, refusal: null });
+    return guard;
+  } catch (error) {
+    audit.delegated({ ...act, refusal: error instanceof RequestError ? error.code : 'INTERNAL' });
+    throw error;
   }
 }
 

@@ -46,7 +46,7 @@ export class Execution {
     this.#executed.add();
     request.session.executed += 1;
     try {
-      if (request.op !== 'removeSlice') authorize(request, run.state.access);
+      if (request.op !== 'removeSlice') authorize(request, run.state);
       execute(request, run);
     } catch (error) {
       this.#fail(request, this.#parts.failures.asRequestError(error, request), run);

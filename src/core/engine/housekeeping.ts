@@ -78,10 +78,10 @@ export class Housekeeping {
     for (const key of this.#parts.durables.wills.keys()) if (!isDelayed(key)) this.#fireWill(key);
   }
 
-  /** Has kept what was noted for the audit. Resolves when all of it is, or the store takes nothing: then it is tried again later. */
-  enterAudit(): Promise<void> {
+  /** Has kept what was noted for the audit. Resolves when all of it is, or the store takes nothing: then it is tried again later. `last`: as of Audit.take. */
+  enterAudit(last = false): Promise<void> {
     const { audit, clock, administer } = this.#parts;
-    const events = audit.take();
+    const events = audit.take(last);
     if (events.length === 0 && !audit.hasOverdue(clock.now())) return this.#entering;
     this.#entering = administer({ type: 'enter', events }).catch(() => audit.giveBack(events));
     return this.#entering;

@@ -18,6 +18,7 @@ export const AUDIT_ACTIONS = [
   'token.revoke',
   'token.revokeAll',
   'session.end',
+  'session.delegate',
   'control.change',
   'login',
 ] as const;
@@ -78,23 +79,28 @@ export interface AuditPage {
   readonly older: boolean;
 }
 
-/** How much is kept of what was done, and of what was refused, so that nobody who is refused pushes out what was done. */
+/**
+ * How much is kept of what was done, of what was refused, and of what was done in somebody else's name, so that neither who is refused
+ * nor a busy delegate pushes out the rest.
+ */
 export interface AuditLimits {
   readonly maxEntries: number;
   readonly maxRefusals: number;
+  readonly maxDelegations: number;
   /** What is older is dropped, the newest of all excepted; 0: nothing is. */
   readonly maxAgeMs: number;
 }
 
-export type Kind = 'done' | 'refused';
-export const KINDS: readonly Kind[] = ['done', 'refused'];
+export type Kind = 'done' | 'refused' | 'delegated';
+export const KINDS: readonly Kind[] = ['done', 'refused', 'delegated'];
 
-export function kindOf({ refusal }: AuditEvent): Kind {
-  return refusal === null ? 'done' : 'refused';
+export function kindOf({ action, refusal }: AuditEvent): Kind {
+  if (refusal !== null) return 'refused';
+  return action === 'session.delegate' ? 'delegated' : 'done';
 }
 
-export function limitOf(kind: Kind, { maxEntries, maxRefusals }: AuditLimits): number {
-  return kind === 'done' ? maxEntries : maxRefusals;
+export function limitOf(kind: Kind, { maxEntries, maxRefusals, maxDelegations }: AuditLimits): number {
+  return { done: maxEntries, refused: maxRefusals, delegated: maxDelegations }[kind];
 }
 
 /** UTF-16 units of actor, target and address: a peer chooses some of them. */

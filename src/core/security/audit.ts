@@ -21,8 +21,14 @@ import {
   type NotedEvent,
 } from './audit-entries.js';
 import { decodeAuditEntry, encodeAuditEntry, entryKey } from './audit-rows.js';
+import { type DelegatedAct, Delegations } from './delegations.js';
 
-export const AUDIT_LIMITS: AuditLimits = Object.freeze({ maxEntries: 10_000, maxRefusals: 2_000, maxAgeMs: 90 * 24 * 3_600_000 });
+export const AUDIT_LIMITS: AuditLimits = Object.freeze({
+  maxEntries: 10_000,
+  maxRefusals: 2_000,
+  maxDelegations: 2_000,
+  maxAgeMs: 90 * 24 * 3_600_000,
+});
 
 /** Refusals that are noted in one second; more are counted alone. */
 export const REFUSALS_PER_SECOND = 20;
@@ -39,10 +45,11 @@ export class Audit {
   readonly #limits: AuditLimits;
   readonly #left: Counter;
   /** Each in the order of numbers. */
-  #kept: Readonly<Record<Kind, AuditEntry[]>> = { done: [], refused: [] };
+  #kept: Readonly<Record<Kind, AuditEntry[]>> = { done: [], refused: [], delegated: [] };
   /** Of the newest entry. */
   #number = 0;
   #noted: NotedEvent[] = [];
+  readonly #delegations = new Delegations();
   #onDone: () => void = () => {};
   /** The second that refusals are counted in, and how many there were. */
   #second = 0;
@@ -63,7 +70,7 @@ export class Audit {
 
   /** Replaces everything in memory by what the store holds; what was noted stays. Rejects with StoreDamage. */
   async load(store: Store): Promise<void> {
-    const kept: Record<Kind, AuditEntry[]> = { done: [], refused: [] };
+    const kept: Record<Kind, AuditEntry[]> = { done: [], refused: [], delegated: [] };
     let last = 0;
     const scan = store.scan({ section: SECTION.audit }, SCAN_ROWS);
     try {
@@ -97,9 +104,17 @@ export class Audit {
       this.#left.add();
       return;
     }
-    this.#write(event);
-    this.#note([{ event, time: this.#clock.now() }]);
+    this.#keep(event);
     if (event.refusal === null) this.#onDone();
+  }
+
+  /** Notes something that was done in somebody else's name: one entry for many. */
+  delegated(act: DelegatedAct): void {
+    this.#endMinute(false);
+    const event = this.#delegations.note(act);
+    if (event === null) return;
+    this.#count(event);
+    this.#keep(bounded(event));
   }
 
   /** The line of the log for what an operation entered. */
@@ -111,8 +126,12 @@ export class Audit {
 
   // What is kept.
 
-  /** What is to be entered by an operation; whoever takes it gives it back if the store refuses that. */
-  take(): readonly NotedEvent[] {
+  /**
+   * What is to be entered by an operation; whoever takes it gives it back if the store refuses that. `last`: nothing comes behind it, so
+   * that what is counted for a minute is entered before that is over.
+   */
+  take(last = false): readonly NotedEvent[] {
+    this.#endMinute(last);
     const noted = this.#noted;
     this.#noted = [];
     return noted;
@@ -155,6 +174,15 @@ export class Audit {
     const found = KINDS.flatMap((kind) => this.#kept[kind].filter(isFound)).sort((a, b) => a.number - b.number);
     if (after !== null) return { entries: found.slice(0, limit), older: false };
     return { entries: found.slice(Math.max(0, found.length - limit)), older: found.length > limit };
+  }
+
+  #endMinute(force: boolean): void {
+    for (const event of this.#delegations.over(this.#clock.now(), force)) this.#keep(bounded(event));
+  }
+
+  #keep(event: AuditEvent): void {
+    this.#write(event);
+    this.#note([{ event, time: this.#clock.now() }]);
   }
 
   #note(events: readonly NotedEvent[]): void {

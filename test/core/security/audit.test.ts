@@ -4,6 +4,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Audit, REFUSALS_PER_SECOND } from '../../../src/core/security/audit.js';
 import { AUDIT_DETAILS_MAX, AUDIT_TEXT_MAX, type AuditEvent, type AuditFilter } from '../../../src/core/security/audit-entries.js';
+import type { Action } from '../../../src/core/security/model.js';
 import { SECTION } from '../../../src/core/store/store.js';
 import { GateStore, settled, until } from '../../support/core-harness.js';
 import { type SecureHarness, startSecure } from '../../support/secure-harness.js';
@@ -28,7 +29,7 @@ const NONE: Omit<AuditFilter, 'after' | 'before' | 'limit'> = {
   until: null,
 };
 const ALL: AuditFilter = { ...NONE, after: null, before: null, limit: 100_000 };
-const LIMITS = { maxEntries: 100, maxRefusals: 50, maxAgeMs: 1_000_000 };
+const LIMITS = { maxEntries: 100, maxRefusals: 50, maxDelegations: 20, maxAgeMs: 1_000_000 };
 
 let store: GateStore;
 let log: ReturnType<typeof keptLog>;
@@ -145,6 +146,67 @@ describe('a restart', () => {
     expect(list().length).toBeLessThanOrEqual(10);
     expect(list().at(-1)?.number).toBe(101);
     expect(await rows()).toBe(list().length);
+  });
+});
+
+describe('what is done in the name of others', () => {
+  const act = (user: string, action: Action = 'get', name = 'mesh', refusal: 'ACCESS_DENIED' | null = null): void =>
+    house.audit.delegated({ asker: { name, protocol: 'happn', address: '10.0.0.1:1', tokenId: null }, user, action, path: '/a', refusal });
+  const shown = (): unknown[] => list().map(({ actor, target, refusal, details }) => [actor, target, refusal, details]);
+  const nextMinute = async (): Promise<void> => {
+    house.clock.time += 60_000;
+    await house.engine.settleAudit();
+  };
+
+  it('is one entry at once and one for the rest of the minute', async () => {
+    for (let at = 0; at < 1_000; at += 1) act('ann');
+    act('ann', 'set');
+    act('ben', 'get', 'mesh', 'ACCESS_DENIED');
+    await house.engine.settleAudit();
+    const first = [
+      ['mesh', 'ann', null, { action: 'get', path: '/a' }],
+      ['mesh', 'ann', null, { action: 'set', path: '/a' }],
+      ['mesh', 'ben', 'ACCESS_DENIED', { action: 'get', path: '/a' }],
+    ];
+    expect(shown()).toEqual(first);
+    await nextMinute();
+    expect(shown()).toEqual([...first, ['mesh', 'ann', null, { action: 'get', more: 999 }]]);
+    await nextMinute();
+    expect(list()).toHaveLength(4);
+    act('ann');
+    await house.engine.settleAudit();
+    expect(shown().at(-1)).toEqual(first[0]);
+  });
+
+  it('for very many is one entry for all who are too many, and leaves room for others', async () => {
+    await add(EVENT, REFUSED);
+    for (let at = 0; at < 10_000; at += 1) act(`user ${at}`);
+    act('ann', 'get', 'another');
+    await nextMinute();
+    expect(list()[0]).toMatchObject({ ...EVENT, number: 1 });
+    expect(list()[1]).toMatchObject({ ...REFUSED, number: 2 });
+    const delegated = list({ action: 'session.delegate' });
+    expect(delegated.length).toBeLessThanOrEqual(LIMITS.maxDelegations);
+    expect(delegated.at(-1)).toMatchObject({ actor: 'mesh', target: '', details: { others: true, more: 9_950 } });
+    expect(delegated.at(-2)).toMatchObject({ actor: 'another', target: 'ann' });
+  });
+
+  it('by very many does not grow without end', async () => {
+    for (let at = 0; at < 20_000; at += 1) act('ann', 'get', `delegate ${at}`, 'ACCESS_DENIED');
+    await nextMinute();
+    expect(log.lines.length).toBeLessThanOrEqual(2_001);
+    expect(list().at(-1)).toMatchObject({ actor: '', details: { others: true } });
+  });
+
+  it('is entered when the gateway stops', async () => {
+    act('ann');
+    act('ann');
+    await house.stop();
+    house = await start();
+    expect(shown()).toEqual([
+      ['mesh', 'ann', null, { action: 'get', path: '/a' }],
+      ['mesh', 'ann', null, { action: 'get', more: 1 }],
+    ]);
   });
 });
 
