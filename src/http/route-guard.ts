@@ -2,6 +2,7 @@
 // `/@HTTP` and its path (happn-protocol.md 12).
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { posix } from 'node:path';
 import {
   ACTIONS,
   type Action,
@@ -51,7 +52,8 @@ export class RouteGuard {
 
   /** null: it may not, and was answered. */
   async admit(request: IncomingMessage, response: ServerResponse, path: string): Promise<RouteCaller | null> {
-    if (this.#excluded.some((pattern) => pattern.matches(path))) return ANYBODY;
+    const spellings = spellingsOf(path);
+    if (spellings.every((one) => this.#excluded.some((pattern) => pattern.matches(one)))) return ANYBODY;
     const token = tokenOf(request, this.#options, this.#origins);
     if (token === null) return refuse(response, 401, NO_TOKEN);
     let identity: Identity;
@@ -64,19 +66,43 @@ export class RouteGuard {
       if (error.code === 'NOT_AUTHENTICATED') return refuse(response, 401, NO_TOKEN);
       throw error;
     }
-    return this.#decide(identity, request, response, path);
+    return this.#decide(identity, request, response, spellings);
   }
 
-  #decide({ name, principal, login }: Identity, request: IncomingMessage, response: ServerResponse, path: string): RouteCaller | null {
+  #decide(
+    { name, principal, login }: Identity,
+    request: IncomingMessage,
+    response: ServerResponse,
+    spellings: readonly string[],
+  ): RouteCaller | null {
     const now = this.#clock.now();
     const end = login === null ? null : overAt(login, now);
     if (end !== null) return refuse(response, 401, over(name, end.message));
-    if (principal === null || !mayAsk(principal, request.method as string, AREA + path)) return refuse(response, 403, forbidden(path));
+    const mayAll = principal !== null && spellings.every((one) => mayAsk(principal, request.method as string, AREA + one));
+    if (!mayAll) return refuse(response, 403, forbidden(spellings[0] as string));
     if (login !== null) {
       login.used += 1;
       login.lastUsed = now;
     }
     return { user: name };
+  }
+}
+
+/**
+ * The path as it stands, and as whoever serves it may read it: with its quoted characters, and with its steps and slashes taken together. It
+ * may be asked for if all of them may.
+ */
+function spellingsOf(path: string): readonly string[] {
+  const plain = unquoted(path);
+  return [...new Set([path, plain, posix.normalize(plain.replaceAll('\\', '/'))])];
+}
+
+/** What is not well quoted stays as it is. */
+function unquoted(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -198,26 +199,35 @@ describe('a route', () => {
     expect((await route('/nothing', headers))[0]).toBe(403);
   });
 
+  /** As the path stands: `fetch` would take its steps. */
+  async function bare(path: string, headers: Record<string, string> = {}): Promise<string> {
+    const asked = request({ host: '127.0.0.1', port: new URL(url).port, path, headers, agent: false }).end();
+    const [response] = (await once(asked, 'response')) as [IncomingMessage];
+    return `${response.statusCode} ${(await response.toArray()).join('')}`;
+  }
+
   it.each(['/app/../other', '/app/%2e%2e/other', '/app//../other', '//other', '/APP/a'])(
     'is not reached by the way of %s',
     async (path) => {
-      const headers = { authorization: `Bearer ${await tokenFor('ann')}` };
-      const { request } = await import('node:http');
-      const answer = await new Promise<string>((resolve, reject) => {
-        const asked = request({ host: '127.0.0.1', port: new URL(url).port, path, headers, agent: false }, (response) => {
-          let body = '';
-          response.on('data', (part) => {
-            body += part;
-          });
-          response.on('end', () => resolve(`${response.statusCode} ${body}`));
-        });
-        asked.on('error', reject);
-        asked.end();
-      });
-      // Below /app it is that route, whatever stands behind.
-      expect(answer).toMatch(path.startsWith('/app/') ? /^200 \{"user":"ann"\}$/ : /^403 /);
+      expect(await bare(path, { authorization: `Bearer ${await tokenFor('ann')}` })).toMatch(/^403 /);
     },
   );
+
+  it.each([
+    ...['/app/%73ecret', '/app/secre%74', '/app/./secret', '/app//secret', '/app/x/../secret', '/app/x/%2e%2e/secret', '/app%2Fsecret'],
+    ...['/app/x/..%2fsecret', '/app\\secret', '/app/x/..\\secret'],
+  ])('D9 that is forbidden is not reached as %s', async (path) => {
+    expect(await bare(path, { authorization: `Bearer ${await tokenFor('ann')}` })).toMatch(/^403 /);
+  });
+
+  it('D9 that needs a token is not reached by the way of one that does not; letters that need quoting are no obstacle', async () => {
+    for (const path of ['/public/../app/a', '/public/%2e%2e/app/a', '/public/..%2fapp/a', '/public/x/../../app/a']) {
+      expect(await bare(path), path).toMatch(/^401 /);
+    }
+    for (const path of ['/public/a%20b', '/public/%C3%A4', '/public/100%']) expect(await bare(path), path).toMatch(/^200 /);
+    const headers = { authorization: `Bearer ${await tokenFor('ann')}` };
+    for (const path of ['/app/a%20b', '/app/a%2Fb', '/app/x/../a', '/app/50%']) expect(await bare(path, headers), path).toMatch(/^200 /);
+  });
 
   it('that is excluded needs nothing; the own paths of the gateway neither', async () => {
     expect(await route('/public/a')).toEqual([200, '{"user":null}']);

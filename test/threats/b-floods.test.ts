@@ -7,7 +7,7 @@ import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GatewayProcess, startGateway } from '../support/gateway-process.js';
 import { HappnWire } from '../support/happn-wire.js';
-import { HavenClient } from '../support/haven-client.js';
+import { HavenClient, pack } from '../support/haven-client.js';
 import { encode } from '../support/mqtt-wire.js';
 import { bareWebsocket, webUrl } from '../support/secure-roads.js';
 
@@ -93,12 +93,21 @@ describe('B1 a length of 256 MB that is declared', () => {
 });
 
 describe('B6 a message in half a million fragments of one byte', () => {
-  it.each(['/primus', '/mqtt', '/haven'])(
-    'at %s ends its connection',
+  const HELLO: Readonly<Record<string, string | Buffer>> = {
+    '/primus': '{"action":"configure-session","eventId":1,"data":{"protocol":"happn_4","version":"13.12.1"}}',
+    '/mqtt': encode({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'b6', keepalive: 0 }, 4),
+    '/haven': pack({ action: 'connect', version: '1' }),
+  };
+
+  // Before it the first bytes are counted; behind it the fragments are.
+  it.each(Object.keys(HELLO))(
+    'at %s ends its connection, also of somebody who is known',
     async (path) => {
       const before = resident();
       const socket = bareWebsocket(gateway, path);
       await once(socket, 'open');
+      socket.send(HELLO[path] as string);
+      await once(socket, 'message');
       const raw = (socket as unknown as { _socket: Socket })._socket;
       const closed = closing(raw);
       raw.write(frame(2, Buffer.of(0x84), false));

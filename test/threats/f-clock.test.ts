@@ -33,6 +33,11 @@ it('F1 connections, keep-alives and ids go on whatever the wall clock does; toke
       await happnAs(house.process, by('ann')),
     ];
     let closed = 0;
+    // They say nothing, and are not due to.
+    const [idle, idleHaven] = [await mqttAs(house.process, by('ann'), { keepalive: 600 }), await havenAs(house.process, by('ann'))];
+    idle.on('close', () => {
+      closed += 1;
+    });
     device.on('close', () => {
       closed += 1;
     });
@@ -50,6 +55,9 @@ it('F1 connections, keep-alives and ids go on whatever the wall clock does; toke
         revisions.push(((await haven.read('/c/1')) as { revision: number }).revision);
         expect((await wire.request('set', { path: '/c/2', data: { by_, n } }))._meta?.['status']).toBe('ok');
       }
+      // As long as the gateway takes to look at who is silent, and more.
+      for (const begun = performance.now(); performance.now() - begun < 2_500; )
+        await device.publishAsync('/c/1', 'on', { qos: 1, retain: true });
       const fresh = await house.token('ann').catch(() => null);
       if (fresh?.id !== undefined) ids.add(fresh.id);
       // A token of seven days is over after thirty, and good again when that was an error of the clock.
@@ -61,8 +69,8 @@ it('F1 connections, keep-alives and ids go on whatever the wall clock does; toke
     }
     expect(revisions).toEqual([...revisions].sort((a, b) => a - b));
     expect(new Set(revisions).size).toBe(revisions.length);
-    expect([closed, device.connected, haven.closed, wire.closed]).toEqual([0, true, false, null]);
-    await Promise.all([device.endAsync(), haven.close(), wire.close()]);
+    expect([closed, device.connected, haven.closed, wire.closed, idleHaven.closed]).toEqual([0, true, false, null, false]);
+    await Promise.all([device.endAsync(), idle.endAsync(true), idleHaven.close(), haven.close(), wire.close()]);
   } finally {
     await house.process.stop();
   }
