@@ -3,7 +3,8 @@
 
 import { type ConnectionError, parsePattern } from '../../core/index.js';
 import { disconnectReason } from './codec.js';
-import type { LocalListener, LocalSession } from './local-session.js';
+import type { LocalListener } from './local-listener.js';
+import type { LocalSession } from './local-session.js';
 
 /** A body with the meta that came with it. Its receiver's own copy: nobody else sees what is done to it. */
 export type LocalDocument = { [key: string]: unknown; _meta?: LocalMeta };

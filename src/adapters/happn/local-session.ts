@@ -14,36 +14,25 @@ import {
   RequestError,
   Ring,
   Session,
-  SUBSCRIBED,
   SubscribeRequest,
-  Subscription,
+  type Subscription,
 } from '../../core/index.js';
 import type { Acknowledgements } from './acknowledgements.js';
 import { publicationId } from './codec.js';
 import { copyIn } from './copies.js';
+import { type Ask, Asks } from './local-asks.js';
 import type { LocalDocument, LocalHandler, LocalMeta, LocalOnOptions } from './local-client.js';
 import { Handing } from './local-handing.js';
+import { type LocalListener, listenerOf } from './local-listener.js';
 import { answerValue, clientError, eventData, eventMeta, isChange, itemOf, listItem, resultsIn } from './local-values.js';
-import {
-  type Channel,
-  checkRequestPath,
-  declaredDepth,
-  effectiveDepth,
-  hasDepth,
-  isForeignResponse,
-  parseChannel,
-  queryPattern,
-  showsInitial,
-  subscriptionPattern,
-} from './paths.js';
+import { queryPattern, showsInitial } from './paths.js';
 import { ACKNOWLEDGED, consistencyOf, noteOf } from './publishing.js';
 import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag, snapshot, TagStep } from './requests.js';
 import { type Version, versionNamed } from './versions.js';
-import { DEFAULT_DEPTH, type Frame, type FrameLimits } from './wire.js';
+import type { Frame, FrameLimits } from './wire.js';
 
 /** Requests that wait in the client while the gateway has enough of them. */
 const WAITING_MAX = 100_000;
-const DISCONNECTED = 'client is disconnected';
 
 /** What a local session needs of its adapter. */
 export interface LocalHost {
@@ -55,49 +44,17 @@ export interface LocalHost {
   localEnded(session: LocalSession): void;
 }
 
-/** One `on`: tag of its subscription. */
-export class LocalListener {
-  subscription: Subscription | null = null;
-  runs = 0;
-  done = false;
-
-  constructor(
-    readonly channel: Channel,
-    readonly options: LocalOnOptions,
-    /** Levels that a trailing `**` covers, as events name it; 0: the path has none. */
-    readonly depth: number,
-    readonly handler: LocalHandler,
-    /** Called when it ends by itself. */
-    readonly ended: () => void,
-  ) {}
-
-  get count(): number {
-    return this.options.count ?? 0;
-  }
-}
-
-class Pending {
-  timer: NodeJS.Timeout | null = null;
-  onPublished: ((error: Error | null, results?: { readonly [name: string]: unknown }) => void) | null = null;
-
-  constructor(
-    readonly resolve: (value: unknown) => void,
-    readonly reject: (error: Error) => void,
-  ) {}
-}
-
 export class LocalSession extends Session {
   override readonly takesStreams = true;
   readonly version = versionNamed('happn_4') as Version;
   readonly #host: LocalHost;
-  readonly #pending = new Map<number, Pending>();
+  readonly #asks = new Asks();
   readonly #waiting = new Ring<Request>(WAITING_MAX);
   #held = false;
   #draining = false;
   /** An answer of many records that is being handed over. */
   #handing: Handing | null = null;
   #ended = false;
-  #lastId = 0;
   /** Called when it ends; null: as its program asked for. */
   onEnded: (error: ConnectionError | null) => void = () => {};
 
@@ -110,11 +67,11 @@ export class LocalSession extends Session {
 
   /** Does what a client's frame would ask for. Rejects with what a client would be answered. */
   request(action: string, path: unknown, data: unknown, options: object | undefined): Promise<unknown> {
-    return this.#ask((id, pending) => {
+    return this.#asks.begin((id, ask) => {
       const asked = { action, eventId: id, path, data, sessionId: this.id, options };
       const frame = copyIn(asked, this.#host.limits) as Frame;
       const request = this.#decode(frame);
-      attach(pending, options ?? {}, () => this.#timedOut(id, frame));
+      ask.attach(options ?? {}, () => this.#timedOut(id, frame));
       this.#submitData(request);
     });
   }
@@ -138,17 +95,7 @@ export class LocalSession extends Session {
   /** Throws as a client would be answered. */
   listener(path: unknown, options: LocalOnOptions, handler: LocalHandler, ended: () => void): LocalListener {
     try {
-      const event = options.event_type === undefined || options.event_type === '*' ? 'all' : String(options.event_type);
-      const key = checkRequestPath(path);
-      const channel = parseChannel(`/${event.toUpperCase()}@${key}`);
-      const depth = hasDepth(channel.key, this.version) ? declaredDepth(options.depth) || DEFAULT_DEPTH : 0;
-      const listener = new LocalListener(channel, options, depth, handler, ended);
-      if (channel.event === null || isForeignResponse(channel.text, this.id)) return listener;
-      const hears = { sets: channel.event !== 'REMOVE', removes: channel.event !== 'SET' };
-      const pattern = subscriptionPattern(channel.key, this.version, effectiveDepth(depth));
-      const how = { ...SUBSCRIBED, ...hears, removals: 'each-request' } as const;
-      listener.subscription = new Subscription(this, null, pattern, how, listener);
-      return listener;
+      return listenerOf(this, path, options, handler, ended);
     } catch (error) {
       throw clientError(error);
     }
@@ -157,7 +104,7 @@ export class LocalSession extends Session {
   async listen(listener: LocalListener): Promise<void> {
     const { subscription, options, channel } = listener;
     if (subscription === null) return;
-    await this.#ask((id) => {
+    await this.#asks.begin((id) => {
       const initial = options.initialCallback || options.initialEmit === true ? queryPattern(channel.key) : null;
       this.#submit(new SubscribeRequest('subscribe', this, id, subscription, initial, listener, 'revision'));
     });
@@ -167,25 +114,7 @@ export class LocalSession extends Session {
     const { subscription } = listener;
     listener.done = true;
     if (subscription === null) return;
-    await this.#ask((id) => this.#submit(new SubscribeRequest('unsubscribe', this, id, subscription, null, listener)));
-  }
-
-  #ask(send: (id: number, pending: Pending) => void): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const id = ++this.#lastId;
-      const pending = new Pending(resolve, reject);
-      if (this.#ended) {
-        reject(new Error(DISCONNECTED));
-        return;
-      }
-      this.#pending.set(id, pending);
-      try {
-        send(id, pending);
-      } catch (error) {
-        this.#settle(id);
-        reject(clientError(error));
-      }
-    });
+    await this.#asks.begin((id) => this.#submit(new SubscribeRequest('unsubscribe', this, id, subscription, null, listener)));
   }
 
   #submitData(request: DataRequest): void {
@@ -198,16 +127,8 @@ export class LocalSession extends Session {
     else if (!this.#waiting.push(request)) throw new RequestError('OVERLOADED', `more than ${WAITING_MAX} requests wait`);
   }
 
-  #settle(id: number): Pending | undefined {
-    const pending = this.#pending.get(id);
-    if (pending === undefined) return undefined;
-    this.#pending.delete(id);
-    if (pending.timer !== null) clearTimeout(pending.timer);
-    return pending;
-  }
-
   #timedOut(id: number, { path, action }: Frame): void {
-    this.#settle(id)?.reject(new Error(`api request timed out path: ${String(path)} action: ${String(action)}`));
+    this.#asks.settle(id)?.reject(new Error(`api request timed out path: ${String(path)} action: ${String(action)}`));
   }
 
   // -------------------------------------------------------------- out
@@ -273,13 +194,13 @@ export class LocalSession extends Session {
       this.#tag(id, request.tag, reply.entry);
       return;
     }
-    this.#conclude(reply, this.#pending.get(id)?.onPublished ?? null);
-    if (!this.#pending.has(id)) {
+    this.#conclude(reply, this.#asks.get(id)?.onPublished ?? null);
+    if (this.#asks.get(id) === undefined) {
       // It took too long: nobody wants it any more.
       reply.stream?.close();
       return;
     }
-    if (reply.error !== null) this.#settle(id)?.reject(clientError(reply.error));
+    if (reply.error !== null) this.#asks.settle(id)?.reject(clientError(reply.error));
     else if (!isData(request)) this.#begin(id, request.tag as LocalListener, reply.source());
     else this.#done(id, request, reply);
   }
@@ -287,7 +208,7 @@ export class LocalSession extends Session {
   #done(id: number, request: DataRequest, reply: Reply): void {
     const source = reply.source();
     if (source === null || request.options.query?.count === true) {
-      this.#settle(id)?.resolve(answerValue(request, reply, this.#host.clusterMembers));
+      this.#asks.settle(id)?.resolve(answerValue(request, reply, this.#host.clusterMembers));
       return;
     }
     const item = listItem(request);
@@ -297,9 +218,9 @@ export class LocalSession extends Session {
       (entry) => items.push(item(entry)),
       () => {
         source.close();
-        this.#settle(id)?.resolve(items);
+        this.#asks.settle(id)?.resolve(items);
       },
-      (error) => this.#settle(id)?.reject(error),
+      (error) => this.#asks.settle(id)?.reject(error),
     );
   }
 
@@ -307,16 +228,16 @@ export class LocalSession extends Session {
   #begin(id: number, listener: LocalListener, source: EntrySource | null): void {
     const { channel, depth, options, handler } = listener;
     if (source === null) {
-      this.#settle(id)?.resolve(undefined);
+      this.#asks.settle(id)?.resolve(undefined);
       return;
     }
     const begun = (): void => {
       source.close();
-      this.#settle(id)?.resolve(undefined);
+      this.#asks.settle(id)?.resolve(undefined);
     };
     const failed = (error: Error): void => {
       this.unlisten(listener).catch((failure: unknown) => this.#complain(failure, 'a listener could not be ended'));
-      this.#settle(id)?.reject(error);
+      this.#asks.settle(id)?.reject(error);
     };
     const shows = showsInitial(channel.key, depth === 0 ? Number.POSITIVE_INFINITY : depth);
     const each = (entry: Entry): void => {
@@ -373,12 +294,12 @@ export class LocalSession extends Session {
     try {
       this.#submitData(snapshot(step, entry, this, this.#host.context.formats));
     } catch (error) {
-      this.#settle(id)?.reject(clientError(error));
+      this.#asks.settle(id)?.reject(clientError(error));
     }
   }
 
   /** Who got a publication whose answer does not wait for that. */
-  #conclude(reply: Reply, onPublished: Pending['onPublished']): void {
+  #conclude(reply: Reply, onPublished: Ask['onPublished']): void {
     const { request, receipt } = reply;
     if (!isChange(request)) return;
     const consistency = consistencyOf(request.options);
@@ -432,7 +353,7 @@ export class LocalSession extends Session {
     this.#host.acknowledgements.forget(this);
     this.#host.context.closeSession(this, error);
     this.#host.localEnded(this);
-    for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(new Error(DISCONNECTED, { cause: error ?? undefined }));
+    this.#asks.end(error);
     this.onEnded(error);
   }
 
@@ -440,16 +361,6 @@ export class LocalSession extends Session {
   handlerFailed(error: unknown): void {
     this.#host.context.log.error({ err: error, session: this.id }, 'a handler of a local client failed');
   }
-}
-
-/** Throws when the publisher could not be told what it asks to be told. */
-function attach(pending: Pending, options: object, timedOut: () => void): void {
-  const { consistency, onPublished, timeout } = options as { readonly [name: string]: unknown };
-  if (consistency === 1 || consistency === 3) {
-    if (typeof onPublished !== 'function') throw new Error('onPublished handler in options is missing');
-    pending.onPublished = onPublished as Pending['onPublished'];
-  }
-  if (typeof timeout === 'number' && timeout > 0) pending.timer = setTimeout(timedOut, timeout);
 }
 
 function isData(request: Request): request is DataRequest {

@@ -18,7 +18,7 @@ import { isPathOnly, publicationId, wireError } from './codec.js';
 import { copyOut, documentCopy, documentCopyOf } from './copies.js';
 import { isFields } from './fields.js';
 import type { LocalDocument, LocalMeta } from './local-client.js';
-import type { LocalListener } from './local-session.js';
+import type { LocalListener } from './local-listener.js';
 import { consistencyOf, noteOf, type Results, resultsOf } from './publishing.js';
 import { TagStep } from './requests.js';
 import { tagOf } from './tags.js';
