@@ -14,6 +14,7 @@ const cookieName = z
 export const security = z.strictObject({
   anonymous: flag(false, 'who shows no credentials is the user _ANONYMOUS, and has its rights'),
   adminRemote: flag(true, '_ADMIN may log in from other machines'),
+  usernamesCaseInsensitive: flag(false, 'who logs in as Ann is the user ann, unless there is an Ann'),
   chooseProvider: flag(true, 'happn clients may name an authentication provider (there is one, whatever they name)'),
   allowNestedPermissions: flag(false, 'who reads by a wider pattern than is permitted gets the permitted part, and is not refused'),
   tokens: z.strictObject({

@@ -36,6 +36,8 @@ export interface AuthenticatorOptions {
   readonly anonymous: boolean;
   /** ADMIN may log in from other machines. */
   readonly adminRemote: boolean;
+  /** Who logs in as `Ann` is the user `ann`, unless there is an `Ann`. */
+  readonly anyCase: boolean;
   /** Clients may name the provider that is to look at their credentials. */
   readonly chooseProvider: boolean;
   /** How long a token is good whose policy does not say it; 0: for good. */
@@ -204,7 +206,7 @@ export class Authenticator {
     const claims = await tokens.verify(token);
     const user = directory.user(claims.user);
     // Somebody who was deleted and made again is another one.
-    if (user === null || user.id !== claims.userId || !isNamed(credentials, claims.user)) throw refused(INVALID);
+    if (user === null || user.id !== claims.userId || !this.#isNamed(credentials, user)) throw refused(INVALID);
     if (directory.isRevoked(user, { tokenId: claims.id, issued: claims.issued })) {
       throw new RequestError('LOGIN_REFUSED', 'token has been revoked');
     }
@@ -231,18 +233,18 @@ export class Authenticator {
   async #byVoucher(token: string, credentials: Credentials, place: LoginPlace): Promise<Identity> {
     const { providers, directory, clock } = this.#parts;
     const voucher = await providers.verify(token);
-    const user = directory.user(voucher.user);
+    const user = this.#userNamed(voucher.user);
     const id = `${voucher.provider}:${createHash('sha256').update(signedPart(token)).digest('base64url')}`;
     const now = clock.now();
     const issued = Math.min(now, voucher.issued ?? now);
-    if (user === null || !isNamed(credentials, user.name)) throw refused(INVALID);
+    if (user === null || !this.#isNamed(credentials, user)) throw refused(INVALID);
     if (directory.isRevoked(user, { tokenId: id, issued })) throw new RequestError('LOGIN_REFUSED', 'token has been revoked');
     return this.#enter(user, credentials, place, { id, issued: now, parent: null, endsAt: voucher.expires });
   }
 
   /** The same is done whether there is such a user, and whatever the key. */
   #byDigest(username: string, publicKey: string, digest: string, credentials: Credentials, place: LoginPlace): Identity {
-    const user = this.#parts.directory.user(username);
+    const user = this.#userNamed(username);
     const isSigned = this.#parts.nonces.check(publicKey, digest);
     const isTheirs = user !== null && user.publicKey !== null && isSameKey(user.publicKey, publicKey);
     if (!isSigned || !isTheirs) throw refused(INVALID);
@@ -250,12 +252,12 @@ export class Authenticator {
   }
 
   async #byPassword(username: string, password: string | Uint8Array, credentials: Credentials, place: LoginPlace): Promise<Identity> {
-    const { directory, tokens, providers } = this.#parts;
+    const { tokens, providers } = this.#parts;
     const token = tokenIn(password);
     if (token !== null && (tokens.isOurs(token) || providers.knows(token))) return await this.#byToken(token, credentials, place);
-    const before = directory.user(username);
+    const before = this.#userNamed(username);
     const verdict = await this.#verdict(before, username, password, credentials.address ?? '');
-    const user = directory.user(username);
+    const user = this.#userNamed(username);
     // Meanwhile it may have been deleted, or given another password.
     if (verdict === 'wrong' || user === null || user.id !== before?.id || user.password !== before.password) throw refused(INVALID);
     if (verdict === 'renew') this.#renew(user, password);
@@ -266,7 +268,7 @@ export class Authenticator {
   async #verdict(user: User | null, name: string, password: string | Uint8Array, address: string): Promise<Verdict> {
     const { guesses, queue, wait } = this.#parts;
     // All names that nobody can have are one to those who count guesses.
-    const counted = Buffer.byteLength(name) <= SECURITY_LIMITS.nameBytes ? name : '';
+    const counted = user?.name ?? (Buffer.byteLength(name) <= SECURITY_LIMITS.nameBytes ? this.#plainName(name) : '');
     const waitMs = guesses.begin(address, counted);
     if (waitMs > 0) await wait(waitMs);
     const hash = user?.password ?? null;
@@ -290,8 +292,8 @@ export class Authenticator {
   }
 
   #byCertificate(certificateUser: string, credentials: Credentials, place: LoginPlace): Identity {
-    const user = this.#parts.directory.user(certificateUser);
-    if (user === null || !isNamed(credentials, certificateUser)) throw refused(INVALID);
+    const user = this.#userNamed(certificateUser);
+    if (user === null || !this.#isNamed(credentials, user)) throw refused(INVALID);
     return this.#enter(user, credentials, place, null);
   }
 
@@ -299,6 +301,21 @@ export class Authenticator {
     const user = this.#parts.options.anonymous ? this.#parts.directory.user(ANONYMOUS) : null;
     if (user === null) throw refused('Anonymous access is disabled');
     return this.#enter(user, credentials, place, null);
+  }
+
+  /** Whom a name that somebody gives stands for. */
+  #userNamed(name: string): User | null {
+    const { directory } = this.#parts;
+    return directory.user(name) ?? directory.user(this.#plainName(name));
+  }
+
+  #plainName(name: string): string {
+    return this.#parts.options.anyCase ? name.toLowerCase() : name;
+  }
+
+  /** A name that is given beside what says who somebody is must stand for the same user. */
+  #isNamed({ username }: Credentials, user: User): boolean {
+    return username === undefined || username === '' || this.#userNamed(username) === user;
   }
 
   /** `token`: what it is by; null: it begins now. */
@@ -342,11 +359,6 @@ function limited(policy: Policy, endsAt: number | null, now: number): Policy {
   if (endsAt === null) return policy;
   const leftMs = Math.max(1, endsAt - now);
   return { ...policy, ttlMs: policy.ttlMs === 0 ? leftMs : Math.min(policy.ttlMs, leftMs) };
-}
-
-/** A name that is given beside what says who somebody is must be the same. */
-function isNamed({ username }: Credentials, name: string): boolean {
-  return username === undefined || username === '' || username === name;
 }
 
 /** Without the signature, which can be written in more than one way. */

@@ -17,7 +17,8 @@ import { type FirstPassword, makeAdmin, makeAnonymous, type SetupParts } from '.
 import { TokenKeys } from './token-keys.js';
 import { Tokens } from './tokens.js';
 
-export interface SecurityOptions extends Omit<AuthenticatorOptions, 'tokenTtlMs'> {
+export interface SecurityOptions extends Omit<AuthenticatorOptions, 'tokenTtlMs' | 'anyCase'> {
+  readonly usernamesCaseInsensitive: boolean;
   readonly tokens: {
     readonly ttlMs: number;
     readonly rotateMs: number;
@@ -65,9 +66,9 @@ export class Security {
     this.#keys = new TokenKeys({ ...keyOptions, file: join(options.dataDir, TOKEN_KEYS_FILE), longestMs }, clock, log);
     this.#providers = new Providers(options.providers, clock, log, counters);
     this.queue = new HashQueue(counters);
-    const { anonymous, adminRemote, chooseProvider } = options;
+    const { anonymous, adminRemote, chooseProvider, usernamesCaseInsensitive: anyCase } = options;
     this.authenticator = new Authenticator({
-      options: { anonymous, adminRemote, chooseProvider, tokenTtlMs },
+      options: { anonymous, adminRemote, anyCase, chooseProvider, tokenTtlMs },
       directory: parts.directory,
       change: parts.change,
       tokens: new Tokens(this.#keys, clock),

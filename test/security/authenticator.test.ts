@@ -50,7 +50,7 @@ async function house({
   await others.open();
   const waits: number[] = [];
   const authenticator = new Authenticator({
-    options: { anonymous: false, adminRemote: true, chooseProvider: true, tokenTtlMs: 7 * DAY_MS, ...options },
+    options: { anonymous: false, adminRemote: true, anyCase: false, chooseProvider: true, tokenTtlMs: 7 * DAY_MS, ...options },
     directory,
     change: (command) => directory.change(command),
     tokens: new Tokens(keys, clock),
@@ -347,6 +347,41 @@ describe('settings', () => {
     directory.add('bob', { password: hash });
     const text = 'NOT_AUTHENTICATED Invalid credentials: security policy disallows choosing of own auth provider';
     expect(await refusal({ ...bob, provider: 'other' })).toBe(text);
+  });
+});
+
+describe('the case of a name', () => {
+  const nameOf = async ({ login }: Awaited<ReturnType<typeof house>>, credentials: Credentials): Promise<string> =>
+    (await login({ ...bob, ...credentials })).name;
+
+  it('counts', async () => {
+    const { directory, refusal } = await house();
+    directory.add('bob', { password: hash });
+    for (const username of ['Bob', 'BOB']) expect(await refusal({ ...bob, username })).toBe(invalid);
+  });
+
+  it('does not count where that is asked for, unless there are two', async () => {
+    const one = await house({ anyCase: true });
+    one.directory.add('bob', { password: hash });
+    one.directory.add('eve', { password: hash });
+    one.directory.add('Eve', { password: hash });
+    one.directory.add('_ADMIN', { password: hash });
+    for (const username of ['bob', 'Bob', 'BOB']) expect(await nameOf(one, { username })).toBe('bob');
+    expect([await nameOf(one, { username: 'Eve' }), await nameOf(one, { username: 'EVE' })]).toEqual(['Eve', 'eve']);
+    expect(await one.refusal({ ...bob, username: '_admin' })).toBe(invalid);
+    const token = await one.authenticator.tokenOf(await one.login({ ...bob, username: 'BOB' }), 'a');
+    expect((await one.login({ token, username: 'Bob' })).name).toBe('bob');
+    expect(await one.refusal({ token, username: 'Eve' })).toBe(invalid);
+    expect((await one.login({ certificateUser: 'Bob', username: 'bOb' })).name).toBe('bob');
+  });
+
+  it('does not help to guess', async () => {
+    const { directory, refusal, waits } = await house({ anyCase: true });
+    directory.add('bob', { password: hash });
+    const spellings = ['bob', 'Bob', 'bOb', 'boB', 'BOB'];
+    for (const username of spellings) await refusal({ ...bob, username, password: 'wrong' });
+    for (const username of ['nobody', 'Nobody', 'NOBODY', 'noBody', 'nobodY']) await refusal({ ...bob, username, password: 'wrong' });
+    expect(waits).toHaveLength(2);
   });
 });
 

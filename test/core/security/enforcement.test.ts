@@ -227,6 +227,26 @@ describe('a change of rights', () => {
     expect(house.counters.gauges.get('subscriptions')?.read()).toBe(1);
   });
 
+  it('is also a change of custom data that a permission names', async () => {
+    await house.group('sites', { '/site/{{user.custom_data.site}}/*': READ, '/closed/{{user.custom_data.site}}/*': { prohibit: ['*'] } });
+    await house.user('ann', { '/closed/*': READ }, { groups: ['sites'], customData: { site: ['north', 'east'] } });
+    const ann = house.login('ann');
+    for (const pattern of ['/site/north/*', '/site/east/*', '/closed/*']) expect((await ann.subscribe(pattern)).error, pattern).toBeNull();
+    expect((await ann.subscribe('/closed/north/*')).error?.code).toBe('ACCESS_DENIED');
+    const customData = (site: unknown): Promise<void> =>
+      house.command({ type: 'putUser', name: 'ann', id: '1', fields: { customData: { site } }, when: 'present', merge: true });
+    await customData('east');
+    expect(ann.lost).toEqual(['/site/north/*']);
+    await setAll('/site/east/1', '/site/north/1', '/closed/east/1', '/closed/north/1');
+    await customData('e*');
+    expect(ann.lost).toEqual(['/site/north/*', '/site/east/*']);
+    await setAll('/site/east/2', '/closed/east/2', '/closed/north/2');
+    await customData(null);
+    await setAll('/closed/east/3');
+    await settled();
+    expect(pathsHeard(ann)).toEqual(['/site/east/1', '/closed/north/1', '/closed/north/2', '/closed/east/3']);
+  });
+
   it('that gives back what was narrowed is heard at once', async () => {
     await house.user('ann', { '/d/*': READ, '/d/a': { prohibit: ['on'] } });
     const ann = house.login('ann');
