@@ -27,7 +27,7 @@ export function applyRights(users: ReadonlySet<string>, run: Run): void {
   for (const durable of [...durables.sessions.values()]) {
     if (durable.user !== null && users.has(durable.user)) lookAtDurable(durable, durable.user, run);
   }
-  run.say(new Effect(() => directory.forgetGone()));
+  run.say(new Effect(() => directory.forgetGone(users)));
 }
 
 /** Of a user who is no more nothing is kept. What others queued is looked at when it is handed out. */

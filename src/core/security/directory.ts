@@ -194,8 +194,8 @@ export class Directory implements DirectoryReader {
   }
 
   /** Principals of deleted users are kept until it is stored that they are no more. */
-  forgetGone(): void {
-    this.#principals.forgetGone();
+  forgetGone(users: ReadonlySet<string>): void {
+    this.#principals.forgetGone(users);
   }
 
   #setUser(name: string, user: User | null, turn: Turn): void {

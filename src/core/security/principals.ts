@@ -68,10 +68,8 @@ class LivePrincipal implements Principal {
 }
 
 export class Principals {
-  /** By name, and by name and number of the permissions of a policy. */
-  readonly #live = new Map<string, LivePrincipal>();
-  readonly #numbers = new WeakMap<Permissions, number>();
-  #lastNumber = 0;
+  /** By user name: one for sessions without permissions of a policy, and one for each policy's. */
+  readonly #live = new Map<string, LivePrincipal[]>();
   readonly #compiler: Compiler;
   readonly #members: Members;
 
@@ -89,39 +87,30 @@ export class Principals {
     const user = this.#members.user(name);
     if (user === null) return null;
     const limits = policy === undefined || policy.permissions === null ? null : policy;
-    const key = limits === null ? name : `${name}\n${this.#numberOf(limits.permissions as Permissions)}`;
-    let principal = this.#live.get(key);
-    // A user who was created anew is another user.
-    if (principal === undefined || principal.userId !== user.id) {
-      principal = new LivePrincipal(user, limits, this.#compiler);
-      this.#live.set(key, principal);
-    }
+    const known = this.#live.get(name) ?? [];
+    // A user who was created anew is another user. A policy that was made of another for one login has the same permissions.
+    const found = known.find((one) => one.userId === user.id && one.policy?.permissions === limits?.permissions);
+    if (found !== undefined) return found;
+    const principal = new LivePrincipal(user, limits, this.#compiler);
+    this.#live.set(name, [...known, principal]);
     return principal;
-  }
-
-  /** Sessions of one and the same policy share a principal, whatever else was made of it for one login. */
-  #numberOf(permissions: Permissions): number {
-    let number = this.#numbers.get(permissions);
-    if (number === undefined) {
-      this.#lastNumber += 1;
-      number = this.#lastNumber;
-      this.#numbers.set(permissions, number);
-    }
-    return number;
   }
 
   /** Rights of these users, or of all, are stale. `groups`: permissions of groups changed. */
   refresh(users: ReadonlySet<string> | 'all', groups: boolean): void {
     if (groups) this.#compiler.forget();
-    for (const principal of this.#live.values()) {
-      if (users !== 'all' && !users.has(principal.name)) continue;
-      const user = this.#members.user(principal.name);
-      principal.refresh(user?.id === principal.userId ? user : null);
+    for (const name of users === 'all' ? this.#live.keys() : users) {
+      const user = this.#members.user(name);
+      for (const principal of this.#live.get(name) ?? []) principal.refresh(user?.id === principal.userId ? user : null);
     }
   }
 
-  forgetGone(): void {
-    for (const [key, { isGone }] of this.#live) if (isGone) this.#live.delete(key);
+  forgetGone(users: ReadonlySet<string>): void {
+    for (const name of users) {
+      const left = this.#live.get(name)?.filter(({ isGone }) => !isGone) ?? [];
+      if (left.length === 0) this.#live.delete(name);
+      else this.#live.set(name, left);
+    }
   }
 }
 
