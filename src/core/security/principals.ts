@@ -2,11 +2,12 @@
 // the same groups; a change of the directory makes them stale.
 
 import { Regex } from '../query/regex.js';
+import { Decisions } from './decisions.js';
 import type { Principal } from './identity.js';
 import { LookupRule } from './lookups.js';
 import { ADMIN, DELEGATES, type Group, type LookupTable, type Permissions, SECURITY_LIMITS, type User } from './model.js';
 import type { Policy } from './policy.js';
-import { ALL_RIGHTS, CompiledRights, Decisions, NO_RIGHTS, type Rights } from './rights.js';
+import { ALL_RIGHTS, CompiledRights, NO_RIGHTS, type Rights } from './rights.js';
 import { Rule, RuleSet } from './rule-set.js';
 import { isTemplate, rulesFor } from './templates.js';
 

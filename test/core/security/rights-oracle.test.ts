@@ -3,8 +3,9 @@
 
 import { describe, expect, it } from 'vitest';
 import { type Dialect, type Pattern, type Permission, type PermittedAction, parsePattern } from '../../../src/core/index.js';
+import { Decisions } from '../../../src/core/security/decisions.js';
 import { guardOf } from '../../../src/core/security/guards.js';
-import { CompiledRights, Decisions } from '../../../src/core/security/rights.js';
+import { CompiledRights } from '../../../src/core/security/rights.js';
 import { Rule, RuleSet } from '../../../src/core/security/rule-set.js';
 import { pick, type Random, randomOf } from '../../support/random.js';
 import { globSays, oneCovers, prohibits, type Rules, rulesAllow } from '../../support/rights-oracle.js';

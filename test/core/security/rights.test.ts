@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { type Action, type Dialect, type Permissions, parsePattern, type User } from '../../../src/core/index.js';
-import { ALL_DECISIONS_MAX, CompiledRights, DECISIONS_MAX, Decisions, type RightsOptions } from '../../../src/core/security/rights.js';
+import { ALL_DECISIONS_MAX, DECISIONS_MAX, Decisions } from '../../../src/core/security/decisions.js';
+import { CompiledRights, type RightsOptions } from '../../../src/core/security/rights.js';
 import { Rule, RuleSet } from '../../../src/core/security/rule-set.js';
 import { rulesFor, TEMPLATE_PATTERNS_MAX } from '../../../src/core/security/templates.js';
 
