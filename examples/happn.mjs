@@ -30,7 +30,13 @@ socket.on('message', (text) => {
     return;
   }
   const asked = requests[eventId - 1];
-  console.log(`${asked.action.padEnd(6)} ${status}${asked.action === 'login' ? '' : `: ${JSON.stringify(message.data)}`}`);
+  if (status !== 'ok') {
+    console.error(`${asked.action.padEnd(6)} ${status}: ${message._meta.error.message}`);
+    process.exitCode = 1;
+    socket.close();
+    return;
+  }
+  console.log(`${asked.action.padEnd(6)} ok${asked.action === 'login' ? '' : `: ${JSON.stringify(message.data)}`}`);
   if (!ask(eventId + 1)) socket.close();
 });
 socket.on('error', (error) => {

@@ -29,10 +29,12 @@ socket.on('data', (bytes) => {
   while (received.length >= 4 && received.length >= 4 + received.readUInt32BE()) {
     const end = 4 + received.readUInt32BE();
     const { action, type } = requests[answered];
-    console.log(`${(type ?? action).padEnd(7)} ${JSON.stringify(unpack(received.subarray(4, end)))}`);
+    const answer = unpack(received.subarray(4, end));
+    console.log(`${(type ?? action).padEnd(7)} ${JSON.stringify(answer)}`);
     received = received.subarray(end);
     answered += 1;
-    if (answered === requests.length) socket.end();
+    if (!answer.result) process.exitCode = 1;
+    if (!answer.result || answered === requests.length) socket.end();
     else ask();
   }
 });

@@ -16,6 +16,7 @@ client.on('connect', () => {
   });
 });
 client.on('error', (error) => {
-  console.error(`cannot talk to port ${port}: ${error.message || error.code}; is the gateway running?`);
+  const hint = error.code === 'ECONNREFUSED' ? '; is the gateway running?' : '';
+  console.error(`cannot talk to port ${port}: ${error.message || error.code}${hint}`);
   process.exitCode = 1;
 });

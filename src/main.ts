@@ -15,6 +15,7 @@ import {
   loadConfig,
   printedValue,
   shownValue,
+  suggestion,
 } from './config/index.js';
 import { ConfigError, StartError } from './core/errors.js';
 import { reasonOf } from './data-directory.js';
@@ -30,7 +31,10 @@ function commandLine(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => {} });
   const serving = program.command('serve', { isDefault: true }).description('run the gateway until it is told to stop (default)');
-  withConfigFlags(serving).action(async (flags: Flags) => {
+  // Any other first word comes here, too.
+  withConfigFlags(serving).allowExcessArguments();
+  serving.action(async (flags: Flags) => {
+    if (serving.args.length > 0) throw new ConfigError(excess(serving.args[0] as string, program));
     const loaded = load(flags);
     // The libraries of the gateway are loaded only once the configuration is known to be good.
     const { serve } = await import('./serve.js');
@@ -59,11 +63,18 @@ function commandLine(): Command {
   return program;
 }
 
+/** What is said of a word that means nothing where it stands. */
+function excess(word: string, program: Command): string {
+  if (program.args[0] === 'serve') return `serve takes options alone, not ${word}; see trivium serve --help`;
+  const names = program.commands.map((command) => command.name());
+  return `there is no command ${word}${suggestion(word, names) || '; see trivium --help'}`;
+}
+
 /** By commander's camel case name. */
 type Flags = Readonly<Record<string, string | boolean | undefined>>;
 
 function withConfigFlags(command: Command): Command {
-  command.option('--config <file>', 'configuration file, YAML or JSON');
+  command.addOption(new Option('--config <file>', 'configuration file, YAML or JSON').argParser(checkedValueOf('--config')));
   for (const key of KEYS) command.addOption(optionOf(key));
   // Sub-commands inherit neither of these.
   return command.exitOverride().configureOutput({ outputError: () => {} });
@@ -82,7 +93,17 @@ function optionOf(key: ConfigKey): Option {
     key.fallback === null || (Array.isArray(key.fallback) && key.fallback.length === 0)
       ? ''
       : ` (default ${shownValue(key, key.fallback)})`;
-  return new Option(`${key.flag} ${VALUE_NAMES[key.kind]}`, `${key.description}${shownDefault}`);
+  return new Option(`${key.flag} ${VALUE_NAMES[key.kind]}`, `${key.description}${shownDefault}`).argParser(checkedValueOf(key.flag));
+}
+
+const FLAGS: ReadonlySet<string> = new Set(['--config', ...KEYS.map(({ flag }) => flag)]);
+
+/** Whoever leaves a value out is not to be told that of the flag behind it. */
+function checkedValueOf(flag: string): (value: string) => string {
+  return (value) => {
+    if (FLAGS.has(value)) throw new ConfigError(`${flag} needs a value: ${value} stands in its place`);
+    return value;
+  };
 }
 
 function load(flags: Flags): LoadedConfig {
@@ -124,12 +145,18 @@ function printConfig({ config, origins }: LoadedConfig, asJson: boolean): void {
   for (const { key, shown, origin } of rows) process.stdout.write(`${key.padEnd(keyWidth)}  ${shown.padEnd(valueWidth)}  ${origin}\n`);
 }
 
+/** What shows the options of the command that was meant. */
+function helpFor(word: string | undefined): string {
+  const names = commandLine().commands.map((command) => command.name());
+  return `trivium ${word !== undefined && names.includes(word) ? word : 'serve'} --help`;
+}
+
 /** One line for a person, and the exit code. */
 function reportFailure(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
     const line = error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
-    process.stderr.write(`trivium: ${line}; see trivium --help\n`);
+    process.stderr.write(`trivium: ${line}; see ${helpFor(process.argv[2])}\n`);
     return EXIT_CONFIG;
   }
   const expected = error instanceof ConfigError || error instanceof StartError || error instanceof CommandFailure;

@@ -84,7 +84,7 @@ describe('serve', () => {
   it('is what runs when no command is named; the ready file goes with the process', async () => {
     const file = join(temporaryDirectory(), 'ready.json');
     const gateway = new CliProcess([...FREE_PORTS, '--data-dir', temporaryDirectory(), '--ready-file', file]);
-    await until('ready', () => existsSync(file));
+    await until('ready', () => existsSync(file), 25_000);
     const { pid, ports } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number; ports: Record<string, number> };
     expect(pid).toBe(gateway.child.pid);
     expect(Object.keys(ports).sort()).toEqual(['admin', 'happn', 'haven', 'mqtt']);
@@ -329,9 +329,11 @@ describe('what is configured wrongly exits with 2 and one line', () => {
       'mqtt.port: "many" is not allowed, it must be a port number from 0 (any free port) to 65535 (flag --mqtt-port)',
     ],
     [['--durability', 'perhaps'], 'durability: "perhaps" is not allowed, it must be one of sync, os, none (flag --durability)'],
-    [['--mqtt-prot', '1'], "unknown option '--mqtt-prot' (Did you mean --mqtt-port?); see trivium --help"],
-    [['--mqtt-port'], "option '--mqtt-port <number>' argument missing; see trivium --help"],
-    [['nonsense'], "too many arguments for 'serve'. Expected 0 arguments but got 1.; see trivium --help"],
+    [['--mqtt-prot', '1'], "unknown option '--mqtt-prot' (Did you mean --mqtt-port?); see trivium serve --help"],
+    [['--mqtt-port'], "option '--mqtt-port <number>' argument missing; see trivium serve --help"],
+    [['--mqtt-port', '--log-level', 'warn'], '--mqtt-port needs a value: --log-level stands in its place'],
+    [['--config', '--secure'], '--config needs a value: --secure stands in its place'],
+    [['nonsense'], 'serve takes options alone, not nonsense; see trivium serve --help'],
     [['--secure', '--allow-open'], 'allowOpen: with secure everybody has to log in; one of them is enough (flag --allow-open)'],
     [['--host', '0.0.0.0'], /^host: "0\.0\.0\.0" is not loopback.*--allow-open/],
     [['--admin-host', '0.0.0.0'], /^admin\.host: "0\.0\.0\.0" is not loopback/],
@@ -343,6 +345,17 @@ describe('what is configured wrongly exits with 2 and one line', () => {
     const said = await refusal(2, flags);
     if (typeof line === 'string') expect(said).toBe(line);
     else expect(said).toMatch(line);
+  });
+
+  it.each([
+    [['serv'], 'there is no command serv; did you mean serve?'],
+    [['fly', '--mqtt-port', '0'], 'there is no command fly; see trivium --help'],
+    [['--bogus'], "unknown option '--bogus'; see trivium serve --help"],
+    [['config', '--bogus'], "unknown option '--bogus'; see trivium config --help"],
+    [['config', 'all'], "too many arguments for 'config'. Expected 0 arguments but got 1.; see trivium config --help"],
+    [['user', 'fly'], "unknown command 'fly'; see trivium user --help"],
+  ])('%j, without serve', async (words, line) => {
+    expect(await run(words)).toMatchObject({ code: 2, stdout: '', stderr: `trivium: ${line}\n` });
   });
 
   it('a wrong key or value in the file', async () => {

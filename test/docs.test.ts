@@ -171,6 +171,19 @@ describe('the README', () => {
   });
 });
 
+describe('the examples', () => {
+  it('say in one line why nobody lets them in', async () => {
+    await using secure = await startGateway({ flags: ['--secure', '--host', '127.0.0.1', '--admin-password', 'only for this test'] });
+    const { happn, mqtt, haven } = secure.ports;
+    const example = (name: string, port: number): Promise<Ended> => run(process.execPath, [`examples/${name}.mjs`, `${port}`]);
+    const [overHappn, overMqtt, overHaven] = await Promise.all([example('happn', happn), example('mqtt', mqtt), example('haven', haven)]);
+    expect(overHappn).toEqual({ code: 1, stdout: '', stderr: 'login  error: Invalid credentials\n' });
+    const line = `cannot talk to port ${mqtt}: Connection refused: Bad username or password\n`;
+    expect(overMqtt).toEqual({ code: 1, stdout: '', stderr: line });
+    expect(overHaven).toMatchObject({ code: 1, stdout: expect.stringMatching(/\nwrite .*"log in first"}}\n$/), stderr: '' });
+  });
+});
+
 describe('the page on the command line of Haven', () => {
   const page = read('docs/haven-tool.md');
 
@@ -262,6 +275,15 @@ describe('the page on administration', () => {
       const { stdout } = await run('bash', ['-c', script], directory);
       expect(steady(stdout), name).toBe(output);
     }
+  });
+
+  it('a login that is refused is told so, and nothing else', async () => {
+    await using secure = await startGateway({ flags: ['--secure', '--host', '127.0.0.1', '--admin-password', 'only for this test'] });
+    const file = join(temporaryDirectory(), 'wrong');
+    writeFileSync(file, 'another\n');
+    const url = ['--admin-url', `http://127.0.0.1:${secure.ports.admin}`];
+    const ended = await run(process.execPath, ['dist/main.js', 'login', '_ADMIN', '--password-file', file, ...url]);
+    expect(ended).toEqual({ code: 1, stdout: '', stderr: 'trivium: Invalid credentials\n' });
   });
 
   it('names every command and every option', async () => {

@@ -50,7 +50,7 @@ export class AdminClient {
     const response = await this.#send(method, path, given);
     const text = await response.text();
     if (response.ok) return text === '' ? null : (parse(text) as Json);
-    throw new CommandFailure(1, refusalOf(response.status, text));
+    throw new CommandFailure(1, refusalOf(response.status, text, path));
   }
 
   /** As `ask`; null also when there is no such thing. */
@@ -59,7 +59,7 @@ export class AdminClient {
     const text = await response.text();
     if (response.ok) return parse(text) as Json;
     if (response.status === 404) return null;
-    throw new CommandFailure(1, refusalOf(response.status, text));
+    throw new CommandFailure(1, refusalOf(response.status, text, path));
   }
 
   /** All pages of a list. */
@@ -133,9 +133,10 @@ function parse(text: string): unknown {
   }
 }
 
-function refusalOf(status: number, text: string): string {
+function refusalOf(status: number, text: string, [topic]: readonly string[]): string {
   const { code, message } = errorIn(text);
   if (code === undefined) return `the gateway answers ${status}; see --admin-url`;
+  if (topic === 'login') return `${message}`;
   return code === 'NOT_AUTHENTICATED' ? `${message} (trivium login, then --token-file or TRIVIUM_TOKEN)` : `${message} (${code})`;
 }
 

@@ -4,3 +4,4 @@ export { type ConfigKey, configValue, KEYS, printedValue, shownValue } from './k
 export { type ConfigSources, configFileName, type LoadedConfig, loadConfig } from './load.js';
 export { usesTls } from './rules.js';
 export type { Config, ConfigInput } from './schema.js';
+export { suggestion } from './unknown-key.js';

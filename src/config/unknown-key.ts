@@ -1,11 +1,16 @@
-// What is said of a key that there is not, with the one that may be meant.
+// What is said of a key, or another name, that there is not, with the one that may be meant.
 
 import { ConfigError } from '../core/errors.js';
 
 export function unknownKey(name: string, origin: string, known: readonly string[]): ConfigError {
+  return new ConfigError(`unknown key ${name} (${origin})${suggestion(name, known)}`);
+}
+
+/** What is put behind the complaint about a name; empty when nothing like it is known. */
+export function suggestion(name: string, known: readonly string[]): string {
   const flat = (text: string): string => text.toLowerCase().replace(/[^a-z]/g, '');
   const near = known.find((other) => flat(other) === flat(name)) ?? known.find((other) => isOneEditAway(flat(other), flat(name)));
-  return new ConfigError(`unknown key ${name} (${origin})${near === undefined ? '' : `; did you mean ${near}?`}`);
+  return near === undefined ? '' : `; did you mean ${near}?`;
 }
 
 /** One letter more, less or different, or two neighbours swapped. */
