@@ -9,7 +9,9 @@ import {
   type AuditPage,
   type Clock,
   type DirectoryReader,
+  type DurableSession,
   type Identity,
+  keptNumber,
   Login,
   type LoginType,
   NO_LIMITS,
@@ -18,13 +20,14 @@ import {
   type SecurityCommand,
   type Session,
 } from './core/index.js';
-import type { Administration, Caller, IssuedToken } from './http/api/administration.js';
+import type { Administration, Caller, Client, IssuedToken } from './http/api/administration.js';
 import type { HashQueue } from './security/hash-queue.js';
 import { hashPassword, PASSWORD_MAX_BYTES } from './security/passwords.js';
 import type { TokenLogins } from './token-logins.js';
 
 export interface AdministrationParts {
-  readonly engine: Pick<Engine, 'administer' | 'sessions' | 'endSession' | 'settleAudit'>;
+  readonly engine: Pick<Engine, 'administer' | 'sessions' | 'keptSessions' | 'endSession' | 'endKept' | 'settleAudit'>;
+  readonly clientOf: (key: string) => Client;
   readonly directory: DirectoryReader;
   readonly audit: Audit;
   /** null: the gateway is not secure. */
@@ -106,8 +109,23 @@ export class GatewayAdministration implements Administration {
     return this.#parts.engine.sessions();
   }
 
-  endSession(id: string): boolean {
-    return this.#parts.engine.endSession(id);
+  keptSessions(): Iterable<DurableSession> {
+    return this.#parts.engine.keptSessions();
+  }
+
+  clientOf(key: string): Client {
+    return this.#parts.clientOf(key);
+  }
+
+  async endSession(id: string, { identity, address }: Caller): Promise<void> {
+    const { engine } = this.#parts;
+    const number = keptNumber(id);
+    if (number !== null) {
+      return await engine.endKept(number, { name: identity.name, protocol: 'admin', address, tokenId: identity.login?.tokenId ?? null });
+    }
+    if (!engine.endSession(id)) throw new RequestError('NOT_FOUND', `there is no session ${id}`);
+    const event = { actor: identity.name, target: id, refusal: null, protocol: 'admin', address, details: {} };
+    await this.enter({ action: 'session.end', ...event });
   }
 
   get #logins(): TokenLogins {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type DependencyContainer, type InjectionToken, instancePerContainerCachingFactory as once, container as root } from 'tsyringe';
 import { HappnAdapter, type HappnLayers, type LocalClient } from './adapters/happn/index.js';
 import { HavenAdapter, msgpack } from './adapters/haven/index.js';
-import { BridgeAdapter, MqttAdapter } from './adapters/mqtt/index.js';
+import { BridgeAdapter, clientOf, MqttAdapter } from './adapters/mqtt/index.js';
 import { GatewayAdministration } from './administration.js';
 import { type Config, usesTls } from './config/index.js';
 import { binary, json, raw } from './core/data/formats.js';
@@ -308,6 +308,7 @@ function administration(parts: DependencyContainer): GatewayAdministration {
     logins: security === null ? null : new TokenLogins(security.authenticator, 'admin'),
     queue: security?.queue ?? new HashQueue(parts.resolve(TOKEN.counters)),
     clock: parts.resolve(TOKEN.clock),
+    clientOf,
   });
 }
 

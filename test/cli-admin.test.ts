@@ -146,7 +146,9 @@ describe('trivium explain', () => {
 
 describe('trivium session, token and audit', () => {
   it('show who is connected, and what was done', async () => {
-    expect((await trivium('session', 'list')).stdout).toMatch(/^ID +USER +PROTOCOL +ADDRESS +SINCE +SUBSCRIPTIONS +QUEUED +BYTES\n/);
+    expect((await trivium('session', 'list')).stdout).toMatch(
+      /^ID +USER +PROTOCOL +CLIENT +STATE +ADDRESS +SINCE +SUBSCRIPTIONS +QUEUED +BYTES +EXPIRES\n/,
+    );
     expect(await failure(1, 'session', 'end', 'none')).toBe('trivium: there is no session none (NOT_FOUND)');
     await trivium('user', 'put', 'audited');
     expect((await trivium('audit', '--action', 'user.put', '--limit', '1')).stdout).toMatch(

@@ -8,6 +8,7 @@ export type Flags = ConnectionFlags & {
   readonly group?: string | string[];
   readonly user?: string;
   readonly protocol?: string;
+  readonly state?: string;
   readonly passwordFile?: string;
   readonly askPassword?: boolean;
   readonly allow?: string[];

@@ -82,9 +82,15 @@ function addLookups(lookups: Command): void {
 }
 
 function addSessions(sessions: Command): void {
-  const list = add(sessions, 'list', 'open sessions of all protocols', listSessions);
+  const list = add(sessions, 'list', 'sessions of all protocols, and those that are kept while their client is away', listSessions);
   list.option('--user <name>', 'of this user alone').option('--protocol <name>', 'of this protocol alone');
-  add(sessions, 'end <id>', 'end a session; its client may log in again', remove('sessions', 'session'));
+  list.option('--state <connected|away>', 'those with a connection, or without one, alone');
+  add(
+    sessions,
+    'end <id>',
+    'end a session; its client may log in again; of one that is away, nothing is kept',
+    remove('sessions', 'session'),
+  );
 }
 
 function addTokens(tokens: Command): void {
@@ -190,19 +196,22 @@ const putTable: Work = async (client, { add: added = [], remove: removed = [], r
   return { json: made, text: `${name} has ${made['paths']} paths\n` };
 };
 
-const listSessions: Work = async (client, { user, protocol }) => {
-  const sessions = await client.list(['sessions'], 'sessions', { user, protocol });
+const listSessions: Work = async (client, { user, protocol, state }) => {
+  const sessions = await client.list(['sessions'], 'sessions', { user, protocol, state });
   const rows = sessions.map((one) => [
     one['id'],
     one['user'],
     one['protocol'],
+    one['client'],
+    one['state'],
     one['address'],
-    one['connectedSince'],
+    one['connectedSince'] ?? one['awaySince'],
     one['subscriptions'],
     one['queued'],
     one['queuedBytes'],
+    one['expires'],
   ]);
-  const heads = ['ID', 'USER', 'PROTOCOL', 'ADDRESS', 'SINCE', 'SUBSCRIPTIONS', 'QUEUED', 'BYTES'];
+  const heads = ['ID', 'USER', 'PROTOCOL', 'CLIENT', 'STATE', 'ADDRESS', 'SINCE', 'SUBSCRIPTIONS', 'QUEUED', 'BYTES', 'EXPIRES'];
   return { json: sessions, text: table(heads, rows) };
 };
 

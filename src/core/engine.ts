@@ -7,7 +7,7 @@ import type { Counters } from './counters.js';
 import { ExpirySweep } from './data/expiry.js';
 import { Records } from './data/records.js';
 import { Tally } from './data/tally.js';
-import type { QueueLimits } from './durable/durable-session.js';
+import type { DurableSession, QueueLimits } from './durable/durable-session.js';
 import { DurableTable } from './durable/table.js';
 import { Commits } from './engine/commits.js';
 import { Delivery } from './engine/delivery.js';
@@ -288,6 +288,20 @@ export class Engine {
   /** All that are open, for administrators. */
   sessions(): Iterable<Session> {
     return this.#sessions;
+  }
+
+  /** What is kept of sessions that no connection carries now, for administrators. */
+  *keptSessions(): Iterable<DurableSession> {
+    const { durables } = this.#state;
+    for (const durable of durables.sessions.values()) if (!durables.isHeld(durable)) yield durable;
+  }
+
+  /** Ends one of them for good. Rejects as DurableCommand `end` says. */
+  endKept(number: number, asker: Asker): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const desk = new DeskSession(THE_GATEWAY, ({ error }) => (error === null ? resolve() : reject(error)), asker);
+      this.submit(new DurableRequest(desk, null, { type: 'end', number }, null));
+    });
   }
 
   /** Ends the session of that id; false: there is none. */

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { connectAsync } from 'mqtt';
+import { connect, connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Administration } from '../../src/http/api/administration.js';
 import { apiListener } from '../../src/http/api/api.js';
@@ -297,6 +297,54 @@ describe('sessions', () => {
     expect((await api.ask('DELETE', `/sessions/${String(session?.['id'])}`)).status).toBe(404);
     const { body } = await api.ask('GET', '/audit?action=session.end');
     expect(body['entries']).toEqual([expect.objectContaining({ target: session?.['id'], protocol: 'admin', refusal: null, actor: null })]);
+  });
+});
+
+describe('sessions that are away', () => {
+  const url = (): string => `mqtt://127.0.0.1:${gateway.ports.mqtt}`;
+  const open = async () =>
+    await connectAsync(url(), {
+      ...{ clientId: 'away', protocolVersion: 5, clean: false, reconnectPeriod: 0 },
+      properties: { sessionExpiryInterval: 3_600 },
+    });
+  const away = async (query = 'state=away'): Promise<Record<string, unknown>[]> =>
+    (await api.ask('GET', `/sessions?${query}`)).body['sessions'] as Record<string, unknown>[];
+
+  it('are shown with what waits for them, and ended with it', async () => {
+    const device = await open();
+    await device.subscribeAsync('kept/#', { qos: 1 });
+    expect(await away('state=connected&protocol=mqtt')).toMatchObject([{ client: 'away', state: 'connected', expires: null }]);
+    expect(await away()).toEqual([]);
+    await device.endAsync();
+    await until('it is away', async () => (await away()).length === 1);
+    const other = await connectAsync(url(), { reconnectPeriod: 0 });
+    await other.publishAsync('kept/1', '12345', { qos: 1 });
+    await other.publishAsync('kept/2', '12345', { qos: 1 });
+    await other.endAsync();
+    const [kept] = (await away()) as [Record<string, unknown>];
+    expect(kept).toMatchObject({
+      ...{ id: expect.stringMatching(/^kept-\d+$/), state: 'away', user: null, protocol: 'mqtt', client: 'away', address: null },
+      ...{ connectedSince: null, subscriptions: 1, queued: 2 },
+    });
+    expect(kept['queuedBytes']).toBeGreaterThanOrEqual(10);
+    expect(Date.parse(String(kept['expires'])) - Date.parse(String(kept['awaySince']))).toBe(3_600_000);
+    expect(await away('protocol=haven')).toEqual([]);
+
+    const id = String(kept['id']);
+    const back = await open();
+    expect([(await api.ask('DELETE', `/sessions/${id}`)).status, await away()]).toEqual([409, []]);
+    await back.endAsync();
+    await until('it is away again', async () => (await away()).length === 1);
+    expect((await api.ask('DELETE', `/sessions/${id}`)).status).toBe(204);
+    expect(await away()).toEqual([]);
+    expect((await api.ask('DELETE', `/sessions/${id}`)).status).toBe(404);
+    const ended = (await api.ask('GET', `/audit?action=session.end&target=${id}`)).body['entries'];
+    expect(ended).toMatchObject([{ refusal: null, protocol: 'admin', details: { key: '["","away"]' } }]);
+
+    const fresh = connect(url(), { clientId: 'away', protocolVersion: 5, clean: false, reconnectPeriod: 0 });
+    const isResumed = await new Promise((resolve) => fresh.once('connect', ({ sessionPresent }) => resolve(sessionPresent)));
+    expect(isResumed).toBe(false);
+    await fresh.endAsync();
   });
 });
 

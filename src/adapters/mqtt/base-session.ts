@@ -21,6 +21,7 @@ import {
 import type { Visit } from './admission.js';
 import { malformed } from './codec.js';
 import { Deliveries, type DeliveryHost } from './deliveries.js';
+import { clientKey } from './durable-keys.js';
 import type { Encoder } from './encoder.js';
 import { Filters } from './filters.js';
 import type { Guard, HeaderFault, PacketTaker } from './guard.js';
@@ -158,7 +159,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
 
   /** Becomes the session of its user and client id: takes over, and goes on with what is kept; see Keeping. */
   protected openDurable(clientId: string, clean: boolean, expiryMs: number, done: (error: RequestError | null) => void): void {
-    this.key = JSON.stringify([this.identity.name, clientId === '' ? this.id : clientId]);
+    this.key = clientKey(this.identity.name, clientId === '' ? this.id : clientId);
     this.host.takeOver(this);
     this.deliveries.blocked = true;
     const onOpened = ({ durable }: Reply): void => {

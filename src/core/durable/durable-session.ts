@@ -103,6 +103,18 @@ export class DurableSession implements Planned {
   }
 }
 
+const KEPT = 'kept-';
+
+/** By it administrators name a session that no connection carries. */
+export function keptId({ number }: Pick<DurableSession, 'number'>): string {
+  return KEPT + String(number);
+}
+
+/** null: it is the id of something else. */
+export function keptNumber(id: string): number | null {
+  return /^kept-\d{1,15}$/.test(id) ? Number(id.slice(KEPT.length)) : null;
+}
+
 /** What one session's subscriptions are told apart by. */
 export interface SubscriptionName {
   readonly pattern: { readonly text: string };

@@ -105,6 +105,11 @@ export class DurableTable {
     this.#maps.holders.set(connection.id, durable);
   }
 
+  /** A connection opened it and has not left. */
+  isHeld({ session, holder }: DurableSession): boolean {
+    return session !== null || this.#maps.holders.has(holder);
+  }
+
   /** Its connection has left. */
   letGo(durable: DurableSession): void {
     this.#maps.letGo(durable);

@@ -33,6 +33,11 @@ export type DurableCommand =
   | { readonly type: 'leave' }
   /** Ends a durable session whose time is over, and drops messages of its queue whose time is. The core's own. */
   | { readonly type: 'sweep'; readonly key: string }
+  /**
+   * Ends a durable session that no connection carries, with its queue and subscriptions: an administrator's. NOT_FOUND: there is none of
+   * that number; CONFLICT: a connection carries it.
+   */
+  | { readonly type: 'end'; readonly number: number }
   /** The queued message was received: it leaves the queue. Unknown numbers are ok. */
   | { readonly type: 'acknowledge'; readonly number: number }
   /** The queued QoS 2 message was received, its release is still to be confirmed. */

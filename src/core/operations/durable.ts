@@ -1,7 +1,7 @@
 // Operations on what is kept of a session beyond its connection: the session itself, and its queue.
 
-import type { DurableSession } from '../durable/durable-session.js';
-import { ConnectionError } from '../errors.js';
+import { type DurableSession, keptId } from '../durable/durable-session.js';
+import { ConnectionError, RequestError } from '../errors.js';
 import { type DurableCommand, type DurableRequest, Reply } from '../message.js';
 import type { Session } from '../sessions/session.js';
 import { Effect, type Turn } from '../turn.js';
@@ -23,6 +23,7 @@ export function storesDurable(request: DurableRequest, state: State): boolean {
     case 'fireWill':
       return state.durables.wills.has(command.key ?? session.id);
     case 'sweep':
+    case 'end':
       return true;
     case 'leave':
       return state.durables.heldBy(session) !== null;
@@ -44,6 +45,9 @@ export function durable(request: DurableRequest, run: Run): void {
       break;
     case 'sweep':
       sweep(request, command.key, run);
+      break;
+    case 'end':
+      endKept(request, command.number, run);
       break;
     case 'will':
       changeWill(request, command.will, run);
@@ -151,6 +155,20 @@ function sweep(request: DurableRequest, key: string, run: Run): void {
   } else {
     trim(durable, request.time, run);
   }
+}
+
+/** The audit keeps it in the same batch. */
+function endKept(request: DurableRequest, number: number, run: Run): void {
+  const { durables, audit } = run.state;
+  const durable = durables.byNumber(number);
+  if (durable === null) throw new RequestError('NOT_FOUND', 'there is no such session');
+  if (durables.isHeld(durable)) throw new RequestError('CONFLICT', 'a connection has this session: end that first');
+  const { name, protocol, address } = request.session.asker;
+  const details = { user: durable.user, key: durable.key, queued: durable.queue.size };
+  const event = { action: 'session.end', actor: name, target: keptId(durable), refusal: null, protocol, address, details } as const;
+  end(durable, request, run);
+  audit.enter({ event, time: request.time }, run.turn as Turn);
+  run.say(new Effect(() => audit.tell(event)));
 }
 
 function trim(durable: DurableSession, time: number, run: Run): void {

@@ -5,6 +5,7 @@ import type {
   AuditFilter,
   AuditPage,
   DirectoryReader,
+  DurableSession,
   Identity,
   LoginType,
   SecurityCommand,
@@ -16,6 +17,13 @@ export interface Caller {
   readonly identity: Identity;
   /** Address of the peer. */
   readonly address: string;
+}
+
+/** Who a durable session is kept for. */
+export interface Client {
+  readonly protocol: string;
+  /** Its client id. */
+  readonly client: string;
 }
 
 export interface IssuedToken {
@@ -47,6 +55,10 @@ export interface Administration {
   /** How a password is kept. Rejects with RequestError INVALID_REQUEST, OVERLOADED. */
   hash(password: string): Promise<string>;
   sessions(): Iterable<Session>;
-  /** false: there is none of that id. */
-  endSession(id: string): boolean;
+  /** What is kept of sessions that no connection carries now. */
+  keptSessions(): Iterable<DurableSession>;
+  /** Whose key it is that a durable session has, as its protocol says. */
+  clientOf(key: string): Client;
+  /** Ends a connection, or what is kept of one. Rejects with RequestError NOT_FOUND, CONFLICT. The audit is told. */
+  endSession(id: string, caller: Caller): Promise<void>;
 }

@@ -109,6 +109,7 @@ export const pathPage = page.extend({
 export const sessionPage = page.extend({
   user: describe(z.string().optional(), 'Sessions of this user alone.'),
   protocol: describe(z.string().optional(), 'Sessions of this protocol alone.'),
+  state: describe(z.enum(['connected', 'away']).optional(), 'Sessions with a connection, or without one, alone.'),
 });
 const entryNumber = z.preprocess((text) => (typeof text === 'string' ? Number(text) : text), z.number().int().min(0).optional());
 const instant = z.iso.datetime({ offset: true });
@@ -147,10 +148,14 @@ export const group = z.strictObject({
 });
 export const session = z.strictObject({
   id: z.string(),
+  state: describe(z.enum(['connected', 'away']), 'away: it has no connection; subscriptions and messages are kept for its client.'),
   user: describe(z.string().nullable(), 'null: nobody logged in.'),
   protocol: z.string(),
+  client: describe(z.string().nullable(), 'Client id of a session that is kept beyond its connection; null: it is none.'),
   address: describe(z.string().nullable(), 'null: it has no connection of its own.'),
-  connectedSince: time('When the connection was made.'),
+  connectedSince: describe(z.iso.datetime().nullable(), 'When the connection was made; null: there is none.'),
+  awaySince: describe(z.iso.datetime().nullable(), 'When the last connection ended; null: there is one.'),
+  expires: describe(z.iso.datetime().nullable(), 'When a session that is away ends for good; null: it does not end by itself.'),
   subscriptions: z.number().int(),
   requests: describe(z.number().int(), 'Executed since then.'),
   queued: describe(z.number().int(), 'Messages that wait for it, those that are kept on disk included.'),

@@ -1,7 +1,7 @@
 // Sessions of all protocols, logins and tokens, as administrators see and end them.
 
-import { type Identity, RequestError, type Session } from '../../core/index.js';
-import type { IssuedToken } from './administration.js';
+import { type DurableSession, type Identity, keptId, type Session } from '../../core/index.js';
+import type { Administration, Client, IssuedToken } from './administration.js';
 import { done, isoTime, made, NOTHING, type Operation, operation } from './operation.js';
 import { pageOf } from './paging.js';
 import * as schema from './schemas.js';
@@ -12,13 +12,13 @@ export const SESSIONS: readonly Operation[] = [
     path: '/sessions',
     id: 'listSessions',
     tag: 'sessions',
-    summary: 'Open sessions of all protocols, in the order of their ids.',
+    summary: 'Sessions of all protocols, and what is kept of those that are away, in the order of their ids.',
     query: schema.sessionPage,
     body: null,
     answers: { 200: { description: 'A page of sessions.', schema: schema.sessions } },
-    run: ({ house, query: { limit, after, user, protocol } }) => {
-      const { items, next } = pageOf(chosen(house.sessions(), user, protocol), ({ id }) => id, after, limit);
-      return done({ sessions: items.map(shownSession), next });
+    run: ({ house, query: { limit, after, ...wanted } }) => {
+      const { items, next } = pageOf(chosen(house, wanted), ({ id }) => id, after, limit);
+      return done({ sessions: items.map(({ shown }) => shown()), next });
     },
   }),
   operation({
@@ -26,15 +26,12 @@ export const SESSIONS: readonly Operation[] = [
     path: '/sessions/{id}',
     id: 'endSession',
     tag: 'sessions',
-    summary: 'Ends a session. Its client may log in again.',
+    summary: 'Ends a session; its client may log in again. Of one that is away, queue and subscriptions are gone for good.',
     query: null,
     body: null,
     answers: { 204: { description: 'It has ended.', schema: null } },
-    run: async ({ house, params, caller: { identity, address } }) => {
-      const id = params['id'] as string;
-      if (!house.endSession(id)) throw new RequestError('NOT_FOUND', `there is no session ${id}`);
-      const event = { actor: identity.name, target: id, refusal: null, protocol: 'admin', address, details: {} };
-      await house.enter({ action: 'session.end', ...event });
+    run: async ({ house, params, caller }) => {
+      await house.endSession(params['id'] as string, caller);
       return NOTHING;
     },
   }),
@@ -102,25 +99,70 @@ export const TOKENS: readonly Operation[] = [
   }),
 ];
 
-function* chosen(all: Iterable<Session>, user: string | undefined, protocol: string | undefined): Iterable<Session> {
-  for (const session of all) {
-    if (user !== undefined && session.identity.name !== user) continue;
-    if (protocol === undefined || session.adapter === protocol) yield session;
+type Wanted = Pick<(typeof schema.sessionPage)['_output'], 'user' | 'protocol' | 'state'>;
+
+/** One of the list; shown when it is known to be on the page. */
+interface Listed {
+  readonly id: string;
+  readonly shown: () => object;
+}
+
+function* chosen(house: Administration, { user, protocol, state }: Wanted): Iterable<Listed> {
+  const isMeant = (name: string, adapter: string): boolean =>
+    (user === undefined || name === user) && (protocol === undefined || adapter === protocol);
+  if (state !== 'away') {
+    for (const session of house.sessions()) {
+      if (isMeant(session.identity.name, session.adapter)) yield { id: session.id, shown: () => shownSession(session, house) };
+    }
+  }
+  if (state === 'connected') return;
+  for (const kept of house.keptSessions()) {
+    const client = house.clientOf(kept.key);
+    if (isMeant(kept.user ?? '', client.protocol)) yield { id: keptId(kept), shown: () => shownKept(kept, client) };
   }
 }
 
-function shownSession({ id, identity, adapter, address, opened, subscriptions, executed, outbound, durable }: Session): object {
+function shownSession(session: Session, house: Administration): object {
+  const { id, identity, adapter, address, opened, subscriptions, executed, outbound, durable } = session;
   return {
     id,
+    state: 'connected',
     user: userOf(identity),
     protocol: adapter,
+    client: durable === null ? null : house.clientOf(durable.key).client,
     address: address === '' ? null : address,
     connectedSince: isoTime(opened),
+    awaySince: null,
+    expires: null,
     subscriptions: subscriptions.size,
     requests: executed,
     queued: outbound.length + (durable?.queue.size ?? 0),
     queuedBytes: outbound.bytes + (durable?.queueBytes ?? 0),
   };
+}
+
+function shownKept(kept: DurableSession, { protocol, client }: Client): object {
+  const { user, awaySince, overAt, subscriptions, queue, queueBytes } = kept;
+  return {
+    id: keptId(kept),
+    state: 'away',
+    user: user === '' ? null : user,
+    protocol,
+    client,
+    address: null,
+    connectedSince: null,
+    awaySince: awaySince === 0 ? null : isoTime(awaySince),
+    expires: timeOrNever(overAt),
+    subscriptions: subscriptions.size,
+    requests: 0,
+    queued: queue.size,
+    queuedBytes: queueBytes,
+  };
+}
+
+/** null: never, or later than a date can tell. */
+function timeOrNever(ms: number): string | null {
+  return ms <= 8.64e15 ? isoTime(ms) : null;
 }
 
 function userOf({ name }: Identity): string | null {

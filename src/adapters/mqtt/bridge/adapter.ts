@@ -9,11 +9,12 @@ import {
   type Listeners,
   type RequestError,
 } from '../../../core/index.js';
+import { bridgeKey } from '../durable-keys.js';
 import type { Bridge, BridgeHealth } from './bridge.js';
 import type { BridgeConfig } from './config.js';
 import { readCredentials } from './credentials.js';
 import { dropKept, namesKept } from './kept.js';
-import { BridgeSession, keyOf } from './session.js';
+import { BridgeSession } from './session.js';
 
 const NOWHERE: Listeners = new Map();
 
@@ -76,7 +77,7 @@ export class BridgeAdapter implements Adapter {
       const known = new Set(this.#config.bridges.map(({ name }) => name));
       for (const name of await namesKept(session)) {
         if (known.has(name)) continue;
-        const drop = { type: 'open', key: keyOf(name), clean: true, expiryMs: 0 } as const;
+        const drop = { type: 'open', key: bridgeKey(name), clean: true, expiryMs: 0 } as const;
         const { error } = await session.ask((tag) => new DurableRequest(session, null, drop, tag));
         if (error !== null) throw error;
         await dropKept(session, name);

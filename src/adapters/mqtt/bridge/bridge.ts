@@ -14,6 +14,7 @@ import {
   SubscribeRequest,
   Subscription,
 } from '../../../core/index.js';
+import { bridgeKey } from '../durable-keys.js';
 import { Backoff } from './backoff.js';
 import { catchUp } from './catch-up.js';
 import type { BridgeConfig } from './config.js';
@@ -21,7 +22,7 @@ import { Connection } from './connection.js';
 import { readCredentials } from './credentials.js';
 import type { ConnectionOwner, Loss, RemoteFacts, RemoteMessage } from './remote.js';
 import { Rules } from './rules.js';
-import { BridgeSession, keyOf, type SessionOwner } from './session.js';
+import { BridgeSession, type SessionOwner } from './session.js';
 import { Traffic } from './traffic.js';
 
 /** Messages of QoS 1 and 2 that the remote may have unacknowledged towards here (version 5). */
@@ -124,7 +125,7 @@ export class Bridge implements SessionOwner, ConnectionOwner {
     this.#session = session;
     this.#traffic.session = session;
     const expiryMs = cleanSession ? 0 : Number.POSITIVE_INFINITY;
-    const open = { type: 'open', key: keyOf(name), clean: cleanSession, expiryMs } as const;
+    const open = { type: 'open', key: bridgeKey(name), clean: cleanSession, expiryMs } as const;
     const { error, durable } = await session.ask((tag) => new DurableRequest(session, null, open, tag));
     if (error !== null) throw error;
     await this.#subscribeHere(session, durable);

@@ -34,11 +34,6 @@ export interface SessionOwner {
   onSessionClosed(error: ConnectionError | null): void;
 }
 
-/** Keys of clients are JSON. */
-export function keyOf(name: string): string {
-  return `bridge:${name}`;
-}
-
 export class BridgeSession extends Session {
   readonly #context: AdapterContext;
   readonly #owner: SessionOwner;

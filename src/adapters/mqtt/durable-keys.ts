@@ -1,0 +1,20 @@
+// Keys of durable sessions: those of clients say whose they are and which client, those of bridges which bridge.
+
+const BRIDGE = 'bridge:';
+
+/** `clientId` as the client gave it, or was given it. */
+export function clientKey(user: string, clientId: string): string {
+  return JSON.stringify([user, clientId]);
+}
+
+/** Keys of clients are JSON: no bridge has one of theirs. */
+export function bridgeKey(name: string): string {
+  return BRIDGE + name;
+}
+
+/** For people: whose such a key is. */
+export function clientOf(key: string): { readonly protocol: string; readonly client: string } {
+  if (key.startsWith(BRIDGE)) return { protocol: 'bridge', client: key.slice(BRIDGE.length) };
+  const [, client] = JSON.parse(key) as [string, string];
+  return { protocol: 'mqtt', client };
+}
