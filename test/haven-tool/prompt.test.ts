@@ -40,6 +40,12 @@ class Terminal {
     this.#child.stdin?.write(keys);
   }
 
+  /** Types a line, and sees each of these behind it, in this order. */
+  async enter(line: string, ...answers: readonly string[]): Promise<void> {
+    this.type(`${line}\r`);
+    for (const answer of answers) await this.see(answer);
+  }
+
   /** What came up to where `text` ends; the next one looks behind it. */
   async see(text: string): Promise<string> {
     await until(`${text} in ${JSON.stringify(this.#output)}`, () => this.#output.includes(text));
@@ -95,19 +101,12 @@ async function opened(): Promise<Terminal> {
 
 it('carries out commands, and goes on after what fails', async () => {
   const terminal = await opened();
-  terminal.type('write /prompt/a {"n": 1}\r');
-  await terminal.see('revision ');
-  await terminal.see(prompt);
-  terminal.type('read /prompt/a\r');
-  await terminal.see('{"n":1}\r\n');
-  terminal.type('read /prompt/none\r');
-  await terminal.see('NOT_FOUND: there is no such record at /prompt/none\r\n');
-  terminal.type('fly\r');
-  await terminal.see('there is no command fly; see help\r\n');
-  terminal.type("write /a 'x\r");
-  await terminal.see("a quote (') is not closed\r\n");
-  terminal.type('help read\r');
-  await terminal.see('--criteria');
+  await terminal.enter('write /prompt/a {"n": 1}', 'revision ', prompt);
+  await terminal.enter('read /prompt/a', '{"n":1}\r\n');
+  await terminal.enter('read /prompt/none', 'NOT_FOUND: there is no such record at /prompt/none\r\n');
+  await terminal.enter('fly', 'there is no command fly; see help\r\n');
+  await terminal.enter("write /a 'x", "a quote (') is not closed\r\n");
+  await terminal.enter('help read', '--criteria');
   terminal.type('\rread /prompt/a --json\r');
   await terminal.see('"value":{"n":1}');
   terminal.type('quit\r');
@@ -116,22 +115,17 @@ it('carries out commands, and goes on after what fails', async () => {
 
 it('shows what watches notice above the line that is being written', async () => {
   const terminal = await opened();
-  terminal.type('watch /prompt/w/*\r');
-  await terminal.see('watching /prompt/w/*\r\n');
-  await terminal.see(prompt);
+  await terminal.enter('watch /prompt/w/*', 'watching /prompt/w/*\r\n', prompt);
   terminal.type('read /pro');
   await terminal.see('read /pro');
   await client.write('/prompt/w/1', 'news');
   await terminal.see('write\t/prompt/w/1\tnews\t');
   // The line stands there again, and goes on.
   await terminal.see('read /pro');
-  terminal.type('mpt/w/1\r');
-  await terminal.see('news\r\n');
-  terminal.type('unwatch /prompt/w/*\r');
-  await terminal.see(prompt);
+  await terminal.enter('mpt/w/1', 'news\r\n');
+  await terminal.enter('unwatch /prompt/w/*', prompt);
   await client.write('/prompt/w/1', 'unheard');
-  terminal.type('watch /prompt/w/1 --count 1\r');
-  await terminal.see('watching');
+  await terminal.enter('watch /prompt/w/1 --count 1', 'watching');
   await client.write('/prompt/w/1', 'last');
   expect(await terminal.see('last')).not.toContain('unheard');
   await client.write('/prompt/w/1', 'silence');
@@ -161,9 +155,7 @@ it('completes commands, options and choices', async () => {
 it('remembers lines, also the next time', async () => {
   writeFileSync(join(home, '.trivium_haven_history'), 'read /prompt/old\n');
   const first = await opened();
-  first.type('state\r');
-  await first.see('uptime');
-  await first.see(prompt);
+  await first.enter('state', 'uptime', prompt);
   first.type(`${UP}${UP}`);
   await first.see('read /prompt/old');
   first.type('\u0015quit\r');
@@ -201,9 +193,7 @@ it('lives without a gateway, and connects to another one', async () => {
   const terminal = await open(['--port', '1']);
   await terminal.see('CONNECTION_LOST: the connection failed: connect ECONNREFUSED 127.0.0.1:1\r\n');
   await terminal.see('haven 127.0.0.1:1> ');
-  terminal.type(`connect --port ${gateway.ports.haven}\r`);
-  await terminal.see('connected to ');
-  await terminal.see(prompt);
+  await terminal.enter(`connect --port ${gateway.ports.haven}`, 'connected to ', prompt);
   terminal.type('quit\r');
   expect(await terminal.exit()).toBe(0);
 });
