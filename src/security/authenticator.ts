@@ -215,7 +215,7 @@ export class Authenticator {
       throw new RequestError('LOGIN_REFUSED', text);
     }
     this.#checkTokenPolicy(claims, this.#policy(user, credentials, { ...place, type: claims.type }));
-    const identity = this.#enter(user, credentials, place, { ...claims, endsAt: null });
+    const identity = this.#enter(user, credentials, place, { ...claims, endsAt: claims.expires });
     this.#shown.set(identity.login as Login, token);
     return identity;
   }
@@ -323,8 +323,8 @@ export class Authenticator {
     const { clock, directory } = this.#parts;
     const now = clock.now();
     const general = this.#policy(user, credentials, place);
-    const policy = limited(general, token?.endsAt ?? null, now);
-    const { id, issued, parent } = token ?? { id: randomUUID(), issued: now, parent: null };
+    const { id, issued, parent, endsAt } = token ?? { id: randomUUID(), issued: now, parent: null, endsAt: null };
+    const policy = limited(general, endsAt, issued);
     if (user.name === ADMIN) this.#checkAdmin(credentials);
     if (!isFrom(policy, credentials.address ?? '')) throw refused('Source address access restricted');
     if (policy.ttlMs !== 0 && now > issued + policy.ttlMs) throw new TokenExpired(user.name, EXPIRED_TOKEN);
@@ -354,11 +354,11 @@ function refused(text: string): RequestError {
   return new RequestError('NOT_AUTHENTICATED', text);
 }
 
-/** The policy of a login that ends with what it is by. */
-function limited(policy: Policy, endsAt: number | null, now: number): Policy {
+/** The policy of a login that ends with what it is by, at the latest. */
+function limited(policy: Policy, endsAt: number | null, issued: number): Policy {
   if (endsAt === null) return policy;
-  const leftMs = Math.max(1, endsAt - now);
-  return { ...policy, ttlMs: policy.ttlMs === 0 ? leftMs : Math.min(policy.ttlMs, leftMs) };
+  const ttlMs = Math.max(1, endsAt - issued);
+  return { ...policy, ttlMs: policy.ttlMs === 0 ? ttlMs : Math.min(policy.ttlMs, ttlMs) };
 }
 
 /** Without the signature, which can be written in more than one way. */

@@ -15,12 +15,15 @@ const PASSWORD = 'the password of this test';
 /** Somebody who is revoked hears nothing any more after this. */
 const WITHIN_MS = 5_000;
 
+const HASTY = { name: 'hasty', session: { user: { username: 'hasty' } }, policy: { ttl: 4_000 } };
+
 let gateway: GatewayProcess;
 let api: AdminApi;
 /** Nothing of these is to be found in what the gateway writes. */
 const secrets: string[] = [PASSWORD];
 
 interface Happn {
+  set(path: string, data: object): Promise<unknown>;
   onEvent(event: string, handler: (...args: unknown[]) => void): void;
   disconnect(): Promise<void>;
 }
@@ -30,7 +33,18 @@ const { client: happn } = createRequire(fileURLToPath(new URL('../clients/happn3
 
 beforeAll(async () => {
   gateway = await startGateway({
-    flags: ['--secure', '--host', '127.0.0.1', '--security-lockout-attempts', '5', '--security-anonymous', '--log-level', 'debug'],
+    flags: [
+      '--secure',
+      '--host',
+      '127.0.0.1',
+      '--security-lockout-attempts',
+      '5',
+      '--security-anonymous',
+      '--log-level',
+      'debug',
+      '--security-profiles',
+      JSON.stringify([HASTY]),
+    ],
     env: { TRIVIUM_ADMIN_PASSWORD: PASSWORD },
   });
   api = await AdminApi.of(gateway.ports.admin);
@@ -45,8 +59,9 @@ async function makeUser(name: string, permissions: object = { '/a/*': { actions:
   expect((await api.ask('PUT', `/users/${name}`, { password: PASSWORD, permissions })).status).toBeLessThan(300);
 }
 
-async function tokenOf(user: string): Promise<{ readonly id: string; readonly token: string }> {
-  const { body, status } = await api.ask('POST', '/tokens', { user, type: 'stateful' });
+/** `ttlMs` null: as long as tokens are good here. */
+async function tokenOf(user: string, ttlMs: number | null = null): Promise<{ readonly id: string; readonly token: string }> {
+  const { body, status } = await api.ask('POST', '/tokens', { user, type: 'stateful', ...(ttlMs === null ? {} : { ttlMs }) });
   expect(status).toBe(201);
   secrets.push(body['token'] as string);
   return body as never;
@@ -90,11 +105,17 @@ async function crowd(credentials: { username?: string; password?: string; token?
   const haven = await HavenClient.connect(gateway.ports.haven, { connect: { credentials } });
   const page = await happn.create({ host: '127.0.0.1', port: gateway.ports.happn, secure: true, ...credentials });
   const ended = { mqtt: false, haven: false, happn: false };
+  /** In the words of each protocol. */
+  const told: { mqtt?: unknown; happn?: unknown } = {};
   device.on('close', () => (ended.mqtt = true));
+  device.on('disconnect', ({ reasonCode, properties }) => (told.mqtt = [reasonCode, properties?.reasonString]));
   void haven.ended.then(() => (ended.haven = true));
-  page.onEvent('session-ended', () => (ended.happn = true));
+  page.onEvent('session-ended', (about) => {
+    ended.happn = true;
+    told.happn = about;
+  });
   await device.subscribeAsync('/a/#', { qos: 0 });
-  return { ended, device, haven, page, end: () => Promise.all([device.endAsync(), haven.close(), page.disconnect()]) };
+  return { ended, told, device, haven, page, end: () => Promise.all([device.endAsync(), haven.close(), page.disconnect()]) };
 }
 
 const ALL_ENDED = { mqtt: true, haven: true, happn: true };
@@ -124,6 +145,36 @@ describe('connections of all protocols', () => {
     await makeUser('paul');
     expect(await refusals({ token })).toEqual([0x86, 'UNAUTHORIZED', 401]);
     expect(await refusals({ username: 'paul', password: PASSWORD })).toEqual(['let in', 'let in', 'let in']);
+  });
+
+  it('end when the time of their token is over, and those that came in by password stay', async () => {
+    await makeUser('tess');
+    const staying = await crowd({ username: 'tess', password: PASSWORD });
+    const begun = Date.now();
+    const { token } = await tokenOf('tess', 4_000);
+    const going = await crowd({ token });
+    const { page, haven } = going;
+    await page.set('/a/last', { of: 'tess' });
+    expect(going.ended).toEqual(NONE_ENDED);
+    await until('all have ended', () => JSON.stringify(going.ended) === JSON.stringify(ALL_ENDED), 4_000 + WITHIN_MS);
+    expect(Date.now() - begun).toBeGreaterThan(4_000);
+    expect(going.told).toEqual({ mqtt: [0xa0, 'token-expired'], happn: { reason: 'token-expired' } });
+    expect(haven.strays).toMatchObject([{ result: false, error: { name: 'UNAUTHORIZED', message: 'token-expired' } }]);
+    expect(await refusals({ token })).toEqual([0x86, 'UNAUTHORIZED', 401]);
+    expect(staying.ended).toEqual(NONE_ENDED);
+    await staying.end();
+  });
+
+  it('end when their profile gives them no more time, by whatever they came in', async () => {
+    await makeUser('hasty');
+    const [byPassword, byToken] = [
+      await crowd({ username: 'hasty', password: PASSWORD }),
+      await crowd({ token: (await tokenOf('hasty', 60_000)).token }),
+    ];
+    for (const { ended, told } of [byPassword, byToken]) {
+      await until('all have ended', () => JSON.stringify(ended) === JSON.stringify(ALL_ENDED), 4_000 + WITHIN_MS);
+      expect(told).toEqual({ mqtt: [0xa0, 'token-expired'], happn: { reason: 'token-expired' } });
+    }
   });
 
   it('D4 are not opened by the tokens from before a new password, nor by the old one', async () => {

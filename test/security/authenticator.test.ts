@@ -519,6 +519,29 @@ describe('a token of a provider', () => {
   });
 });
 
+describe('a login by token', () => {
+  it('ends with the token, however long its policy would let it last', async () => {
+    const short: ProfileOptions = { name: 'short', session: { user: { username: 'eve' } }, policy: { ttl: 60_000 } };
+    const { authenticator, directory, clock, login, refusal } = await house({ profiles: [short] });
+    for (const name of ['bob', 'eve']) directory.add(name, { password: hash });
+    for (const [username, ttlMs] of [
+      ['bob', 7 * DAY_MS],
+      ['eve', 60_000],
+    ] as const) {
+      const first = await login({ ...bob, username });
+      expect(first.login?.policy.ttlMs).toBe(username === 'bob' ? 0 : ttlMs);
+      const token = await authenticator.tokenOf(first, 'session 1');
+      clock.pass(30_000);
+      const second = await login({ token });
+      expect(second.login).toMatchObject({ issued: first.login?.issued, hasEnd: true, policy: { ttlMs } });
+      clock.pass(ttlMs - 30_000);
+      await login({ token });
+      clock.pass(1);
+      expect(await refusal({ token })).toBe('NOT_AUTHENTICATED Invalid credentials: token timed out');
+    }
+  });
+});
+
 describe('a change of the password', () => {
   it('needs the old one, and ends the tokens', async () => {
     const { authenticator, directory, login, refusal } = await house();

@@ -32,7 +32,7 @@ import { connectionErrorName, type HavenError, type Shape } from './wire.js';
 /** Ends without another word: the peer does not read. */
 const ABRUPT: ReadonlySet<ConnectionErrorCode> = new Set(['SLOW_CONSUMER']);
 /** Ends of which the peer is told; of the others its closed connection tells. */
-const TOLD: ReadonlySet<ConnectionErrorCode> = new Set(['CONNECT_TIMEOUT', 'MALFORMED_FRAME', 'FRAME_TOO_LARGE']);
+const TOLD: ReadonlySet<ConnectionErrorCode> = new Set(['CONNECT_TIMEOUT', 'MALFORMED_FRAME', 'FRAME_TOO_LARGE', 'SESSION_REVOKED']);
 
 /** open: reads. ending: reads no more, says what is still to be said. ended: waits for the peer to close. */
 type Phase = 'open' | 'ending' | 'ended';

@@ -1,7 +1,13 @@
 // Reason codes of MQTT 5 (section 2.4), the packets in which each may stand, and the fault that carries one to the place
 // where it is written.
 
-import { ConnectionError, type ConnectionErrorCode, type RequestError, type RequestErrorCode } from '../../../core/index.js';
+import {
+  ConnectionError,
+  type ConnectionErrorCode,
+  type RequestError,
+  type RequestErrorCode,
+  SessionRevoked,
+} from '../../../core/index.js';
 
 export const REASON = {
   /** Also: normal disconnection; granted QoS 0. */
@@ -158,6 +164,7 @@ const CONNACK_REASON: Readonly<Record<ConnectionErrorCode, ConnackReason>> = {
 /** The reason code of the DISCONNECT that tells a client why its connection ends. */
 export function disconnectReason(error: ConnectionError): ServerDisconnectReason {
   if (error instanceof ProtocolFault && isReason(SERVER_DISCONNECT_REASONS, error.reason)) return error.reason;
+  if (error instanceof SessionRevoked && error.reason === 'token-expired') return REASON.MAXIMUM_CONNECT_TIME;
   return DISCONNECT_REASON[error.code];
 }
 
