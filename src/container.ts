@@ -104,7 +104,7 @@ export function buildGateway(config: Config, log: Log, options: BuildOptions): B
   container.register(TOKEN.tellPassword, { useValue: tellPassword });
   registerCore(container);
   registerSecurity(container);
-  container.register(TOKEN.happn, { useFactory: once((parts) => new HappnAdapter(parts.resolve(TOKEN.config).happn, layers)) });
+  container.register(TOKEN.happn, { useFactory: once((parts) => buildHappn(parts.resolve(TOKEN.config), layers)) });
   registerAdapters(container);
   registerGateway(container);
   return {
@@ -113,6 +113,10 @@ export function buildGateway(config: Config, log: Log, options: BuildOptions): B
     counters: container.resolve(TOKEN.counters),
     log,
   };
+}
+
+function buildHappn({ happn, security }: Config, layers: HappnLayers | undefined): HappnAdapter {
+  return new HappnAdapter({ ...happn, cookieName: security.http.cookieName }, layers);
 }
 
 /** The log as configured; text for a terminal unless told otherwise. */

@@ -235,7 +235,11 @@ function startSession(context: AdapterContext): { session: HappnSession; reader:
     settled: () => {},
     ended: () => {},
   };
-  const session = new HappnSession(host, fakeSocket(), reader as unknown as Duplex, { described: '"headers":{}', address: 'fuzz' });
+  const session = new HappnSession(host, fakeSocket(), reader as unknown as Duplex, {
+    described: '"headers":{}',
+    address: 'fuzz',
+    cookieName: 'c',
+  });
   context.openSession(session);
   return { session, reader };
 }

@@ -45,6 +45,8 @@ export interface HappnConfig {
   readonly maxFresh: number;
   /** From a publication of consistency 3 to its last acknowledgement. */
   readonly ackTimeoutMs: number;
+  /** Cookie that browsers keep their token in; over TLS with `_https` behind it, as HTTP looks for it. */
+  readonly cookieName: string;
 }
 
 export const HAPPN_DEFAULTS: HappnConfig = Object.freeze({
@@ -55,6 +57,7 @@ export const HAPPN_DEFAULTS: HappnConfig = Object.freeze({
   messageMs: 60_000,
   maxFresh: 1_000,
   ackTimeoutMs: 60_000,
+  cookieName: 'happn_token',
 });
 
 const PATH = '/primus';
@@ -174,7 +177,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
       return;
     }
     this.#server.handleUpgrade(request, socket, head, (websocket) => {
-      const session = new HappnSession(this, websocket, socket, describePeer(request));
+      const session = new HappnSession(this, websocket, socket, describePeer(request, this.#config.cookieName));
       this.#sessions.add(session);
       if (elsewhere) this.#addFresh(session, address);
       this.context.openSession(session);
@@ -314,7 +317,7 @@ function guardFirstBytes(session: HappnSession, socket: Duplex): void {
   socket.on('data', count);
 }
 
-function describePeer(request: IncomingMessage): Peer {
+function describePeer(request: IncomingMessage, cookieName: string): Peer {
   const headers: { [name: string]: string } = {};
   for (const name of SHOWN_HEADERS) {
     const value = request.headers[name];
@@ -327,5 +330,6 @@ function describePeer(request: IncomingMessage): Peer {
     described:
       `"headers":${jsonText(headers)},"encrypted":${secure},"address":${jsonText(address)},` + `"url":${jsonText(request.url ?? '')}`,
     address: `${address.ip}:${address.port}`,
+    cookieName: secure ? `${cookieName}_https` : cookieName,
   };
 }

@@ -7,7 +7,6 @@ import { isFields } from './fields.js';
 import { endsBeforeLogin, type MergeForm, mergeFormFor, UNCONFIGURED, type Version, versionNamed } from './versions.js';
 import { type Fields, MESSAGES } from './wire.js';
 
-const COOKIE_NAME = 'happn_token';
 const NONCE_BYTES = 32;
 
 /** What the upgrade said about the peer, as it appears in the answer to a login. */
@@ -16,6 +15,8 @@ export interface Peer {
   readonly described: string;
   /** Address and port, for the log. */
   readonly address: string;
+  /** Name of the cookie that browsers keep their token in, for this connection and for HTTP. */
+  readonly cookieName: string;
 }
 
 /** What a client is told of its login. */
@@ -65,6 +66,11 @@ export class Handshake {
   /** As the client told it; null: it told nothing. */
   #clientVersion: string | null = null;
   #browser = false;
+  readonly #peer: Peer;
+
+  constructor(peer: Peer) {
+    this.#peer = peer;
+  }
 
   /** Takes what a `configure-session` says. Throws INVALID_REQUEST, and UNSUPPORTED for a protocol that is not spoken here. */
   configure(data: Fields): void {
@@ -89,21 +95,21 @@ export class Handshake {
   /** The gateway as a `describe` is answered, as JSON text. */
   gatewayText(name: string, secure: boolean): string {
     const about = { name, secure };
-    // Browsers keep their token in a cookie of this name.
-    return jsonText(this.#browser ? { cookieName: COOKIE_NAME, ...about } : about);
+    return jsonText(this.#browser ? { cookieName: this.#peer.cookieName, ...about } : about);
   }
 
   /**
    * The session as a login is answered, as JSON text. `messages`: how many came of it; `info`: what the client said of itself; `login`:
    * what stands for the login, null where nobody has to log in.
    */
-  sessionText(id: string, peer: Peer, gateway: string, messages: number, info: unknown, login: LoginAnswer | null): string {
+  sessionText(id: string, gateway: string, messages: number, info: unknown, login: LoginAnswer | null): string {
+    const { described, cookieName } = this.#peer;
     const happn = jsonText({ name: gateway, secure: login !== null });
     const version = this.#clientVersion === null ? '' : `,"version":${jsonText(this.#clientVersion)}`;
     const shown = info === undefined ? '' : `,"info":${jsonText(info)}`;
     return (
       `{"msgCount":${messages},"id":"${id}","protocol":${jsonText(this.#protocolName)},"happn":${happn},` +
-      `${peer.described}${version}${shown}${login === null ? '' : `,${jsonText({ cookieName: COOKIE_NAME, ...login }).slice(1, -1)}`}}`
+      `${described}${version}${shown}${login === null ? '' : `,${jsonText({ cookieName, ...login }).slice(1, -1)}`}}`
     );
   }
 }

@@ -74,7 +74,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   readonly #websocket: WebSocket;
   readonly #socket: Duplex;
   readonly #peer: Peer;
-  readonly #handshake = new Handshake();
+  readonly #handshake: Handshake;
   readonly #data: DataAnswers;
   readonly #subscriptions: Subscriptions;
   readonly #layers: SessionLayers | null;
@@ -97,6 +97,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     this.#websocket = websocket;
     this.#socket = socket;
     this.#peer = peer;
+    this.#handshake = new Handshake(peer);
     this.address = peer.address;
     this.#data = new DataAnswers(this, host);
     this.#subscriptions = new Subscriptions(this, host);
@@ -301,7 +302,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
         if (this.#ending) return;
         this.#settle();
         this.#noteCluster(data.info);
-        const text = this.#handshake.sessionText(this.id, this.#peer, this.#context.node.name, this.#messages, data.info, login);
+        const text = this.#handshake.sessionText(this.id, this.#context.node.name, this.#messages, data.info, login);
         this.answer(codec.encodeOk(frame, this, text));
       },
       (error: unknown) => {
