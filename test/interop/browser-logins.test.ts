@@ -188,8 +188,9 @@ describe.each([
       `);
       await until('the first event', async () => (await run<unknown[]>('return heard')).length === 1);
       await put({ permissions: { '/plant/*': { actions: ['get', 'set'] } } });
-      await until('the notice', async () => (await run<unknown[]>('return told')).length > 0);
-      expect(await run('return told[0]')).toEqual(['security-data-changed', 'upsert-user']);
+      await until('the notices', async () => (await run<unknown[]>('return told')).length === 2);
+      const told = ['permission-removed', 'upsert-user'].map((what) => ['security-data-changed', what]);
+      expect(await run('return told')).toEqual(told);
       await run(`await client.set('/plant/2', {}); await client.get('/plant/2');`);
       expect(await run('return heard')).toEqual(['/plant/1']);
       expect((await api.ask('DELETE', `/users/${username}`)).status).toBe(204);

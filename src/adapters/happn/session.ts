@@ -21,7 +21,7 @@ import {
 } from '../../core/index.js';
 import * as codec from './codec.js';
 import { DataAnswers } from './data-answers.js';
-import { encodeNotice } from './directory-notices.js';
+import { encodeNotices } from './directory-notices.js';
 import { fieldsOf, isFields } from './fields.js';
 import { checkFrameText, checkNumbers, parseFrame, peekFrame } from './frame-text.js';
 import { credentialsIn, Handshake, type LoginAnswer, loginAnswer, newNonce, type Peer } from './handshake.js';
@@ -375,7 +375,8 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
 
   override onSecurityChange(change: SecurityChange): void {
     if (!this.version.directoryNotices) return;
-    this.answer(encodeNotice(change, this.#context.directory, this.version.protocol));
+    const { identity, version } = this;
+    for (const text of encodeNotices(change, this.#context.directory, identity.principal, version.protocol)) this.answer(text);
   }
 
   write(writer: Sink, message: Outbound, subscription: Subscription | null): LongAnswer | null {

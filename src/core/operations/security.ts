@@ -127,7 +127,7 @@ function putUser({ name, id, fields, when, merge }: Command<'putUser'>, time: nu
   const user = userWith(before ?? newUser(name, id, time), fields, merge, time);
   const users = new Set([name]);
   changing(users, 'user', directory, turn, () => directory.putUser(user, turn));
-  return { users, change: { type: 'userPut', user: shown(user) } };
+  return { users, change: { type: 'userPut', user: shown(user), before: before === null ? null : shown(before) } };
 }
 
 function newUser(name: string, id: string, time: number): User {
@@ -181,7 +181,7 @@ function changePassword({ name, from, to, endsTokens }: Command<'password'>, tim
   const tokensSince = endsTokens ? time : before.tokensSince;
   const user = { ...before, password: to, modified: time, tokensSince };
   directory.putUser(user, turn);
-  return endsTokens ? { users: new Set([name]), change: { type: 'userPut', user: shown(user) } } : NOBODY;
+  return endsTokens ? { users: new Set([name]), change: { type: 'userPut', user: shown(user), before: shown(before) } } : NOBODY;
 }
 
 function link({ type, user: name, group }: Command<'link' | 'unlink'>, time: number, directory: Directory, turn: Turn): Outcome {
@@ -212,7 +212,8 @@ function putGroup({ name, fields, when, merge }: Command<'putGroup'>, time: numb
   const group: Group = { ...old, ...describedFields(old, fields, merge), lookups, modified: time };
   const users = directory.memberNames(name);
   changing(users, 'group', directory, turn, () => directory.putGroup(group, turn));
-  return { users, change: { type: 'groupPut', group, permissions: withoutNulls(fields.permissions ?? {}) } };
+  const permissions = withoutNulls(fields.permissions ?? {});
+  return { users, change: { type: 'groupPut', group, permissions, before: old.permissions } };
 }
 
 function deleteGroup(name: string, directory: Directory, turn: Turn): Outcome {

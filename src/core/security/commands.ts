@@ -95,9 +95,10 @@ export type SecurityCommand =
 
 /** What became of a command; sessions of those whom it concerns are told. Users are shown without their password. */
 export type SecurityChange =
-  | { readonly type: 'userPut'; readonly user: User }
-  /** `permissions`: those that the command named. */
-  | { readonly type: 'groupPut'; readonly group: Group; readonly permissions: Permissions }
+  /** `before` null: there was none. */
+  | { readonly type: 'userPut'; readonly user: User; readonly before: User | null }
+  /** `permissions`: those that the command named; `before`: all that stood there before. */
+  | { readonly type: 'groupPut'; readonly group: Group; readonly permissions: Permissions; readonly before: Permissions }
   | { readonly type: 'groupDeleted'; readonly group: Group }
   /** `groups`: those that look up in it. */
   | { readonly type: 'tableChanged'; readonly table: string; readonly groups: readonly string[] }
