@@ -1,9 +1,6 @@
 // The unmodified clients of happner meshes against the running gateway. The mesh is one component, a program of its own that
 // speaks through the gateway; a real mesh node joins in with the gateway as its endpoint.
 
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
 import { GENERATIONS, type HappnClient, type Heard, type RawClient } from '../support/happn-clients.js';
@@ -17,6 +14,7 @@ import {
   HAPPNER_CLIENT,
 } from '../support/happner-clients.js';
 import { DOMAIN, HappnerComponent, type Method } from '../support/happner-component.js';
+import { startMeshNode } from '../support/happner-mesh-node.js';
 
 let gateway: GatewayProcess;
 let component: HappnerComponent;
@@ -215,51 +213,8 @@ describe('the schema', () => {
   });
 });
 
-/** A mesh node, and what it said. */
-interface MeshNode {
-  readonly events: object[];
-  call(method: string, ...args: unknown[]): Promise<unknown>;
-  disconnect(): Promise<void>;
-}
-
-interface FromNode {
-  readonly ready?: true;
-  readonly event?: object;
-  readonly answer?: number;
-  readonly result?: unknown;
-  readonly error?: object;
-}
-
-async function meshNode(): Promise<MeshNode> {
-  const program = fileURLToPath(new URL('../support/happner-mesh.cjs', import.meta.url));
-  const child = fork(program, [String(gateway.ports.happn), DOMAIN, COMPONENT], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-  const exited = once(child, 'exit');
-  const said: FromNode[] = [];
-  child.on('message', (message) => said.push(message as FromNode));
-  await until('the mesh node has started', () => said.length > 0 || child.exitCode !== null, 30_000);
-  expect(said[0]).toEqual({ ready: true });
-  let calls = 0;
-  return {
-    get events() {
-      return said.flatMap(({ event }) => event ?? []);
-    },
-    call: async (method, ...args) => {
-      const number = calls++;
-      child.send({ call: number, method, args });
-      await until('the node says how its call ended', () => said.some(({ answer }) => answer === number));
-      const { result, error } = said.find(({ answer }) => answer === number) as FromNode;
-      if (error !== undefined) throw Object.assign(new Error(), error);
-      return result;
-    },
-    disconnect: async () => {
-      child.disconnect();
-      await exited;
-    },
-  };
-}
-
 test('a mesh node with the gateway as its endpoint calls the component and hears its events', async () => {
-  const node = await opened(meshNode());
+  const node = await opened(startMeshNode(gateway.ports.happn, COMPONENT));
   expect(await node.call('add', 2, 3)).toBe(5);
   await expect(node.call('fail')).rejects.toMatchObject({ name: 'TypeError', message: 'component failure', detail: 42 });
   await component.emit('said', { n: 1 });

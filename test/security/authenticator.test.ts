@@ -169,7 +169,9 @@ describe('a password', () => {
     expect(await refusal({ ...bob, password: 'wrong' })).toBe(invalid);
     expect(directory.commands).toEqual([]);
     await login(bob);
-    await expect.poll(() => directory.commands, { timeout: 10_000 }).toMatchObject([{ type: 'password', name: 'bob', from: old, endsTokens: false }]);
+    await expect
+      .poll(() => directory.commands, { timeout: 10_000 })
+      .toMatchObject([{ type: 'password', name: 'bob', from: old, endsTokens: false }]);
     expect(directory.user('bob')?.password).toMatch(/^scrypt\$/);
     expect(await login(bob)).toMatchObject({ name: 'bob' });
     expect(directory.commands).toHaveLength(1);

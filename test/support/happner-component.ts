@@ -1,7 +1,7 @@
 // A component of a mesh that lives on the gateway: a program over the unmodified happn client. It describes itself in
 // /mesh/schema, answers calls, and emits events, as the component of a mesh node does.
 
-import { GENERATIONS, type HappnClient, type Heard } from './happn-clients.js';
+import { GENERATIONS, type HappnClient, type Heard, type Login } from './happn-clients.js';
 
 export const DOMAIN = 'TestNode';
 
@@ -10,7 +10,7 @@ export type Method = (...args: readonly unknown[]) => unknown;
 interface Call {
   readonly callbackAddress: string;
   readonly args: unknown[];
-  readonly origin: { readonly id: string };
+  readonly origin: { readonly id: string; readonly username?: string };
   readonly version?: string;
 }
 
@@ -19,11 +19,21 @@ interface Reply {
   readonly args: readonly unknown[];
 }
 
+interface ComponentOptions {
+  readonly name?: string;
+  readonly version?: string;
+  readonly direct?: boolean;
+  /** As whom it connects, where users have to log in. */
+  readonly login?: Login;
+}
+
 /** Messages without a record behind them, as a mesh node sends them. */
 const UNSTORED = { noStore: true, timeout: 10_000 };
 
 export class HappnerComponent {
   readonly calls: Call[] = [];
+  /** Who made each call, as the gateway says it. */
+  readonly callers: unknown[] = [];
 
   private constructor(
     readonly client: HappnClient,
@@ -37,12 +47,12 @@ export class HappnerComponent {
   static async start(
     port: number,
     methods: Readonly<Record<string, Method>>,
-    { name = 'component', version = '1.2.3', direct = false } = {},
+    { name = 'component', version = '1.2.3', direct = false, login }: ComponentOptions = {},
   ): Promise<HappnerComponent> {
     const newest = GENERATIONS.at(-1) as (typeof GENERATIONS)[number];
-    const component = new HappnerComponent(await newest.connect(port), name, version, methods, direct);
+    const component = new HappnerComponent(await newest.connect(port, {}, undefined, login), name, version, methods, direct);
     await component.client.on(`/_exchange/requests/${DOMAIN}/${name}/*`, { event_type: 'set' }, (heard) => component.#onCall(heard));
-    const config = { name: DOMAIN, version: '13.1.1', happn: { secure: false, setOptions: UNSTORED }, datalayer: {} };
+    const config = { name: DOMAIN, version: '13.1.1', happn: { secure: login !== undefined, setOptions: UNSTORED }, datalayer: {} };
     await component.client.set('/mesh/schema/config', config);
     await component.describe();
     return component;
@@ -71,6 +81,7 @@ export class HappnerComponent {
   #onCall({ data, meta }: Heard): void {
     const call = data as unknown as Call;
     this.calls.push(call);
+    this.callers.push(meta['eventOrigin']);
     const reply = this.#perform(meta.path.slice(meta.path.lastIndexOf('/') + 1), call);
     const options = this.direct ? { ...UNSTORED, targetClients: [call.origin.id] } : UNSTORED;
     void this.client.set(call.callbackAddress, reply, options);
