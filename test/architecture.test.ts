@@ -33,7 +33,6 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   pino: ['log.ts'],
   level: ['core/store/level-store.ts'],
   'lru-cache': [
-    'core/data/records.ts',
     'core/history/history.ts',
     'security/guesses.ts',
     'security/nonces.ts',
@@ -142,7 +141,6 @@ describe('core', () => {
   it('imports no library but those of its store, its cache and its expressions', () => {
     const libraries = imports.filter(below('core')).filter((one) => !one.inside && !one.to.startsWith('node:'));
     expect([...new Set(libraries.map(show))]).toEqual([
-      'core/data/records.ts → lru-cache',
       'core/history/history.ts → lru-cache',
       'core/query/regex.ts → re2js',
       'core/store/level-store.ts → level',

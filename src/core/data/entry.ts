@@ -3,10 +3,10 @@
 // flag: expires f64, meta length u32 and meta; then author, payload, seal (little-endian; seal.ts).
 
 import type { Qos } from '../message.js';
-import { Meta } from './meta.js';
-import { type Format, Payload } from './payload.js';
 import { SEAL_BYTES, seal, unsealed } from '../store/seal.js';
 import { SECTION, StoreDamage } from '../store/store.js';
+import { Meta } from './meta.js';
+import { type Format, Payload } from './payload.js';
 
 const VERSION = 1;
 const HEAD_BYTES = 29;
@@ -52,10 +52,12 @@ export function encodeEntry(entry: Entry): Buffer {
   const buffer = Buffer.allocUnsafe(end + SEAL_BYTES);
   buffer[0] = VERSION;
   buffer[1] = entry.payload.format.id;
-  buffer.writeUInt16LE(authorBytes, 2);
-  buffer.writeDoubleLE(entry.created, 4);
-  buffer.writeDoubleLE(entry.modified, 12);
-  buffer.writeDoubleLE(entry.revision, 20);
+  const view = viewOn(buffer);
+  const from = buffer.byteOffset;
+  view.setUint16(from + 2, authorBytes, true);
+  view.setFloat64(from + 4, entry.created, true);
+  view.setFloat64(from + 12, entry.modified, true);
+  view.setFloat64(from + 20, entry.revision, true);
   buffer[FLAGS_AT] = entry.qos | (entry.expires === 0 ? 0 : EXPIRES) | (meta === null ? 0 : META);
   if (entry.expires !== 0) buffer.writeDoubleLE(entry.expires, HEAD_BYTES);
   if (meta !== null) {
@@ -65,6 +67,14 @@ export function encodeEntry(entry: Entry): Buffer {
   if (authorBytes > 0) buffer.write(entry.author, authorAt);
   buffer.set(payload, authorAt + authorBytes);
   return seal(buffer);
+}
+
+let lastView: DataView<ArrayBufferLike> = new DataView<ArrayBufferLike>(new ArrayBuffer(0));
+
+/** Rows are cut from few pieces of memory; a view writes numbers in a fraction of a buffer's time. */
+function viewOn({ buffer }: Buffer): DataView {
+  if (lastView.buffer !== buffer) lastView = new DataView(buffer);
+  return lastView;
 }
 
 /** Throws StoreDamage when the bytes are not what was written. */

@@ -22,7 +22,21 @@ export interface Format {
 const NOT_CONVERTED = Symbol('not converted');
 
 /** Bytes that lie in memory of up to twice their length and this may live long there. */
-const PINNED_BYTES_MAX = 256;
+const PINNED_BYTES_MAX = 1_024;
+/** Shorter bytes that are going to live long share pieces of memory of that size: one of its own costs more than all else. */
+const SHARING_BYTES_MAX = 128;
+let shared = Buffer.allocUnsafeSlow(PINNED_BYTES_MAX);
+let sharedEnd = 0;
+
+function ownMemory(length: number): Uint8Array {
+  if (length > SHARING_BYTES_MAX) return Buffer.allocUnsafeSlow(length);
+  if (sharedEnd + length > shared.length) {
+    shared = Buffer.allocUnsafeSlow(PINNED_BYTES_MAX);
+    sharedEnd = 0;
+  }
+  sharedEnd += length;
+  return shared.subarray(sharedEnd - length, sharedEnd);
+}
 
 /** Immutable: whoever was given bytes or a value must not change them. */
 export class Payload {
@@ -89,12 +103,12 @@ export class Payload {
 
   /**
    * For a payload that is going to live long: bytes that lie in a much larger piece of memory (a chunk of a socket, a shared
-   * pool) move to memory of their own, so that they keep alive no more than they are. What shares that memory is let go.
+   * pool) move to memory of their own, so that they keep alive little more than they are. What shares that memory is let go.
    */
   detach(): void {
     const bytes = this.#bytes;
     if (bytes === null || bytes.buffer.byteLength <= bytes.length * 2 + PINNED_BYTES_MAX) return;
-    this.#bytes = Buffer.allocUnsafeSlow(bytes.length);
+    this.#bytes = ownMemory(bytes.length);
     this.#bytes.set(bytes);
     this.#value = NOT_CONVERTED;
     this.#converted = null;

@@ -1,18 +1,16 @@
 // Records: the entries as operations see them. What a transaction plans hides what its turn changed, that hides what is being
 // committed, that hides the cache, and the cache hides the store.
 
-import { LRUCache } from 'lru-cache';
 import type { Formats } from '../adapter.js';
-import { decodeEntry, type Entry } from './entry.js';
 import { SECTION, type Store } from '../store/store.js';
-
-const ENTRY_OVERHEAD_BYTES = 256;
+import { decodeEntry, type Entry } from './entry.js';
+import { EntryCache } from './entry-cache.js';
 
 /** Changed entries by path; null: removed. */
 export type View = Map<string, Entry | null>;
 
 export class Records {
-  #cache: LRUCache<string, Entry>;
+  readonly #cache: EntryCache;
   /** Changes of a transaction that is being planned: they may come to nothing. */
   planned: View | null = null;
   /** Changes of the turn that is being executed. */
@@ -29,11 +27,7 @@ export class Records {
     private readonly formats: Formats,
     cacheMaxBytes: number,
   ) {
-    this.#cache = new LRUCache({
-      maxSize: cacheMaxBytes,
-      sizeCalculation: (entry) =>
-        ENTRY_OVERHEAD_BYTES + entry.path.length * 2 + entry.payload.size + (entry.meta === null ? 0 : entry.meta.size),
-    });
+    this.#cache = new EntryCache(cacheMaxBytes);
   }
 
   /** What there is to see at that time. Throws StoreDamage or StoreFailure. */
@@ -85,7 +79,7 @@ export class Records {
   /** The cache counts the bytes of a payload, so these must be all that it holds on to. */
   #keep(entry: Entry): void {
     entry.payload.detach();
-    this.#cache.set(entry.path, entry);
+    this.#cache.set(entry);
   }
 
   /** The store may differ from what was last read of it. */

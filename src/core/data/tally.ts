@@ -2,10 +2,10 @@
 // a start need not count.
 
 import type { Formats } from '../adapter.js';
-import { decodeEntry } from './entry.js';
 import { SEAL_BYTES, seal, unsealed } from '../store/seal.js';
 import { SECTION, type Store, StoreDamage, type StoreRow } from '../store/store.js';
 import type { Turn } from '../turn.js';
+import { decodeEntry } from './entry.js';
 
 const KEY = 'records';
 const SCAN_ROWS = 1_000;

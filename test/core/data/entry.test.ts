@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Qos } from '../../../src/core/message.js';
-import { Meta } from '../../../src/core/data/meta.js';
 import { decodeEntry, Entry, encodeEntry } from '../../../src/core/data/entry.js';
 import { binary, json, raw } from '../../../src/core/data/formats.js';
+import { Meta } from '../../../src/core/data/meta.js';
 import { Payload } from '../../../src/core/data/payload.js';
+import type { Qos } from '../../../src/core/message.js';
 import { StoreDamage } from '../../../src/core/store/store.js';
 
 const formats = new Map([json, raw, binary].map((format) => [format.id, format]));

@@ -2,9 +2,9 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { expiryKey } from '../../../src/core/data/expiry.js';
+import { parseQuery } from '../../../src/core/query/query.js';
 import { SECTION } from '../../../src/core/store/store.js';
 import { type Harness, startEngine, type TestSession, until } from '../../support/core-harness.js';
-import { parseQuery } from '../../../src/core/query/query.js';
 
 let harness: Harness;
 let session: TestSession;

@@ -1,7 +1,16 @@
 import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
-import { binary, isExactJson, isExactNumber, json, jsonText, RAW_DEPTH_MAX, RAW_ELEMENTS_MAX, raw } from '../../../src/core/data/formats.js';
+import {
+  binary,
+  isExactJson,
+  isExactNumber,
+  json,
+  jsonText,
+  RAW_DEPTH_MAX,
+  RAW_ELEMENTS_MAX,
+  raw,
+} from '../../../src/core/data/formats.js';
 import { Payload, type Value } from '../../../src/core/data/payload.js';
 import { anyValue, jsonValue } from '../../support/values.js';
 

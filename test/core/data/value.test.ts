@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { RequestError } from '../../../src/core/errors.js';
 import { json } from '../../../src/core/data/formats.js';
 import type { Value } from '../../../src/core/data/payload.js';
 import { binaryDocument, binaryFromDocument, type Document, documentOf, isDocument, mergeDocuments } from '../../../src/core/data/value.js';
+import { RequestError } from '../../../src/core/errors.js';
 import { anyValue, jsonValue } from '../../support/values.js';
 
 const parsed = (text: string): Document => JSON.parse(text) as Document;
