@@ -31,14 +31,8 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   tsyringe: ['container.ts'],
   'reflect-metadata': ['container.ts'],
   pino: ['log.ts'],
-  level: ['core/store/level-store.ts'],
-  'lru-cache': [
-    'core/history/history.ts',
-    'security/guesses.ts',
-    'security/nonces.ts',
-    'security/tokens.ts',
-    'token-logins.ts',
-  ],
+  level: ['core/store/opening.ts'],
+  'lru-cache': ['core/history/history.ts', 'security/guesses.ts', 'security/nonces.ts', 'security/tokens.ts', 'token-logins.ts'],
   re2js: ['core/query/regex.ts'],
   mqtt: ['adapters/mqtt/bridge/connection.ts'],
   zod: ['config/', 'http/api/'],
@@ -114,7 +108,7 @@ describe('the walk of imports', () => {
     expect(files).toContain('core/engine.ts');
     expect(adapters).toEqual(['happn', 'haven', 'mqtt']);
     expect(imports.map(show)).toContain('main.ts → serve.ts');
-    expect(imports.map(show)).toContain('core/store/level-store.ts → level');
+    expect(imports.map(show)).toContain('core/store/opening.ts → level');
   });
 
   it('leads only to files that exist', () => {
@@ -143,7 +137,7 @@ describe('core', () => {
     expect([...new Set(libraries.map(show))]).toEqual([
       'core/history/history.ts → lru-cache',
       'core/query/regex.ts → re2js',
-      'core/store/level-store.ts → level',
+      'core/store/opening.ts → level',
     ]);
   });
 

@@ -1,4 +1,5 @@
-/* What of each file is on the disk for certain: every sync is written down with the path and the size of its file. Loaded before the
+/* What of each file is on the disk for certain: every sync is written down with the path and the size of its file, and every write to a
+   file that syncs its writes with the path and its end. Loaded before the
    libraries of the process that is looked at (LD_PRELOAD); SYNCED_LOG names where it is written. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static void note(int fd, long long size) {
@@ -34,3 +36,26 @@ static int sync_with(const char *name, int fd) {
 
 int fdatasync(int fd) { return sync_with("fdatasync", fd); }
 int fsync(int fd) { return sync_with("fsync", fd); }
+
+static void note_write(int fd, off_t from, ssize_t written) {
+  int flags = fcntl(fd, F_GETFL);
+  if (written > 0 && flags >= 0 && (flags & O_DSYNC) != 0) note(fd, (long long)from + written);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t from) {
+  ssize_t (*real)(int, const void *, size_t, off_t) = (ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite64");
+  ssize_t written = real(fd, bytes, length, from);
+  note_write(fd, from, written);
+  return written;
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t from) {
+  ssize_t (*real)(int, const struct iovec *, int, off_t) =
+      (ssize_t (*)(int, const struct iovec *, int, off_t))dlsym(RTLD_NEXT, "pwritev64");
+  ssize_t written = real(fd, parts, count, from);
+  note_write(fd, from, written);
+  return written;
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t length, off_t from) { return pwrite64(fd, bytes, length, from); }
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t from) { return pwritev64(fd, parts, count, from); }

@@ -14,6 +14,7 @@ const CAN_COMPILE = process.platform === 'linux' && spawnSync('cc', ['--version'
 const ROUNDS = process.env.TRIVIUM_TEST_LONG === '1' ? 60 : 3;
 /** LevelDB makes them whole before anything depends on them, or nothing does. */
 const APART = new Set(['CURRENT', 'LOCK', 'LOG', 'LOG.old']);
+const JOURNAL = /\/journal\.\d+$/;
 
 interface Written {
   readonly acknowledged: number;
@@ -68,13 +69,16 @@ function forget(dataDir: string, log: string): void {
   const synced = new Map<string, number>();
   for (const line of readFileSync(log, 'utf8').split('\n')) {
     const at = line.indexOf(' ');
-    if (at > 0) synced.set(line.slice(at + 1), Number(line.slice(0, at)));
+    if (at <= 0) continue;
+    const [path, size] = [line.slice(at + 1), Number(line.slice(0, at))];
+    // Files of the journal are written over from their beginning.
+    synced.set(path, JOURNAL.test(path) ? Math.max(size, synced.get(path) ?? 0) : size);
   }
   const [store = ''] = [...synced.keys()].filter((path) => path.endsWith('.log') && existsSync(path)).map((path) => join(path, '..'));
   const files = store === '' ? levelFiles(dataDir) : readdirSync(store).map((name) => join(store, name));
   for (const file of files) {
     const name = file.slice(file.lastIndexOf('/') + 1);
-    if (APART.has(name) || !/^(\d+\.(log|ldb|sst)|MANIFEST-\d+)$/.test(name)) continue;
+    if (APART.has(name) || !(JOURNAL.test(file) || /^(\d+\.(log|ldb|sst)|MANIFEST-\d+)$/.test(name))) continue;
     truncateSync(file, Math.min(statSync(file).size, synced.get(file) ?? 0));
   }
 }

@@ -11,7 +11,7 @@
 import { crc32 } from 'node:zlib';
 import type { StoreState } from './store.js';
 
-const CHECK_BYTES = 32;
+export const CHECK_BYTES = 32;
 const LINKED_BYTES = 24;
 const NUMBER_DIGITS = 16;
 /** More than one, so that trimming catches up with what an earlier run has left; few, so that no batch gets long. */
@@ -143,10 +143,24 @@ export interface FoundCheck {
 /** Reads the checks behind a checkpoint, in order, and notes every number that is missing, damaged or does not fit. */
 export class TrailVerifier {
   #last: Check;
+  /** The last one before the first hole; null: there is no hole. */
+  #sound: Check | null = null;
+  #highest: number;
   readonly #holes: string[] = [];
 
   constructor(checkpoint: Check) {
     this.#last = checkpoint;
+    this.#highest = checkpoint.batch;
+  }
+
+  /** Up to this one nothing is missing. */
+  get sound(): Check {
+    return this.#sound ?? this.#last;
+  }
+
+  /** The highest number that was found, sound or not. */
+  get highest(): number {
+    return this.#highest;
   }
 
   /** What the last sound check says. */
@@ -164,16 +178,23 @@ export class TrailVerifier {
     if (check === null || checkKey(check.batch) !== found.key) return; // counted as missing by the next one, or in finish
     const first = this.#last.batch + 1;
     if (check.batch > first) {
-      this.#holes.push(first === check.batch - 1 ? `${first}` : `${first} to ${check.batch - 1}`);
+      this.#hole(first === check.batch - 1 ? `${first}` : `${first} to ${check.batch - 1}`);
     } else if (check.link !== linkAfter(this.#last, check)) {
-      this.#holes.push(`${check.batch} (belongs to another history)`);
+      this.#hole(`${check.batch} (belongs to another history)`);
     }
     this.#last = check;
+    this.#highest = Math.max(this.#highest, check.batch);
+  }
+
+  #hole(text: string): void {
+    this.#sound ??= this.#last;
+    this.#holes.push(text);
   }
 
   /** `lastKey` is the key of the last check that was found, sound or not. */
   finish(lastKey: string | null): void {
     const expected = lastKey === null ? 0 : Number(lastKey);
-    if (expected > this.#last.batch) this.#holes.push(`${this.#last.batch + 1} to ${expected}`);
+    this.#highest = Math.max(this.#highest, expected);
+    if (expected > this.#last.batch) this.#hole(`${this.#last.batch + 1} to ${expected}`);
   }
 }

@@ -1,0 +1,265 @@
+// Journal: every batch as bytes in files of its own, which are flushed in LevelDB's place. A file of a journal is written over from
+// its beginning when all that it holds is in LevelDB's tables: a flush that changes no size and takes no new room costs the disk
+// half as much. Knows nothing of LevelDB: opening.ts reads a journal, and gives LevelDB what it has lost.
+//
+// Files are `journal.<n>`. A record: crc32 u32 of all behind it, length u32 of all of it, check (check-trail.ts), then the changes:
+// length of the key u32, length of the value u32 (REMOVED: none), key, value. Little-endian. Records follow each other; the last one
+// is followed by zeros or by older records, whose numbers tell that they are.
+
+import { close, constants, fdatasync, fstat, ftruncate, open, writev } from 'node:fs';
+import { open as openFile, readdir, readFile, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
+import { CHECK_BYTES, type Check, decodeCheck, encodeCheck } from './check-trail.js';
+
+/** A file takes no more once it has so much: it is written over when all of it is in tables. */
+const FILE_BYTES = 4 * 1024 * 1024;
+/** Files grow by so much, in zeros: most records change no size. */
+const GROWTH_BYTES = 256 * 1024;
+const FILE_NAME = /^journal\.(\d+)$/;
+const HEAD_BYTES = 8 + CHECK_BYTES;
+const CHANGE_BYTES = 8;
+const REMOVED = 0xffffffff;
+/** Memory for one record is given back when it was larger. */
+const KEPT_BYTES = 1024 * 1024;
+const ZEROS = Buffer.alloc(GROWTH_BYTES);
+/** Elsewhere a synchronous write need not reach the disk itself, or there is none. */
+const IS_WRITE_SYNCED = process.platform === 'linux';
+const FLAGS = constants.O_RDWR | constants.O_CREAT | (IS_WRITE_SYNCED ? constants.O_DSYNC : 0);
+
+/** Keys with their section; null: deleted. */
+export interface Changes {
+  readonly keys: readonly string[];
+  readonly values: readonly (Uint8Array | null)[];
+}
+
+export interface JournalRecord extends Changes {
+  readonly check: Check;
+}
+
+interface JournalFile {
+  readonly fd: number;
+  /** Where the next record begins. */
+  end: number;
+  /** What is there of it on the disk. */
+  size: number;
+  /** Of the last record. */
+  lastBatch: number;
+}
+
+export class Journal {
+  readonly #location: string;
+  readonly #files: JournalFile[] = [];
+  #current: JournalFile | null = null;
+  #nextNumber = 1;
+  /** Up to this batch nothing is needed any more. */
+  #released = 0;
+  #bytes = Buffer.alloc(0);
+  #writing: Promise<void> = Promise.resolve();
+
+  private constructor(location: string) {
+    this.#location = location;
+  }
+
+  /** Begins an empty journal in the directory; what an earlier one held is needed no more. */
+  static async begin(location: string): Promise<Journal> {
+    const journal = new Journal(location);
+    try {
+      for (const name of await namesIn(location)) await journal.#take(name);
+    } catch (error) {
+      await journal.close();
+      throw error;
+    }
+    return journal;
+  }
+
+  async #take(name: string): Promise<void> {
+    const file = await this.#open(name);
+    this.#nextNumber = Math.max(this.#nextNumber, numberOf(name) + 1);
+    // A batch of any size may have made it larger.
+    if (file.size > FILE_BYTES) await promisify(ftruncate)(file.fd, FILE_BYTES);
+    await write(file.fd, [ZEROS.subarray(0, HEAD_BYTES)], 0);
+    file.size = Math.min(Math.max(file.size, HEAD_BYTES), FILE_BYTES);
+  }
+
+  async #open(name: string): Promise<JournalFile> {
+    const path = join(this.#location, name);
+    const fd = await promisify(open)(path, FLAGS, 0o666);
+    const file: JournalFile = { fd, end: 0, size: 0, lastBatch: 0 };
+    this.#files.push(file);
+    file.size = (await promisify(fstat)(fd)).size;
+    return file;
+  }
+
+  /** Resolves when the record is on the disk. One at a time; the changes must stay as they are until then. */
+  append(check: Check, changes: Changes): Promise<void> {
+    this.#writing = this.#append(check, changes);
+    return this.#writing;
+  }
+
+  async #append(check: Check, changes: Changes): Promise<void> {
+    const record = this.#encode(check, changes);
+    const current = this.#current;
+    const file = current !== null && current.end + record.length <= FILE_BYTES ? current : await this.#nextFile();
+    this.#current = file;
+    const end = file.end + record.length;
+    const size = end <= file.size ? file.size : Math.ceil(end / GROWTH_BYTES) * GROWTH_BYTES;
+    await write(file.fd, size === file.size ? [record] : [record, ZEROS.subarray(0, size - end)], file.end);
+    file.size = size;
+    file.end = end;
+    file.lastBatch = check.batch;
+    if (this.#bytes.length > KEPT_BYTES) this.#bytes = Buffer.alloc(0);
+  }
+
+  async #nextFile(): Promise<JournalFile> {
+    const free = this.#files.find((file) => file !== this.#current && file.lastBatch <= this.#released);
+    if (free !== undefined) {
+      free.end = 0;
+      return free;
+    }
+    const name = `journal.${this.#nextNumber}`;
+    this.#nextNumber += 1;
+    const file = await this.#open(name);
+    await flushDirectory(this.#location);
+    return file;
+  }
+
+  /** Batches up to this one are in tables. */
+  release(batch: number): void {
+    this.#released = batch;
+  }
+
+  #encode(check: Check, { keys, values }: Changes): Buffer {
+    let size = HEAD_BYTES;
+    for (let i = 0; i < keys.length; i++) size += CHANGE_BYTES + (keys[i] as string).length * 3 + (values[i]?.length ?? 0);
+    if (this.#bytes.length < size) this.#bytes = Buffer.allocUnsafeSlow(size);
+    const bytes = this.#bytes;
+    let at = HEAD_BYTES;
+    for (let i = 0; i < keys.length; i++) {
+      const value = values[i] as Uint8Array | null;
+      const keyBytes = bytes.write(keys[i] as string, at + CHANGE_BYTES);
+      bytes.writeUInt32LE(keyBytes, at);
+      bytes.writeUInt32LE(value === null ? REMOVED : value.length, at + 4);
+      at += CHANGE_BYTES + keyBytes;
+      if (value === null) continue;
+      bytes.set(value, at);
+      at += value.length;
+    }
+    bytes.set(encodeCheck(check), 8);
+    bytes.writeUInt32LE(at, 4);
+    const record = bytes.subarray(0, at);
+    record.writeUInt32LE(crc32(record.subarray(4)), 0);
+    return record;
+  }
+
+  /** What is being written is finished. */
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#writing]);
+    for (const { fd } of this.#files.splice(0)) await promisify(close)(fd);
+  }
+}
+
+/**
+ * The newest records that follow each other without a gap, in order: all that were written since the journal began, or what is
+ * left of them.
+ */
+export async function readJournal(location: string): Promise<JournalRecord[]> {
+  const runs: JournalRecord[][] = [];
+  for (const name of await namesIn(location)) runs.push(recordsIn(await readFile(join(location, name))));
+  runs.sort((a, b) => batchOf(a[0]) - batchOf(b[0]));
+  let records: JournalRecord[] = [];
+  for (const run of runs) {
+    if (run.length === 0) continue;
+    records = batchOf(run[0]) === batchOf(records.at(-1)) + 1 ? [...records, ...run] : run;
+  }
+  return records;
+}
+
+const batchOf = (record: JournalRecord | undefined): number => record?.check.batch ?? 0;
+
+/** To be called when nothing of it is needed any more. */
+export async function removeJournal(location: string): Promise<void> {
+  for (const name of await namesIn(location)) await unlink(join(location, name));
+}
+
+async function namesIn(location: string): Promise<string[]> {
+  return (await readdir(location)).filter((name) => FILE_NAME.test(name));
+}
+
+function numberOf(name: string): number {
+  return Number(FILE_NAME.exec(name)?.[1]);
+}
+
+function recordsIn(bytes: Buffer): JournalRecord[] {
+  const records: JournalRecord[] = [];
+  let at = 0;
+  for (let record = recordAt(bytes, at); record !== null; record = recordAt(bytes, at)) {
+    if (records.length > 0 && record.check.batch !== batchOf(records.at(-1)) + 1) break;
+    records.push(record);
+    at += bytes.readUInt32LE(at + 4);
+  }
+  return records;
+}
+
+/** null: there is none, or it was not written to its end. */
+function recordAt(bytes: Buffer, from: number): JournalRecord | null {
+  if (bytes.length - from < HEAD_BYTES) return null;
+  const to = from + bytes.readUInt32LE(from + 4);
+  if (to < from + HEAD_BYTES || to > bytes.length) return null;
+  if (crc32(bytes.subarray(from + 4, to)) !== bytes.readUInt32LE(from)) return null;
+  const check = decodeCheck(bytes.subarray(from + 8, from + HEAD_BYTES));
+  return check === null ? null : { check, ...changesIn(bytes, from + HEAD_BYTES, to) };
+}
+
+function changesIn(bytes: Buffer, from: number, to: number): Changes {
+  const keys: string[] = [];
+  const values: (Uint8Array | null)[] = [];
+  for (let at = from; at < to; ) {
+    const keyAt = at + CHANGE_BYTES;
+    const valueAt = keyAt + bytes.readUInt32LE(at);
+    const length = bytes.readUInt32LE(at + 4);
+    keys.push(bytes.toString('utf8', keyAt, valueAt));
+    values.push(length === REMOVED ? null : bytes.subarray(valueAt, valueAt + length));
+    at = length === REMOVED ? valueAt : valueAt + length;
+  }
+  return { keys, values };
+}
+
+async function write(fd: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
+  await writeAll(fd, buffers, position);
+  if (!IS_WRITE_SYNCED) await promisify(fdatasync)(fd);
+}
+
+/** The system may take less at once. */
+function writeAll(fd: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const size = buffers.reduce((bytes, { length }) => bytes + length, 0);
+    writev(fd, buffers, position, (error, written) => {
+      if (error !== null) reject(error);
+      else if (written === size) resolve();
+      else if (written === 0) reject(new Error('the system takes no more of the journal'));
+      else resolve(writeAll(fd, restOf(buffers, written), position + written));
+    });
+  });
+}
+
+function restOf(buffers: readonly Uint8Array[], written: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let skip = written;
+  for (const buffer of buffers) {
+    if (skip < buffer.length) rest.push(buffer.subarray(skip));
+    skip = Math.max(0, skip - buffer.length);
+  }
+  return rest;
+}
+
+/** The name of a new file is on the disk when its directory is. */
+async function flushDirectory(location: string): Promise<void> {
+  const directory = await openFile(location, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}

@@ -1,0 +1,142 @@
+// The files of the journal, and what is left of them after a crash.
+
+import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type Check, NOTHING_WRITTEN } from '../../../src/core/store/check-trail.js';
+import { Journal, readJournal, removeJournal } from '../../../src/core/store/journal.js';
+import { temporaryDirectory } from '../../support/temporary.js';
+
+const MIB = 1024 * 1024;
+const checkOf = (batch: number): Check => ({ ...NOTHING_WRITTEN, batch, revision: batch * 2, applied: batch * 3, link: batch * 5 });
+
+async function begin(location: string): Promise<Journal> {
+  const journal = await Journal.begin(location);
+  onTestFinished(() => journal.close());
+  return journal;
+}
+
+/** Batch n sets `rk<n>` to n and deletes `rd<n>`. */
+async function append(journal: Journal, from: number, to: number, bytes = 10): Promise<void> {
+  for (let n = from; n <= to; n++) {
+    await journal.append(checkOf(n), { keys: [`rk${n}é`, `rd${n}`], values: [Buffer.from(String(n).padEnd(bytes)), null] });
+  }
+}
+
+async function found(location: string): Promise<number[]> {
+  const records = await readJournal(location);
+  for (const { check, keys, values } of records) {
+    expect(check).toEqual(checkOf(check.batch));
+    expect(keys).toEqual([`rk${check.batch}é`, `rd${check.batch}`]);
+    expect(values[1]).toBeNull();
+    expect(String(values[0]).trim()).toBe(String(check.batch));
+  }
+  return records.map(({ check }) => check.batch);
+}
+
+const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const files = async (location: string): Promise<string[]> => (await readdir(location)).sort();
+
+describe('a journal', () => {
+  test('holds what was appended, in order', async () => {
+    const location = await temporaryDirectory();
+    expect(await found(location)).toEqual([]);
+    const journal = await begin(location);
+    await append(journal, 7, 40);
+    expect(await found(location)).toEqual(numbers(7, 40));
+    await removeJournal(location);
+    expect(await files(location)).toEqual([]);
+  });
+
+  test('holds batches of any size, also empty ones', async () => {
+    const location = await temporaryDirectory();
+    const journal = await begin(location);
+    await journal.append(checkOf(1), { keys: [], values: [] });
+    await journal.append(checkOf(2), { keys: ['ra', 'rb'], values: [Buffer.alloc(9 * MIB, 1), Buffer.alloc(0)] });
+    await journal.append(checkOf(3), { keys: ['rc'], values: [Buffer.from('c')] });
+    const records = await readJournal(location);
+    expect(records.map(({ keys, values }) => [keys, values.map((value) => value?.length)])).toEqual([
+      [[], []],
+      [
+        ['ra', 'rb'],
+        [9 * MIB, 0],
+      ],
+      [['rc'], [1]],
+    ]);
+  });
+
+  test('grows in steps, and is written over when what it holds is released', async () => {
+    const location = await temporaryDirectory();
+    const journal = await begin(location);
+    await append(journal, 1, 1);
+    expect((await stat(join(location, 'journal.1'))).size).toBe(MIB / 4);
+    for (let n = 2; n <= 400; n++) {
+      if (n > 100) journal.release(n - 100);
+      await append(journal, n, n, 100_000);
+    }
+    expect(await files(location)).toEqual(['journal.1', 'journal.2', 'journal.3', 'journal.4']);
+    const kept = await found(location);
+    expect(kept).toEqual(numbers(kept[0] as number, 400));
+    expect(kept[0]).toBeLessThanOrEqual(301);
+  });
+
+  test('begins anew in the same files, whatever they held', async () => {
+    const location = await temporaryDirectory();
+    const first = await begin(location);
+    await append(first, 1, 100, 100_000);
+    await first.close();
+    const names = await files(location);
+    const second = await begin(location);
+    expect(await found(location)).toEqual([]);
+    await append(second, 50, 52);
+    expect(await found(location)).toEqual([50, 51, 52]);
+    expect(await files(location)).toEqual(names);
+  });
+});
+
+describe('after a crash', () => {
+  /** `endedAt` tells how many of its records end at or before a byte. */
+  async function sample(): Promise<{ location: string; endedAt: (at: number) => number }> {
+    const location = await temporaryDirectory();
+    const journal = await begin(location);
+    await append(journal, 1, 20, 1_000);
+    const bytes = await readFile(join(location, 'journal.1'));
+    const ends: number[] = [];
+    while (ends.length < 20) ends.push((ends.at(-1) ?? 0) + bytes.readUInt32LE((ends.at(-1) ?? 0) + 4));
+    return { location, endedAt: (at) => ends.filter((end) => end <= at).length };
+  }
+
+  test('a journal that was cut off anywhere holds its beginning', async () => {
+    const { location, endedAt } = await sample();
+    const file = join(location, 'journal.1');
+    for (let size = 22_000; size > 0; size -= 777) {
+      await truncate(file, size);
+      const batches = await found(location);
+      expect(batches).toEqual(numbers(1, batches.length));
+      expect(batches.length).toBe(endedAt(size));
+    }
+  });
+
+  test('a byte that was changed anywhere ends it there', async () => {
+    const { location, endedAt } = await sample();
+    const file = join(location, 'journal.1');
+    const bytes = await readFile(file);
+    for (let at = 3; at < 21_000; at += 501) {
+      const changed = Buffer.from(bytes);
+      changed[at] = (changed[at] as number) ^ 0x40;
+      await writeFile(file, changed);
+      expect(await found(location)).toEqual(numbers(1, endedAt(at)));
+    }
+  });
+
+  test('older records behind the last one are not taken for newer ones', async () => {
+    const location = await temporaryDirectory();
+    const journal = await begin(location);
+    await append(journal, 1, 90, 100_000);
+    journal.release(90);
+    await append(journal, 91, 95, 100_000);
+    const kept = await found(location);
+    expect(kept.at(-1)).toBe(95);
+    expect(kept).toEqual(numbers(kept[0] as number, 95));
+  });
+});
