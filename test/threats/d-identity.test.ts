@@ -6,7 +6,18 @@ import { connectAsync, type IClientOptions, type MqttClient, connect as mqtt } f
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GatewayProcess } from '../support/gateway-process.js';
-import { ALL, by, DOORS, happnAs, havenAs, mqttAs, mqttUrl, type SecureGateway, startSecureGateway } from '../support/secure-roads.js';
+import {
+  ALL,
+  by,
+  DOORS,
+  type Door,
+  happnAs,
+  havenAs,
+  mqttAs,
+  mqttUrl,
+  type SecureGateway,
+  startSecureGateway,
+} from '../support/secure-roads.js';
 
 let house: SecureGateway;
 let gateway: GatewayProcess;
@@ -26,25 +37,38 @@ const refusal = (entering: Promise<() => Promise<void>>): Promise<string> =>
     (error: Error & { code?: unknown }) => `${String(error.code ?? '')} ${error.message}`,
   );
 
+/** As `refusal`, again for as long as too many passwords wait: the machine may be busy with something else. */
+async function unhurried(enter: () => Promise<() => Promise<void>>): Promise<string> {
+  for (;;) {
+    const said = await refusal(enter());
+    if (!/too many logins at once|Quota exceeded|Server unavailable/i.test(said)) return said;
+  }
+}
+
 describe('D2 guesses', () => {
   it('count together over all doors, and leave other users alone', async () => {
     await house.user('ann');
     await house.user('bob');
-    const guesses = [1, 2].flatMap((n) => DOORS.map(({ enter }) => refusal(enter(gateway, { username: 'ann', password: `guess ${n}` }))));
-    expect(await Promise.all(guesses)).not.toContain('let in');
-    // After 14 of them the next one would have to wait for a minute.
-    const [anns, bobs] = await Promise.all(
-      ['ann', 'bob'].map((user) => Promise.all(DOORS.map(({ enter }) => refusal(enter(gateway, by(user)))))),
-    );
-    expect(anns).not.toContain('let in');
-    expect(new Set(bobs)).toEqual(new Set(['let in']));
+    // One after the other, each at another door, until the next one would have to wait too long to be looked at.
+    let guesses = 0;
+    for (let said = ''; !said.includes('too many failed logins'); guesses++) {
+      const { enter } = DOORS[guesses % DOORS.length] as Door;
+      said = await refusal(enter(gateway, { username: 'ann', password: `guess ${guesses}` }));
+      expect(said).not.toBe('let in');
+      expect(guesses).toBeLessThan(60);
+    }
+    expect(guesses).toBeGreaterThan(3);
+    for (const { name, enter } of DOORS) expect(await refusal(enter(gateway, by('ann'))), name).not.toBe('let in');
+    for (const { name, enter } of DOORS) expect(await unhurried(() => enter(gateway, by('bob'))), name).toBe('let in');
   }, 60_000);
 
   it('are answered in the same words for a user and for nobody, at every door', async () => {
     await house.user('carl');
     await Promise.all(
       DOORS.map(async ({ name, enter }) => {
-        const said = await Promise.all(['carl', `no-${name}`].map((username) => refusal(enter(gateway, { username, password: 'x' }))));
+        const said = await Promise.all(
+          ['carl', `no-${name}`].map((username) => unhurried(() => enter(gateway, { username, password: 'x' }))),
+        );
         expect(said[1]?.replaceAll(`no-${name}`, 'carl'), name).toBe(said[0]);
         expect(said[0], name).not.toBe('let in');
       }),
