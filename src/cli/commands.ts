@@ -46,6 +46,10 @@ function addUsers(users: Command): void {
   withPermissions(put);
   const password = add(users, 'password <name>', 'set a password, typed at the terminal or read from stdin; ends all tokens', setPassword);
   password.option('--password-file <file>', 'file whose first line is the password, - for stdin');
+  add(users, 'unlock <name>', 'let a user log in again who was locked because of wrong passwords', async (client, _flags, [name]) => {
+    await client.ask('DELETE', ['users', name as string, 'lock']);
+    return { json: null, text: `${name} is not locked any more\n` };
+  });
   add(users, 'link <name> <group>', 'put a user into a group', linkUser('PUT', 'is in'));
   add(users, 'unlink <name> <group>', 'take a user out of a group', linkUser('DELETE', 'is not in'));
   addPermissions(users, 'users');
@@ -296,11 +300,12 @@ function jsonOf(text: string, flag: string): unknown {
 }
 
 function shownUser(user: Json | null): Printed {
-  const { name, groups, hasPassword, publicKey, customData, created, modified, permissions } = user as Json;
+  const { name, groups, hasPassword, lockedUntil, publicKey, customData, created, modified, permissions } = user as Json;
   const text = fields([
     ['name', name],
     ['groups', groups],
     ['password', hasPassword === true ? 'set' : 'none'],
+    ...(lockedUntil === null ? [] : ([['locked until', lockedUntil]] as const)),
     ['public key', publicKey === null ? 'none' : 'set'],
     ['custom data', customData],
     ['created', created],

@@ -21,13 +21,21 @@ export const MAX_DELAY_MS = 60_000;
 export const MAX_HELD_MS = 5_000;
 const FORGOTTEN_MS = 15 * 60_000;
 /** Pairs of address and user, and users; who has been quiet longest is forgotten first. */
-const MAX_KEPT = 20_000;
+export const MAX_KEPT = 20_000;
 
 interface Guesser {
   failures: number;
   /** When the next attempt is looked at, in monotonic milliseconds. */
   nextAt: number;
   lastAt: number;
+}
+
+/** Locks that outlive this run. */
+export interface KeptLocks {
+  /** Milliseconds since 1970; null: not locked. */
+  until(user: string): number | null;
+  /** Rejects when the store does not take it. */
+  lock(user: string, until: number): Promise<void>;
 }
 
 interface Lock {
@@ -39,14 +47,17 @@ export class Guesses {
   readonly #clock: Clock;
   readonly #lockout: LockoutOptions;
   readonly #guessers: LRUCache<string, Guesser>;
+  /** Of who is not locked yet, or whose lock could not be stored. */
   readonly #locks: LRUCache<string, Lock>;
+  readonly #kept: KeptLocks | null;
   readonly #failed: { add(): void };
   readonly #delayed: { add(): void };
   readonly #refused: { add(): void };
 
-  constructor(clock: Clock, counters: Counters, lockout: LockoutOptions, maxKept = MAX_KEPT) {
+  constructor(clock: Clock, counters: Counters, lockout: LockoutOptions, maxKept = MAX_KEPT, kept: KeptLocks | null = null) {
     this.#clock = clock;
     this.#lockout = lockout;
+    this.#kept = kept;
     this.#guessers = new LRUCache({ max: maxKept });
     this.#locks = new LRUCache({ max: maxKept });
     this.#failed = counters.counter('logins_failed_total', 'Logins with wrong credentials');
@@ -90,6 +101,18 @@ export class Guesses {
     if (this.#lockout.attempts === 0 || this.#isLocked(user, now)) return;
     const lock = this.#lockOf(user, now) ?? { failures: 0, lastAt: now };
     this.#locks.set(user, { failures: lock.failures + 1, lastAt: now });
+    if (lock.failures + 1 === this.#lockout.attempts) this.#keep(user);
+  }
+
+  /** From then on the store says it, so that it outlives a restart and an administrator can end it. */
+  #keep(user: string): void {
+    if (this.#kept === null || user === '') return;
+    this.#kept.lock(user, this.#clock.now() + this.#lockout.ms).then(
+      () => this.#locks.delete(user),
+      () => {
+        // The audit tells why. Until it is over, or this gateway ends, memory says it.
+      },
+    );
   }
 
   /** The right password: what was wrong before it is forgotten. */
@@ -105,6 +128,8 @@ export class Guesses {
   }
 
   #isLocked(user: string, now: number): boolean {
+    const until = this.#kept?.until(user) ?? null;
+    if (until !== null && until > this.#clock.now()) return true;
     const lock = this.#lockOf(user, now);
     return lock !== undefined && lock.failures >= this.#lockout.attempts;
   }

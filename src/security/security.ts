@@ -7,7 +7,7 @@ import type { Asker, Audit, Clock, Counters, DirectoryReader, Format, Log, Secur
 import { DECLARED_FILE, TOKEN_KEYS_FILE } from '../data-directory.js';
 import { Authenticator, type AuthenticatorOptions } from './authenticator.js';
 import { applyBaseline, type DeclaredGroup, type DeclaredUser } from './baseline.js';
-import { Guesses, type LockoutOptions } from './guesses.js';
+import { Guesses, type LockoutOptions, MAX_KEPT } from './guesses.js';
 import { HashQueue } from './hash-queue.js';
 import { Nonces } from './nonces.js';
 import { hashPassword } from './passwords.js';
@@ -74,7 +74,10 @@ export class Security {
       tokens: new Tokens(this.#keys, clock),
       providers: this.#providers,
       nonces: new Nonces(clock),
-      guesses: new Guesses(clock, counters, options.lockout),
+      guesses: new Guesses(clock, counters, options.lockout, MAX_KEPT, {
+        until: (user) => parts.directory.lockedUntil(user),
+        lock: (name, until) => parts.change({ type: 'lock', name, until }, null),
+      }),
       queue: this.queue,
       profiles,
       clock,

@@ -55,6 +55,11 @@ describe('users', () => {
     expect((await api.ask('DELETE', '/users/ann')).status).toBe(404);
   });
 
+  it('are unlocked only when they are locked', async () => {
+    const answer = await api.ask('DELETE', '/users/nobody/lock');
+    expect([answer.status, errorOf(answer)]).toEqual([404, { code: 'NOT_FOUND', message: 'the user nobody is not locked' }]);
+  });
+
   it('never show a password or its hash', async () => {
     const texts = [
       JSON.stringify((await api.ask('PUT', '/users/silent', { password: 'the quick brown fox' })).body),

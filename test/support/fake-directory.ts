@@ -58,6 +58,10 @@ export class FakeDirectory implements DirectoryReader {
     return { name, userId: user.id, rights: ALL_RIGHTS, ...flags };
   }
 
+  lockedUntil(): null {
+    return null;
+  }
+
   isRevoked({ tokensSince }: User, { tokenId, issued }: { tokenId: string; issued: number }): boolean {
     return this.revoked.has(tokenId) || issued < tokensSince;
   }

@@ -133,7 +133,8 @@ export class Housekeeping {
     void this.enterAudit();
     if (now < this.#revocationsSweptAt + REVOCATIONS_SWEEP_MS && now >= this.#revocationsSweptAt) return;
     this.#revocationsSweptAt = now;
-    if (this.#parts.directory.revocationsOver(now).length > 0) {
+    const { directory } = this.#parts;
+    if (directory.revocationsOver(now).length > 0 || directory.locksOver(now).length > 0) {
       this.#parts.submit(new SecurityRequest(this.#system, null, { type: 'sweepRevocations' }, null));
     }
   }

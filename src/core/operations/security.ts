@@ -106,10 +106,15 @@ function execute(command: Exclude<SecurityCommand, { type: 'enter' }>, time: num
       return deleteTable(command, directory, turn);
     case 'revoke':
       return revoke(command, directory, turn);
+    case 'lock':
+      return lock(command, directory, turn);
+    case 'unlock':
+      return unlock(command.name, directory, turn);
     case 'revokeAll':
       return revokeAll(command.name, time, directory, turn);
     case 'sweepRevocations':
       for (const id of directory.revocationsOver(time)) directory.forgetRevocation(id, turn);
+      for (const name of directory.locksOver(time)) directory.unlock(name, turn);
       return NOBODY;
   }
 }
@@ -309,6 +314,21 @@ function revoke({ tokenId, until }: Command<'revoke'>, directory: Directory, tur
 function revokeAll(name: string, time: number, directory: Directory, turn: Turn): Outcome {
   const user = userNamed(name, directory);
   directory.putUser({ ...user, modified: time, tokensSince: time }, turn);
+  return NOBODY;
+}
+
+// Locks.
+
+function lock({ name, until }: Command<'lock'>, directory: Directory, turn: Turn): Outcome {
+  const isNew = directory.lockedUntil(name) === null;
+  if (isNew && directory.lockCount >= SECURITY_LIMITS.locks) throw tooMany('locked users', SECURITY_LIMITS.locks);
+  directory.lock(name, until, turn);
+  return NOBODY;
+}
+
+function unlock(name: string, directory: Directory, turn: Turn): Outcome {
+  if (directory.lockedUntil(name) === null) throw new RequestError('NOT_FOUND', `the user ${name} is not locked`);
+  directory.unlock(name, turn);
   return NOBODY;
 }
 

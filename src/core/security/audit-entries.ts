@@ -9,6 +9,8 @@ export const AUDIT_ACTIONS = [
   'user.password',
   'user.link',
   'user.unlink',
+  'user.lock',
+  'user.unlock',
   'group.put',
   'group.delete',
   'permission.change',
@@ -95,7 +97,8 @@ export type Kind = 'done' | 'refused' | 'delegated';
 export const KINDS: readonly Kind[] = ['done', 'refused', 'delegated'];
 
 export function kindOf({ action, refusal }: AuditEvent): Kind {
-  if (refusal !== null) return 'refused';
+  // Whoever guesses passwords locks as many users as they like.
+  if (refusal !== null || action === 'user.lock') return 'refused';
   return action === 'session.delegate' ? 'delegated' : 'done';
 }
 

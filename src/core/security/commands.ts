@@ -88,7 +88,11 @@ export type SecurityCommand =
   | { readonly type: 'revoke'; readonly tokenId: string; readonly until: number }
   /** All tokens of the user that were issued until now are no longer good; the sessions that use one end. NOT_FOUND. */
   | { readonly type: 'revokeAll'; readonly name: string }
-  /** Forgets revocations whose time is over. The core's own. */
+  /** Nobody can log in with a password as the user until then. The user need not exist. LIMIT_EXCEEDED above SECURITY_LIMITS.locks. */
+  | { readonly type: 'lock'; readonly name: string; readonly until: number }
+  /** NOT_FOUND: the user is not locked. */
+  | { readonly type: 'unlock'; readonly name: string }
+  /** Forgets revocations and locks whose time is over. The core's own. */
   | { readonly type: 'sweepRevocations' }
   /** Keeps entries of the audit, and drops those whose time is over. The core's own. */
   | { readonly type: 'enter'; readonly events: readonly NotedEvent[] };

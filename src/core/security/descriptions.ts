@@ -49,6 +49,10 @@ function describe(command: SecurityCommand, asker: string, tokenId: string | nul
     }
     case 'revoke':
       return { action: 'token.revoke', target: command.tokenId, details: own(command.tokenId === tokenId) };
+    case 'lock':
+      return { action: 'user.lock', target: command.name, details: { until: new Date(command.until).toISOString() } };
+    case 'unlock':
+      return { action: 'user.unlock', target: command.name, details: {} };
     case 'revokeAll':
       return { action: 'token.revokeAll', target: command.name, details: {} };
     case 'sweepRevocations':

@@ -1,12 +1,12 @@
 // The form on disk of the directory. Every row ends with a seal (store/seal.ts); what stands before it is JSON.
 // Section `directory`: u<name> → user, g<name> → group, l<name> → table of lookups,
-// t<token id> → until when the revocation has to be known (null: for good).
+// t<token id> → until when the revocation has to be known (null: for good), k<name> → until when nobody can log in as that user.
 
 import { sealed } from '../store/seal.js';
 import { SECTION, StoreDamage } from '../store/store.js';
 import type { Group, LookupTable, User } from './model.js';
 
-export const KIND = { user: 'u', group: 'g', table: 'l', revocation: 't' } as const;
+export const KIND = { user: 'u', group: 'g', table: 'l', revocation: 't', lock: 'k' } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 
 export function rowKey(kind: Kind, name: string): string {

@@ -35,6 +35,8 @@ export class Directory implements DirectoryReader {
   #tables = new Map<string, LookupTable>();
   /** Until when each has to be known, by token id. */
   #revocations = new Map<string, number>();
+  /** Until when, by name of a user, who need not exist. */
+  #locks = new Map<string, number>();
   /** Names of the users that are linked to each group, which need not exist. */
   #members = new Map<string, Set<string>>();
   readonly #principals: Principals;
@@ -49,6 +51,7 @@ export class Directory implements DirectoryReader {
     const groups = new Map<string, Group>([[ADMIN, ADMIN_GROUP]]);
     const tables = new Map<string, LookupTable>();
     const revocations = new Map<string, number>();
+    const locks = new Map<string, number>();
     const scan = store.scan({ section: SECTION.directory }, SCAN_ROWS);
     try {
       for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
@@ -59,6 +62,7 @@ export class Directory implements DirectoryReader {
           else if (key.startsWith(KIND.group)) groups.set(name, decodeGroup(key, bytes));
           else if (key.startsWith(KIND.table)) tables.set(name, decodeTable(key, bytes));
           else if (key.startsWith(KIND.revocation)) revocations.set(name, decodeUntil(key, bytes));
+          else if (key.startsWith(KIND.lock)) locks.set(name, decodeUntil(key, bytes));
         }
       }
     } finally {
@@ -68,6 +72,7 @@ export class Directory implements DirectoryReader {
     this.#groups = groups;
     this.#tables = tables;
     this.#revocations = revocations;
+    this.#locks = locks;
     this.#members = new Map();
     for (const user of users.values()) this.#link(user);
     this.#principals.refresh('all', true);
@@ -127,6 +132,20 @@ export class Directory implements DirectoryReader {
     return this.#tables.size;
   }
 
+  lockedUntil(name: string): number | null {
+    return this.#locks.get(name) ?? null;
+  }
+
+  get lockCount(): number {
+    return this.#locks.size;
+  }
+
+  /** Names whose lock is over; not more than can be forgotten at a time. */
+  locksOver(now: number): string[] {
+    const over = [...this.#locks].filter(([, until]) => until <= now).map(([name]) => name);
+    return over.slice(0, FORGOTTEN_AT_A_TIME);
+  }
+
   get revocationCount(): number {
     return this.#revocations.size;
   }
@@ -181,6 +200,16 @@ export class Directory implements DirectoryReader {
   revoke(tokenId: string, until: number, turn: Turn): void {
     turn.batch.put(SECTION.directory, rowKey(KIND.revocation, tokenId), encodeUntil(until));
     set(this.#revocations, tokenId, until, turn);
+  }
+
+  lock(name: string, until: number, turn: Turn): void {
+    turn.batch.put(SECTION.directory, rowKey(KIND.lock, name), encodeUntil(until));
+    set(this.#locks, name, until, turn);
+  }
+
+  unlock(name: string, turn: Turn): void {
+    turn.batch.delete(SECTION.directory, rowKey(KIND.lock, name));
+    set(this.#locks, name, null, turn);
   }
 
   forgetRevocation(tokenId: string, turn: Turn): void {

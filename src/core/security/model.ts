@@ -109,6 +109,8 @@ export const SECURITY_LIMITS = Object.freeze({
   /** UTF-8 bytes of a password's hash, and of a public key. */
   secretBytes: 16 * 1024,
   revocations: 1_000_000,
+  /** Users who are locked at once. */
+  locks: 20_000,
   lookupTables: 256,
   /** Paths of one table, and their UTF-8 bytes together. */
   tablePaths: 10_000,

@@ -20,6 +20,8 @@ export interface DirectoryReader {
    * Sessions keep it as long as they live.
    */
   principal(name: string, policy?: Policy): Principal | null;
+  /** Until when nobody can log in with a password as the user of that name, milliseconds since 1970; null: the user was not locked. */
+  lockedUntil(name: string): number | null;
   /** Whether the login's token was revoked, alone or with all of the user's that were issued then. */
   isRevoked(user: User, login: Pick<Login, 'tokenId' | 'issued'>): boolean;
 }

@@ -134,6 +134,7 @@ export const user = z.strictObject({
   customData: z.record(z.string(), z.unknown()),
   publicKey: z.string().nullable(),
   hasPassword: describe(z.boolean(), 'The password itself, and its hash, are never shown.'),
+  lockedUntil: describe(z.iso.datetime().nullable(), 'Nobody can log in with the password until then; null: the user is not locked.'),
   created: time('When it was created.'),
   modified: time('When it was changed last.'),
 });

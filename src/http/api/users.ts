@@ -25,10 +25,11 @@ export const USERS: readonly Operation[] = [
     query: schema.userPage,
     body: null,
     answers: { 200: { description: 'A page of users.', schema: schema.users } },
-    run: ({ house: { directory }, query: { limit, after, group } }) => {
+    run: ({ house, query: { limit, after, group } }) => {
+      const { directory } = house;
       const all = group === undefined ? directory.users() : directory.members(group);
       const { items, next } = pageOf(all, ({ name }) => name, after, limit);
-      return done({ users: items.map(shownUser), next });
+      return done({ users: items.map((user) => shownUser(house, user)), next });
     },
   }),
   operation({
@@ -74,6 +75,17 @@ export const USERS: readonly Operation[] = [
     body: null,
     answers: { 204: gone },
     run: (call) => change(call, { type: 'deleteUser', name: nameOf(call) }),
+  }),
+  operation({
+    method: 'delete',
+    path: '/users/{name}/lock',
+    id: 'unlockUser',
+    tag: 'users',
+    summary: 'Lets a user log in again who was locked because of wrong passwords.',
+    query: null,
+    body: null,
+    answers: { 204: { description: 'The user is not locked.', schema: null } },
+    run: (call) => change(call, { type: 'unlock', name: nameOf(call) }),
   }),
   ...(['link', 'unlink'] as const).map((type) =>
     operation({
@@ -184,10 +196,10 @@ function nameOf({ params }: Named): string {
   return params['name'] as string;
 }
 
-export function userNamed({ directory }: Administration, named: Named): object {
-  const user = directory.user(nameOf(named));
+export function userNamed(house: Administration, named: Named): object {
+  const user = house.directory.user(nameOf(named));
   if (user === null) throw new RequestError('NOT_FOUND', `there is no user ${nameOf(named)}`);
-  return shownUser(user);
+  return shownUser(house, user);
 }
 
 export function groupNamed(house: Administration, named: Named): object {
@@ -196,9 +208,12 @@ export function groupNamed(house: Administration, named: Named): object {
   return shownGroup(house, group);
 }
 
-function shownUser({ name, groups, permissions, customData, publicKey, password, created, modified }: User): object {
+function shownUser({ directory }: Administration, user: User): object {
+  const { name, groups, permissions, customData, publicKey, password, created, modified } = user;
+  const until = directory.lockedUntil(name);
+  const lockedUntil = until === null || until <= Date.now() ? null : isoTime(until);
   const times = { created: isoTime(created), modified: isoTime(modified) };
-  return { name, groups, permissions, customData, publicKey, hasPassword: password !== null, ...times };
+  return { name, groups, permissions, customData, publicKey, hasPassword: password !== null, lockedUntil, ...times };
 }
 
 function shownGroup({ directory }: Administration, { name, permissions, lookups, customData, created, modified }: Group): object {
