@@ -32,6 +32,7 @@ export function authorize(request: Request, state: Pick<State, 'access' | 'audit
       const { subscription, initial } = request;
       const { pattern, options } = subscription;
       subscription.guard = decide(session, options.actor, 'on', pattern.text, pattern, state);
+      subscription.owner = session.identity.principal;
       if (initial !== null) request.guard = state.access.guard(session, options.actor, 'get', initial);
       return;
     }

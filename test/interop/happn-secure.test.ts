@@ -204,6 +204,31 @@ describe('a request before the login', () => {
   });
 });
 
+describe('another login on the same connection', () => {
+  const login = async (wire: HappnWire, data: object): Promise<void> => {
+    expect((await wire.request('login', { data }))._meta?.['status']).toBe('ok');
+  };
+
+  it('keeps the subscriptions of the same user, and ends those of another', async () => {
+    await putUser('iris', { password: 'secret of iris', permissions: { '/iris/*': { actions: ['*'] } } });
+    const wire = await HappnWire.connect(`ws://127.0.0.1:${gateway.ports.happn}/primus`);
+    await wire.request('configure-session', { data: { protocol: 'happn_4', version: '13.12.1' } });
+    await login(wire, ALICE);
+    await wire.request('on', { path: '/ALL@/plant/*', options: {} });
+    await login(wire, ALICE);
+    await wire.request('set', { path: '/plant/again', data: { n: 1 } });
+    expect(wire.events()).toHaveLength(1);
+    await login(wire, { username: 'iris', password: 'secret of iris' });
+    const alice = await connected(NEWEST, ALICE);
+    await alice.set('/plant/later', { n: 2 });
+    await wire.request('on', { path: '/ALL@/iris/*', options: {} });
+    await wire.request('set', { path: '/iris/1', data: { n: 3 } });
+    expect(wire.events().map(({ _meta }) => _meta?.['path'])).toEqual(['/plant/again', '/iris/1']);
+    expect((await wire.request('get', { path: '/plant/later' }))._meta?.['error']).toMatchObject({ code: 403 });
+    await wire.close();
+  });
+});
+
 describe('the newest client', () => {
   it('acts on behalf of others where it may, and everybody is told for whom', async () => {
     await putUser('frank', { password: 'secret of frank', groups: ['plant', '_MESH_DELEGATE'] });

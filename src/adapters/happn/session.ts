@@ -348,7 +348,9 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     // At once: what ends logins has to find this one while its token is made.
     this.identity = await this.#context.authenticate(credentialsIn(data), this);
     try {
-      return await loginAnswer(this.#context, this.identity, this.id);
+      const login = await loginAnswer(this.#context, this.identity, this.id);
+      if (before.principal !== null && before.principal !== this.identity.principal) this.#subscriptions.end();
+      return login;
     } catch (error) {
       this.identity = before;
       throw error;

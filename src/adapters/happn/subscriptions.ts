@@ -164,6 +164,14 @@ export class Subscriptions {
     });
   }
 
+  /** The session is somebody else from now on: what was asked for before is heard no more. */
+  end(): void {
+    for (const channel of this.#channels.all()) {
+      const subscription = this.#channels.drop(channel);
+      if (subscription !== null) this.#unsubscribe(subscription, null);
+    }
+  }
+
   /** The right for it is gone: it has ended, and with it all references to its channel. */
   lost(subscription: Subscription): void {
     const channel = subscription.tag as ChannelState;

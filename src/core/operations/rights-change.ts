@@ -19,9 +19,9 @@ export function applyRights(users: ReadonlySet<string>, run: Run): void {
   for (const session of sessions) {
     for (const subscription of session.subscriptions) {
       const { actor } = subscription.options;
-      const name = actor ?? session.identity.principal?.name;
+      const name = actor ?? subscription.owner?.name;
       if (subscription.durable !== null || name === undefined || !users.has(name)) continue;
-      lookAgain(subscription, actor === null ? session.identity.principal : directory.principal(actor), run);
+      lookAgain(subscription, actor === null ? subscription.owner : directory.principal(actor), run);
     }
   }
   for (const durable of [...durables.sessions.values()]) {

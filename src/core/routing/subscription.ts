@@ -4,6 +4,7 @@ import type { DurableSession } from '../durable/durable-session.js';
 import type { Qos } from '../message.js';
 import type { Pattern } from '../paths/pattern.js';
 import type { Guard } from '../security/guards.js';
+import type { Principal } from '../security/identity.js';
 import type { OutboundQueue } from '../sessions/outbound-queue.js';
 import type { Session } from '../sessions/session.js';
 import type { SharedGroup } from './shared-group.js';
@@ -68,6 +69,11 @@ export class Subscription {
   shared: SharedGroup | null = null;
   /** Whose right is looked at for each path that it is to hear of; null: all that it matches are allowed. The engine's. */
   guard: Guard | null = null;
+  /**
+   * Who the session was when it was made, if not on behalf of somebody else: by whose rights it stays, also when the session is somebody
+   * else by then. The engine's.
+   */
+  owner: Principal | null = null;
 
   constructor(
     session: Session | null,

@@ -571,6 +571,18 @@ describe('a policy', () => {
   });
 });
 
+it('a subscription stays by the rights of whom the session was when it was made', async () => {
+  await house.user('ann', { '/a/*': ALL });
+  await house.user('bob', { '/b/*': ALL });
+  const session = house.login('ann');
+  expect((await session.subscribe('/a/*')).error).toBeNull();
+  session.identity = house.login('bob').identity;
+  await house.user('bob', { '/b/1': ALL });
+  expect(session.lost).toEqual([]);
+  await house.user('ann', {});
+  expect(session.lost).toEqual(['/a/*']);
+});
+
 it('what a session hears while its initial values are read is looked at, too', async () => {
   await house.user('ann', { '/d/*': ALL, '/d/secret': { prohibit: ['on'] } });
   await setAll('/d/1');
