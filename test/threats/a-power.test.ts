@@ -28,7 +28,7 @@ async function cut(durability: 'sync' | 'os', after: number): Promise<Written> {
   const [library, log] = [join(directory, 'synced.so'), join(directory, 'synced.log')];
   expect(spawnSync('cc', ['-shared', '-fPIC', '-O1', '-o', library, SOURCE, '-ldl']).stderr.toString()).toBe('');
   writeFileSync(log, '');
-  const gateway = await startGateway({ flags: ['--durability', durability], env: { LD_PRELOAD: library, SYNCED_LOG: log } });
+  await using gateway = await startGateway({ flags: ['--durability', durability], env: { LD_PRELOAD: library, SYNCED_LOG: log } });
   const client = await connectAsync(`mqtt://127.0.0.1:${gateway.ports.mqtt}`, { protocolVersion: 4, reconnectPeriod: 0 });
   client.on('error', () => {});
   let acknowledged = 0;
