@@ -1,7 +1,7 @@
 // The command `trivium` as a real process: ready file, banner, exit codes, signals, refusals.
 
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { Level } from 'level';
@@ -288,10 +288,12 @@ describe('what cannot run exits with 1 and one line', () => {
     for (let i = 0; i < 5; i++) await client.publishAsync('kept', String(i), { qos: 1, retain: true });
     await client.endAsync();
     await first.kill();
-    const database = new Level(join(first.dataDir, 'store'));
+    const store = join(first.dataDir, 'store');
+    const database = new Level(store);
     const [check] = await database.keys({ gt: 'c', lt: 'd', limit: 1 }).all();
     await database.del(check as string);
     await database.close();
+    for (const name of readdirSync(store)) if (name.startsWith('journal.')) rmSync(join(store, name));
     const flags = ['--data-dir', first.dataDir];
     expect(await refusal(1, flags)).toMatch(/has lost changes.*--data-accept-damage$/);
     const second = await start({ dataDir: first.dataDir, flags: ['--data-accept-damage'] });

@@ -42,8 +42,8 @@ describe('defaults', () => {
   });
 
   it('are what the adapters take by themselves', () => {
-    const { host, happn, mqtt, haven } = loadConfig({}).config;
-    expect(happn).toEqual({ port: 55_000, ...HAPPN_DEFAULTS });
+    const { host, happn, mqtt, haven, security } = loadConfig({}).config;
+    expect({ ...happn, cookieName: security.http.cookieName }).toEqual({ port: 55_000, ...HAPPN_DEFAULTS });
     const tls = { port: null, clientCertificates: 'off', clientCaFile: null, userFrom: 'none' };
     const proxies = { proxyProtocol: 'off', proxyAddresses: [] };
     expect(mqtt).toEqual({ port: 1883, mountPoint: '', responseInformation: '', sysIntervalMs: 10_000, ...proxies, tls, ...MQTT_LIMITS });

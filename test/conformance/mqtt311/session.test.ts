@@ -54,8 +54,8 @@ describe('a session that is not clean', () => {
     const second = await on.durable(clientId);
     const packets = (await second.settled()).map(({ cmd, messageId, topic }) => ({ cmd, messageId, topic }));
     expect(packets).toMatchObject([
-      { cmd: 'publish', messageId: sent.messageId, topic: 'state/1' },
       { cmd: 'pubrel', messageId: half.messageId },
+      { cmd: 'publish', messageId: sent.messageId, topic: 'state/1' },
       { cmd: 'publish', topic: 'state/3' },
     ]);
     const watcher = await on.client();
@@ -78,9 +78,9 @@ describe('a session that is not clean', () => {
 
     const second = await on.durable(clientId);
     expect(await second.settled()).toMatchObject([
+      { cmd: 'pubrel', messageId: three },
       { cmd: 'publish', messageId: one, qos: 1, dup: true },
       { cmd: 'publish', messageId: two, qos: 2, dup: true },
-      { cmd: 'pubrel', messageId: three },
     ]);
     second.send({ cmd: 'puback', messageId: one }, { cmd: 'pubrec', messageId: two }, { cmd: 'pubcomp', messageId: three });
     await second.answer('pubrel', two as number);

@@ -156,9 +156,9 @@ describe('a message that the gateway sends', () => {
     await on.lose(first);
     const second = await on.durable(clientId);
     expect(await second.settled()).toMatchObject([
+      { cmd: 'pubrel', messageId: three },
       { cmd: 'publish', messageId: one, qos: 1, dup: true },
       { cmd: 'publish', messageId: two, qos: 2, dup: true },
-      { cmd: 'pubrel', messageId: three },
     ]);
   });
 
