@@ -6,7 +6,8 @@ export default defineConfig({
     exclude: ['test/clients/**', '**/node_modules/**'],
     globalSetup: ['test/support/build-once.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // Most files wait for clocks and clients most of the time.
+    maxWorkers: 4,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
