@@ -55,6 +55,36 @@ async function flushedNow(location: string): Promise<Flushed> {
 
 const logsOf = async (location: string): Promise<string[]> => (await readdir(location)).filter((name) => name.endsWith('.log')).sort();
 
+/** The files as they are at one moment: LevelDB may make tables of its log, and remove files, while they are copied. */
+async function copyOf(location: string, copy: string): Promise<void> {
+  for (;;) {
+    const before = await sizesIn(location);
+    await rm(copy, { recursive: true, force: true });
+    const isWhole = await cp(location, copy, { recursive: true }).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+        return false;
+      },
+    );
+    if (isWhole && (await sizesIn(location)) === before) return;
+  }
+}
+
+/** Names and sizes; of a file that is gone meanwhile, its name. */
+async function sizesIn(location: string): Promise<string> {
+  const names = (await readdir(location)).sort();
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(join(location, name)).then(
+        ({ size }) => size,
+        () => null,
+      ),
+    ),
+  );
+  return JSON.stringify(names.map((name, i) => [name, sizes[i]]));
+}
+
 /** What is opened of a copy of the files after `harm`. */
 async function opened<T>(
   location: string,
@@ -63,8 +93,7 @@ async function opened<T>(
   options = {},
 ): Promise<T> {
   const copy = `${location}-copy`;
-  await rm(copy, { recursive: true, force: true });
-  await cp(location, copy, { recursive: true });
+  await copyOf(location, copy);
   await harm(copy);
   const store = storeAt(copy, options);
   try {
@@ -116,7 +145,7 @@ describe('when the power fails', () => {
   test('what is given back stays, and the store goes on', async () => {
     const { location, flushed } = await running(60);
     const copy = `${location}-goes-on`;
-    await cp(location, copy, { recursive: true });
+    await copyOf(location, copy);
     await cutLogs(copy, 0.3, flushed);
     for (let last = 60; last < 100; last += 10) {
       const store = storeAt(copy);
@@ -205,7 +234,7 @@ describe('without durability sync', () => {
   test('what the journal has is given back once, and it is removed', async () => {
     const { location, flushed } = await running(50);
     const copy = `${location}-os`;
-    await cp(location, copy, { recursive: true });
+    await copyOf(location, copy);
     await cutLogs(copy, 0.2, flushed);
     const store = storeAt(copy, { durability: 'os' });
     await store.open();
