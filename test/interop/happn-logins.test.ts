@@ -145,8 +145,10 @@ describe.each(GENERATIONS)('$name', (generation) => {
     await untouched.set('/plant/untouched', { still: 'here' });
     await connected(generation, { token: tokenOf(untouched) });
   });
+});
 
-  it('ends with the time of its token, stays away, and is not let in with it', async () => {
+describe('a client of every generation', () => {
+  async function outlivesItsToken(generation: Generation): Promise<void> {
     const { username } = await newUser(generation, 'the late');
     const { body } = await api.ask('POST', '/tokens', { user: username, type: 'stateful', ttlMs: TOKEN_MS });
     const token = body['token'] as string;
@@ -159,40 +161,57 @@ describe.each(GENERATIONS)('$name', (generation) => {
     await expect(connected(generation, { token })).rejects.toThrow('Invalid credentials: token timed out');
     await until('it is down', () => !isOpen(client));
     expect(client.reconnects()).toBe(0);
+  }
+
+  it('ends with the time of its token, stays away, and is not let in with it', async () => {
+    await Promise.all(GENERATIONS.map(outlivesItsToken));
   });
 
   it('comes back after a restart with its login and its subscriptions', async () => {
-    const login = await newUser(generation, 'the faithful');
-    const byPassword = await connected(generation, login);
+    const pairs = await Promise.all(GENERATIONS.map(pairOf));
+    await gateway.restart();
+    await until('all are back', () => pairs.flatMap(({ clients }) => clients).every(({ reconnects }) => reconnects() === 1), 40_000);
+    for (const { clients, heard, path } of pairs) {
+      const [byToken, byPassword] = clients;
+      await byToken.set(path, { by: 'token' });
+      await until('both hear it', () => heard.filter((one) => one === path).length === 2);
+      await expect(byPassword.set('/office/1', {})).rejects.toMatchObject({ message: expect.stringContaining('unauthorized') as string });
+    }
+  }, 60_000);
+
+  /** Two clients of a user, one by its password and one by its token, that listen. */
+  async function pairOf(generation: Generation): Promise<{ clients: [HappnClient, HappnClient]; heard: string[]; path: string }> {
+    const byPassword = await connected(generation, await newUser(generation, 'the faithful'));
     const byToken = await connected(generation, { token: tokenOf(byPassword) });
     const heard: string[] = [];
     for (const client of [byToken, byPassword]) await client.on('/plant/*', {}, ({ meta }) => heard.push(meta.path));
-    await gateway.restart();
-    await until('both are back', () => [byToken, byPassword].every(({ reconnects }) => reconnects() === 1), 40_000);
-    await byToken.set('/plant/mine', { by: 'token' });
-    await until('both hear it', () => heard.length >= 2);
-    expect(heard).toEqual(['/plant/mine', '/plant/mine']);
-    await expect(byPassword.set('/office/1', {})).rejects.toMatchObject({ message: expect.stringContaining('unauthorized') as string });
-  }, 60_000);
-});
+    return { clients: [byToken, byPassword], heard, path: `/plant/${generation.name.replaceAll(' ', '-')}` };
+  }
 
-describe.each(DROPS_WHAT_IS_REFUSED)('$name', (generation) => {
   it('comes back without the subscriptions that it lost the right for meanwhile', async () => {
+    const formers = await Promise.all(DROPS_WHAT_IS_REFUSED.map(formerOf));
+    await gateway.restart();
+    for (const { username } of formers) await put(`/users/${username}`, { permissions: {} });
+    await until('they are back', () => formers.every(({ client }) => client.reconnects() >= 1), 40_000);
+    const admin = await connected(NEWEST, { username: '_ADMIN', password: PASSWORD });
+    for (const { shift } of formers) await admin.set(`${shift}/1`, {});
+    await admin.set('/plant/after', {});
+    for (const { heard } of formers) {
+      await until('it hears the other', () => heard.length > 0);
+      expect(heard).toEqual(['/plant/after']);
+    }
+  }, 60_000);
+
+  /** Somebody who listens to what the plant's group may hear, and to a shift of its own. */
+  async function formerOf(generation: Generation): Promise<{ client: HappnClient; heard: string[]; shift: string; username: string }> {
     const shift = `/${generation.name.replaceAll(' ', '-')}`;
     const login = await newUser(generation, 'the former');
     await put(`/users/${login.username}`, { permissions: { [`${shift}/*`]: { actions: ['*'] } } });
     const client = await connected(generation, login);
     const heard: string[] = [];
     for (const path of ['/plant/*', `${shift}/*`]) await client.on(path, {}, ({ meta }) => heard.push(meta.path));
-    await gateway.restart();
-    await put(`/users/${login.username}`, { permissions: {} });
-    await until('it is back', () => client.reconnects() >= 1, 40_000);
-    const admin = await connected(NEWEST, { username: '_ADMIN', password: PASSWORD });
-    await admin.set(`${shift}/1`, {});
-    await admin.set('/plant/after', {});
-    await until('it hears the other', () => heard.length > 0);
-    expect(heard).toEqual(['/plant/after']);
-  }, 60_000);
+    return { client, heard, shift, username: login.username };
+  }
 });
 
 describe('the newest client', () => {
