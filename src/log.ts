@@ -1,6 +1,7 @@
 // The log: pino on stderr, as JSON lines or as text for a person. Secrets never reach it, control characters stay escaped.
 
 import { type DestinationStream, destination, pino } from 'pino';
+import { escapeControls } from './core/data/value.js';
 import type { Log } from './core/index.js';
 
 export interface LogOptions {
@@ -61,13 +62,6 @@ export function textLine(line: string): string {
     parts.push(`\n    ${(stack ?? message ?? JSON.stringify(err)).split('\n').map(escapeControls).join('\n    ')}`);
   }
   return `${parts.join(' ')}\n`;
-}
-
-/** What would move the cursor, end the line, or turn the direction of what follows it. */
-const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
-
-function escapeControls(text: string): string {
-  return text.replace(CONTROLS, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** In JSON such characters stand in texts alone, but for the end of the line. */

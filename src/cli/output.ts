@@ -1,5 +1,7 @@
 // What commands print: JSON for programs, tables and lines for people.
 
+import { escapeControls } from '../core/data/value.js';
+
 /** Of the columns of lines that are printed one by one. */
 const LINE_WIDTHS = [6, 24, 17, 12, 24, 17, 8, 15];
 
@@ -54,9 +56,9 @@ export function lookupTable(lookups: unknown): string {
   return rows.length === 0 ? '' : `\n${table(['REGEX', 'BECOMES', 'IN TABLE', 'ALLOWED'], rows)}`;
 }
 
-/** As text that can neither break a line nor command a terminal: others may have chosen it. */
+/** As one word for a person; `-`: nothing is there. */
 function shown(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
   const text = typeof value === 'string' ? value : Array.isArray(value) ? value.join(',') || '-' : JSON.stringify(value);
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return escapeControls(text);
 }

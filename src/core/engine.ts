@@ -128,7 +128,7 @@ export class Engine {
     });
     const turns = new Turns({ state, clock, lifecycle, intake, sessions, delivery, execution, commits });
     this.#recovery = new Recovery({
-      ...{ durability, log, lifecycle, state, intake, sessions, turns, commits },
+      ...{ log, lifecycle, state, intake, sessions, turns, commits },
       reopen: async () => this.#load(await store.reopen()),
     });
     this.#housekeeping = new Housekeeping({

@@ -4,15 +4,13 @@
 import { readFileSync } from 'node:fs';
 import { isExactNumber, jsonText } from '../core/data/formats.js';
 import type { Value } from '../core/data/payload.js';
-import { binaryFromDocument, isDocument } from '../core/data/value.js';
+import { binaryFromDocument, escapeControls, isDocument } from '../core/data/value.js';
 import { UsageError } from './usage-error.js';
 
 /** Bytes that are shown of a longer value. */
 const SHOWN_BYTES = 16;
 /** Texts, and between them what may be numbers. */
 const JSON_TOKENS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
-// What a terminal could take for a command, and what would break the line.
-const CONTROL_CHARACTERS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
 /** `@file`: its bytes; JSON if it is JSON; else text. `asText`: the word as it is. Throws UsageError. */
 export function valueIn(word: string, asText = false): Value {
@@ -83,11 +81,7 @@ export function shownValue(value: unknown): string {
 
 /** Text that can neither break a line nor command a terminal. */
 export function shownText(text: string): string {
-  return text.replace(CONTROL_CHARACTERS, (character) => {
-    if (character === '\n') return '\\n';
-    if (character === '\t') return '\\t';
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  });
+  return escapeControls(text.replaceAll('\n', '\\n').replaceAll('\t', '\\t'));
 }
 
 /** As MQTT would get it: bytes and text as they are, everything else as JSON. */

@@ -47,6 +47,10 @@ export class FakeDirectory implements DirectoryReader {
     return [];
   }
 
+  groupsLookingUpIn(): string[] {
+    return [];
+  }
+
   members(): Iterable<User> {
     return [];
   }

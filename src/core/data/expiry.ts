@@ -1,25 +1,23 @@
 // Expiry: an index of records by their deadline, and the sweep that has what expired removed.
 
+import { DIGITS, digits } from '../store/digits.js';
 import { SECTION, type Section, type Store, type StoreRow } from '../store/store.js';
-
-/** Hexadecimal digits of a deadline, so that keys sort as time goes. */
-const DEADLINE_DIGITS = 14;
 
 export function expiryKey(deadline: number, path: string): string {
   return `${deadlineText(deadline)}/${path}`;
 }
 
 function deadlineText(deadline: number): string {
-  return Math.ceil(deadline).toString(16).padStart(DEADLINE_DIGITS, '0');
+  return digits(Math.ceil(deadline));
 }
 
 /** What a key says. */
 export function expiryOf(key: string): { readonly deadline: number; readonly path: string } {
-  return { deadline: deadlineOf(key), path: key.slice(DEADLINE_DIGITS + 1) };
+  return { deadline: deadlineOf(key), path: key.slice(DIGITS + 1) };
 }
 
 function deadlineOf(key: string): number {
-  return Number.parseInt(key.slice(0, DEADLINE_DIGITS), 16);
+  return Number.parseInt(key.slice(0, DIGITS), 16);
 }
 
 /** Finds expired records, the longest expired first. Reads nothing while the first deadline it knows of lies ahead. */

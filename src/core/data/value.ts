@@ -1,4 +1,5 @@
-// Value helpers that every protocol shares: what counts as a map, the document form, merging, and bytes as documents.
+// Value helpers that every protocol shares: what counts as a map, the document form, merging, bytes as documents, and text that is
+// safe to show.
 // Keys come from outside: they are only ever copied by spreading, which makes own properties of them, or compared.
 
 import { RequestError } from '../errors.js';
@@ -61,4 +62,12 @@ export function mergeDocuments(base: Document, change: Document): Document {
     }
   }
   return { ...base, ...change };
+}
+
+/** What would move the cursor, end the line, or turn the direction of what follows it. */
+const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
+
+/** As text that can neither break a line nor command a terminal: others may have chosen it. */
+export function escapeControls(text: string): string {
+  return text.replace(CONTROLS, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

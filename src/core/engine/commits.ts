@@ -29,7 +29,8 @@ export interface CommitParts {
 
 export class Commits {
   readonly #store: Store;
-  readonly #isSettledBefore: boolean;
+  /** Without durability all but the answers in slices is said before the batch is written. */
+  readonly isSaidBefore: boolean;
   readonly #state: State;
   readonly #records: Records;
   readonly #tally: Tally;
@@ -51,7 +52,7 @@ export class Commits {
   constructor(parts: CommitParts) {
     const { state, counters } = parts;
     this.#store = parts.store;
-    this.#isSettledBefore = parts.durability === 'none';
+    this.isSaidBefore = parts.durability === 'none';
     this.#state = state;
     this.#records = state.records;
     this.#tally = parts.tally;
@@ -113,7 +114,7 @@ export class Commits {
     if (this.#history !== null) this.#history.committing = turn;
     this.#history?.write(turn);
     this.#turns.add();
-    if (this.#isSettledBefore) this.#sayAll(turn, false);
+    if (this.isSaidBefore) this.#sayAll(turn, false);
     this.#store.write(turn.batch, next).then(
       () => this.#committed(turn, next),
       (error: unknown) => this.#refused(turn, error),
@@ -131,7 +132,7 @@ export class Commits {
     this.#records.committed(stored.revision);
     if (next !== null && next.changes > 0) this.#write(next);
     this.#paths.committed(turn.paths);
-    if (this.#isSettledBefore) {
+    if (this.isSaidBefore) {
       this.#settleRequests(turn);
       this.#sayAll(turn, true);
     } else {

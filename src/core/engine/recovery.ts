@@ -7,7 +7,7 @@ import type { Request } from '../message.js';
 import type { RemovalSlice, State } from '../operations/run.js';
 import type { Ring } from '../pace/ring.js';
 import type { Sessions } from '../sessions/sessions.js';
-import type { Durability, StoreState } from '../store/store.js';
+import type { StoreState } from '../store/store.js';
 import type { Turn } from '../turn.js';
 import type { Commits } from './commits.js';
 import { isGoodbye } from './failures.js';
@@ -19,7 +19,6 @@ const REOPEN_FIRST_MS = 250;
 const REOPEN_MAX_MS = 30_000;
 
 export interface RecoveryParts {
-  readonly durability: Durability;
   readonly log: Log;
   readonly lifecycle: Lifecycle;
   readonly state: State;
@@ -33,15 +32,12 @@ export interface RecoveryParts {
 
 export class Recovery {
   readonly #parts: RecoveryParts;
-  /** Without durability all but the answers in slices was said before the batch was written. */
-  readonly #isSaidBefore: boolean;
   #done: Promise<void> | null = null;
   /** Ends the pause before the next attempt to reopen the store. */
   #retry: (() => void) | null = null;
 
   constructor(parts: RecoveryParts) {
     this.#parts = parts;
-    this.#isSaidBefore = parts.durability === 'none';
   }
 
   /** Resolves when no attempt is at work any more. To be called when the engine is stopped. */
@@ -85,7 +81,7 @@ export class Recovery {
   }
 
   #isSaid(turn: Turn, [written]: readonly Turn[]): boolean {
-    return this.#isSaidBefore && turn === written;
+    return this.#parts.commits.isSaidBefore && turn === written;
   }
 
   #takeOut(request: Request | RemovalSlice, backlogs: Map<Request, Ring<Request>>): void {
@@ -150,7 +146,7 @@ export class Recovery {
     const { log, lifecycle, state, turns, commits } = this.#parts;
     const { revision, applied } = state;
     commits.restore(stored);
-    if (this.#isSaidBefore) {
+    if (commits.isSaidBefore) {
       // Numbers that were given to what is lost are known outside: they are not given again.
       state.revision = Math.max(revision, stored.revision);
       state.applied = Math.max(applied, stored.applied);

@@ -37,7 +37,7 @@ export function deleteTable({ name }: Command<'deleteTable'>, directory: Directo
 }
 
 function tableChange(name: string, directory: Directory, turn: Turn, change: () => void): Outcome {
-  const groups = [...directory.groups()].filter(({ lookups }) => lookups.some(({ table }) => table === name)).map((group) => group.name);
+  const groups = directory.groupsLookingUpIn(name);
   const users = new Set(groups.flatMap((group) => [...directory.memberNames(group)]));
   changing(users, 'table', directory, turn, change);
   return { users, change: { type: 'tableChanged', table: name, groups } };

@@ -37,7 +37,8 @@ export class Delegations {
   note(act: DelegatedAct): AuditEvent | null {
     const { asker, user, action, refusal } = act;
     // No name has a line break.
-    const known = this.#kinds.get(`${asker.name}\n${user}\n${action}\n${refusal}`);
+    const key = `${asker.name}\n${user}\n${action}\n${refusal}`;
+    const known = this.#kinds.get(key);
     if (known !== undefined) {
       known.more += 1;
       return null;
@@ -46,7 +47,7 @@ export class Delegations {
     if (count < KINDS_MAX.each && this.#kinds.size < KINDS_MAX.all) {
       this.#counts.set(asker.name, count + 1);
       const first = eventOf(act);
-      this.#kinds.set(`${asker.name}\n${user}\n${action}\n${refusal}`, { first, more: 0 });
+      this.#kinds.set(key, { first, more: 0 });
       return first;
     }
     this.#countOther(act);

@@ -104,6 +104,10 @@ export class Directory implements DirectoryReader {
     return this.#tables.values();
   }
 
+  groupsLookingUpIn(table: string): string[] {
+    return [...this.#groups.values()].filter(({ lookups }) => lookups.some((one) => one.table === table)).map(({ name }) => name);
+  }
+
   *members(group: string): Iterable<User> {
     for (const name of this.#members.get(group) ?? []) yield this.#users.get(name) as User;
   }

@@ -15,6 +15,8 @@ export interface DirectoryReader {
   members(group: string): Iterable<User>;
   lookupTable(name: string): LookupTable | null;
   lookupTables(): Iterable<LookupTable>;
+  /** Names of the groups that have a lookup in the table, which need not exist. */
+  groupsLookingUpIn(table: string): string[];
   /**
    * The live principal of the user; null: there is no such user. With a policy that has permissions: one with these rights alone.
    * Sessions keep it as long as they live.

@@ -106,6 +106,5 @@ function tableNamed({ directory }: Administration, params: Readonly<Record<strin
 }
 
 function shownTable({ directory }: Administration, { name, paths, created, modified }: LookupTable): object {
-  const groups = [...directory.groups()].filter(({ lookups }) => lookups.some(({ table }) => table === name)).map((group) => group.name);
-  return { name, paths: paths.size, groups, created: isoTime(created), modified: isoTime(modified) };
+  return { name, paths: paths.size, groups: directory.groupsLookingUpIn(name), created: isoTime(created), modified: isoTime(modified) };
 }

@@ -31,8 +31,8 @@ export function pastRequest(
   const pattern = topics.patternOf(filter.text);
   const asOf: AsOf = { revision: null, time };
   const options = { ...STORED, asOf, limit: MESSAGES_MAX + 1 };
-  if (pattern.exact !== null) return new DataRequest('get', session, null, pattern.exact, null, null, options, true, 0, onReply);
-  return new DataRequest('get', session, null, pattern.text, pattern, null, options, true, 0, onReply);
+  const [path, wildcards] = pattern.exact === null ? [pattern.text, pattern] : [pattern.exact, null];
+  return new DataRequest('get', session, null, path, wildcards, null, options, true, 0, onReply);
 }
 
 /** What one SUBSCRIBE is sent, in the order of its filters. */
