@@ -24,23 +24,18 @@ import { FrameWriter } from './frames.js';
 import type { Peer } from './handshake.js';
 import type { Host } from './host.js';
 import { type HappnLayers, hasLayers } from './layers.js';
+import type { LivenessLimits } from './liveness.js';
 import { LocalClient } from './local-client.js';
 import { type LocalHost, LocalSession } from './local-session.js';
 import { clientError } from './local-values.js';
 import { HappnSession } from './session.js';
 import { FIRST_FRAME_LIMITS, type FrameLimits, frameLimits } from './wire.js';
 
-export interface HappnConfig {
+export interface HappnConfig extends LivenessLimits {
   /** Largest message that is taken. Clients expect 10 MiB. */
   readonly maxFrameBytes: number;
   /** Heartbeats to clients of protocol 4. They call themselves offline after 45 s without one. */
   readonly pingIntervalMs: number;
-  /** Older clients send heartbeats themselves: a connection that says nothing for this long is ended. */
-  readonly silentMs: number;
-  /** From accept to the first valid request. */
-  readonly firstRequestMs: number;
-  /** From the first to the last byte of one message. */
-  readonly messageMs: number;
   /** Connections from elsewhere that have not sent a valid request yet: more are refused until some have, or are gone. */
   readonly maxFresh: number;
   /** From a publication of consistency 3 to its last acknowledgement. */
@@ -64,8 +59,6 @@ const PATH = '/primus';
 const SWEEP_MS = 1_000;
 /** Options that the type declarations of the library do not know yet. */
 const NEWER_OPTIONS = Object.freeze({ maxFragments: 4_096, closeTimeout: 5_000 });
-/** A heartbeat and one extra beat may stay without an answer. */
-const UNANSWERED_MAX = 2;
 /** Of the upgrade's headers, those that a client may see again in the answer to its login. */
 const SHOWN_HEADERS = [
   'host',
@@ -238,49 +231,12 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
 
   #onBeat(): void {
     const now = this.context.clock.now();
-    for (const session of this.#sessions) {
-      if (session.ending || session.version.heartbeat !== 'server') continue;
-      if (session.heard) session.unanswered = 0;
-      session.heard = false;
-      if (session.unanswered >= UNANSWERED_MAX) {
-        session.close(new ConnectionError('PEER_SILENT', 'no answer to heartbeats'));
-      } else {
-        session.sendPing(now);
-      }
-    }
+    for (const session of this.#sessions) session.onBeat(now);
   }
 
   #onSweep(): void {
     const now = this.context.clock.monotonic();
-    for (const session of this.#sessions) {
-      if (session.ending) continue;
-      if (session.fresh) {
-        if (now - session.openedAt > this.#config.firstRequestMs) {
-          session.close(new ConnectionError('CONNECT_TIMEOUT', 'no valid request in time'));
-        }
-        continue;
-      }
-      this.#checkPartial(session, now);
-      if (session.version.heartbeat === 'client') this.#checkSilent(session, now);
-    }
-  }
-
-  #checkSilent(session: HappnSession, now: number): void {
-    if (session.heard) {
-      session.heard = false;
-      session.lastHeardAt = now;
-    } else if (now - session.lastHeardAt > this.#config.silentMs) {
-      session.close(new ConnectionError('PEER_SILENT', 'no sign of life'));
-    }
-  }
-
-  /** A message that trickles in is given up after a while. */
-  #checkPartial(session: HappnSession, now: number): void {
-    if (!session.isPartial()) session.partialSince = 0;
-    else if (session.partialSince === 0) session.partialSince = now;
-    else if (now - session.partialSince > this.#config.messageMs) {
-      session.close(new ConnectionError('MALFORMED_FRAME', 'a message was not finished in time'));
-    }
+    for (const session of this.#sessions) session.onSweep(now, this.#config);
   }
 
   // -------------------------------------------------------------- plain HTTP

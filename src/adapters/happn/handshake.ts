@@ -1,13 +1,10 @@
 // What a client says of itself, and what it is told of the gateway and of its session.
 
-import { randomBytes } from 'node:crypto';
-import { type AdapterContext, type Credentials, type Identity, type Logins, type Permissions, RequestError } from '../../core/index.js';
+import { RequestError } from '../../core/index.js';
+import type { LoginAnswer } from './account.js';
 import { jsonText } from './codec.js';
-import { isFields } from './fields.js';
 import { endsBeforeLogin, type MergeForm, mergeFormFor, UNCONFIGURED, type Version, versionNamed } from './versions.js';
-import { type Fields, MESSAGES } from './wire.js';
-
-const NONCE_BYTES = 32;
+import type { Fields } from './wire.js';
 
 /** What the upgrade said about the peer, as it appears in the answer to a login. */
 export interface Peer {
@@ -17,46 +14,6 @@ export interface Peer {
   readonly address: string;
   /** Name of the cookie that browsers keep their token in, for this connection and for HTTP. */
   readonly cookieName: string;
-}
-
-/** What a client is told of its login. */
-export interface LoginAnswer {
-  /** `publicKey`: where the user has one; `permissions`: the user's own, without those of groups. */
-  readonly user: {
-    readonly username: string;
-    readonly custom_data: unknown;
-    readonly userid: string;
-    readonly publicKey?: string;
-    readonly permissions: Permissions;
-  };
-  readonly timestamp: number;
-  readonly origin: string;
-  /** 1: for a connection. */
-  readonly type: 1;
-  readonly parentId: string;
-  readonly token: string;
-  readonly authType: 'default';
-}
-
-/** `session`: its id. */
-export async function loginAnswer(
-  { logins, directory, node }: AdapterContext,
-  identity: Identity,
-  session: string,
-): Promise<LoginAnswer | null> {
-  const { login, principal } = identity;
-  if (logins === null || login === null || principal === null) return null;
-  const { customData = {}, publicKey = null, permissions = {} } = directory.user(identity.name) ?? {};
-  const key = publicKey === null ? {} : { publicKey };
-  return {
-    user: { username: identity.name, custom_data: customData, userid: principal.userId, ...key, permissions },
-    timestamp: login.issued,
-    origin: node.name,
-    type: 1,
-    parentId: login.parentId ?? session,
-    token: await logins.tokenOf(identity, session),
-    authType: 'default',
-  };
 }
 
 export class Handshake {
@@ -112,25 +69,4 @@ export class Handshake {
       `${described}${version}${shown}${login === null ? '' : `,${jsonText({ cookieName, ...login }).slice(1, -1)}`}}`
     );
   }
-}
-
-/** Throws INVALID_REQUEST without the key that it would be used with. */
-export function newNonce({ publicKey }: Fields, logins: Logins | null): string {
-  if (logins !== null) return logins.nonce(publicKey);
-  if (typeof publicKey !== 'string' || publicKey === '') throw new RequestError('INVALID_REQUEST', MESSAGES.noPublicKey);
-  return randomBytes(NONCE_BYTES).toString('base64');
-}
-
-/** Only texts are credentials; an empty token is none. */
-export function credentialsIn(data: Fields): Credentials {
-  const { username, password, token, publicKey, digest, authType, info } = data;
-  return {
-    ...(typeof username === 'string' ? { username } : {}),
-    ...(typeof password === 'string' ? { password } : {}),
-    ...(typeof token === 'string' && token !== '' ? { token } : {}),
-    ...(typeof publicKey === 'string' ? { publicKey } : {}),
-    ...(typeof digest === 'string' ? { digest } : {}),
-    ...(typeof authType === 'string' ? { provider: authType } : {}),
-    ...(isFields(info) ? { info } : {}),
-  };
 }

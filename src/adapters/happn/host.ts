@@ -31,6 +31,8 @@ export interface Connection extends Session {
   readonly mergeForm: MergeForm;
   /** Nothing more is said or heard. */
   readonly ending: boolean;
+  /** A valid request has come. Whoever has to log in first is fresh until then. */
+  settle(): void;
   /** Sends a finished text behind those that wait. */
   answer(text: string): void;
   /** Answers a request that could not be done. */

@@ -6,6 +6,7 @@ import type { WebSocket } from 'ws';
 import type { Outbound, Session, Subscription } from '../../core/index.js';
 import type { Host } from './host.js';
 import type { LongAnswer, Progress } from './long-answers.js';
+import { PAUSED_BY, type Reading } from './reading.js';
 import type { SessionLayers, Sink } from './session-layers.js';
 
 /** Draining stops while the socket holds more than this. */
@@ -16,9 +17,16 @@ export interface Speaker extends Session {
   readonly ending: boolean;
   /** Writes what a message of the queue means to the client; returns what is to be written in pieces instead. */
   write(writer: Sink, message: Outbound, subscription: Subscription | null): LongAnswer | null;
-  /** More waits than is good: nothing that is answered should be read. */
-  onFull(): void;
-  onRoom(): void;
+}
+
+/** The connection that it goes out on. */
+export interface OutputParts {
+  readonly websocket: WebSocket;
+  /** Below the websocket. */
+  readonly socket: Duplex;
+  readonly layers: SessionLayers | null;
+  /** Paused while more waits than is good: nothing that is answered should be read. */
+  readonly reading: Reading;
 }
 
 export class Output {
@@ -27,6 +35,7 @@ export class Output {
   readonly #socket: Duplex;
   readonly #host: Host;
   readonly #layers: SessionLayers | null;
+  readonly #reading: Reading;
   /** Finished frame texts that came from no queue of the core. */
   #texts: string[] = [];
   #textLength = 0;
@@ -34,19 +43,20 @@ export class Output {
   #long: LongAnswer | null = null;
   #isPieceScheduled = false;
 
-  constructor(speaker: Speaker, websocket: WebSocket, socket: Duplex, host: Host, layers: SessionLayers | null) {
+  constructor(speaker: Speaker, host: Host, { websocket, socket, layers, reading }: OutputParts) {
     this.#speaker = speaker;
     this.#websocket = websocket;
     this.#socket = socket;
     this.#host = host;
     this.#layers = layers;
+    this.#reading = reading;
   }
 
   /** Goes out with the next flush. */
   text(text: string): void {
     this.#texts.push(text);
     this.#textLength += text.length;
-    if (this.#textLength + this.#unwritten > HIGH_WATER_BYTES) this.#speaker.onFull();
+    if (this.#textLength + this.#unwritten > HIGH_WATER_BYTES) this.#reading.pause(PAUSED_BY.output);
   }
 
   flush(): void {
@@ -76,7 +86,7 @@ export class Output {
     }
     const hasRoom = this.#unwritten < HIGH_WATER_BYTES;
     if (hasRoom && progress !== 'waiting') this.#schedulePiece();
-    if (this.#texts.length === 0 && hasRoom) this.#speaker.onRoom();
+    if (this.#texts.length === 0 && hasRoom) this.#reading.resume(PAUSED_BY.output);
   }
 
   #goOn(sink: Sink, long: LongAnswer): Progress {

@@ -5,6 +5,7 @@ import { encodeError, jsonText } from './codec.js';
 import { copyIn } from './copies.js';
 import { isFields } from './fields.js';
 import type { FrameWriter } from './frames.js';
+import type { Host } from './host.js';
 import { ListReader, ListWriter } from './layered-lists.js';
 import {
   type HappnLayers,
@@ -15,6 +16,7 @@ import {
   type LayerSession,
   type OutboundMessage,
 } from './layers.js';
+import { PAUSED_BY, type Reading } from './reading.js';
 import type { Version } from './versions.js';
 import type { Fields, Frame, FrameLimits } from './wire.js';
 
@@ -42,6 +44,8 @@ export interface Owner extends Session {
   finished(): void;
 }
 
+/** Reading stops while more requests than this wait. */
+const HIGH_WATER = 64;
 const QUOTE = 34;
 const NOTHING_LEFT = 'a layer left nothing that can be sent';
 
@@ -54,6 +58,7 @@ export class SessionLayers implements Sink {
   readonly #owner: Owner;
   readonly #context: AdapterContext;
   readonly #limits: FrameLimits;
+  readonly #reading: Reading;
   readonly #inbound: LayerLine<InboundMessage> | null;
   readonly #outbound: LayerLine<OutboundMessage> | null;
   /** Requests that are not answered yet, by their eventId. */
@@ -68,10 +73,11 @@ export class SessionLayers implements Sink {
   #messages = 0;
   #complained = false;
 
-  constructor(owner: Owner, context: AdapterContext, limits: FrameLimits, layers: HappnLayers) {
+  constructor(owner: Owner, { context, limits }: Host, layers: HappnLayers, reading: Reading) {
     this.#owner = owner;
     this.#context = context;
     this.#limits = limits;
+    this.#reading = reading;
     const { inboundLayers = [], outboundLayers = [], layerTimeoutMs = LAYER_TIMEOUT_MS } = layers;
     this.#inbound = inboundLayers.length === 0 ? null : new LayerLine(inboundLayers, layerTimeoutMs);
     this.#outbound = outboundLayers.length === 0 ? null : new LayerLine(outboundLayers, layerTimeoutMs);
@@ -106,7 +112,9 @@ export class SessionLayers implements Sink {
     this.#inbound.push(message, (fault, passed) => {
       if (fault === null) this.#hand((passed as InboundMessage).raw, frame);
       else this.#owner.refuse(frame, this.#errorOf(fault));
+      if (this.waiting <= HIGH_WATER) this.#reading.resume(PAUSED_BY.layers);
     });
+    if (this.waiting > HIGH_WATER) this.#reading.pause(PAUSED_BY.layers);
   }
 
   #hand(raw: unknown, asked = raw as Frame): void {

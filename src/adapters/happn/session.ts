@@ -1,5 +1,6 @@
-// One happn connection: takes what its client sends, and knows how the connection lives and ends. The socket is the identity. Its
-// parts: handshake.ts, data-answers.ts, subscriptions.ts and output.ts.
+// One happn connection: what its client sends goes to the part that serves it, what the core sends to the one that writes it; and
+// how it ends. The socket is the identity. Its parts: handshake.ts, account.ts, data-answers.ts, subscriptions.ts, output.ts,
+// liveness.ts and reading.ts.
 
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
@@ -9,25 +10,26 @@ import {
   ConnectionError,
   type ConnectionErrorCode,
   type Formats,
-  type Logins,
   type Outbound,
   PolicyRefusal,
   RequestError,
   type SecurityChange,
-  SecurityRequest,
   Session,
   SessionRevoked,
   type Subscription,
 } from '../../core/index.js';
+import { Account } from './account.js';
 import * as codec from './codec.js';
 import { DataAnswers } from './data-answers.js';
 import { encodeNotices } from './directory-notices.js';
 import { fieldsOf, isFields } from './fields.js';
 import { checkFrameText, checkNumbers, parseFrame, peekFrame } from './frame-text.js';
-import { credentialsIn, Handshake, type LoginAnswer, loginAnswer, newNonce, type Peer } from './handshake.js';
+import { Handshake, type Peer } from './handshake.js';
 import type { Connection, Host } from './host.js';
+import { Liveness, type LivenessLimits } from './liveness.js';
 import type { LongAnswer } from './long-answers.js';
 import { Output, type Speaker } from './output.js';
+import { PAUSED_BY, Reading } from './reading.js';
 import { decodeGet, decodeRemove, decodeSet, decodeTag, isTag } from './requests.js';
 import { type Owner, SessionLayers, type Sink } from './session-layers.js';
 import { Subscriptions } from './subscriptions.js';
@@ -37,14 +39,8 @@ import { CONTROL, FIRST_FRAME_LIMITS, type Fields, type Frame, MESSAGES, SERVER_
 const PING = new RegExp(`^"${CONTROL.ping}(\\d{1,20})"$`);
 const ID_REQUEST = JSON.stringify(CONTROL.id);
 
-const PAUSED_BY_ENGINE = 1;
-const PAUSED_BY_OUTPUT = 2;
-const PAUSED_BY_STOP = 4;
-const PAUSED_BY_LAYERS = 8;
 /** Need a login, where there are users. */
 const DATA_ACTIONS: ReadonlySet<unknown> = new Set(['set', 'get', 'count', 'remove', 'on']);
-/** Reading stops while more requests than this wait for layers. */
-const LAYERS_HIGH_WATER = 64;
 
 /** Ends that are not announced: the peer is gone, deaf or hostile. */
 const ABRUPT: ReadonlySet<ConnectionErrorCode> = new Set([
@@ -57,15 +53,6 @@ const ABRUPT: ReadonlySet<ConnectionErrorCode> = new Set([
 
 export class HappnSession extends Session implements Connection, Owner, Speaker {
   override readonly takesStreams = true;
-  /** Something came since the last sweep. */
-  heard = true;
-  /** Monotonic milliseconds: accepted, and last heard as of a sweep. */
-  readonly openedAt: number;
-  lastHeardAt: number;
-  /** Heartbeats sent without any sign of life since. */
-  unanswered = 0;
-  /** Since when only a part of a message has come; 0: no such part. */
-  partialSince = 0;
   /** No valid request yet; where users have to log in, nobody has. */
   fresh = true;
   readonly #host: Host;
@@ -74,37 +61,35 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   readonly #websocket: WebSocket;
   readonly #socket: Duplex;
   readonly #peer: Peer;
+  readonly #liveness: Liveness;
+  readonly #reading: Reading;
   readonly #handshake: Handshake;
   readonly #data: DataAnswers;
   readonly #subscriptions: Subscriptions;
+  readonly #account: Account;
   readonly #layers: SessionLayers | null;
   readonly #output: Output;
-  #paused = 0;
   #ending = false;
-  #messages = 0;
-  #controls = 0;
-  /** Whole messages and socket bytes that the last look at `isPartial` saw. */
-  #seenMessages = 0;
-  #seenBytes = 0;
   #complained = false;
 
   constructor(host: Host, websocket: WebSocket, socket: Duplex, peer: Peer) {
     super(randomUUID(), 'happn', false);
-    const { context, limits, layers } = host;
+    const { context, layers } = host;
     this.#host = host;
     this.#context = context;
     this.#formats = context.formats;
     this.#websocket = websocket;
     this.#socket = socket;
     this.#peer = peer;
+    this.#liveness = new Liveness(socket, context.clock.monotonic());
+    this.#reading = new Reading(websocket);
     this.#handshake = new Handshake(peer);
     this.address = peer.address;
     this.#data = new DataAnswers(this, host);
     this.#subscriptions = new Subscriptions(this, host);
-    this.#layers = layers ? new SessionLayers(this, context, limits, layers) : null;
-    this.#output = new Output(this, websocket, socket, host, this.#layers);
-    this.openedAt = context.clock.monotonic();
-    this.lastHeardAt = this.openedAt;
+    this.#account = new Account(this, host, { handshake: this.#handshake, liveness: this.#liveness, subscriptions: this.#subscriptions });
+    this.#layers = layers ? new SessionLayers(this, host, layers, this.#reading) : null;
+    this.#output = new Output(this, host, { websocket, socket, layers: this.#layers, reading: this.#reading });
   }
 
   get version(): Version {
@@ -123,9 +108,9 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
 
   /** One websocket message. Whatever it holds, only this connection can suffer from it. */
   onMessage(bytes: Buffer, isBinary: boolean): void {
-    this.heard = true;
+    this.#liveness.heard = true;
     if (this.#ending) return;
-    this.#messages += 1;
+    this.#liveness.messages += 1;
     if (isBinary) {
       this.#ignore('a binary frame');
       return;
@@ -137,18 +122,8 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
 
   /** A ping or pong of the websocket itself. */
   onWebsocketControl(): void {
-    this.heard = true;
-    this.#controls += 1;
-  }
-
-  /** Whether bytes have come since the last look that are no whole message yet. */
-  isPartial(): boolean {
-    const messages = this.#messages + this.#controls;
-    const bytes = 'bytesRead' in this.#socket ? (this.#socket.bytesRead as number) : 0;
-    if (messages === this.#seenMessages) return bytes > this.#seenBytes;
-    this.#seenMessages = messages;
-    this.#seenBytes = bytes;
-    return false;
+    this.#liveness.heard = true;
+    this.#liveness.controls += 1;
   }
 
   #onFrame(text: string): void {
@@ -162,7 +137,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
       }
       if (frame.action === 'set') checkNumbers(text);
       if (this.#layers === null) this.passed(frame);
-      else this.#takeLayers(this.#layers, frame);
+      else this.#layers.take(frame);
     } catch (error) {
       this.fail(frame ?? peekFrame(text), error);
     }
@@ -172,35 +147,22 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   passed(frame: Frame): void {
     if (this.#ending) return;
     this.#handle(frame);
-    this.#settle();
-    if (this.#layers !== null && this.#layers.waiting <= LAYERS_HIGH_WATER) this.#resume(PAUSED_BY_LAYERS);
+    this.settle();
   }
 
   refuse(frame: Frame, error: unknown): void {
-    if (this.#ending) return;
-    this.fail(frame, error);
-    if (this.#layers !== null && this.#layers.waiting <= LAYERS_HIGH_WATER) this.#resume(PAUSED_BY_LAYERS);
+    if (!this.#ending) this.fail(frame, error);
   }
 
   finished(): void {
     if (!this.#ending) this.#host.touch(this);
   }
 
-  #takeLayers(layers: SessionLayers, frame: Frame): void {
-    layers.take(frame);
-    if (layers.waiting > LAYERS_HIGH_WATER) this.#pause(PAUSED_BY_LAYERS);
-  }
-
   /** Whoever has not logged in where that is asked for is kept as short as before the first request. */
-  #settle(): void {
-    if (!this.fresh || this.#isStranger) return;
+  settle(): void {
+    if (!this.fresh || this.#account.isStranger) return;
     this.fresh = false;
     this.#host.settled(this);
-  }
-
-  /** Has to log in, and has not. */
-  get #isStranger(): boolean {
-    return this.#context.logins !== null && this.identity.principal === null;
   }
 
   #refuseStranger(frame: Frame): void {
@@ -211,7 +173,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   #onControl(text: string): void {
     const ping = PING.exec(text);
     if (ping !== null) {
-      this.#settle();
+      this.settle();
       this.answer(`"${CONTROL.pong}${ping[1]}"`);
     } else if (text === ID_REQUEST) {
       this.answer(`"${CONTROL.id}${this.id}"`);
@@ -239,7 +201,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     if (frame.encrypted !== undefined || (isFields(frame.data) && isSealed(frame))) {
       throw new RequestError('INVALID_REQUEST', MESSAGES.encrypted);
     }
-    if (this.fresh && this.#isStranger && DATA_ACTIONS.has(frame.action)) return this.#refuseStranger(frame);
+    if (this.fresh && this.#account.isStranger && DATA_ACTIONS.has(frame.action)) return this.#refuseStranger(frame);
     switch (frame.action) {
       case 'set':
         return this.#data.submit(isTag(frame) ? decodeTag(frame, this) : decodeSet(frame, this, this.#formats));
@@ -259,9 +221,9 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
           codec.encodeOk(frame, this, this.#handshake.gatewayText(this.#context.node.name, this.#context.logins !== null)),
         );
       case 'login':
-        return this.#login(frame);
+        return this.#account.login(frame);
       case 'request-nonce':
-        return this.answer(codec.encodeNonce(frame, this, newNonce(fieldsOf(frame.data, 'data'), this.#context.logins)));
+        return this.#account.sendNonce(frame);
       case 'ack':
         if (typeof frame.data === 'string') this.#host.acknowledgements.acknowledge(this, frame.data);
         return this.answer(codec.encodeOk(frame, this, 'null'));
@@ -271,18 +233,15 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
         this.#context.endChildren(this);
         return this.answer(codec.encodeOk(frame, this, 'null'));
       case 'change-password':
-        return this.#changePassword(frame);
+        return this.#account.changePassword(frame);
       case 'revoke-token':
-        return this.#revokeToken(frame);
+        return this.#account.revokeToken(frame);
       case 'revoke-session':
-        // What older clients call it. They ask for it also where there is nothing to revoke.
-        return this.#context.logins === null ? this.answer(codec.encodeOk(frame, this, 'null')) : this.#revokeToken(frame);
+        return this.#account.revokeSession(frame);
       default:
         throw new RequestError('UNKNOWN_OPERATION', `unknown action: ${String(frame.action).slice(0, 100)}`);
     }
   }
-
-  // -------------------------------------------------------------- handshake
 
   #configure(frame: Frame): void {
     try {
@@ -295,71 +254,6 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     }
     this.#subscriptions.refresh();
     this.answer(codec.encodeOk(frame, this, 'null'));
-  }
-
-  #login(frame: Frame): void {
-    const data = fieldsOf(frame.data, 'data');
-    this.#enter(data).then(
-      (login) => {
-        if (this.#ending) return;
-        this.#settle();
-        this.#noteCluster(data.info);
-        const text = this.#handshake.sessionText(this.id, this.#context.node.name, this.#messages, data.info, login);
-        this.answer(codec.encodeOk(frame, this, text));
-      },
-      (error: unknown) => {
-        if (!this.#ending) this.fail(frame, error);
-      },
-    );
-  }
-
-  /** Throws INVALID_REQUEST where nobody has to log in. */
-  #logins({ action }: Frame): Logins {
-    const { logins } = this.#context;
-    if (logins === null) throw new RequestError('INVALID_REQUEST', `Cannot ${action} Not Secure`);
-    return logins;
-  }
-
-  #changePassword(frame: Frame): void {
-    const logins = this.#logins(frame);
-    const { oldPassword, newPassword } = fieldsOf(frame.data, 'data');
-    logins.changePassword(this, oldPassword, newPassword).then(
-      () => {
-        if (!this.#ending) this.answer(codec.encodeOk(frame, this, 'null'));
-      },
-      (error: unknown) => {
-        if (!this.#ending) this.fail(frame, error);
-      },
-    );
-  }
-
-  /** A request of the session itself, so that it is answered before it ends. */
-  #revokeToken(frame: Frame): void {
-    this.#context.submit(new SecurityRequest(this, codec.requestId(frame), this.#logins(frame).revocationOf(this.identity), frame));
-  }
-
-  #writeRevoked(writer: Sink, frame: Frame, error: RequestError | null): null {
-    writer.text(error === null ? codec.encodeOk(frame, this, 'null') : codec.encodeError(frame, this, error));
-    return null;
-  }
-
-  async #enter(data: Fields): Promise<LoginAnswer | null> {
-    const before = this.identity;
-    // At once: what ends logins has to find this one while its token is made.
-    this.identity = await this.#context.authenticate(credentialsIn(data), this);
-    try {
-      const login = await loginAnswer(this.#context, this.identity, this.id);
-      if (before.principal !== null && before.principal !== this.identity.principal) this.#subscriptions.end();
-      return login;
-    } catch (error) {
-      this.identity = before;
-      throw error;
-    }
-  }
-
-  #noteCluster(info: unknown): void {
-    if (isFields(info) && info.clusterName) this.#host.clusterMembers.add(this);
-    else this.#host.clusterMembers.delete(this);
   }
 
   // -------------------------------------------------------------- out
@@ -398,33 +292,35 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
       case 'unsubscribe':
         return this.#subscriptions.writeReply(writer, request, message);
       case 'security':
-        return this.#writeRevoked(writer, request.tag as Frame, message.error);
+        this.#account.writeRevoked(writer, request.tag as Frame, message.error);
+        return null;
       case 'transaction':
       case 'durable':
         return null;
     }
   }
 
-  onFull(): void {
-    this.#pause(PAUSED_BY_OUTPUT);
-  }
-
-  onRoom(): void {
-    this.#resume(PAUSED_BY_OUTPUT);
-  }
-
   // -------------------------------------------------------------- life
 
-  /** A heartbeat of the server; the answer is any sign of life. */
-  sendPing(now: number): void {
-    this.unanswered += 1;
-    this.answer(`"${CONTROL.ping}${now}"`);
+  /** The server's heartbeat is due; the answer to it is any sign of life. `now`: wall clock. */
+  onBeat(now: number): void {
+    if (this.#ending || this.version.heartbeat !== 'server') return;
+    const silent = this.#liveness.beat();
+    if (silent === null) this.answer(`"${CONTROL.ping}${now}"`);
+    else this.close(silent);
+  }
+
+  /** To be called now and then. `now`: monotonic. */
+  onSweep(now: number, limits: LivenessLimits): void {
+    if (this.#ending) return;
+    const error = this.#liveness.check(now, this.fresh, this.version.heartbeat, limits);
+    if (error !== null) this.close(error);
   }
 
   /** The socket took what was written: goes on draining. */
   onDrain(): void {
     // Whoever reads a long answer lives, although no heartbeat can come between its pieces.
-    if (this.#output.hasLong) this.heard = true;
+    if (this.#output.hasLong) this.#liveness.heard = true;
     this.#context.flush(this);
   }
 
@@ -433,32 +329,21 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
   }
 
   override pauseReading(): void {
-    this.#pause(PAUSED_BY_ENGINE);
+    this.#reading.pause(PAUSED_BY.engine);
   }
 
   override resumeReading(): void {
-    this.#resume(PAUSED_BY_ENGINE);
+    this.#reading.resume(PAUSED_BY.engine);
   }
 
   /** Reads no more; what was read is still answered. */
   stopReading(): void {
-    this.#pause(PAUSED_BY_STOP);
+    this.#reading.pause(PAUSED_BY.stop);
   }
 
   /** Answers or events are still on their way to the socket. */
   get hasUnsent(): boolean {
     return this.inFlight > 0 || this.outbound.length > 0 || this.#output.busy;
-  }
-
-  #pause(by: number): void {
-    if (this.#paused === 0) this.#websocket.pause();
-    this.#paused |= by;
-  }
-
-  #resume(by: number): void {
-    if ((this.#paused & by) === 0) return;
-    this.#paused &= ~by;
-    if (this.#paused === 0) this.#websocket.resume();
   }
 
   override close(error: ConnectionError | null): void {

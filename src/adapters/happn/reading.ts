@@ -1,0 +1,26 @@
+// Reading: whether a connection is read. Several may want it paused at once; it goes on when the last of them has let go.
+
+import type { WebSocket } from 'ws';
+
+/** Who may want it, one bit each. */
+export const PAUSED_BY = Object.freeze({ engine: 1, output: 2, stop: 4, layers: 8 });
+
+export class Reading {
+  readonly #websocket: WebSocket;
+  #pausedBy = 0;
+
+  constructor(websocket: WebSocket) {
+    this.#websocket = websocket;
+  }
+
+  pause(by: number): void {
+    if (this.#pausedBy === 0) this.#websocket.pause();
+    this.#pausedBy |= by;
+  }
+
+  resume(by: number): void {
+    if ((this.#pausedBy & by) === 0) return;
+    this.#pausedBy &= ~by;
+    if (this.#pausedBy === 0) this.#websocket.resume();
+  }
+}
