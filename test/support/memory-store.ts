@@ -106,11 +106,14 @@ export class MemoryStore implements Store {
 
   #rowsIn(range: Range): StoreRow[] {
     this.#mustBeOpen();
-    return this.dump()
-      .filter(([key]) => key[0] === range.section)
-      .map(([key, value]): StoreRow => ({ key: key.slice(1), value }))
-      .filter(({ key }) => range.gte === undefined || compareKeys(key, range.gte) >= 0)
-      .filter(({ key }) => range.lt === undefined || compareKeys(key, range.lt) < 0);
+    const rows: StoreRow[] = [];
+    for (const [whole, value] of this.disk.rows) {
+      if (whole[0] !== range.section) continue;
+      const key = whole.slice(1);
+      if (range.gte !== undefined && compareKeys(key, range.gte) < 0) continue;
+      if (range.lt === undefined || compareKeys(key, range.lt) < 0) rows.push({ key, value });
+    }
+    return rows.sort((a, b) => compareKeys(a.key, b.key));
   }
 
   async size(): Promise<number> {
@@ -147,6 +150,11 @@ function scanOf<Item>(items: readonly Item[], keyOf: (item: Item) => string, sli
   };
 }
 
+const SURROGATE = /[\ud800-\udfff]/;
+
+/** In the order of their bytes, which is that of their letters where none is a pair of surrogates. */
 function compareKeys(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+  if (SURROGATE.test(a) || SURROGATE.test(b)) return Buffer.compare(Buffer.from(a), Buffer.from(b));
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }
