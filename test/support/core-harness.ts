@@ -114,7 +114,7 @@ export class GateStore extends MemoryStore {
 
   override scanKeys(range: Range, sliceRows: number): StoreKeyScan {
     const scan = super.scanKeys(range, sliceRows);
-    return { ...this.#counted(this.#gated(scan)), rowsFrom: (key) => this.#gated(scan.rowsFrom(key)) };
+    return { ...this.#counted(this.#gated(scan)), rows: () => this.#gated(scan.rows()) };
   }
 
   #gated<Item>(scan: StoreScan<Item>): StoreScan<Item> {

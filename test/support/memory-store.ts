@@ -96,12 +96,8 @@ export class MemoryStore implements Store {
   scanKeys(range: Range, sliceRows: number): StoreKeyScan {
     const rows = this.#rowsIn(range);
     const keys = rows.map(({ key }) => key);
-    const rowsFrom = (from: string): StoreScan => {
-      const scan = scanOf(rows, ({ key }) => key, sliceRows);
-      scan.seek(from);
-      return scan;
-    };
-    return { ...scanOf(keys, (key) => key, sliceRows), rowsFrom };
+    const rowScan = scanOf(rows, ({ key }) => key, sliceRows);
+    return { ...scanOf(keys, (key) => key, sliceRows), rows: () => rowScan };
   }
 
   #rowsIn(range: Range): StoreRow[] {

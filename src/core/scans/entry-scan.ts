@@ -39,9 +39,6 @@ export class EntryScan {
   readonly #keys: StoreKeyScan;
   readonly #keySlices: StoreScan<string>;
   #rowSlices: StoreScan | null = null;
-  readonly #first: string;
-  /** Rows of the whole range, once they were needed. */
-  #rows: StoreScan | null = null;
   /** Where the next slice begins that is read by scanning. */
   #next: string;
   readonly #skips: Skips = { count: 0 };
@@ -59,8 +56,7 @@ export class EntryScan {
     this.#source = source;
     this.#revision = source.records.revision;
     const range = rangeOf(pattern, after);
-    this.#first = range.gte ?? '';
-    this.#next = this.#first;
+    this.#next = range.gte ?? '';
     this.#keys = source.store.scanKeys(range, SLICE_ROWS);
     this.#keySlices = skipping(this.#keys, pattern, SLICE_ROWS, this.#skips);
     this.#search = source.paths.search(pattern, after);
@@ -101,13 +97,8 @@ export class EntryScan {
       paths.wanted(this.#pattern);
       return;
     }
-    this.#found = new FoundEntries(search, { records, formats, revision: this.#revision, rows: () => this.#allRows });
+    this.#found = new FoundEntries(search, { records, formats, revision: this.#revision, rows: () => this.#keys.rows() });
     this.#found.seek(this.#next);
-  }
-
-  get #allRows(): StoreScan {
-    this.#rows ??= this.#keys.rowsFrom(this.#first);
-    return this.#rows;
   }
 
   /** Ends before the first entry that is not in the cache; the next slice begins with it. */
@@ -118,8 +109,7 @@ export class EntryScan {
       if (!this.#pattern.matches(key)) continue;
       const entry = records.asOf(key, this.#revision);
       if (entry === null) {
-        this.#next = key;
-        this.#rowSlices = skipping(this.#keys.rowsFrom(key), this.#pattern, SLICE_ROWS, this.#skips);
+        this.#readRows(key);
         return { entries, looked: at };
       }
       entries.push(entry);
@@ -142,9 +132,13 @@ export class EntryScan {
       this.#found.seek(path);
       return;
     }
-    const rows = this.#allRows;
-    rows.seek(path);
-    this.#next = path;
+    this.#readRows(path);
+  }
+
+  #readRows(from: string): void {
+    const rows = this.#keys.rows();
+    rows.seek(from);
+    this.#next = from;
     this.#rowSlices = skipping(rows, this.#pattern, SLICE_ROWS, this.#skips);
   }
 

@@ -10,6 +10,7 @@
 
 import { CheckTrail, checkKey, encodeCheck, NOTHING_WRITTEN } from './check-trail.js';
 import { Journal, removeJournal } from './journal.js';
+import { type Iterator, type IteratorOptions, Moment } from './moments.js';
 import {
   afterSection,
   asStoreError,
@@ -53,6 +54,8 @@ export class LevelStore implements Store {
   /** Of durability `sync`: what makes a batch durable. */
   #journal: Journal | null = null;
   #state: StoreState = NOTHING_WRITTEN;
+  /** Of the scans that were begun since a write began or ended last. */
+  #moment: Moment | null = null;
   #writing = false;
   #broken = false;
 
@@ -88,6 +91,7 @@ export class LevelStore implements Store {
     this.#database = null;
     this.#trail = null;
     this.#journal = null;
+    this.#moment = null;
     await journal?.close();
     if (database !== null) await database.close();
   }
@@ -103,21 +107,41 @@ export class LevelStore implements Store {
   }
 
   scan(range: Range, sliceRows: number): StoreScan {
-    return this.#scanRows(range, sliceRows, {});
+    return this.#scanRows(range, sliceRows, this.#present());
   }
 
   scanKeys(range: Range, sliceRows: number): StoreKeyScan {
-    const snapshot = this.#opened().snapshot();
+    const moment = this.#present();
     // The binding makes an empty value for each key, which costs least as text.
-    const keysOnly = { values: false, valueEncoding: 'utf8', highWaterMarkBytes: SCAN_SLICE_BYTES };
-    const keys = this.#opened().iterator<string, string>({ ...bounds(range), ...keysOnly, snapshot });
-    const rowsAt = (key: string): StoreScan => this.#scanRows({ ...range, gte: key }, sliceRows, { snapshot });
-    return new LevelKeyScan(keys, snapshot, rowsAt, range.section, sliceRows, this.#options.location);
+    const keys = this.#iterator<string>(moment, { ...bounds(range), values: false, valueEncoding: 'utf8' });
+    const openRows = (): StoreScan => this.#scanRows(range, sliceRows, moment);
+    return new LevelKeyScan(keys, moment, openRows, range.section, sliceRows, this.#options.location);
   }
 
-  #scanRows(range: Range, sliceRows: number, moment: { snapshot?: Snapshot }): StoreScan {
-    const iterator = this.#opened().iterator({ ...bounds(range), ...moment, highWaterMarkBytes: SCAN_SLICE_BYTES });
+  #scanRows(range: Range, sliceRows: number, moment: Moment): StoreScan {
+    const iterator = this.#iterator<Buffer>(moment, bounds(range));
     return new LevelScan(iterator, range.section, sliceRows, this.#options.location, rowOf);
+  }
+
+  #iterator<Value>(moment: Moment, options: Omit<IteratorOptions, 'highWaterMarkBytes'>): Iterator<Value> {
+    try {
+      return moment.iterator<Value>({ ...options, highWaterMarkBytes: SCAN_SLICE_BYTES });
+    } catch (error) {
+      throw asStoreError(error, `the store at ${this.#options.location} cannot be read`);
+    }
+  }
+
+  /** What was written last, and nothing of what is being written that is not there yet. */
+  #present(): Moment {
+    const database = this.#opened();
+    this.#moment ??= new Moment(database);
+    return this.#moment;
+  }
+
+  #endMoment(): Promise<void> | undefined {
+    const moment = this.#moment;
+    this.#moment = null;
+    return moment?.end();
   }
 
   batch(): WriteBatch {
@@ -146,6 +170,7 @@ export class LevelStore implements Store {
 
   /** While the disk flushes the journal, LevelDB takes the changes: they are readable, and safe from a kill, once it has. */
   async #commit(database: Database, { keys, values, bytes }: LevelBatch, state: StoreState): Promise<void> {
+    const ended = this.#endMoment();
     const trail = this.#trail as CheckTrail;
     const step = trail.step(state, bytes + CHECK_CHANGE_BYTES);
     if (step.checkpoint !== null) this.#journal?.release(step.checkpoint.batch);
@@ -155,8 +180,9 @@ export class LevelStore implements Store {
     chained.put(CHECK_SECTION + checkKey(state.batch), encodeCheck(step.check));
     if (step.checkpoint !== null) chained.put(CHECKPOINT_KEY, encodeCheck(step.checkpoint));
     for (let number = step.trimFrom; number < step.trimTo; number++) chained.del(CHECK_SECTION + checkKey(number));
-    const outcomes = await Promise.allSettled([flushed, chained.write()]);
+    const outcomes = await Promise.allSettled([flushed, chained.write(), ended]);
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    await this.#endMoment();
   }
 
   async reopen(): Promise<StoreState> {
@@ -209,14 +235,6 @@ class LevelBatch implements WriteBatch {
   }
 }
 
-type Snapshot = ReturnType<Database['snapshot']>;
-
-interface Iterator<Value> {
-  nextv(size: number): Promise<[string, Value][]>;
-  seek(target: string): void;
-  close(): Promise<void>;
-}
-
 /** `itemOf` makes what is given out of a key without its section and its value. */
 class LevelScan<Value, Item> implements StoreScan<Item> {
   constructor(
@@ -247,31 +265,31 @@ class LevelScan<Value, Item> implements StoreScan<Item> {
 
 const rowOf = (key: string, value: Uint8Array): StoreRow => ({ key, value });
 
-/** Iterators on one snapshot. */
-class LevelKeyScan extends LevelScan<unknown, string> implements StoreKeyScan {
-  readonly #rows: StoreScan[] = [];
+/** Its rows are opened when they are asked for, or when the moment ends: they may not be needed. */
+class LevelKeyScan extends LevelScan<string, string> implements StoreKeyScan {
+  #rows: StoreScan | null = null;
 
   constructor(
-    keys: Iterator<unknown>,
-    private readonly snapshot: Snapshot,
-    private readonly rowsAt: (key: string) => StoreScan,
+    keys: Iterator<string>,
+    private readonly moment: Moment,
+    private readonly openRows: () => StoreScan,
     section: Section,
     sliceRows: number,
     location: string,
   ) {
     super(keys, section, sliceRows, location, (key) => key);
+    moment.onEnd(this.rows);
   }
 
-  rowsFrom(key: string): StoreScan {
-    const rows = this.rowsAt(key);
-    this.#rows.push(rows);
-    return rows;
-  }
+  readonly rows = (): StoreScan => {
+    this.#rows ??= this.openRows();
+    return this.#rows;
+  };
 
   override async close(): Promise<void> {
+    this.moment.offEnd(this.rows);
     await super.close();
-    for (const rows of this.#rows) await rows.close();
-    await this.snapshot.close();
+    await this.#rows?.close();
   }
 }
 

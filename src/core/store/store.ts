@@ -112,8 +112,8 @@ export interface StoreScan<Item = StoreRow> {
 }
 
 export interface StoreKeyScan extends StoreScan<string> {
-  /** The rows of the range from this key on, as of the same moment. Ends with this scan. */
-  rowsFrom(key: string): StoreScan;
+  /** The rows of the range, as of the same moment: always the same scan, which ends with this one. */
+  rows(): StoreScan;
 }
 
 /** The disk refused. `cause` is the library's error. */

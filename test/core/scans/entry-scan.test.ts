@@ -23,9 +23,13 @@ class WatchedStore extends MemoryStore {
     const scan = super.scanKeys(range, sliceRows);
     return {
       ...scan,
-      rowsFrom: (key) => {
-        this.rowsFrom.push(key);
-        return scan.rowsFrom(key);
+      rows: () => {
+        const rows = scan.rows();
+        const seek = (key: string): void => {
+          this.rowsFrom.push(key);
+          rows.seek(key);
+        };
+        return { ...rows, seek };
       },
     };
   }
