@@ -128,6 +128,11 @@ export function goodbye(reconnect: boolean): ConnectionError {
   return new ConnectionError(code, CONNECTION_ERRORS[code].advice);
 }
 
+/** It comes to all connections, because the gateway stops. */
+export function isGoodbye({ code }: ConnectionError): boolean {
+  return code === 'SHUTTING_DOWN' || code === 'DISMISSED';
+}
+
 /** The gateway cannot start as configured (exit code 2). `message` is one line for a person. */
 export class ConfigError extends Error {
   constructor(message: string, options?: ErrorOptions) {

@@ -2,7 +2,7 @@
 
 import type { Log } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
-import type { DurableSession } from './durable/durable-session.js';
+import type { DurableSession, QueueLimits } from './durable/durable-session.js';
 
 export class Losses {
   readonly #log: Log;
@@ -29,15 +29,16 @@ export class Losses {
     return this.#sessionsOver.value;
   }
 
-  /** A full queue dropped so many messages. */
-  queueFull(durable: DurableSession, dropped: number): void {
+  /** A full queue dropped so many messages: what came, or what waited longest (`overflow`). */
+  queueFull(durable: DurableSession, dropped: number, overflow: QueueLimits['overflow']): void {
     this.#dropped.add(dropped);
-    if (durable.refusing) return;
-    durable.refusing = true;
+    if (durable.fullWith > 0) return;
     const { queue, queueBytes } = durable;
+    durable.fullWith = Math.max(1, queue.size);
+    const what = overflow === 'newest' ? 'messages for it' : 'its oldest messages';
     this.#log.warn(
       { durable: durable.key, messages: queue.size, bytes: queueBytes },
-      'the queue of a durable session is full: messages for it are dropped until it has room',
+      `the queue of a durable session is full: ${what} are dropped until it has room`,
     );
   }
 

@@ -31,7 +31,7 @@ const PATH = '/haven';
 const SWEEP_MS = 1_000;
 /** How long a peer may take to close its side. */
 const LINGER_MS = 2_000;
-/** Age at which the state that pongs carry is made again. */
+/** Age at which the state that pongs carry is made again; of roles and quorums it is never behind. */
 const STATE_MS = 50;
 /** Options that the type declarations of the library do not know yet. */
 const NEWER_OPTIONS = Object.freeze({ maxFragments: 4_096, closeTimeout: LINGER_MS });
@@ -58,6 +58,8 @@ export class HavenAdapter implements Adapter, Host {
   #accepting = false;
   #state: Uint8Array = new Uint8Array();
   #stateAt = Number.NEGATIVE_INFINITY;
+  /** What `control.changes` was then. */
+  #stateOf = 0;
 
   constructor(config: Partial<HavenConfig> = {}) {
     this.config = { ...HAVEN_DEFAULTS, ...config };
@@ -247,8 +249,10 @@ export class HavenAdapter implements Adapter, Host {
   state(): Uint8Array {
     const { clock, node } = this.context;
     const at = clock.monotonic();
-    if (at - this.#stateAt < STATE_MS) return this.#state;
+    const { changes } = this.control;
+    if (at - this.#stateAt < STATE_MS && changes === this.#stateOf) return this.#state;
     this.#stateAt = at;
+    this.#stateOf = changes;
     const load = this.context.load();
     this.#state = pack({
       uuid: node.id,

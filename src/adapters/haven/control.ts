@@ -74,6 +74,8 @@ export type Found =
   | { readonly role: 'leader'; readonly uuid: string; readonly path: string };
 
 export class Control {
+  /** How often roles or quorums changed. */
+  changes = 0;
   readonly #context: AdapterContext;
   /** By the paths of their records. */
   readonly #roles = new Map<string, Kept<Role>>();
@@ -192,20 +194,21 @@ export class Control {
     throw new RequestError('UNSUPPORTED', `this node forwards ${path}, and there is no other node`);
   }
 
-  /** null: there is no such thing. Throws RequestError INVALID_REQUEST. */
-  discover({ type, path, uuid }: HavenMessage): Found | null {
+  /** Throws RequestError: NOT_FOUND, INVALID_REQUEST. */
+  discover({ type, path, uuid }: HavenMessage): Found {
     const { id } = this.#context.node;
     switch (type) {
       case 'location':
-        return this.#roles.has(recordOf({ type: 'location', path: null })) ? { role: 'location', uuid: id } : null;
+        if (this.#roles.has(recordOf({ type: 'location', path: null }))) return { role: 'location', uuid: id };
+        throw new RequestError('NOT_FOUND', 'no location service is known here: this node is none');
       case 'uuid': {
         if (uuid === null) throw new RequestError('INVALID_REQUEST', 'the field uuid is missing');
         if (uuid === id) return { role: 'node', uuid: id };
-        return asFound(this.quorums.find((quorum) => quorum.uuid === uuid));
+        return asFound(this.quorum(uuid), 'there is no node or quorum of this uuid');
       }
       case 'quorum':
         if (path === null) throw new RequestError('INVALID_REQUEST', 'the field path is missing');
-        return asFound(longestBase(this.quorums, path));
+        return asFound(longestBase(this.quorums, path), 'there is no quorum whose base key this path is or lies below');
       default:
         throw new RequestError('INVALID_REQUEST', 'the type must be uuid, location or quorum');
     }
@@ -303,6 +306,7 @@ export class Control {
   }
 
   #apply(path: string, value: Value, revision: number): void {
+    this.changes += 1;
     if (value === null) {
       this.#roles.delete(path);
       this.#quorums.delete(path);
@@ -313,6 +317,7 @@ export class Control {
   }
 
   #note(path: string, { payload, revision }: Entry): void {
+    this.changes += 1;
     if (this.#keep(path, payload.value(), revision)) return;
     this.#context.log.warn({ path }, 'a record of Haven control has an unknown form: it is left alone');
   }
@@ -360,12 +365,13 @@ function baseKey(path: string): string {
 }
 
 /** The quorum whose base key is the longest one that `path` is, or lies below. */
-function longestBase(quorums: readonly Quorum[], path: string): Quorum | undefined {
-  return quorums.filter(({ path: base }) => isBelow(path, base)).sort((a, b) => b.path.length - a.path.length)[0];
+function longestBase(quorums: readonly Quorum[], path: string): Quorum | null {
+  return quorums.filter(({ path: base }) => isBelow(path, base)).sort((a, b) => b.path.length - a.path.length)[0] ?? null;
 }
 
-function asFound(quorum: Quorum | undefined): Found | null {
-  return quorum === undefined ? null : { role: 'leader', ...quorum };
+function asFound(quorum: Quorum | null, otherwise: string): Found {
+  if (quorum === null) throw new RequestError('NOT_FOUND', otherwise);
+  return { role: 'leader', ...quorum };
 }
 
 /** Of the transaction below it the asker knows nothing. */

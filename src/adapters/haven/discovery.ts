@@ -1,6 +1,6 @@
 // DISCOVER: where what was asked for is, as the peer can reach it.
 
-import { RequestError, type Value } from '../../core/index.js';
+import type { Value } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';
 import type { Host } from './host.js';
 import type { Link } from './link.js';
@@ -9,7 +9,6 @@ import { VERSION } from './wire.js';
 /** The address is the one by which the peer reached this node. Throws RequestError NOT_FOUND, and what the message lacks. */
 export function locationFor(message: HavenMessage, { context, control, port }: Host, link: Link): Value {
   const found = control.discover(message);
-  if (found === null) throw new RequestError('NOT_FOUND', 'there is no such thing here');
   const { id } = context.node;
   const address = link.localAddress.replace(/^::ffff:(?=\d+\.)/, '');
   const location = { address, port, uuid: found.uuid, role: found.role, versions: [String(VERSION)] };

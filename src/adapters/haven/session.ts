@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import {
   ConnectionError,
   type ConnectionErrorCode,
+  isGoodbye,
   type Outbound,
   type Reply,
   type Request,
@@ -324,7 +325,7 @@ export class HavenSession extends Session implements Holder, Speaker {
   /** What was wrong is answered in its place, then the connection ends. */
   #refuse(error: ConnectionError): void {
     this.#host.malformed.add();
-    this.#host.context.log.info({ session: this.id, peer: this.peer, code: error.code }, `Haven: ${error.message}`);
+    this.#logEnd(error);
     this.#sayEnd(error);
     this.#beginEnd(error);
   }
@@ -358,14 +359,16 @@ export class HavenSession extends Session implements Holder, Speaker {
     this.#link.end(this.#reason);
   }
 
-  /** Answers what is in flight, then ends; for a stop. */
+  /** Answers what is in flight, then ends. */
   finish(reason: ConnectionError): void {
+    this.#logEnd(reason);
     this.#beginEnd(reason);
   }
 
   close(error: ConnectionError | null): void {
     if (this.#phase === 'ended') return;
     this.#reason = error;
+    if (error !== null) this.#logEnd(error);
     if (error !== null && ABRUPT.has(error.code)) {
       this.destroy();
       return;
@@ -375,6 +378,12 @@ export class HavenSession extends Session implements Holder, Speaker {
       this.writing(() => this.#sayEnd(told));
     }
     this.#end();
+  }
+
+  #logEnd(error: ConnectionError): void {
+    if (isGoodbye(error)) return;
+    const { code, message } = error;
+    this.#host.context.log.info({ session: this.id, peer: this.peer, code }, `a connection ended: ${message}`);
   }
 
   destroy(): void {

@@ -1,7 +1,7 @@
 // Admission: who may come in. Counts connections, in all and by address, and lets a crowd that has not logged in wait.
 
 import { Ring } from '../../core/index.js';
-import { countedAddress } from './addresses.js';
+import { countedAddress, peerName } from './addresses.js';
 import { Rate } from './rate.js';
 import type { MqttLimits } from './wire.js';
 
@@ -76,7 +76,7 @@ export class Admission {
 
   /** It is known whose it is; null: it may come in. */
   identify(visit: Visit, address: string, port: number): Exceeded | null {
-    visit.peer = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+    visit.peer = peerName(address, port);
     const exceeded = this.isExempt(address) ? null : this.#count(visit, address);
     if (exceeded === null) visit.stage = 'waiting';
     return exceeded;

@@ -9,6 +9,7 @@ import {
   type DurableCommand,
   DurableRequest,
   type Entry,
+  isGoodbye,
   OUTBOUND_LIMITS,
   type OutboundLimits,
   type Publication,
@@ -396,7 +397,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.deliveries.clear();
     this.#output.clear();
     if (known) this.host.context.closeSession(this, error);
-    if (error !== null && error.code !== 'SHUTTING_DOWN') this.#logEnd(error);
+    if (error !== null && !isGoodbye(error)) this.#logEnd(error);
     if (error !== null && error.code === 'SLOW_CONSUMER') this.#transport.destroy();
     else this.#transport.end();
   }

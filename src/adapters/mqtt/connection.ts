@@ -1,7 +1,7 @@
 // MqttConnection: owns a transport from its acceptance until the first bytes say which version of the protocol its client speaks;
 // then a session of that version takes transport and bytes over.
 
-import { type AdapterContext, ConnectionError, type Portions } from '../../core/index.js';
+import { type AdapterContext, ConnectionError, isGoodbye, type Portions } from '../../core/index.js';
 import type { Visit } from './admission.js';
 import { readOpening, refusalToHasty } from './opening.js';
 import type { Arrival } from './session-host.js';
@@ -113,7 +113,9 @@ export class MqttConnection implements TransportOwner {
     this.#endedAt = clock.monotonic();
     this.#bytes = null;
     this.#visit.arrive();
-    if (error !== null) log.debug({ peer: this.#visit.peer, code: error.code }, `a connection ended before its CONNECT: ${error.message}`);
+    if (error !== null && !isGoodbye(error)) {
+      log.info({ peer: this.#visit.peer, code: error.code }, `a connection ended before its CONNECT: ${error.message}`);
+    }
     this.#transport.end();
   }
 

@@ -4,7 +4,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { type AdapterContext, type ConnectionError, type Listening, listen } from '../../core/index.js';
-import { type AddressList, normalAddress } from './addresses.js';
+import { type AddressList, normalAddress, peerName } from './addresses.js';
 import { type Admission, type Exceeded, Visit } from './admission.js';
 import { Episode } from './episode.js';
 import { type ClientCertificates, Handshakes } from './handshakes.js';
@@ -75,14 +75,14 @@ export class Listener {
 
   #onSocket(socket: Socket): void {
     socket.on('error', destroy);
+    const direct = { address: normalAddress(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 };
     const visit = this.#host.admission.accept();
-    if (!(visit instanceof Visit)) return this.#refuse(socket, visit, '?');
+    if (!(visit instanceof Visit)) return this.#refuse(socket, visit, peerName(direct.address, direct.port));
     this.#outside.set(socket, visit);
     socket.once('close', () => {
       this.#outside.delete(socket);
       visit.leave();
     });
-    const direct = { address: normalAddress(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 };
     const { proxies } = this.#options;
     if (proxies === null) return this.#identify(socket, visit, direct);
     if (!proxies.has(direct.address)) return this.#onBadHeader(socket, direct, 'the address is not one of mqtt.proxyAddresses');
@@ -123,7 +123,7 @@ export class Listener {
       .counter('mqtt_proxy_headers_refused_total', 'MQTT connections ended because they did not begin with a PROXY header as configured')
       .add();
     if (this.#badHeaders.begins(clock.monotonic()))
-      log.warn({ peer: `${address}:${port}`, reason }, 'refused a connection without proper PROXY header');
+      log.warn({ peer: peerName(address, port), reason }, 'refused a connection without proper PROXY header');
   }
 }
 

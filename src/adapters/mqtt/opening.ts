@@ -14,6 +14,9 @@ const BRIDGE_BIT = 0x80;
 /** CONNACK of version 5: reason code 0x84, unsupported protocol version, and no properties. */
 const UNSUPPORTED_VERSION = Buffer.of(0x20, 3, 0, 0x84, 0);
 
+/** The first byte of a client that speaks TLS (RFC 8446, section 5.1); of MQTT it would be a reserved packet type. */
+const TLS_HANDSHAKE = 0x16;
+
 /** CONNACK of version 5: reason code 0x9F, connection rate exceeded, and no properties. */
 const RATE_EXCEEDED = Buffer.of(0x20, 3, 0, 0x9f, 0);
 
@@ -44,6 +47,7 @@ export function readOpening(bytes: Buffer, maxBytes: number): Opening | null {
 
 /** Where the body begins; 0: the fixed header is not complete. */
 function bodyOf(bytes: Buffer): number {
+  if (bytes[0] === TLS_HANDSHAKE) throw malformed('it begins with TLS, and this port speaks none');
   if (bytes.length > 0 && (bytes[0] as number) >> 4 !== PACKET.CONNECT) throw malformed('the first packet is no CONNECT');
   for (let at = 1; at < bytes.length; at++) {
     if ((bytes[at] as number) < 0x80) return at + 1;

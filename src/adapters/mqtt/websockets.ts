@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { normalAddress } from './addresses.js';
+import { normalAddress, peerName } from './addresses.js';
 import { type Admission, type Exceeded, Visit } from './admission.js';
 import { LINGER_MS, type Transport, type TransportOwner, WebsocketTransport } from './transport.js';
 import { type MqttLimits, SUBPROTOCOLS } from './wire.js';
@@ -59,11 +59,13 @@ export class Websockets {
   #admit(socket: Socket): Visit | null {
     const { admission } = this.#host;
     const visit = admission.accept();
+    const address = normalAddress(socket.remoteAddress ?? '');
+    const port = socket.remotePort ?? 0;
     if (!(visit instanceof Visit)) {
-      this.#host.onRefused(visit, '?');
+      this.#host.onRefused(visit, peerName(address, port));
       return null;
     }
-    const exceeded = admission.identify(visit, normalAddress(socket.remoteAddress ?? ''), socket.remotePort ?? 0);
+    const exceeded = admission.identify(visit, address, port);
     if (exceeded !== null) this.#host.onRefused(exceeded, visit.peer);
     if (exceeded !== null || admission.isCrowded) {
       visit.leave();

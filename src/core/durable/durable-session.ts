@@ -82,8 +82,8 @@ export class DurableSession implements Planned {
   delayedWill: { readonly key: string; readonly due: number } | null = null;
   /** It is no more: what its last connection still had in flight finds nothing. */
   dropped = false;
-  /** Messages are being dropped since the queue was full; until there is room again. */
-  refusing = false;
+  /** Messages are being dropped since the queue was full with so many, until half of them are gone; 0: none are. */
+  fullWith = 0;
 
   constructor(
     /** Short number in store keys. */

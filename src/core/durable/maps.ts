@@ -77,7 +77,7 @@ export class DurableMaps {
     durable.queueBytes -= message.size;
     this.queued -= 1;
     this.queuedBytes -= message.size;
-    durable.refusing = false;
+    if (durable.queue.size <= durable.fullWith / 2) durable.fullWith = 0;
     const known = this.references.get(message.number) as { count: number; readonly size: number };
     known.count -= 1;
     if (known.count > 0) return known.count;

@@ -93,5 +93,5 @@ function enqueue(run: Run, owner: DurableSession, publication: Publication, term
   const dropped = queueLimits.overflow === 'oldest' ? durables.makeRoom(owner, publication.size, queueLimits, batch) : 0;
   const isFull = owner.queue.size >= queueLimits.maxMessages || owner.queueBytes + publication.size > queueLimits.maxBytes;
   const isRefused = isFull || durables.enqueue(owner, publication, terms, batch) === null;
-  if (dropped > 0 || isRefused) run.state.losses.queueFull(owner, dropped + (isRefused ? 1 : 0));
+  if (dropped > 0 || isRefused) run.state.losses.queueFull(owner, dropped + (isRefused ? 1 : 0), queueLimits.overflow);
 }

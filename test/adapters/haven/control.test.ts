@@ -40,16 +40,21 @@ describe('CONTROL', () => {
     expect(await become('processor', { path: '/plant' })).toEqual({ result: true, uuid: node });
     const { uuid } = await become('leader', { path: '/plant' });
     expect(uuid).toMatch(UUID);
-    await expect
-      .poll(async () => (await client.heartbeat()).state)
-      .toMatchObject({
-        roles: [{ type: 'location' }, { type: 'processor', path: '/plant' }],
-        quorums: [{ uuid, path: '/plant', role: 'leader', members: 1 }],
-      });
+    expect((await client.heartbeat()).state).toMatchObject({
+      roles: [{ type: 'location' }, { type: 'processor', path: '/plant' }],
+      quorums: [{ uuid, path: '/plant', role: 'leader', members: 1 }],
+    });
     expect(await become('exit')).toEqual(failure(8));
     expect(await become('exit', { force: true })).toEqual({ result: true, uuid: node });
-    await expect.poll(async () => (await client.heartbeat()).state).toMatchObject({ roles: [], quorums: [] });
+    expect((await client.heartbeat()).state).toMatchObject({ roles: [], quorums: [] });
     expect(await become('exit')).toEqual({ result: true, uuid: node });
+  });
+
+  it('what is not found is named', async () => {
+    const missing = (message: RegExp): object => ({ error: { code: 7, message: expect.stringMatching(message) } });
+    expect(await discover('location')).toMatchObject(missing(/location service/));
+    expect(await discover('quorum', { path: '/plant' })).toMatchObject(missing(/quorum/));
+    expect(await discover('uuid', { uuid: '00000000-0000-0000-0000-000000000000' })).toMatchObject(missing(/node or quorum/));
   });
 
   it('what this node is already, it stays', async () => {

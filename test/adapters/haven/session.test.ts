@@ -110,6 +110,20 @@ describe('CONNECT', () => {
     expect(client.closed).toBe(false);
   });
 
+  it('that is refused, or does not come, is told of in the log with its sender', async () => {
+    await again({ connectMs: 60 });
+    const wrong = await connect({ hello: false });
+    await wrong.ask([1, 7, 1]);
+    const silent = await rawSocket();
+    await Promise.all([wrong.ended, silent.closed]);
+    const told = house.lines.filter(({ level }) => level === 'info');
+    expect(told.map(({ text }) => text).sort()).toEqual([
+      'a connection ended: no CONNECT in time',
+      'a connection ended: the magic number is not that of Haven',
+    ]);
+    for (const { fields } of told) expect(fields.peer).toMatch(/^127\.0\.0\.1:\d+$/);
+  });
+
   it('limits what comes before it', async () => {
     const client = await connect({ hello: false });
     client.raw(hex('0001 0001'));
@@ -634,7 +648,7 @@ describe('HEARTBEAT', () => {
     void silent.ended.then(() => (gone = true));
     while (!gone) await busy.heartbeat();
     expect(busy.closed).toBe(false);
-    expect(house.lines.filter(({ fields }) => fields.code === 'PEER_SILENT')).toHaveLength(1);
+    expect(house.lines.filter(({ level, fields }) => level === 'info' && fields.code === 'PEER_SILENT')).toHaveLength(1);
   });
 });
 

@@ -3,6 +3,7 @@ import { Payload } from '../../../src/core/data/payload.js';
 import { QUEUE_LIMITS, SESSION_EXPIRY_MS } from '../../../src/core/durable/durable-session.js';
 import { STORED, UNSTORED } from '../../../src/core/message.js';
 import { formats, GateStore, type Harness, startEngine, type TestSession } from '../../support/core-harness.js';
+import { keptLog } from '../../support/silent-log.js';
 
 let house: Harness;
 afterEach(async () => {
@@ -83,6 +84,30 @@ describe('a durable session', () => {
     for (let i = 0; i < 5; i++) await house.session().emit('t', i, { qos: 1 });
     expect(bodies(session)).toEqual([0, 1, 2]);
     expect(house.counters.counters.get('queue_dropped_total')?.value).toBe(2);
+  });
+
+  it.each(['newest', 'oldest'] as const)('B3 tells once of a queue that stays full (%s go)', async (overflow) => {
+    const log = keptLog();
+    house = await startEngine({ queue: { ...QUEUE_LIMITS, maxMessages: 4, overflow }, log });
+    const { session } = await open();
+    await session.subscribe('t', 'mqtt', { qos: 1 });
+    const fill = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) await house.session().emit('t', i, { qos: 1 });
+    };
+    const acknowledge = async (count: number): Promise<void> => {
+      const numbers = [...(session.durable?.queue.keys() ?? [])].slice(0, count);
+      for (const number of numbers) await session.durably({ type: 'acknowledge', number });
+    };
+    const told = (): number => log.lines.filter(({ level }) => level === 'warn').length;
+    await fill(6);
+    expect(told()).toBe(1);
+    await acknowledge(1);
+    await fill(3);
+    expect(told()).toBe(1);
+    await acknowledge(2);
+    await fill(4);
+    expect(told()).toBe(2);
+    expect(log.lines.at(-1)?.text).toContain(overflow === 'newest' ? 'messages for it are dropped' : 'its oldest messages are dropped');
   });
 
   it('is taken over by a second connection with the same key', async () => {
