@@ -1,29 +1,19 @@
-// DurableMaps: what is known of durable sessions, in maps and figures that agree with each other, and how the rows of the store
-// (rows.ts) become that.
+// DurableMaps: which durable sessions there are, by what they are looked for, and how their rows (rows.ts) become that.
 
-import type { Formats } from '../adapter.js';
 import { Agenda } from '../pace/agenda.js';
 import { type Pattern, parsePattern } from '../paths/pattern.js';
 import { Subscription } from '../routing/subscription.js';
 import type { Session } from '../sessions/session.js';
-import { DIGITS, digits } from '../store/digits.js';
+import { DIGITS } from '../store/digits.js';
 import { SECTION, StoreDamage } from '../store/store.js';
-import type { DurableSession, QueuedMessage } from './durable-session.js';
-import { decodeQueued, decodeRemainder, decodeSession, decodeSubscription, decodeWill, numberIn } from './rows.js';
+import type { DurableSession } from './durable-session.js';
+import { decodeRemainder, decodeSession, decodeSubscription, numberIn } from './rows.js';
 
 export class DurableMaps {
   readonly sessions = new Map<string, DurableSession>();
   readonly byNumber = new Map<number, DurableSession>();
-  readonly wills = new Map<string, Buffer>();
   /** By the id of the connection that opened them last. */
   readonly holders = new Map<string, DurableSession>();
-  /** How many queue rows refer to each message, and its size as the first of them has it. */
-  readonly references = new Map<number, { count: number; readonly size: number }>();
-  /** Of all messages, each once. */
-  messageBytes = 0;
-  /** Of all queues together. */
-  queued = 0;
-  queuedBytes = 0;
   /** Sessions that have a connection. */
   attached = 0;
   /** By the first time at which something is to be done for them. */
@@ -53,37 +43,12 @@ export class DurableMaps {
     durable.session = session;
   }
 
-  /** Returns how many queues the message is in now. */
-  queue(durable: DurableSession, message: QueuedMessage): number {
-    durable.queue.set(message.number, message);
-    durable.packetIds.add(message.packetId);
-    durable.queueBytes += message.size;
-    this.queued += 1;
-    this.queuedBytes += message.size;
-    const known = this.references.get(message.number);
-    if (known !== undefined) {
-      known.count += 1;
-      return known.count;
-    }
-    this.references.set(message.number, { count: 1, size: message.size });
-    this.messageBytes += message.size;
-    return 1;
-  }
-
-  /** Returns how many queues the message is still in. */
-  unqueue(durable: DurableSession, message: QueuedMessage): number {
-    durable.queue.delete(message.number);
-    durable.packetIds.delete(message.packetId);
-    durable.queueBytes -= message.size;
-    this.queued -= 1;
-    this.queuedBytes -= message.size;
-    if (durable.queue.size <= durable.fullWith / 2) durable.fullWith = 0;
-    const known = this.references.get(message.number) as { count: number; readonly size: number };
-    known.count -= 1;
-    if (known.count > 0) return known.count;
-    this.references.delete(message.number);
-    this.messageBytes -= known.size;
-    return 0;
+  /** It is looked at again when the first of its times has come. */
+  plan(durable: DurableSession): void {
+    if (durable.dropped) return;
+    const { delayedWill, nextOverdue, overAt } = durable;
+    const time = Math.min(nextOverdue, overAt);
+    this.agenda.plan(durable, delayedWill === null ? time : Math.min(time, delayedWill.due));
   }
 }
 
@@ -109,38 +74,6 @@ export function loadSessionRow(maps: DurableMaps, key: string, value: Buffer): v
   const subscription = new Subscription(null, durable, filter, decodeSubscription(value, group), null);
   subscription.remainder = decodeRemainder(value);
   durable.subscriptions.set(key.slice(DIGITS), subscription);
-}
-
-export function loadQueueRow(maps: DurableMaps, key: string, value: Buffer, maxAgeMs: number): void {
-  const durable = maps.byNumber.get(numberIn(SECTION.queue, key, 0));
-  if (durable === undefined) throw new StoreDamage(`the queued message ${JSON.stringify(key)} has no session`);
-  const message = decodeQueued(numberIn(SECTION.queue, key, DIGITS + 1), value, durable.awaySince);
-  maps.queue(durable, message);
-  durable.lastPacketId = message.packetId;
-  durable.nextOverdue = Math.min(durable.nextOverdue, overdueOf(message, maxAgeMs));
-}
-
-export function loadWillRow(maps: DurableMaps, key: string, value: Buffer, formats: Formats): void {
-  maps.wills.set(key, value);
-  if (!isDelayed(key)) return;
-  const { durable, due } = decodeWill(value, formats);
-  const session = maps.byNumber.get(durable);
-  if (session !== undefined) session.delayedWill = { key, due };
-}
-
-/** The key of a will that waits for its delay: one for each durable session. */
-export function delayedKey(durable: DurableSession): string {
-  return `@${digits(durable.number)}`;
-}
-
-export function isDelayed(key: string): boolean {
-  return key.startsWith('@');
-}
-
-/** Once it was handed to somebody, its own time is of no matter any more. */
-export function overdueOf({ time, expires, sent }: QueuedMessage, maxAgeMs: number): number {
-  const tooOld = time + maxAgeMs;
-  return !sent && expires > 0 && expires < tooOld ? expires : tooOld;
 }
 
 function filterIn(key: string, text: string): Pattern {

@@ -1,64 +1,55 @@
-// DurableTable: all durable sessions in memory, as the store has them (rows.ts says in what form).
+// DurableTable: all durable sessions in memory, as the store has them (rows.ts says in what form): who has them and what they
+// subscribe to. What waits for them: queues.ts; wills: kept-wills.ts.
 
 import type { Formats } from '../adapter.js';
 import { RequestError } from '../errors.js';
-import type { Publication } from '../message.js';
 import type { Router } from '../routing/router.js';
 import type { Remainder, Subscription } from '../routing/subscription.js';
 import type { Session } from '../sessions/session.js';
 import { digits } from '../store/digits.js';
 import { SEALED_NOTHING, sealed, unsealed } from '../store/seal.js';
 import { SECTION, type Section, type Store, type WriteBatch } from '../store/store.js';
-import { DurableSession, type QueuedMessage, type QueueLimits, subscriptionKey } from './durable-session.js';
-import { DurableMaps, isDelayed, loadQueueRow, loadSessionRow, loadWillRow, overdueOf } from './maps.js';
-import {
-  decodeMessage,
-  decodeWill,
-  encodeMessage,
-  encodeQueued,
-  encodeSession,
-  encodeSubscription,
-  encodeWill,
-  type KeptWill,
-  numberIn,
-  queueKey,
-} from './rows.js';
+import { DurableSession, subscriptionKey } from './durable-session.js';
+import { KeptWills } from './kept-wills.js';
+import { DurableMaps, loadSessionRow } from './maps.js';
+import { DurableQueues } from './queues.js';
+import { encodeSession, encodeSubscription } from './rows.js';
 
 const SCAN_ROWS = 1_000;
-const PACKET_IDS = 65_535;
-/** So many are left to initial values, which come before messages that were queued earlier. */
-const IDS_FOR_INITIAL = 256;
 /** Sessions that one sweep looks at; the next one goes on. */
 const OVERDUE_MAX = 4_096;
 
-/** What the subscriptions of one session make of a message for it. */
-export interface QueueTerms {
-  readonly qos: 1 | 2;
-  readonly identifiers: readonly number[];
-  readonly asPublished: boolean;
-  /** Of an initial value: the number up to which messages come before it. null: it is none. */
-  readonly place: number | null;
-  readonly groups: readonly string[];
-}
-
 export class DurableTable {
   #maps = new DurableMaps();
+  #queues: DurableQueues;
+  #wills: KeptWills;
 
   constructor(
     private readonly store: Store,
     private readonly formats: Formats,
     private readonly router: Router,
     private readonly maxAgeMs: number,
-  ) {}
+  ) {
+    this.#queues = this.#queuesOf(this.#maps);
+    this.#wills = new KeptWills(this.#maps, formats);
+  }
+
+  #queuesOf(maps: DurableMaps): DurableQueues {
+    return new DurableQueues(maps, this.store, this.formats, this.maxAgeMs);
+  }
 
   /** By key. */
   get sessions(): ReadonlyMap<string, DurableSession> {
     return this.#maps.sessions;
   }
 
-  /** Rows of kept wills without their seal, by the session id of their connection or, while they wait for their delay, by `delayedKey`. */
-  get wills(): ReadonlyMap<string, Buffer> {
-    return this.#maps.wills;
+  /** To be asked for anew after a `load`, as the next one. */
+  get queues(): DurableQueues {
+    return this.#queues;
+  }
+
+  get wills(): KeptWills {
+    return this.#wills;
   }
 
   /**
@@ -67,17 +58,21 @@ export class DurableTable {
    */
   async load(now: number): Promise<void> {
     const maps = new DurableMaps();
+    const queues = this.#queuesOf(maps);
+    const wills = new KeptWills(maps, this.formats);
     await this.#eachRow(SECTION.durableSession, (key, value) => loadSessionRow(maps, key, value));
-    await this.#eachRow(SECTION.queue, (key, value) => loadQueueRow(maps, key, value, this.maxAgeMs));
-    await this.#eachRow(SECTION.will, (key, value) => loadWillRow(maps, key, value, this.formats));
+    await this.#eachRow(SECTION.queue, (key, value) => queues.load(key, value));
+    await this.#eachRow(SECTION.will, (key, value) => wills.load(key, value));
     for (const durable of this.sessions.values()) {
       durable.dropped = true;
       for (const subscription of durable.subscriptions.values()) this.#endSubscription(subscription);
     }
     this.#maps = maps;
+    this.#queues = queues;
+    this.#wills = wills;
     for (const durable of this.sessions.values()) {
       durable.awaySince ||= now;
-      this.#plan(durable);
+      this.#maps.plan(durable);
       for (const subscription of durable.subscriptions.values()) this.router.subscribe(subscription);
     }
   }
@@ -119,26 +114,9 @@ export class DurableTable {
     return this.#maps.byNumber.get(number) ?? null;
   }
 
-  get queuedMessages(): number {
-    return this.#maps.queued;
-  }
-
-  get queuedBytes(): number {
-    return this.#maps.queuedBytes;
-  }
-
   /** Sessions without a connection. */
   get away(): number {
     return this.sessions.size - this.#maps.attached;
-  }
-
-  /** Bodies, each once however many queues it is in. */
-  get messages(): number {
-    return this.#maps.references.size;
-  }
-
-  get messageBytes(): number {
-    return this.#maps.messageBytes;
   }
 
   create(number: number, key: string, expiryMs: number, batch: WriteBatch): DurableSession {
@@ -152,7 +130,7 @@ export class DurableTable {
   change(durable: DurableSession, expiryMs: number, awaySince: number, batch: WriteBatch): void {
     durable.expiryMs = expiryMs;
     durable.awaySince = awaySince;
-    this.#plan(durable);
+    this.#maps.plan(durable);
     batch.put(SECTION.durableSession, digits(durable.number), encodeSession(durable));
   }
 
@@ -170,7 +148,7 @@ export class DurableTable {
       this.unsubscribe(durable, subscription, batch);
       subscription.close();
     }
-    for (const message of [...durable.queue.values()]) this.dequeue(durable, message.number, batch);
+    for (const message of [...durable.queue.values()]) this.#queues.dequeue(durable, message.number, batch);
     for (const onceId of durable.received) this.forgetOnce(durable, onceId, batch);
     this.assign(durable, null, batch);
     batch.delete(SECTION.durableSession, digits(durable.number));
@@ -221,106 +199,8 @@ export class DurableTable {
       // Initial values that are still read are for a connection that is gone; what waited behind them is in the queue.
       subscription.held = null;
     }
-    if (session === null) this.#rest(durable);
-    this.#plan(durable);
-  }
-
-  /** Nothing of its queue is under way any more, and nothing is held in memory. */
-  #rest(durable: DurableSession): void {
-    for (const message of durable.queue.values()) {
-      message.publication = null;
-      if (message.state === 'queued') durable.nextOverdue = Math.min(durable.nextOverdue, overdueOf(message, this.maxAgeMs));
-    }
-  }
-
-  /** It is looked at again when the first of its times has come. */
-  #plan(durable: DurableSession): void {
-    if (durable.dropped) return;
-    const { delayedWill, nextOverdue, overAt } = durable;
-    const time = Math.min(nextOverdue, overAt);
-    this.#maps.agenda.plan(durable, delayedWill === null ? time : Math.min(time, delayedWill.due));
-  }
-
-  /** How many more initial values can be queued. */
-  freeIds(durable: DurableSession): number {
-    return PACKET_IDS - durable.packetIds.size;
-  }
-
-  /** Queues a reference; the body is written with the first. Null when no packet id is free. */
-  enqueue(durable: DurableSession, publication: Publication, terms: QueueTerms, batch: WriteBatch): QueuedMessage | null {
-    const packetId = freePacketId(durable, terms.place === null ? IDS_FOR_INITIAL : 0);
-    if (packetId === 0) return null;
-    const message: QueuedMessage = {
-      number: publication.number,
-      qos: terms.qos,
-      packetId,
-      state: 'queued',
-      size: publication.size,
-      time: publication.time,
-      expires: publication.expires,
-      identifiers: terms.identifiers,
-      asPublished: terms.asPublished,
-      initial: terms.place !== null,
-      place: terms.place ?? publication.number,
-      groups: terms.groups,
-      sent: false,
-      publication: durable.session === null ? null : publication,
-    };
-    const overdue = overdueOf(message, this.maxAgeMs);
-    if (overdue < durable.nextOverdue) {
-      durable.nextOverdue = overdue;
-      this.#plan(durable);
-    }
-    if (this.#maps.queue(durable, message) === 1) {
-      batch.put(SECTION.message, digits(message.number), encodeMessage(publication));
-    }
-    batch.put(SECTION.queue, queueKey(durable, message.number), encodeQueued(message));
-    return message;
-  }
-
-  release(durable: DurableSession, message: QueuedMessage, batch: WriteBatch): void {
-    message.state = 'released';
-    message.publication = null;
-    batch.put(SECTION.queue, queueKey(durable, message.number), encodeQueued(message));
-  }
-
-  /** False if it was not queued. */
-  dequeue(durable: DurableSession, number: number, batch: WriteBatch): boolean {
-    const message = durable.queue.get(number);
-    if (message === undefined) return false;
-    batch.delete(SECTION.queue, queueKey(durable, number));
-    if (this.#maps.unqueue(durable, message) === 0) batch.delete(SECTION.message, digits(number));
-    return true;
-  }
-
-  /**
-   * Drops what has waited too long, unless it is under way: that is looked at again when the connection has left. Returns how
-   * many messages that were.
-   */
-  trim(durable: DurableSession, now: number, batch: WriteBatch): number {
-    let dropped = 0;
-    let next = Number.POSITIVE_INFINITY;
-    for (const message of durable.queue.values()) {
-      if (isUnderWay(message, durable)) continue;
-      const overdue = overdueOf(message, this.maxAgeMs);
-      if (overdue > now) next = Math.min(next, overdue);
-      else if (this.dequeue(durable, message.number, batch)) dropped += 1;
-    }
-    durable.nextOverdue = next;
-    this.#plan(durable);
-    return dropped;
-  }
-
-  /** Drops the oldest messages that nobody was handed, until one of `size` bytes has room. Returns how many that were. */
-  makeRoom(durable: DurableSession, size: number, { maxMessages, maxBytes }: QueueLimits, batch: WriteBatch): number {
-    if (size > maxBytes) return 0;
-    let dropped = 0;
-    for (const message of durable.queue.values()) {
-      if (durable.queue.size < maxMessages && durable.queueBytes + size <= maxBytes) break;
-      if (isUnderWay(message, durable)) continue;
-      if (this.dequeue(durable, message.number, batch)) dropped += 1;
-    }
-    return dropped;
+    if (session === null) this.#queues.onAway(durable);
+    this.#maps.plan(durable);
   }
 
   rememberOnce(durable: DurableSession, onceId: number, batch: WriteBatch): void {
@@ -331,38 +211,6 @@ export class DurableTable {
   forgetOnce(durable: DurableSession, onceId: number, batch: WriteBatch): void {
     durable.received.delete(onceId);
     batch.delete(SECTION.durableSession, `${digits(durable.number)}!${onceId}`);
-  }
-
-  keepWill(key: string, will: KeptWill, batch: WriteBatch): void {
-    const row = encodeWill(will);
-    this.#maps.wills.set(key, unsealed(SECTION.will, key, row));
-    batch.put(SECTION.will, key, row);
-    const durable = this.byNumber(will.durable);
-    if (durable === null || will.due === 0) return;
-    durable.delayedWill = { key, due: will.due };
-    this.#plan(durable);
-  }
-
-  /** null: none is kept under the key. */
-  will(key: string): KeptWill | null {
-    const row = this.wills.get(key);
-    return row === undefined ? null : decodeWill(row, this.formats);
-  }
-
-  dropWill(key: string, batch: WriteBatch): void {
-    if (!this.#maps.wills.delete(key)) return;
-    batch.delete(SECTION.will, key);
-    const durable = isDelayed(key) ? this.byNumber(numberIn(SECTION.will, key, 1)) : null;
-    if (durable === null) return;
-    durable.delayedWill = null;
-    this.#plan(durable);
-  }
-
-  /** The body of a queued message; null if nobody waits for it any more. Throws StoreDamage. */
-  message(number: number): Publication | null {
-    const key = digits(number);
-    const row = this.store.read(SECTION.message, key);
-    return row === undefined ? null : decodeMessage(number, unsealed(SECTION.message, key, row), this.formats);
   }
 
   #endSubscription(subscription: Subscription): void {
@@ -382,21 +230,6 @@ export class DurableTable {
   }
 }
 
-/** The peer may be about to answer it: it cannot be dropped. */
-function isUnderWay({ state, sent }: QueuedMessage, { session }: DurableSession): boolean {
-  return state === 'released' || (sent && session !== null);
-}
-
 function ownerKey(durable: DurableSession): string {
   return `${digits(durable.number)}@`;
-}
-
-/** The next packet id that no queued message has; 0 if no more than `left` are free. */
-function freePacketId(durable: DurableSession, left: number): number {
-  if (durable.packetIds.size >= PACKET_IDS - left) return 0;
-  let id = durable.lastPacketId;
-  do id = id >= PACKET_IDS ? 1 : id + 1;
-  while (durable.packetIds.has(id));
-  durable.lastPacketId = id;
-  return id;
 }

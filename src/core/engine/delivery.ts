@@ -80,7 +80,7 @@ export class Delivery {
   queuedPublication(number: number, session: Session | null): Publication | null {
     const principal = session?.identity.principal ?? null;
     try {
-      const publication = this.#durables.message(number);
+      const publication = this.#durables.queues.body(number);
       if (publication === null || principal === null || principal.rights.allows('on', publication.path)) return publication;
       this.#denied.add();
       return null;

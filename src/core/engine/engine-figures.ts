@@ -37,7 +37,7 @@ export class EngineFigures {
     const { router, durables, directory } = state;
     counters.gauge('requests_unsettled', 'Requests taken and not yet settled', () => inbound.unsettled);
     counters.gauge('subscriptions', 'Subscriptions of all sessions', () => router.size);
-    counters.gauge('queued_messages', 'Messages queued for durable sessions', () => durables.queuedMessages);
+    counters.gauge('queued_messages', 'Messages queued for durable sessions', () => durables.queues.length);
     counters.gauge('users', 'Users of the directory', () => directory.userCount);
     counters.gauge('groups', 'Groups of the directory', () => directory.groupCount);
     counters.gauge('revoked_tokens', 'Revoked tokens that are still remembered', () => directory.revocationCount);
@@ -66,10 +66,10 @@ export class EngineFigures {
     return {
       records: tally.records,
       recordBytes: tally.bytes,
-      messages: durables.messages,
-      messageBytes: durables.messageBytes,
-      queued: durables.queuedMessages,
-      queuedBytes: durables.queuedBytes,
+      messages: durables.queues.bodies,
+      messageBytes: durables.queues.bodyBytes,
+      queued: durables.queues.length,
+      queuedBytes: durables.queues.bytes,
       subscriptions: router.size,
       durableSessions: durables.sessions.size,
       durableAway: durables.away,

@@ -4,7 +4,7 @@
 import type { Clock, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
 import type { ExpirySweep } from '../data/expiry.js';
-import { isDelayed } from '../durable/maps.js';
+import { isDelayed } from '../durable/kept-wills.js';
 import type { DurableTable } from '../durable/table.js';
 import { SessionRevoked } from '../errors.js';
 import type { History } from '../history/history.js';

@@ -172,7 +172,7 @@ function endKept(request: DurableRequest, number: number, run: Run): void {
 }
 
 function trim(durable: DurableSession, time: number, run: Run): void {
-  const dropped = run.state.durables.trim(durable, time, (run.turn as Turn).batch);
+  const dropped = run.state.durables.queues.trim(durable, time, (run.turn as Turn).batch);
   if (dropped > 0) run.state.losses.queueOverdue(durable, dropped);
 }
 
@@ -185,10 +185,10 @@ function changeQueue(request: DurableRequest, durableSession: DurableSession | n
   }
   const { batch } = run.turn as Turn;
   if (command.type === 'acknowledge') {
-    durables.dequeue(durableSession, command.number, batch);
+    durables.queues.dequeue(durableSession, command.number, batch);
   } else if (command.type === 'release') {
     const message = durableSession.queue.get(command.number);
-    if (message !== undefined) durables.release(durableSession, message, batch);
+    if (message !== undefined) durables.queues.release(durableSession, message, batch);
   } else if (command.type === 'forget') {
     durables.forgetOnce(durableSession, command.onceId, batch);
   }

@@ -22,14 +22,14 @@ export function handOut(request: DurableRequest, command: HandOut, run: Run): vo
   const subscription = durable?.subscriptions.get(subscriptionKey(command.subscription)) ?? null;
   const remainder = subscription?.remainder ?? null;
   if (durable !== null && subscription !== null && remainder?.place === place) {
-    if (durables.freeIds(durable) < entries.length) throw new RequestError('LIMIT_EXCEEDED', 'no packet ids are free');
+    if (durables.queues.freeIds(durable) < entries.length) throw new RequestError('LIMIT_EXCEEDED', 'no packet ids are free');
     const { batch } = run.turn as Turn;
     const { identifier } = subscription.options;
     const terms = { identifiers: identifier === 0 ? [] : [identifier], asPublished: true, groups: NO_GROUPS, place };
     reply.queued = entries.map((entry, index) => {
       const publication = newsOf(entry, request, index);
       const qos = Math.min(command.qos, entry.qos) as 1 | 2;
-      durables.enqueue(durable, publication, { ...terms, qos }, batch);
+      durables.queues.enqueue(durable, publication, { ...terms, qos }, batch);
       return publication.number;
     });
     durables.setRemainder(durable, subscription, after === null ? null : { ...remainder, after }, batch);

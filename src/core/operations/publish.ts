@@ -1,8 +1,8 @@
 // Publishing: whom a change concerns is noted when it is executed, and durable sessions get it queued in the same batch.
 
 import type { DurableSession } from '../durable/durable-session.js';
+import type { QueueTerms } from '../durable/queues.js';
 import { NO_GROUPS } from '../durable/rows.js';
-import type { QueueTerms } from '../durable/table.js';
 import type { Publication, Qos } from '../message.js';
 import type { Match } from '../routing/router.js';
 import type { Subscription } from '../routing/subscription.js';
@@ -90,8 +90,8 @@ export function isOwn({ origin, leftBy }: Publication, { session, durable }: Sub
 function enqueue(run: Run, owner: DurableSession, publication: Publication, terms: QueueTerms): void {
   const { durables, queueLimits } = run.state;
   const { batch } = run.turn as Turn;
-  const dropped = queueLimits.overflow === 'oldest' ? durables.makeRoom(owner, publication.size, queueLimits, batch) : 0;
+  const dropped = queueLimits.overflow === 'oldest' ? durables.queues.makeRoom(owner, publication.size, queueLimits, batch) : 0;
   const isFull = owner.queue.size >= queueLimits.maxMessages || owner.queueBytes + publication.size > queueLimits.maxBytes;
-  const isRefused = isFull || durables.enqueue(owner, publication, terms, batch) === null;
+  const isRefused = isFull || durables.queues.enqueue(owner, publication, terms, batch) === null;
   if (dropped > 0 || isRefused) run.state.losses.queueFull(owner, dropped + (isRefused ? 1 : 0), queueLimits.overflow);
 }

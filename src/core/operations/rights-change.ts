@@ -37,7 +37,7 @@ function lookAtDurable(durable: DurableSession, user: string, run: Run): void {
   const { session } = durable;
   const principal = session?.identity.principal ?? directory.principal(user);
   if (principal === null || principal.isGone) {
-    if (durable.delayedWill !== null) durables.dropWill(durable.delayedWill.key, batch);
+    if (durable.delayedWill !== null) durables.wills.drop(durable.delayedWill.key, batch);
     durables.drop(durable, batch);
     return;
   }
