@@ -1,6 +1,7 @@
 // Settings of MQTT. Bridges to other brokers have theirs in bridges.ts.
 
 import { z } from 'zod';
+import { SESSION_EXPIRY_MS } from '../core/durable/durable-session.js';
 import { isAddressOrNetwork } from './addresses.js';
 import { about, choice, DAY_MS, KIB, MIB, optionalPort, optionalText, port, whole } from './kinds.js';
 
@@ -47,7 +48,7 @@ export const mqtt = z.strictObject({
     userFrom: choice('none', ['none', 'commonName'], 'what of its certificate names the user that a client is'),
   }),
   sessionExpiryMs: whole(
-    7 * DAY_MS,
+    SESSION_EXPIRY_MS,
     1_000,
     3_650 * DAY_MS,
     'how long an MQTT session is kept that nobody resumes; MQTT 5 clients may ask for less',

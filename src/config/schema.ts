@@ -1,7 +1,10 @@
 // The schema: every key of the gateway with its default. What else a key has (flag, variable, check, row in the table of docs) follows
-// from here; see keys.ts.
+// from here; see keys.ts. What the core takes by itself it says itself.
 
 import { z } from 'zod';
+import { QUEUE_LIMITS } from '../core/durable/durable-session.js';
+import { PATH_INDEX_BYTES } from '../core/paths/path-index.js';
+import { AUDIT_LIMITS } from '../core/security/audit.js';
 import { isAddress, isOrigin } from './addresses.js';
 import { type BridgeInput, bridges, bridgesText } from './bridges.js';
 import { happn } from './happn.js';
@@ -31,7 +34,7 @@ export const schema = z.strictObject({
       .default('./data')
       .meta(about('text', 'directory of the store', 'a directory name')),
     pathIndexBytes: whole(
-      64 * MIB,
+      PATH_INDEX_BYTES,
       0,
       4_096 * MIB,
       'memory for the paths of all records, by which patterns with a text behind a wildcard are found fast; 0: none',
@@ -41,10 +44,10 @@ export const schema = z.strictObject({
   history: historyRules.meta(about('objects', 'records whose former states are kept, as docs/configuration.md has them', historyText)),
   historyMaxBytes: whole(256 * MIB, 64 * KIB, 1_048_576 * MIB, 'bytes of all history; above it its oldest changes go'),
   queue: z.strictObject({
-    maxMessages: whole(1_000, 1, 1_000_000, 'messages that wait for one durable session'),
-    maxBytes: whole(16 * MIB, KIB, 1_024 * MIB, 'bytes of such messages'),
-    maxAgeMs: whole(7 * DAY_MS, 1_000, 3_650 * DAY_MS, 'such messages that waited longer are dropped'),
-    overflow: choice('newest', ['newest', 'oldest'], 'which messages a full queue drops'),
+    maxMessages: whole(QUEUE_LIMITS.maxMessages, 1, 1_000_000, 'messages that wait for one durable session'),
+    maxBytes: whole(QUEUE_LIMITS.maxBytes, KIB, 1_024 * MIB, 'bytes of such messages'),
+    maxAgeMs: whole(QUEUE_LIMITS.maxAgeMs, 1_000, 3_650 * DAY_MS, 'such messages that waited longer are dropped'),
+    overflow: choice(QUEUE_LIMITS.overflow, ['newest', 'oldest'], 'which messages a full queue drops'),
   }),
   happn,
   mqtt,
@@ -58,10 +61,10 @@ export const schema = z.strictObject({
   }),
   security,
   audit: z.strictObject({
-    maxEntries: whole(10_000, 100, 100_000, 'entries of the audit about what was done; the oldest give way'),
-    maxRefusals: whole(2_000, 100, 100_000, 'entries of the audit about what was refused'),
-    maxDelegations: whole(2_000, 100, 100_000, 'entries of the audit about what was done in somebody else’s name'),
-    maxAgeMs: whole(90 * DAY_MS, 0, 3_650 * DAY_MS, 'age at which entries of the audit are dropped; 0: none'),
+    maxEntries: whole(AUDIT_LIMITS.maxEntries, 100, 100_000, 'entries of the audit about what was done; the oldest give way'),
+    maxRefusals: whole(AUDIT_LIMITS.maxRefusals, 100, 100_000, 'entries of the audit about what was refused'),
+    maxDelegations: whole(AUDIT_LIMITS.maxDelegations, 100, 100_000, 'entries of the audit about what was done in somebody else’s name'),
+    maxAgeMs: whole(AUDIT_LIMITS.maxAgeMs, 0, 3_650 * DAY_MS, 'age at which entries of the audit are dropped; 0: none'),
   }),
   http: z.strictObject({
     origins: origins.meta(
