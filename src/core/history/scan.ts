@@ -24,7 +24,8 @@ export interface PastLimits {
 
 export const PAST_LIMITS: PastLimits = Object.freeze({ events: 10_000, bytes: 4 * 1024 * 1024, rows: 1_000_000 });
 
-export interface PastSource {
+/** Where the changes of the past are. */
+export interface ChangeSource {
   readonly history: History | null;
   readonly store: Store;
   readonly formats: Formats;
@@ -45,7 +46,7 @@ export class PastScan {
     private readonly pattern: Pattern,
     private readonly since: number,
     revision: number,
-    private readonly source: PastSource,
+    private readonly source: ChangeSource,
   ) {
     const floor = source.history?.rules.floorOf(pattern) ?? null;
     const isKnown = floor !== null && since >= floor.revision && since <= revision;
@@ -92,7 +93,7 @@ interface PastRows {
 }
 
 /** Of one path, its own; else all behind the revision. */
-function rowsOf({ exact }: Pattern, since: number, { history, store }: PastSource): PastRows {
+function rowsOf({ exact }: Pattern, since: number, { history, store }: ChangeSource): PastRows {
   if (exact === null || history === null) return store.scan({ section: SECTION.history, gte: digits(since + 1) }, SLICE_ROWS);
   const changes = history.changesOf(exact).filter(({ revision }) => revision > since);
   return new OwnRows(

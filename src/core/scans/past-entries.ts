@@ -21,7 +21,8 @@ import { EntryScan, type EntrySlice, type ScanSource } from './entry-scan.js';
 const SLICE_PATHS = 512;
 const SLICE_READS = 64;
 
-export interface PastSource extends ScanSource {
+/** Where records and their past are. */
+export interface PastEntrySource extends ScanSource {
   readonly history: History | null;
 }
 
@@ -38,7 +39,7 @@ export class PastEntries {
    * As EntryScan. What `guard` may not get is not looked at. Throws RequestError: UNSUPPORTED (of some of the pattern no history is kept),
    * OUT_OF_HISTORY (nothing is known of what was removed since).
    */
-  constructor(pattern: Pattern, after: string | null, moment: PastMoment, guard: Guard | null, source: PastSource) {
+  constructor(pattern: Pattern, after: string | null, moment: PastMoment, guard: Guard | null, source: PastEntrySource) {
     const floor = source.history?.rules.floorOf(pattern) ?? null;
     if (floor === null) throw new RequestError('UNSUPPORTED', `no history of all that ${pattern.text} matches is kept`);
     if (!moment.isBehind(floor)) throw outOfHistory(pattern.text);
