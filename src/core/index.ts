@@ -32,3 +32,4 @@ export { hostOf, isLoopback, isLoopbackPeer } from './sockets/addresses.js';
 export * from './sockets/connections.js';
 export * from './sockets/direct-reads.js';
 export * from './sockets/listen.js';
+export { tokenCookie } from './sockets/token-cookie.js';

@@ -2,7 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
-import type { Credentials, Identity } from '../core/index.js';
+import { type Credentials, type Identity, tokenCookie } from '../core/index.js';
 import { isOriginAllowed, type OriginRule } from './origin.js';
 
 export interface WebLogins {
@@ -19,7 +19,7 @@ export interface WebLogins {
 }
 
 export interface WebLoginOptions {
-  /** Over TLS it has `_https` behind it. */
+  /** As `tokenCookie` takes it. */
   readonly cookieName: string;
   /** A token may stand in the URL, where logs and histories keep it. */
   readonly queryToken: boolean;
@@ -38,7 +38,7 @@ export function isEncrypted(request: IncomingMessage): boolean {
 }
 
 export function cookieName({ cookieName: name }: WebLoginOptions, request: IncomingMessage): string {
-  return isEncrypted(request) ? `${name}_https` : name;
+  return tokenCookie(name, isEncrypted(request));
 }
 
 /** Cookie, then query, then header (happn-protocol.md 12); null: none of them. */

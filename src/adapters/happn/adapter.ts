@@ -15,6 +15,7 @@ import {
   isLoopbackPeer,
   type Listeners,
   type Session,
+  tokenCookie,
   untilNone,
 } from '../../core/index.js';
 import { Acknowledgements } from './acknowledgements.js';
@@ -40,7 +41,7 @@ export interface HappnConfig extends LivenessLimits {
   readonly maxFresh: number;
   /** From a publication of consistency 3 to its last acknowledgement. */
   readonly ackTimeoutMs: number;
-  /** Cookie that browsers keep their token in; over TLS with `_https` behind it, as HTTP looks for it. */
+  /** Cookie that browsers keep their token in, as `tokenCookie` takes it. */
   readonly cookieName: string;
 }
 
@@ -286,6 +287,6 @@ function describePeer(request: IncomingMessage, cookieName: string): Peer {
     described:
       `"headers":${jsonText(headers)},"encrypted":${secure},"address":${jsonText(address)},` + `"url":${jsonText(request.url ?? '')}`,
     address: `${address.ip}:${address.port}`,
-    cookieName: secure ? `${cookieName}_https` : cookieName,
+    cookieName: tokenCookie(cookieName, secure),
   };
 }
