@@ -36,6 +36,7 @@ export const CONNECTION_ERRORS = {
   PEER_SILENT: { reconnect: true, advice: 'answer heartbeats' },
   TAKEN_OVER: { reconnect: false, advice: 'another connection uses the same client id' },
   SESSION_REVOKED: { reconnect: false, advice: 'log in again' },
+  NOT_ALLOWED: { reconnect: false, advice: 'do without, or be given the right that the message names' },
   STORE_FAILED: { reconnect: true, advice: 'the store was reopened: resume the session' },
   SHUTTING_DOWN: { reconnect: true, advice: 'the gateway is stopping' },
   DISMISSED: { reconnect: false, advice: 'the gateway is stopping, and nobody is expected back' },

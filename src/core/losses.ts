@@ -3,6 +3,9 @@
 import type { Log } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
 import type { DurableSession, QueueLimits } from './durable/durable-session.js';
+import type { RequestError } from './errors.js';
+import type { Request } from './message.js';
+import type { Session } from './sessions/session.js';
 
 export class Losses {
   readonly #log: Log;
@@ -10,6 +13,9 @@ export class Losses {
   readonly #overdue: Counter;
   readonly #sessionsOver: Counter;
   readonly #willsDenied: Counter;
+  readonly #unanswered: Counter;
+  /** Sessions of which it was told that messages of theirs were refused. */
+  readonly #refused = new WeakSet<Session>();
 
   constructor(log: Log, counters: Counters) {
     this.#log = log;
@@ -17,6 +23,7 @@ export class Losses {
     this.#overdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
     this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
     this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author may not do that any more');
+    this.#unanswered = counters.counter('refused_unanswered_total', 'Messages that were refused, and whose sender awaited no answer');
   }
 
   /** Messages that full queues refused. */
@@ -58,5 +65,18 @@ export class Losses {
   willDenied(author: string, path: string): void {
     this.#willsDenied.add();
     this.#log.info({ user: author, path }, 'a will was not published: its author may not do that any more');
+  }
+
+  /** A message was refused, and its sender awaits no answer. */
+  refusedUnanswered({ op, session }: Request, { code, message }: RequestError): void {
+    this.#unanswered.add();
+    if (this.#refused.has(session)) return;
+    this.#refused.add(session);
+    const { id, adapter, address, identity } = session;
+    const fields = { session: id, adapter, peer: address, user: identity.name, op, code };
+    this.#log.info(
+      fields,
+      `a message that nobody is answered about was refused: ${message}; further ones of this session are only counted`,
+    );
   }
 }

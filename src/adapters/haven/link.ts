@@ -74,6 +74,7 @@ const CLOSE_CODES: { readonly [code in ConnectionErrorCode]: number } = {
   PEER_SILENT: 1008,
   TAKEN_OVER: 1008,
   SESSION_REVOKED: 1008,
+  NOT_ALLOWED: 1008,
   STORE_FAILED: 1011,
   SHUTTING_DOWN: 1001,
   DISMISSED: 1001,

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   ConnectionError,
+  type ConnectionErrorCode,
   type Credentials,
   type DataRequest,
   type DurableCommand,
@@ -295,8 +296,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
 
   /** What could not be stored is not acknowledged: the client comes back and sends it again. */
   protected closeFailed(error: RequestError): void {
-    const code = error.code === 'STORE_FAILED' || error.retry ? 'STORE_FAILED' : 'MALFORMED_FRAME';
-    this.close(new ConnectionError(code, error.message, { cause: error }));
+    this.close(endBy(error));
   }
 
   // To the wire.
@@ -397,13 +397,23 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.deliveries.clear();
     this.#output.clear();
     if (known) this.host.context.closeSession(this, error);
-    if (error !== null && !isGoodbye(error)) this.#logEnd(error);
+    if (error !== null && !isGoodbye(error)) this.logEnd(error);
     if (error !== null && error.code === 'SLOW_CONSUMER') this.#transport.destroy();
     else this.#transport.end();
   }
 
-  #logEnd({ code, message }: ConnectionError): void {
+  protected logEnd({ code, message }: ConnectionError): void {
     const client = this.key === '' ? {} : { client: this.key };
     this.host.context.log.info({ session: this.id, peer: this.#visit.peer, ...client, code }, `a connection ended: ${message}`);
   }
+}
+
+/** How a connection ends by a request that failed, and that it cannot be told of otherwise. */
+export function endBy(error: RequestError): ConnectionError {
+  return new ConnectionError(codeBy(error), error.message, { cause: error });
+}
+
+function codeBy({ code, retry }: RequestError): ConnectionErrorCode {
+  if (code === 'STORE_FAILED' || retry) return 'STORE_FAILED';
+  return code === 'ACCESS_DENIED' ? 'NOT_ALLOWED' : 'MALFORMED_FRAME';
 }

@@ -105,6 +105,7 @@ const REFUSALS: ReadonlyMap<RequestErrorCode, number> = new Map<RequestErrorCode
   ['NOT_AUTHENTICATED', RETURN_CODE.BAD_USER_NAME_OR_PASSWORD],
   ['LOGIN_REFUSED', RETURN_CODE.NOT_AUTHORIZED],
   ['ACCOUNT_LOCKED', RETURN_CODE.NOT_AUTHORIZED],
+  ['ACCESS_DENIED', RETURN_CODE.NOT_AUTHORIZED],
 ]);
 
 function refusal(context: AdapterContext, error: unknown): AuthenticateError {

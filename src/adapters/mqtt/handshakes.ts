@@ -92,8 +92,9 @@ export class Handshakes {
   #onFailed(error: Error, socket: TLSSocket): void {
     this.#counters.counter('tls_handshakes_failed_total', 'Connections to TLS ports that ended before they were secure').add();
     const peer = this.#open.get(keyOf(socket))?.visit.peer;
+    const { code = '', reason = error.message } = error as { code?: string; reason?: string };
     // One side does not take what the other one is or shows; else the connection was lost, which probes do all the time.
-    if (codeOf(error).startsWith('ERR_SSL')) this.#log.info({ peer, reason: error.message }, 'a TLS handshake failed');
+    if (code.startsWith('ERR_SSL')) this.#log.info({ peer, reason }, 'a TLS handshake failed');
     else this.#log.debug({ peer, err: error }, 'a TLS handshake failed');
     socket.destroy();
   }
@@ -104,10 +105,6 @@ export class Handshakes {
       .add();
     this.#log.info({ peer, reason }, 'refused a client because of its certificate');
   }
-}
-
-function codeOf(error: NodeJS.ErrnoException): string {
-  return error.code ?? '';
 }
 
 /** The same for a raw socket and the secure one on it. */

@@ -12,7 +12,7 @@ import {
   type Subscription,
   type SubscriptionOptions,
 } from '../../core/index.js';
-import { BaseSession } from './base-session.js';
+import { BaseSession, endBy } from './base-session.js';
 import {
   type ConnectFacts,
   encodeAcknowledge,
@@ -182,7 +182,10 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
   /** Its identity is known. `done` is called when it is the session of its user and client id, and that is stored. */
   begin(done: (error: RequestError | null) => void): void {
     const { clientId, clean } = this.#facts as ConnectFacts;
-    this.openDurable(clientId, clean, clean ? 0 : this.host.limits.sessionExpiryMs, done);
+    this.openDurable(clientId, clean, clean ? 0 : this.host.limits.sessionExpiryMs, (error) => {
+      if (error !== null) this.logEnd(endBy(error));
+      done(error);
+    });
   }
 
   /** aedes serves the client from now on. */

@@ -56,6 +56,7 @@ export class Execution {
   #fail(request: Request | RemovalSlice, failure: RequestError, run: Run): void {
     if (request.op === 'removeSlice') run.say(() => request.done(0, failure));
     else if (isAnswered(request)) run.say(failedReply(request, failure));
+    else this.#parts.state.losses.refusedUnanswered(request, failure);
     const over = failure.cause instanceof SessionOver ? failure.cause : failure;
     if (over instanceof SessionOver) run.say(new Effect(() => run.end(request.session, new SessionRevoked(over.reason))));
   }

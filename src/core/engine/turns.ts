@@ -252,6 +252,7 @@ export class Turns {
     this.#inbound.settled(request);
     if (request.op === 'security') noteRefusal(request, failure, this.#state.audit);
     if (isAnswered(request)) this.#delivery.settle(failedReply(request, failure));
+    else this.#state.losses.refusedUnanswered(request, failure);
   }
 }
 

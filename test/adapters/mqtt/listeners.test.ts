@@ -82,6 +82,15 @@ async function expectRefused(socket: Socket): Promise<void> {
 }
 
 describe('the TLS port', () => {
+  it('tells in the log why a handshake failed, in a few words', async () => {
+    await startTls();
+    const plain = connect(house.tlsPort as number, '127.0.0.1');
+    await expectRefused(plain);
+    await until('it is told', () => house.lines.some(({ level, text }) => level === 'info' && text === 'a TLS handshake failed'));
+    const { fields } = house.lines.find(({ text }) => text === 'a TLS handshake failed') as { fields: object };
+    expect(fields).toEqual({ peer: expect.stringMatching(/^127\.0\.0\.1:\d+$/), reason: 'wrong version number' });
+  });
+
   it('serves clients as the plain one does', async () => {
     await startTls();
     const [a, b] = [await logIn(await secure(), 'a'), await MqttWire.connected(house.port, 'b')];
