@@ -13,10 +13,10 @@ import { checkKey } from '../../../src/core/store/check-trail.js';
 import { LevelStore, type LevelStoreOptions } from '../../../src/core/store/level-store.js';
 import { STORE_FORMAT } from '../../../src/core/store/opening.js';
 import { SECTION, StoreDamage, StoreFailure, StoreFormat, StoreLocked, type StoreState } from '../../../src/core/store/store.js';
+import { mustBe } from '../../support/must.js';
 import { temporaryDirectory } from '../../support/temporary.js';
 
-const HOOKS = fileURLToPath(new URL('../../support/typescript-hooks.mjs', import.meta.url));
-const CHILD = fileURLToPath(new URL('../../support/store-child.ts', import.meta.url));
+const CHILD = fileURLToPath(new URL('../../support/store-child.mjs', import.meta.url));
 
 function storeAt(location: string, options: Partial<LevelStoreOptions> = {}): LevelStore {
   return new LevelStore({ location, durability: 'os', ...options });
@@ -44,8 +44,8 @@ async function writeBatches(store: LevelStore, from: number, to: number): Promis
 /** Throws unless the store holds exactly what `writeBatches` had written after batch `last`. */
 function expectExactly(store: LevelStore, last: number): void {
   if (last > 0) expect(text(store, 'last')).toBe(String(last));
-  for (let n = Math.max(1, last - 39); n <= last; n++) expect(text(store, `k${n % 40}`)?.trim()).toBe(String(n));
-  for (let n = last + 1; n <= 40; n++) expect(text(store, `k${n % 40}`)).toBeUndefined();
+  for (let n = Math.max(1, last - 39); n <= last; n++) mustBe(text(store, `k${n % 40}`)?.trim(), String(n));
+  for (let n = last + 1; n <= 40; n++) mustBe(text(store, `k${n % 40}`), undefined);
 }
 
 /** Changes the closed store behind its back. */
@@ -57,7 +57,7 @@ async function tamper(location: string, change: (database: Level<string, string>
 }
 
 function child(args: readonly string[], limit?: string): { process: ChildProcess; lines: AsyncIterator<string> } {
-  const command = [process.execPath, '--import', HOOKS, CHILD, ...args];
+  const command = [process.execPath, CHILD, ...args];
   const [file = '', ...rest] = limit === undefined ? command : ['sh', '-c', `${limit}; exec "$@"`, 'sh', ...command];
   const started = spawn(file, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
   onTestFinished(() => {
@@ -382,7 +382,7 @@ async function expectHistory(location: string): Promise<StoreState> {
   expect(state).toEqual({ batch, revision: batch * 2, applied: batch * 3 });
   expect(text(store, 'first')).toBe(String(batch));
   expect(Buffer.from(store.read(SECTION.queue, 'last') as Uint8Array).toString()).toBe(String(batch));
-  for (let n = 1; n <= batch; n++) expect(text(store, `history/${n}`)).toBe(String(n));
+  for (let n = 1; n <= batch; n++) mustBe(text(store, `history/${n}`), String(n));
   expect(text(store, `history/${batch + 1}`)).toBeUndefined();
   await store.close();
   return state;

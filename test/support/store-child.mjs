@@ -1,5 +1,5 @@
 // A process of its own around one store, for tests that kill it, let it hold the lock, or let its disk fill up.
-// Run with `--import typescript-hooks.mjs`; says what it did on standard output, one line each.
+// The built store: dist is there before any test runs. Says what it did on standard output, one line each.
 //
 //   write LOCATION DURABILITY            writes batches without end; a line per acknowledged batch: its number
 //   hold LOCATION                        opens, says `open`, and closes when its input ends
@@ -10,20 +10,20 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { rmSync, writeSync } from 'node:fs';
-import { LevelStore } from '../../src/core/store/level-store.js';
-import { type Durability, SECTION, type StoreState } from '../../src/core/store/store.js';
+import { LevelStore } from '../../dist/core/store/level-store.js';
+import { SECTION } from '../../dist/core/store/store.js';
 
 const [mode, location = '', durability = 'sync', room = ''] = process.argv.slice(2);
-const store = new LevelStore({ location, durability: durability as Durability });
-let state: StoreState;
+const store = new LevelStore({ location, durability });
+let state;
 
 /** Past any buffering: what was said is known, even if the process dies on the next line. */
-function say(text: string): void {
+function say(text) {
   writeSync(1, `${text}\n`);
 }
 
 /** Two keys that always agree with the batch's number, and one that tells its history. */
-async function writeNext(filler: number): Promise<void> {
+async function writeNext(filler) {
   const number = state.batch + 1;
   const batch = store.batch();
   batch.put(SECTION.record, 'first', Buffer.from(String(number)));
@@ -35,16 +35,16 @@ async function writeNext(filler: number): Promise<void> {
   state = next;
 }
 
-async function nameOfError(action: Promise<unknown>): Promise<string> {
+async function nameOfError(action) {
   try {
     await action;
     return 'none';
   } catch (error) {
-    return (error as Error).name;
+    return error.name;
   }
 }
 
-function makeRoom(): void {
+function makeRoom() {
   if (room !== 'limit') {
     rmSync(room);
     return;
@@ -53,7 +53,7 @@ function makeRoom(): void {
   if (done.status !== 0) throw new Error(`cannot lift the limit: ${done.stderr}`);
 }
 
-async function fill(): Promise<void> {
+async function fill() {
   let failure = 'none';
   while (failure === 'none') failure = await nameOfError(writeNext(60_000));
   const acknowledged = state.batch;
