@@ -1,27 +1,32 @@
-// The commands that administer a running gateway, as real processes.
+// The commands that administer a running gateway: of each way to end some as processes of their own, the others in one process.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CommandHost, type EndedCommand } from './support/command-host.js';
 import { CliProcess, freePort, type GatewayProcess, startGateway, temporaryDirectory } from './support/gateway-process.js';
 
 let gateway: GatewayProcess;
+let host: CommandHost;
 
 beforeAll(async () => {
+  host = new CommandHost();
   gateway = await startGateway();
 });
 
-afterAll(async () => await gateway.stop());
+afterAll(async () => {
+  host.close();
+  await gateway.stop();
+});
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
+const environment = (): Record<string, string> => ({ TRIVIUM_ADMIN_URL: `http://127.0.0.1:${gateway.ports.admin}` });
+
+function trivium(...args: string[]): Promise<EndedCommand> {
+  return host.run(args, environment());
 }
 
-async function trivium(...args: string[]): Promise<Ended> {
-  const env = { TRIVIUM_ADMIN_URL: `http://127.0.0.1:${gateway.ports.admin}` };
-  const process = new CliProcess(args, { env });
+async function asProcess(...args: string[]): Promise<Omit<EndedCommand, 'code'> & { readonly code: number | null }> {
+  const process = new CliProcess(args, { env: environment() });
   const { code } = await process.exited;
   return { code, stdout: process.stdout, stderr: process.stderr };
 }
@@ -109,6 +114,7 @@ describe('trivium user and group', () => {
 
   it('never take a password from the command line', async () => {
     expect(await failure(2, 'user', 'put', 'ann', '--password', 'x')).toMatch(/unknown option '--password'/);
+    expect(await asProcess('user', 'put', 'ann', '--password', 'x')).toMatchObject({ code: 2, stdout: '' });
   });
 
   it.each([
@@ -130,17 +136,18 @@ describe('trivium user and group', () => {
 describe('trivium explain', () => {
   it('says with its exit code whether it is allowed', async () => {
     await trivium('user', 'put', 'eve', '--allow', '/lab/*=get', '--prohibit', '/lab/x=get');
-    expect(await trivium('explain', 'eve', 'get', '/lab/1')).toEqual({
+    expect(await asProcess('explain', 'eve', 'get', '/lab/1')).toEqual({
       code: 0,
       stdout: 'allowed: the user eve is allowed get on /lab/*\n',
       stderr: '',
     });
-    expect(await trivium('explain', 'eve', 'get', '/lab/x')).toMatchObject({
+    expect(await asProcess('explain', 'eve', 'get', '/lab/x')).toMatchObject({
       code: 3,
       stdout: 'denied: the user eve is forbidden get on /lab/x\n',
     });
     expect((await trivium('explain', 'eve', 'get', '/lab/#', '--dialect', 'mqtt')).stdout).toContain('looked at one by one');
     expect(await failure(1, 'explain', 'nobody', 'get', '/a')).toContain('there is no user nobody');
+    expect(await asProcess('explain', 'nobody', 'get', '/a')).toMatchObject({ code: 1, stdout: '' });
   });
 });
 

@@ -1,9 +1,11 @@
-// `trivium haven` as a real process against a real gateway: single commands and scripts from a pipe.
+// `trivium haven` against a real gateway: single commands, most of them in one process, and as processes of their own whatever has to
+// do with input, output, signals and the way that it ends; scripts from a pipe.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect, type HavenClient } from '../../src/haven-client/index.js';
+import { CommandHost } from '../support/command-host.js';
 import {
   CliProcess,
   type Exit,
@@ -16,12 +18,15 @@ import {
 
 let gateway: GatewayProcess;
 let client: HavenClient;
+let host: CommandHost;
 
 beforeAll(async () => {
+  host = new CommandHost();
   gateway = await startGateway({ flags: ['--history', '[{"pattern":"/past/*"}]'] });
   client = await connect({ port: gateway.ports.haven });
 });
 afterAll(async () => {
+  host.close();
   await client.close();
   await gateway.stop();
 });
@@ -37,7 +42,11 @@ async function endOf(tool: CliProcess): Promise<Ended> {
   return { ...exit, stdout: tool.stdout, stderr: tool.stderr };
 }
 
-const run = (...args: string[]): Promise<Ended> => endOf(start(args));
+const asProcess = (...args: string[]): Promise<Ended> => endOf(start(args));
+const run = (...args: string[]): Promise<Ended> => runWith({}, ...args);
+async function runWith(env: Record<string, string>, ...args: string[]): Promise<Ended> {
+  return { ...(await host.run(['haven', '--port', String(gateway.ports.haven), ...args], env)), signal: null };
+}
 function script(input: string, ...args: string[]): Promise<Ended> {
   const tool = start(args, { withInput: true });
   tool.child.stdin?.end(input);
@@ -56,15 +65,15 @@ function objects(text: string): unknown[] {
 describe('one command', () => {
   it('says to whom it connects', async () => {
     const { node } = client.hello as NonNullable<HavenClient['hello']>;
-    expect(await run('connect')).toEqual(good(`connected to ${node.name} (${node.uuid}) at 127.0.0.1:${gateway.ports.haven}\n`));
+    expect(await asProcess('connect')).toEqual(good(`connected to ${node.name} (${node.uuid}) at 127.0.0.1:${gateway.ports.haven}\n`));
     const { stdout } = await run('connect', '--json');
     expect(objects(stdout)).toEqual([{ session: expect.stringMatching(/^[0-9a-f]{32}$/), node, heartbeat: 30_000 }]);
   });
 
   it('writes, reads, updates and deletes a record', async () => {
     const path = '/one/record';
-    expect(await run('create', path, '{"n":1}')).toEqual(good(expect.stringMatching(/^revision \d+\n$/)));
-    expect(await run('create', path, '2')).toEqual(refused(1, expect.stringMatching(/^trivium: CONFLICT: .*\n$/)));
+    expect(await asProcess('create', path, '{"n":1}')).toEqual(good(expect.stringMatching(/^revision \d+\n$/)));
+    expect(await asProcess('create', path, '2')).toEqual(refused(1, expect.stringMatching(/^trivium: CONFLICT: .*\n$/)));
     expect(await run('read', path)).toEqual(good('{"n":1}\n'));
     const first = await client.read(path);
     expect({ result: true, ...(objects((await run('read', path, '--json')).stdout)[0] as object) }).toEqual({ path, ...first });
@@ -192,6 +201,10 @@ describe('one command', () => {
     expect(ended.stderr).toMatch(/^trivium: [^\n]*\n$/);
   });
 
+  it('ends as a process with exit code 2 and one line, too', async () => {
+    expect(await asProcess('fly')).toEqual(refused(2, 'trivium: there is no command fly; see trivium haven --help\n'));
+  });
+
   it('says why there is no connection', async () => {
     expect(await endOf(new CliProcess(['haven', '--port', '1', 'connect']))).toEqual(
       refused(1, 'trivium: CONNECTION_LOST: the connection failed: connect ECONNREFUSED 127.0.0.1:1\n'),
@@ -199,12 +212,12 @@ describe('one command', () => {
   });
 
   it('helps', async () => {
-    const { code, stdout } = await run('--help');
+    const { code, stdout } = await asProcess('--help');
     expect(code).toBe(0);
     for (const command of ['connect', 'read', 'write', 'delete', 'watch', 'control', 'discover'])
       expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
     expect(await run('help', 'watch')).toEqual(good(expect.stringContaining('--initial')));
-    expect((await endOf(new CliProcess(['--help']))).stdout).toMatch(/^ {2}haven /m);
+    expect((await host.run(['--help'])).stdout).toMatch(/^ {2}haven /m);
   });
 });
 
@@ -214,8 +227,8 @@ describe('credentials', () => {
     writeFileSync(file, 'secret\n');
     expect(await run('connect', '--user', 'ann', '--password-file', file)).toMatchObject({ code: 0 });
     const env = { TRIVIUM_HAVEN_USER: 'ann', TRIVIUM_HAVEN_PASSWORD: 'secret' };
-    expect(await endOf(start(['connect'], { env }))).toMatchObject({ code: 0 });
-    expect(await endOf(start(['connect'], { env: { TRIVIUM_HAVEN_TOKEN: 't' } }))).toMatchObject({ code: 0 });
+    expect(await runWith(env, 'connect')).toMatchObject({ code: 0 });
+    expect(await runWith({ TRIVIUM_HAVEN_TOKEN: 't' }, 'connect')).toMatchObject({ code: 0 });
   });
 
   it('in the environment do not disturb a gateway', async () => {
