@@ -126,6 +126,11 @@ export class Engine {
       committed: () => this.#committed(),
       refused: (refused, error) => this.#recovery.begin(refused, error),
     });
+    // A turn that is being written by then is refused for the same reason.
+    const lost = (error: Error): void => {
+      if (lifecycle.isRunning && !commits.isWriting) commits.failed(error);
+    };
+    store.failed = (error) => void setImmediate(lost, error);
     const turns = new Turns({ state, clock, lifecycle, intake, sessions, delivery, execution, commits });
     this.#recovery = new Recovery({
       ...{ log, lifecycle, state, intake, sessions, turns, commits },

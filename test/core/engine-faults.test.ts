@@ -8,7 +8,7 @@ import { REQUEST_ERRORS } from '../../src/core/errors.js';
 import { DataRequest, STORED, SubscribeRequest, UNSTORED } from '../../src/core/message.js';
 import { identityNamed } from '../../src/core/security/identity.js';
 import { OUTBOUND_LIMITS } from '../../src/core/sessions/outbound-queue.js';
-import { SECTION, StoreDamage } from '../../src/core/store/store.js';
+import { SECTION, StoreDamage, StoreFailure } from '../../src/core/store/store.js';
 import { formats, GateStore, type Harness, SILENT, settled, startEngine, type TestSession, until } from '../support/core-harness.js';
 
 let house: Harness;
@@ -101,6 +101,23 @@ describe('a refused batch', () => {
     expect([session.inFlight, session.inFlightBytes, session.uncommitted, session.paused]).toEqual([0, 0, 0, false]);
     expect(house.engine.writable).toBe(false);
     await repair();
+  });
+
+  it('may become known when nothing is written: the store is reopened at once, and nobody lost anything', async () => {
+    house = await startEngine();
+    const session = house.session(true);
+    await session.set('a', 1, {}, 'before');
+    house.store.failed?.(new StoreFailure('LevelDB refused what the journal has'));
+    await until(() => house.store.reopened === 1 && house.engine.writable);
+    await session.set('b', 2, {}, 'after');
+    await session.get('a', 'read');
+    expect(session.log).toEqual(['before', 'after', 'read'].map((text) => `reply ${text}`));
+    await refusing(session);
+    house.store.failed?.(new StoreFailure('once more, while a batch is written'));
+    await settled();
+    await refused();
+    expect(house.store.reopened).toBe(2);
+    expect(session.log.at(-1)).toBe('reply refused STORE_FAILED');
   });
 
   it('under durability none was answered before: nobody is answered twice', async () => {

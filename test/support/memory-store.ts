@@ -37,6 +37,7 @@ export class MemoryDisk {
 }
 
 export class MemoryStore implements Store {
+  failed: Store['failed'] = null;
   #open = false;
   #broken = false;
   #failNext = false;

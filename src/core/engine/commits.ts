@@ -117,7 +117,7 @@ export class Commits {
     if (this.isSaidBefore) this.#sayAll(turn, false);
     this.#store.write(turn.batch, next).then(
       () => this.#committed(turn, next),
-      (error: unknown) => this.#refused(turn, error),
+      (error: unknown) => this.#refused(this.#next === null ? [turn] : [turn, this.#next], error),
     );
   }
 
@@ -142,9 +142,13 @@ export class Commits {
     this.#onCommitted();
   }
 
+  /** The store failed while nothing was being written. */
+  failed(error: unknown): void {
+    this.#refused([], error);
+  }
+
   /** What memory holds of the store may be ahead of it. */
-  #refused(turn: Turn, error: unknown): void {
-    const turns = this.#next === null ? [turn] : [turn, this.#next];
+  #refused(turns: readonly Turn[], error: unknown): void {
     this.#failures.add();
     this.#turn = null;
     this.#next = null;

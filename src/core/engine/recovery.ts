@@ -50,7 +50,7 @@ export class Recovery {
   begin(refused: readonly Turn[], error: unknown): void {
     const { lifecycle, log, turns } = this.#parts;
     lifecycle.phase = 'recovering';
-    log.error({ err: error }, 'the store refused a batch: nothing of it was acknowledged, reopening the store');
+    log.error({ err: error }, 'the store failed: what it refused was not acknowledged, reopening the store');
     this.#takeBack(refused, new RequestError('STORE_FAILED', 'the store refused the change', { cause: error }));
     this.#endDurable();
     this.#done = this.#reopen();

@@ -63,9 +63,8 @@ function linkAfter(previous: Check, state: StoreState): number {
   return crc32(linked, previous.link);
 }
 
-/** What goes into a batch beside its changes. */
+/** What goes into the engine beside checks and changes. */
 export interface TrailStep {
-  readonly check: Check;
   /** The new checkpoint, when it moves. */
   readonly checkpoint: Check | null;
   /** Checks to delete: from this batch number … */
@@ -87,6 +86,8 @@ export class CheckTrail {
   #trimmed: number;
   #written = 0;
   #marks: Mark[] = [];
+  /** What is in tables, and newer than the checkpoint. */
+  #inTables: Check | null = null;
   /** Enough for two changes of the engine's write buffer, the second of which waits for the first to be in a table. */
   readonly #sealBytes: number;
   /** One batch may overfill a buffer by any size; what it counts for is capped, so that it never counts for two. */
@@ -101,23 +102,38 @@ export class CheckTrail {
     this.#sealBytes = 2 * (writeBufferBytes + this.#capBytes);
   }
 
-  /** `bytes` must not be more than the batch takes in the engine's write buffer. */
-  step(state: StoreState, bytes: number): TrailStep {
-    const { batch, revision, applied } = state;
-    const check = { batch, revision, applied, link: linkAfter(this.#last, state) };
-    this.#last = check;
+  /** The check of the next batch. */
+  link({ batch, revision, applied }: StoreState): Check {
+    const state = { batch, revision, applied };
+    this.#last = { ...state, link: linkAfter(this.#last, state) };
+    return this.#last;
+  }
+
+  /**
+   * The engine is given some batches at once, the last one with this check. `bytes` must not be more than they take in its write
+   * buffer.
+   */
+  step(last: Check, batches: number, bytes: number): TrailStep {
     const checkpoint = this.#sealed();
     if (checkpoint !== null) this.#checkpoint = checkpoint.batch;
     const trimFrom = this.#trimmed;
-    const trimTo = Math.max(trimFrom, Math.min(trimFrom + TRIM_PER_BATCH, this.#checkpoint + 1));
+    const trimTo = Math.max(trimFrom, Math.min(trimFrom + TRIM_PER_BATCH * batches, this.#checkpoint + 1));
     this.#trimmed = trimTo;
-    this.#mark(check, bytes);
-    return { check, checkpoint, trimFrom, trimTo };
+    this.#mark(last, bytes);
+    return { checkpoint, trimFrom, trimTo };
+  }
+
+  /** The engine was told to make tables of everything up to this batch, and has unless it accepts nothing more. */
+  inTables(check: Check): void {
+    if (check.batch <= this.#checkpoint) return;
+    this.#inTables = check;
+    this.#marks = this.#marks.filter((mark) => mark.check.batch > check.batch);
   }
 
   /** The newest batch that has left the write-ahead log; null when no further one has. */
   #sealed(): Check | null {
-    let sealed: Check | null = null;
+    let sealed = this.#inTables;
+    this.#inTables = null;
     for (let mark = this.#marks[0]; mark !== undefined; mark = this.#marks[0]) {
       if (this.#written - mark.written <= this.#sealBytes) break;
       sealed = mark.check;

@@ -2,41 +2,24 @@
 // its beginning when all that it holds is in LevelDB's tables: a flush that changes no size and takes no new room costs the disk
 // half as much. Knows nothing of LevelDB: opening.ts reads a journal, and gives LevelDB what it has lost.
 //
-// Files are `journal.<n>`. A record: crc32 u32 of all behind it, length u32 of all of it, check (check-trail.ts), then the changes:
-// length of the key u32, length of the value u32 (REMOVED: none), key, value. Little-endian. Records follow each other; the last one
-// is followed by zeros or by older records, whose numbers tell that they are.
+// Files are `journal.<n>`, of records (journal-record.ts) that follow each other; the last one is followed by zeros or by older records,
+// whose numbers tell that they are.
 
 import { close, constants, fdatasync, fstat, ftruncate, open, writev } from 'node:fs';
 import { open as openFile, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { crc32 } from 'node:zlib';
-import { CHECK_BYTES, type Check, decodeCheck, encodeCheck } from './check-trail.js';
+import { batchOf, type JournalRecord, RECORD_HEAD_BYTES, recordsIn } from './journal-record.js';
 
 /** A file takes no more once it has so much: it is written over when all of it is in tables. */
 const FILE_BYTES = 4 * 1024 * 1024;
 /** Files grow by so much, in zeros: most records change no size. */
 const GROWTH_BYTES = 256 * 1024;
 const FILE_NAME = /^journal\.(\d+)$/;
-const HEAD_BYTES = 8 + CHECK_BYTES;
-const CHANGE_BYTES = 8;
-const REMOVED = 0xffffffff;
-/** Memory for one record is given back when it was larger. */
-const KEPT_BYTES = 1024 * 1024;
 const ZEROS = Buffer.alloc(GROWTH_BYTES);
 /** Elsewhere a synchronous write need not reach the disk itself, or there is none. */
 const IS_WRITE_SYNCED = process.platform === 'linux';
 const FLAGS = constants.O_RDWR | constants.O_CREAT | (IS_WRITE_SYNCED ? constants.O_DSYNC : 0);
-
-/** Keys with their section; null: deleted. */
-export interface Changes {
-  readonly keys: readonly string[];
-  readonly values: readonly (Uint8Array | null)[];
-}
-
-export interface JournalRecord extends Changes {
-  readonly check: Check;
-}
 
 interface JournalFile {
   readonly fd: number;
@@ -55,7 +38,6 @@ export class Journal {
   #nextNumber = 1;
   /** Up to this batch nothing is needed any more. */
   #released = 0;
-  #bytes = Buffer.alloc(0);
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(location: string) {
@@ -79,8 +61,8 @@ export class Journal {
     this.#nextNumber = Math.max(this.#nextNumber, numberOf(name) + 1);
     // A batch of any size may have made it larger.
     if (file.size > FILE_BYTES) await promisify(ftruncate)(file.fd, FILE_BYTES);
-    await write(file.fd, [ZEROS.subarray(0, HEAD_BYTES)], 0);
-    file.size = Math.min(Math.max(file.size, HEAD_BYTES), FILE_BYTES);
+    await write(file.fd, [ZEROS.subarray(0, RECORD_HEAD_BYTES)], 0);
+    file.size = Math.min(Math.max(file.size, RECORD_HEAD_BYTES), FILE_BYTES);
   }
 
   async #open(name: string): Promise<JournalFile> {
@@ -92,14 +74,13 @@ export class Journal {
     return file;
   }
 
-  /** Resolves when the record is on the disk. One at a time; the changes must stay as they are until then. */
-  append(check: Check, changes: Changes): Promise<void> {
-    this.#writing = this.#append(check, changes);
+  /** Resolves when the record of this batch is on the disk. One at a time; its bytes must stay as they are until then. */
+  append(record: Buffer, batch: number): Promise<void> {
+    this.#writing = this.#append(record, batch);
     return this.#writing;
   }
 
-  async #append(check: Check, changes: Changes): Promise<void> {
-    const record = this.#encode(check, changes);
+  async #append(record: Buffer, batch: number): Promise<void> {
     const current = this.#current;
     const file = current !== null && current.end + record.length <= FILE_BYTES ? current : await this.#nextFile();
     this.#current = file;
@@ -108,8 +89,7 @@ export class Journal {
     await write(file.fd, size === file.size ? [record] : [record, ZEROS.subarray(0, size - end)], file.end);
     file.size = size;
     file.end = end;
-    file.lastBatch = check.batch;
-    if (this.#bytes.length > KEPT_BYTES) this.#bytes = Buffer.alloc(0);
+    file.lastBatch = batch;
   }
 
   async #nextFile(): Promise<JournalFile> {
@@ -128,29 +108,6 @@ export class Journal {
   /** Batches up to this one are in tables. */
   release(batch: number): void {
     this.#released = batch;
-  }
-
-  #encode(check: Check, { keys, values }: Changes): Buffer {
-    let size = HEAD_BYTES;
-    for (let i = 0; i < keys.length; i++) size += CHANGE_BYTES + (keys[i] as string).length * 3 + (values[i]?.length ?? 0);
-    if (this.#bytes.length < size) this.#bytes = Buffer.allocUnsafeSlow(size);
-    const bytes = this.#bytes;
-    let at = HEAD_BYTES;
-    for (let i = 0; i < keys.length; i++) {
-      const value = values[i] as Uint8Array | null;
-      const keyBytes = bytes.write(keys[i] as string, at + CHANGE_BYTES);
-      bytes.writeUInt32LE(keyBytes, at);
-      bytes.writeUInt32LE(value === null ? REMOVED : value.length, at + 4);
-      at += CHANGE_BYTES + keyBytes;
-      if (value === null) continue;
-      bytes.set(value, at);
-      at += value.length;
-    }
-    bytes.set(encodeCheck(check), 8);
-    bytes.writeUInt32LE(at, 4);
-    const record = bytes.subarray(0, at);
-    record.writeUInt32LE(crc32(record.subarray(4)), 0);
-    return record;
   }
 
   /** What is being written is finished. */
@@ -176,8 +133,6 @@ export async function readJournal(location: string): Promise<JournalRecord[]> {
   return records;
 }
 
-const batchOf = (record: JournalRecord | undefined): number => record?.check.batch ?? 0;
-
 /** To be called when nothing of it is needed any more. */
 export async function removeJournal(location: string): Promise<void> {
   for (const name of await namesIn(location)) await unlink(join(location, name));
@@ -189,41 +144,6 @@ async function namesIn(location: string): Promise<string[]> {
 
 function numberOf(name: string): number {
   return Number(FILE_NAME.exec(name)?.[1]);
-}
-
-function recordsIn(bytes: Buffer): JournalRecord[] {
-  const records: JournalRecord[] = [];
-  let at = 0;
-  for (let record = recordAt(bytes, at); record !== null; record = recordAt(bytes, at)) {
-    if (records.length > 0 && record.check.batch !== batchOf(records.at(-1)) + 1) break;
-    records.push(record);
-    at += bytes.readUInt32LE(at + 4);
-  }
-  return records;
-}
-
-/** null: there is none, or it was not written to its end. */
-function recordAt(bytes: Buffer, from: number): JournalRecord | null {
-  if (bytes.length - from < HEAD_BYTES) return null;
-  const to = from + bytes.readUInt32LE(from + 4);
-  if (to < from + HEAD_BYTES || to > bytes.length) return null;
-  if (crc32(bytes.subarray(from + 4, to)) !== bytes.readUInt32LE(from)) return null;
-  const check = decodeCheck(bytes.subarray(from + 8, from + HEAD_BYTES));
-  return check === null ? null : { check, ...changesIn(bytes, from + HEAD_BYTES, to) };
-}
-
-function changesIn(bytes: Buffer, from: number, to: number): Changes {
-  const keys: string[] = [];
-  const values: (Uint8Array | null)[] = [];
-  for (let at = from; at < to; ) {
-    const keyAt = at + CHANGE_BYTES;
-    const valueAt = keyAt + bytes.readUInt32LE(at);
-    const length = bytes.readUInt32LE(at + 4);
-    keys.push(bytes.toString('utf8', keyAt, valueAt));
-    values.push(length === REMOVED ? null : bytes.subarray(valueAt, valueAt + length));
-    at = length === REMOVED ? valueAt : valueAt + length;
-  }
-  return { keys, values };
 }
 
 async function write(fd: number, buffers: readonly Uint8Array[], position: number): Promise<void> {

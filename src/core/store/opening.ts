@@ -2,8 +2,9 @@
 // lost since its files were last flushed is in the journal, and is given back. The only importer of `level`.
 
 import { Level } from 'level';
-import { type Check, checkKey, decodeCheck, encodeCheck, NOTHING_WRITTEN, TrailVerifier } from './check-trail.js';
-import { type JournalRecord, readJournal } from './journal.js';
+import { CHECK_BYTES, type Check, checkKey, decodeCheck, encodeCheck, NOTHING_WRITTEN, TrailVerifier } from './check-trail.js';
+import { readJournal } from './journal.js';
+import type { JournalRecord } from './journal-record.js';
 import { StoreDamage, StoreFailure, StoreFormat, StoreLocked } from './store.js';
 import { ACCEPT_HINT, droppedAtRecovery, inspectDirectory, RESTORE_HINT } from './store-directory.js';
 
@@ -22,10 +23,17 @@ export const CHECK_SECTION = 'c';
  * CPU a change, while the log that is read at a start and the trail of checks grow with it.
  */
 export const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
+/** What one change takes there beside its key and value, at least, */
+export const CHANGE_OVERHEAD_BYTES = 18;
+/** and a check. */
+export const CHECK_CHANGE_BYTES = 17 + CHECK_BYTES + CHANGE_OVERHEAD_BYTES;
 const BLOCK_CACHE_BYTES = 32 * 1024 * 1024;
 /** A scan holds no more than about this much of a slice in memory. */
 export const SCAN_SLICE_BYTES = 256 * 1024;
 const VERIFY_SLICE_ROWS = 1000;
+/** What was lost is given back in batches of about so much. */
+const GIVE_BACK_BYTES = 1024 * 1024;
+const GIVE_BACK_ROWS = 10_000;
 /** Longer keys are encoded by ourselves for reading: see `prime`. */
 export const SHORT_KEY_LENGTH = 4096;
 
@@ -128,23 +136,37 @@ function continues({ sound }: TrailVerifier, records: readonly JournalRecord[]):
   return trail.holes.length === 0;
 }
 
-/** In their order, so that it is the last change of a key that counts, whatever was there of them. */
+/** In their order, so that it is the last change of a key that counts, whatever was there of them. Many at once: each flush counts. */
 async function giveBack(database: Database, records: readonly JournalRecord[]): Promise<void> {
+  let chained = database.batch();
+  let bytes = 0;
   for (const { check, keys, values } of records) {
-    const chained = database.batch();
-    putAll(chained, keys, values);
+    for (const [i, key] of keys.entries()) {
+      const value = values[i] as Buffer | null;
+      if (value === null) chained.del(key);
+      else chained.put(key, value);
+      bytes += value === null ? 0 : value.length;
+    }
     chained.put(CHECK_SECTION + checkKey(check.batch), encodeCheck(check));
+    if (bytes < GIVE_BACK_BYTES && chained.length < GIVE_BACK_ROWS) continue;
     await chained.write({ sync: true });
+    chained = database.batch();
+    bytes = 0;
   }
+  await chained.write({ sync: true });
 }
 
-/** A chained batch takes a fifth of the time of an array of operations. */
-export function putAll(chained: ReturnType<Database['batch']>, keys: readonly string[], values: readonly (Uint8Array | null)[]): void {
-  for (let i = 0; i < keys.length; i++) {
-    const value = values[i] as Buffer | null;
-    if (value === null) chained.del(keys[i] as string);
-    else chained.put(keys[i] as string, value);
-  }
+/** Sorts behind all keys. */
+const BEHIND_ALL = '~';
+
+/** LevelDB makes tables of what it has in memory; whether it could, the next batch tells. A compaction of no rows does nothing else. */
+export function makeTables(database: Database): Promise<void> {
+  return (database as Database & ClassicLevel).compactRange(BEHIND_ALL, BEHIND_ALL);
+}
+
+/** What `level` does not promise where it is something else than LevelDB. */
+interface ClassicLevel {
+  compactRange(start: string, end: string): Promise<void>;
 }
 
 export function afterSection(section: string): string {

@@ -72,6 +72,11 @@ export type Durability = 'sync' | 'os' | 'none';
  * StoreLocked (another process) or StoreFormat (made by a newer program).
  */
 export interface Store {
+  /**
+   * Told when the store failed while nothing was being written: what was acknowledged is safe, and the store has to be reopened before
+   * it takes anything. A failure during a write is the write's.
+   */
+  failed: ((error: Error) => void) | null;
   /** Opens and verifies. Refuses a store with a hole in its batch numbers (StoreDamage). */
   open(): Promise<StoreState>;
   close(): Promise<void>;

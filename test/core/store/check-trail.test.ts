@@ -21,8 +21,9 @@ interface Kept {
 /** Runs batches of the given sizes through a trail and does what it says. */
 function run(trail: CheckTrail, kept: Kept, first: number, sizes: readonly number[]): void {
   sizes.forEach((size, i) => {
-    const step = trail.step(state(first + i), size);
-    kept.checks.set(first + i, step.check);
+    const check = trail.link(state(first + i));
+    const step = trail.step(check, 1, size);
+    kept.checks.set(first + i, check);
     if (step.checkpoint !== null) kept.checkpoint = step.checkpoint;
     for (let n = step.trimFrom; n < step.trimTo; n++) kept.checks.delete(n);
   });
@@ -102,9 +103,10 @@ describe('the trail of checks', () => {
     const oldest = Math.min(...kept.checks.keys());
     kept.checkpoint = last;
     const next = new CheckTrail(last, oldest, BUFFER);
-    const step = next.step(state(1001), 10);
+    const check = next.link(state(1001));
+    const step = next.step(check, 1, 10);
     expect(step.trimTo - step.trimFrom).toBeLessThanOrEqual(4);
-    kept.checks.set(1001, step.check);
+    kept.checks.set(1001, check);
     for (let n = step.trimFrom; n < step.trimTo; n++) kept.checks.delete(n);
     run(
       next,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Check, NOTHING_WRITTEN } from '../../../src/core/store/check-trail.js';
 import { Journal, readJournal, removeJournal } from '../../../src/core/store/journal.js';
+import { encodeRecord, recordRoom } from '../../../src/core/store/journal-record.js';
 import { temporaryDirectory } from '../../support/temporary.js';
 
 const MIB = 1024 * 1024;
@@ -18,9 +19,13 @@ async function begin(location: string): Promise<Journal> {
 
 /** Batch n sets `rk<n>` to n and deletes `rd<n>`. */
 async function append(journal: Journal, from: number, to: number, bytes = 10): Promise<void> {
-  for (let n = from; n <= to; n++) {
-    await journal.append(checkOf(n), { keys: [`rk${n}é`, `rd${n}`], values: [Buffer.from(String(n).padEnd(bytes)), null] });
-  }
+  for (let n = from; n <= to; n++) await appendOne(journal, n, [`k${n}é`, `d${n}`], [Buffer.from(String(n).padEnd(bytes)), null]);
+}
+
+function appendOne(journal: Journal, batch: number, keys: string[], values: (Uint8Array | null)[]): Promise<void> {
+  const changes = { sections: keys.map(() => 'r'), keys, values };
+  const bytes = Buffer.alloc(recordRoom(changes));
+  return journal.append(bytes.subarray(0, encodeRecord(bytes, 0, checkOf(batch), changes, [])), batch);
 }
 
 async function found(location: string): Promise<number[]> {
@@ -51,9 +56,9 @@ describe('a journal', () => {
   test('holds batches of any size, also empty ones', async () => {
     const location = await temporaryDirectory();
     const journal = await begin(location);
-    await journal.append(checkOf(1), { keys: [], values: [] });
-    await journal.append(checkOf(2), { keys: ['ra', 'rb'], values: [Buffer.alloc(9 * MIB, 1), Buffer.alloc(0)] });
-    await journal.append(checkOf(3), { keys: ['rc'], values: [Buffer.from('c')] });
+    await appendOne(journal, 1, [], []);
+    await appendOne(journal, 2, ['a', 'b'], [Buffer.alloc(9 * MIB, 1), Buffer.alloc(0)]);
+    await appendOne(journal, 3, ['c'], [Buffer.from('c')]);
     const records = await readJournal(location);
     expect(records.map(({ keys, values }) => [keys, values.map((value) => value?.length)])).toEqual([
       [[], []],

@@ -446,7 +446,7 @@ describe('a disk that refuses', () => {
     if (!canMount()) return [];
     return [
       { what: 'in the log', kilobytes: 6000, ballast: 4000, stuck: true },
-      { what: 'while a table is written', kilobytes: 12_000, ballast: 6000, stuck: false },
+      { what: 'while a table is written', kilobytes: 40_000, ballast: 26_000, stuck: false },
     ];
   }
 });

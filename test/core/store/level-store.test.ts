@@ -4,11 +4,13 @@ import { LevelStore } from '../../../src/core/store/level-store.js';
 import { storeContract } from '../../contract/store-contract.js';
 import { makeDirectory } from '../../support/temporary.js';
 
-storeContract('the store on LevelDB', async () => {
-  const directory = await makeDirectory();
-  const location = join(directory, 'store');
-  return {
-    store: () => new LevelStore({ location, durability: 'os' }),
-    destroy: () => rm(directory, { recursive: true }),
-  };
-});
+for (const durability of ['os', 'sync'] as const) {
+  storeContract(`the store on LevelDB (${durability})`, async () => {
+    const directory = await makeDirectory();
+    const location = join(directory, 'store');
+    return {
+      store: () => new LevelStore({ location, durability }),
+      destroy: () => rm(directory, { recursive: true }),
+    };
+  });
+}

@@ -1,0 +1,135 @@
+// Handover: gives LevelDB what the journal has, many batches at once, beside what is written meanwhile. Whoever scans waits for it: at
+// the moment of a scan LevelDB has everything up to a batch, and nothing behind it.
+
+import { setImmediate as turnOfLoop } from 'node:timers/promises';
+import { type Check, checkKey, encodeCheck } from './check-trail.js';
+import type { Changes } from './journal-record.js';
+import { CHANGE_OVERHEAD_BYTES, CHECK_CHANGE_BYTES, CHECK_SECTION, type Database, makeTables } from './opening.js';
+import { type Stage, Staging, type Waiting } from './staging.js';
+
+/** Rows that LevelDB is given in one turn of the event loop: a few tenths of a millisecond. */
+const SLICE_ROWS = 512;
+/** So many bytes of the journal are needed no more when LevelDB has made tables of what they hold. */
+const TABLE_BYTES = 8 * 1024 * 1024;
+export type ChainedBatch = ReturnType<Database['batch']>;
+
+export interface HandoverParts {
+  readonly database: Database;
+  /** Writes batches, up to that of `last`, with their checks; `bytes`: what all that takes, at least. */
+  readonly commit: (rows: ChainedBatch, last: Check, batches: number, bytes: number) => Promise<void>;
+  /** LevelDB was told to make tables of everything up to this batch, and has unless it accepts nothing more. */
+  readonly inTables: (check: Check) => void;
+  /** LevelDB refused what was acknowledged: it gets nothing more. */
+  readonly failed: (error: unknown) => void;
+}
+
+export class Handover {
+  readonly #parts: HandoverParts;
+  readonly #staging = new Staging();
+  #work: Promise<void> | null = null;
+  #tables: Promise<void> | null = null;
+  /** null: it has not failed. */
+  #failure: { readonly error: unknown } | null = null;
+  /** Of the journal, since tables were made last. */
+  #journalBytes = 0;
+
+  constructor(parts: HandoverParts) {
+    this.#parts = parts;
+  }
+
+  /** A copy of what the journal has; null: deleted; undefined: it is as LevelDB has it. */
+  get(section: string, key: string): Buffer | null | undefined {
+    return this.#staging.get(section, key);
+  }
+
+  /** LevelDB has everything. */
+  get isDone(): boolean {
+    return this.#staging.isEmpty;
+  }
+
+  /** The record of the next batch, for the journal. */
+  encode(check: Check, changes: Changes): Buffer {
+    return this.#staging.encode(check, changes);
+  }
+
+  /** Takes the batch whose record was made last, and is in the journal now. */
+  add(check: Check, changes: Changes): void {
+    this.#staging.add(check, changes);
+    this.#begin();
+  }
+
+  /** Resolves when one more batch may be taken: memory is bounded. */
+  async room(): Promise<void> {
+    while (this.#staging.isFull && this.#failure === null) await this.#work;
+  }
+
+  /** `waiting` gets the moment when LevelDB has what was added by now, and nothing else. */
+  wait(waiting: Waiting): void {
+    if (this.#failure !== null) return waiting.fail(this.#failure.error);
+    this.#staging.seal(waiting);
+    this.#begin();
+  }
+
+  /** Hands over the rest, unless LevelDB refuses it: the journal has it. */
+  async end(): Promise<void> {
+    this.#staging.seal();
+    this.#begin();
+    await this.#work;
+    await this.#tables;
+  }
+
+  #begin(): void {
+    if (this.#work === null && this.#failure === null && this.#staging.sealed !== null) this.#work = this.#giveAll();
+  }
+
+  async #giveAll(): Promise<void> {
+    try {
+      for (let stage = this.#staging.sealed; stage !== null; stage = this.#staging.sealed) await this.#give(stage);
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#work = null;
+    }
+  }
+
+  async #give(stage: Stage): Promise<void> {
+    const rows = this.#parts.database.batch();
+    let left = SLICE_ROWS;
+    let bytes = 0;
+    for (const [key, value] of stage.rows()) {
+      if (value === null) rows.del(key);
+      else rows.put(key, value);
+      bytes += key.length + CHANGE_OVERHEAD_BYTES + (value === null ? 0 : value.length);
+      left -= 1;
+      if (left > 0) continue;
+      await turnOfLoop();
+      left = SLICE_ROWS;
+    }
+    for (const check of stage.checks) rows.put(CHECK_SECTION + checkKey(check.batch), encodeCheck(check));
+    const { length } = stage.checks;
+    const last = stage.checks[length - 1] as Check;
+    await this.#parts.commit(rows, last, length, bytes + length * CHECK_CHANGE_BYTES);
+    this.#staging.handedOver();
+    for (const { open } of stage.waiting) open();
+    this.#journalBytes += stage.size;
+    if (this.#journalBytes >= TABLE_BYTES && this.#tables === null) this.#tables = this.#makeTables(last);
+  }
+
+  async #makeTables(last: Check): Promise<void> {
+    this.#journalBytes = 0;
+    try {
+      await makeTables(this.#parts.database);
+      this.#parts.inTables(last);
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#tables = null;
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = { error };
+    this.#staging.fail(error);
+    this.#parts.failed(error);
+  }
+}

@@ -1,0 +1,262 @@
+// What LevelDB is given of what the journal has, and what is seen of both.
+
+import { cp, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type Check, NOTHING_WRITTEN } from '../../../src/core/store/check-trail.js';
+import { Handover } from '../../../src/core/store/handover.js';
+import { LevelStore } from '../../../src/core/store/level-store.js';
+import type { Database } from '../../../src/core/store/opening.js';
+import { SECTION, type StoreKeyScan, type StoreScan } from '../../../src/core/store/store.js';
+import { makeDirectory, temporaryDirectory } from '../../support/temporary.js';
+
+type Model = ReadonlyMap<string, string>;
+
+interface Opened {
+  readonly store: LevelStore;
+  readonly location: string;
+  readonly model: Map<string, string>;
+  /** Sets keys, or deletes them where the text is null. */
+  write(changes: readonly (readonly [string, string | null])[]): Promise<void>;
+}
+
+async function open(directory: string): Promise<Opened> {
+  const location = join(directory, 'store');
+  const store = new LevelStore({ location, durability: 'sync' });
+  let { batch } = await store.open();
+  const model = new Map<string, string>();
+  const write: Opened['write'] = async (changes) => {
+    const rows = store.batch();
+    for (const [key, text] of changes) {
+      if (text === null) rows.delete(SECTION.record, key);
+      else rows.put(SECTION.record, key, Buffer.from(text));
+    }
+    const next = batch + 1;
+    await store.write(rows, { batch: next, revision: next, applied: next });
+    batch = next;
+    for (const [key, text] of changes) {
+      if (text === null) model.delete(key);
+      else model.set(key, text);
+    }
+  };
+  return { store, location, model, write };
+}
+
+async function running(): Promise<Opened> {
+  const opened = await open(await temporaryDirectory());
+  onTestFinished(() => opened.store.close());
+  return opened;
+}
+
+async function rowsOf(scan: StoreScan): Promise<[string, string][]> {
+  const rows: [string, string][] = [];
+  for (let slice = await scan.next(); slice.length > 0; slice = await scan.next()) {
+    rows.push(...slice.map(({ key, value }): [string, string] => [key, Buffer.from(value).toString()]));
+  }
+  return rows;
+}
+
+const sorted = (model: Model): [string, string][] => [...model].sort(([a], [b]) => (a < b ? -1 : 1));
+const text = (store: LevelStore, key: string): string | undefined => {
+  const value = store.read(SECTION.record, key);
+  return value === undefined ? undefined : Buffer.from(value).toString();
+};
+
+describe('a scan of a store of durability sync', () => {
+  test('sees everything that was written before its call, and nothing of what was written after, however late it is read', async () => {
+    const { store, model, write } = await running();
+    const scans: { rows: StoreScan; keys: StoreKeyScan; model: Model }[] = [];
+    for (let n = 0; n < 40; n++) {
+      await write([
+        [`k${n % 7}`, `${n}`],
+        [`l${n}`, 'new'],
+        [`l${n - 3}`, null],
+      ]);
+      const range = { section: SECTION.record };
+      if (n % 3 === 0) scans.push({ rows: store.scan(range, 5), keys: store.scanKeys(range, 5), model: new Map(model) });
+    }
+    for (const { rows, keys, model: then } of scans) {
+      expect(await rowsOf(rows)).toEqual(sorted(then));
+      expect(await rowsOf(keys.rows())).toEqual(sorted(then));
+      keys.rows().seek('k3');
+      expect((await keys.rows().next(1)).map(({ key }) => key)).toEqual([
+        then.has('k3') ? 'k3' : sorted(then).find(([key]) => key > 'k3')?.[0],
+      ]);
+      expect(await keys.next()).toEqual(
+        sorted(then)
+          .slice(0, 5)
+          .map(([key]) => key),
+      );
+      await rows.close();
+      await keys.close();
+    }
+  });
+
+  test('does not see the batch that is being written', async () => {
+    const { store, write } = await running();
+    await write([['a', 'old']]);
+    const writing = write([
+      ['a', 'new'],
+      ['b', 'new'],
+    ]);
+    const scan = store.scan({ section: SECTION.record }, 10);
+    await writing;
+    const later = store.scan({ section: SECTION.record }, 10);
+    await write([['c', 'newer']]);
+    expect(await rowsOf(scan)).toEqual([['a', 'old']]);
+    expect(await rowsOf(later)).toEqual([
+      ['a', 'new'],
+      ['b', 'new'],
+    ]);
+    await scan.close();
+    await later.close();
+  });
+
+  test('may be closed before it began, and is refused when the store is closed first', async () => {
+    const { store, write } = await running();
+    await write([['a', '1']]);
+    await store.scan({ section: SECTION.record }, 10).close();
+    await write([['a', '2']]);
+    const scan = store.scan({ section: SECTION.record }, 10);
+    await store.close();
+    await expect(scan.next()).rejects.toThrow(/not open/);
+    await scan.close();
+  });
+
+  test('over any course of writes, scans, kills and closings is what a map would be', async () => {
+    const key = fc.constantFrom('', 'a', 'a/b', 'b', 'é', '😀');
+    const step = fc.oneof(
+      { weight: 5, arbitrary: fc.array(fc.tuple(key, fc.option(fc.string({ maxLength: 5 }))), { maxLength: 4 }) },
+      fc.constantFrom('scan' as const, 'kill' as const, 'close' as const),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (course) => {
+        const directory = await makeDirectory();
+        let opened = await open(directory);
+        let { model } = opened;
+        const scans: [StoreScan, Model][] = [];
+        for (const what of course) {
+          if (what === 'scan') scans.push([opened.store.scan({ section: SECTION.record }, 2), new Map(model)]);
+          else if (what === 'kill' || what === 'close') {
+            for (const [scan, then] of scans.splice(0)) await expectRows(scan, then);
+            opened = what === 'kill' ? await killed(opened) : await closed(opened, directory);
+            for (const [known, value] of model) opened.model.set(known, value);
+            model = opened.model;
+          } else await opened.write(what);
+          for (const known of ['', 'a', 'a/b', 'b', 'é', '😀']) expect(text(opened.store, known)).toBe(model.get(known));
+        }
+        for (const [scan, then] of scans) await expectRows(scan, then);
+        await opened.store.close();
+        await rm(directory, { recursive: true });
+      }),
+      { numRuns: 20 },
+    );
+  }, 60_000);
+});
+
+async function expectRows(scan: StoreScan, then: Model): Promise<void> {
+  const byBytes = [...then].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  expect(await rowsOf(scan)).toEqual(byBytes);
+  await scan.close();
+}
+
+/** The files as they are, opened elsewhere: what a kill leaves. */
+async function killed({ store, location }: Opened): Promise<Opened> {
+  const directory = await temporaryDirectory();
+  await cp(location, join(directory, 'store'), { recursive: true });
+  await store.close();
+  return open(directory);
+}
+
+async function closed({ store, location }: Opened, directory: string): Promise<Opened> {
+  await store.close();
+  return open(location === join(directory, 'store') ? directory : join(location, '..'));
+}
+
+describe('a store that was closed', () => {
+  test('needs its journal no more', async () => {
+    const { store, location, model, write } = await running();
+    for (let n = 0; n < 1500; n++) await write([[`k${n % 50}`, `${n}`]]);
+    await store.close();
+    for (const name of await readdir(location)) if (name.startsWith('journal.')) await rm(join(location, name));
+    const again = new LevelStore({ location, durability: 'sync' });
+    expect((await again.open()).batch).toBe(1500);
+    for (const [key, value] of model) expect(text(again, key)).toBe(value);
+    await again.close();
+  });
+});
+
+describe('the journal of a store that changes the same records again and again', () => {
+  test('stays as short as any, and has what a kill takes', async () => {
+    const { location, model, write, store } = await running();
+    const body = 'x'.repeat(20_000);
+    for (let n = 0; n < 300; n++) await write(Array.from({ length: 20 }, (_, i): [string, string] => [`k${i}`, `${n} ${body}`]));
+    const journals = (await readdir(location)).filter((name) => name.startsWith('journal.'));
+    expect(journals.length).toBeLessThan(10);
+    const found = await killed({ location, model, write, store });
+    for (const [key, value] of model) expect(text(found.store, key)).toBe(value);
+    await found.store.close();
+  }, 60_000);
+});
+
+describe('a handover that LevelDB refuses', () => {
+  const checkOf = (batch: number): Check => ({ ...NOTHING_WRITTEN, batch });
+  const changes = (value: string) => ({ sections: ['r'], keys: ['a'], values: [Buffer.from(value)] });
+  const noRows = { put: () => {}, del: () => {} };
+
+  test('is told, gives LevelDB nothing more, and shows what the journal has until the store is reopened', async () => {
+    const told: unknown[] = [];
+    let commits = 0;
+    const handover = new Handover({
+      database: { batch: () => noRows } as unknown as Database,
+      commit: async () => {
+        commits += 1;
+        throw new Error('no space left');
+      },
+      inTables: () => {},
+      failed: (error) => told.push(error),
+    });
+    handover.encode(checkOf(1), changes('1'));
+    handover.add(checkOf(1), changes('1'));
+    const outcomes: string[] = [];
+    const waiting = (name: string) => ({ open: () => outcomes.push(`${name} opened`), fail: () => outcomes.push(`${name} failed`) });
+    handover.wait(waiting('first'));
+    handover.encode(checkOf(2), changes('2'));
+    handover.add(checkOf(2), changes('2'));
+    handover.wait(waiting('second'));
+    await handover.end();
+    handover.wait(waiting('third'));
+    expect(outcomes).toEqual(['first failed', 'second failed', 'third failed']);
+    expect(told).toEqual([new Error('no space left')]);
+    expect(commits).toBe(1);
+    expect(handover.isDone).toBe(false);
+    expect(String(handover.get('r', 'a'))).toBe('2');
+    await handover.room();
+  });
+
+  test('takes no more than a few stages while LevelDB is slow', async () => {
+    let isSlow = true;
+    let release = (): void => {};
+    const handover = new Handover({
+      database: { batch: () => noRows } as unknown as Database,
+      commit: () => (isSlow ? new Promise((resolve) => (release = resolve)) : Promise.resolve()),
+      inTables: () => {},
+      failed: () => {},
+    });
+    const hasRoom = () => Promise.race([handover.room().then(() => true), new Promise((resolve) => setImmediate(resolve, false))]);
+    let batch = 0;
+    while (await hasRoom()) {
+      batch += 1;
+      handover.encode(checkOf(batch), changes(`${batch}`));
+      handover.add(checkOf(batch), changes(`${batch}`));
+      handover.wait({ open: () => {}, fail: () => {} });
+    }
+    expect(batch).toBe(4);
+    isSlow = false;
+    release();
+    await handover.room();
+    await handover.end();
+    expect(handover.isDone).toBe(true);
+  });
+});
