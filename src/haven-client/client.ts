@@ -81,8 +81,8 @@ export class HavenClient implements EventSource {
   // ---------------------------------------------------------------- data
 
   /** CONFLICT when the record exists. */
-  create(path: string, value: HavenValue): Promise<Written> {
-    return this.#query('create', { path, value });
+  create(path: string, value: HavenValue, options: Pick<WriteOptions, 'meta'> = {}): Promise<Written> {
+    return this.#query('create', { path, value, ...options });
   }
 
   write(path: string, value: HavenValue, options: WriteOptions = {}): Promise<Written> {

@@ -6,6 +6,7 @@ export {
   type Found,
   HavenError,
   type HavenLocation,
+  type HavenMeta,
   type HavenOptions,
   type HavenValue,
   type Hello,

@@ -19,6 +19,12 @@ export interface HavenOptions {
   readonly watchMaxEvents?: number;
 }
 
+/**
+ * What a message says of itself beside its value: `contentType`, `responseTopic`, `correlationData` (bytes), `payloadFormat` (1: text), and
+ * whatever else its sender chose, such as the user properties of MQTT 5.
+ */
+export type HavenMeta = { readonly [name: string]: HavenValue };
+
 export interface Written {
   readonly revision: number;
   readonly created: number;
@@ -27,6 +33,7 @@ export interface Written {
 
 export interface Found extends Written {
   readonly value: HavenValue;
+  readonly meta?: HavenMeta;
 }
 
 export interface Item extends Found {
@@ -44,6 +51,7 @@ export interface WriteOptions {
   readonly expect?: number;
   /** One level is merged into the record. */
   readonly merge?: boolean;
+  readonly meta?: HavenMeta;
 }
 
 /** A moment of the past. */
@@ -70,6 +78,7 @@ export interface Operation {
   readonly value?: HavenValue;
   readonly expect?: number;
   readonly merge?: boolean;
+  readonly meta?: HavenMeta;
 }
 
 /**
@@ -84,8 +93,16 @@ export type WatchEvent =
       readonly revision: number;
       readonly time: number;
       readonly by: string;
+      readonly meta?: HavenMeta;
     }
-  | { readonly type: 'delete'; readonly path: string; readonly revision: number; readonly time: number; readonly by: string }
+  | {
+      readonly type: 'delete';
+      readonly path: string;
+      readonly revision: number;
+      readonly time: number;
+      readonly by: string;
+      readonly meta?: HavenMeta;
+    }
   | { readonly type: 'resync'; readonly reason: ResyncReason };
 
 /** The connection was made again, too many events waited, or the watch was to begin with `since`. */

@@ -1,6 +1,15 @@
 // Actions: what each command asks of the gateway, and what it prints.
 
-import { type HavenClient, HavenError, type Item, type Moment, type Watch, type WatchEvent, type Written } from '../haven-client/index.js';
+import {
+  type HavenClient,
+  HavenError,
+  type HavenMeta,
+  type Item,
+  type Moment,
+  type Watch,
+  type WatchEvent,
+  type Written,
+} from '../haven-client/index.js';
 import type { ControlFlags, Deeds, DeleteFlags, ReadFlags, WatchFlags, WriteFlags } from './grammar.js';
 import type { Printer } from './printer.js';
 import { UsageError } from './usage-error.js';
@@ -81,8 +90,8 @@ export class Actions implements Deeds {
     this.#printItem(item, [shownText(item.path), ...(long ? [timesOf(item)] : []), shownValue(item.value)].join('\t'));
   }
 
-  #printItem({ path, value, revision, created, modified }: Item, forPeople: string): void {
-    this.#printer.print(forPeople, { path, value, revision, created, modified });
+  #printItem({ path, value, revision, created, modified, meta }: Item, forPeople: string): void {
+    this.#printer.print(forPeople, { path, value, revision, created, modified, ...(meta === undefined ? {} : { meta }) });
   }
 
   async write(type: 'create' | 'write' | 'update', path: string, word: string, flags: WriteFlags): Promise<void> {
@@ -91,6 +100,7 @@ export class Actions implements Deeds {
     const options = {
       ...(flags.expect === undefined ? {} : { expect: flags.expect }),
       ...(flags.merge === undefined ? {} : { merge: flags.merge }),
+      ...(flags.meta === undefined ? {} : { meta: mapOf(flags.meta, '--meta') as HavenMeta }),
     };
     const { revision, created, modified } = await client[type](path, value, options);
     this.#printer.print(`revision ${revision}`, { revision, created, modified });

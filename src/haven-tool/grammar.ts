@@ -28,6 +28,7 @@ export interface ReadFlags {
 export interface WriteFlags {
   readonly expect?: number;
   readonly merge?: boolean;
+  readonly meta?: string;
   readonly text?: boolean;
 }
 
@@ -112,6 +113,7 @@ function addData(program: Command, deeds: () => Deeds): void {
       .command(`${type} <path> <value>`)
       .description(`${what}; the value is JSON, or text, or @file for the bytes of a file`)
       .option('--text', 'the value is text, whatever it looks like')
+      .option('--meta <json>', 'what the message says of itself beside its value, such as contentType')
       .action((path: string, value: string, flags: WriteFlags) => deeds().write(type, path, value, flags));
     if (type === 'create') continue;
     command

@@ -88,6 +88,15 @@ describe('one command', () => {
     expect(await run('update', path, '1')).toEqual(refused(1, expect.stringMatching(/^trivium: NOT_FOUND: /)));
   });
 
+  it('says what a message says of itself, and shows that in JSON', async () => {
+    const path = '/one/meta';
+    const meta = { contentType: 'text/plain', correlationData: { $binary: { base64: 'AP8=', subType: '00' } }, unit: 'm' };
+    expect(await run('create', path, 'text', '--meta', JSON.stringify(meta))).toMatchObject({ code: 0 });
+    expect((await client.read(path))?.meta).toEqual({ ...meta, correlationData: Buffer.of(0, 0xff) });
+    expect(objects((await run('read', path, '--json')).stdout)).toMatchObject([{ value: 'text', meta }]);
+    expect(await run('write', path, 'x', '--meta', '[1]')).toMatchObject({ code: 2 });
+  });
+
   it('takes what begins with a minus as a value', async () => {
     expect(await run('write', '/one/minus', '-5')).toMatchObject({ code: 0 });
     expect(await run('write', '/one/minus', '--', '-x')).toMatchObject({ code: 0 });

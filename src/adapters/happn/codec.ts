@@ -18,6 +18,7 @@ import {
   type RequestId,
   SessionRevoked,
   type Value,
+  jsonText as valueText,
 } from '../../core/index.js';
 import { isDelegated } from './delegation.js';
 import { isFields } from './fields.js';
@@ -364,7 +365,7 @@ function customMeta(meta: Meta): string {
   let text = '';
   const values = meta.values();
   for (const key of Object.keys(values)) {
-    if (!RESERVED_META.has(key)) text += `,${jsonText(key)}:${jsonText(values[key])}`;
+    if (!RESERVED_META.has(key)) text += `,${jsonText(key)}:${valueText(values[key] as Value)}`;
   }
   return text;
 }

@@ -1,6 +1,6 @@
 // Codec: answers and events into a Writer, in both shapes; what comes in is read in messages.ts. Pure: no socket, no clock, no session.
 
-import type { Entry, Format, Publication, Query } from '../../core/index.js';
+import type { Entry, Format, Meta, Publication, Query } from '../../core/index.js';
 import { relative } from './attachment.js';
 import type { HavenMessage } from './message.js';
 import { type Action, ERROR, type HavenError, STATUS, VERSION } from './wire.js';
@@ -40,6 +40,7 @@ const PUSH_TRUE = joined(constant('push'), Buffer.of(0xc3));
 const RESULT = constant('result');
 const MISSED = constant('missed');
 const STATE = constant('state');
+const META = constant('meta');
 
 function constant(text: string): Buffer {
   const bytes = Buffer.from(text);
@@ -86,6 +87,17 @@ function revisionAndTimes(writer: Writer, entry: Entry): void {
   writer.number(entry.modified);
 }
 
+/** What a message says of itself beside its value; it has no entry where it says nothing. */
+function metaOf(writer: Writer, { meta }: { readonly meta: Meta | null }, format: Format): void {
+  if (meta === null) return;
+  writer.raw(META);
+  writer.raw(format.fromValue(meta.values()));
+}
+
+function metaEntries({ meta }: { readonly meta: Meta | null }): number {
+  return meta === null ? 0 : 1;
+}
+
 export function encodeWritten(writer: Writer, message: HavenMessage, entry: Entry): void {
   beginData(writer, message, 3);
   revisionAndTimes(writer, entry);
@@ -104,10 +116,11 @@ export function encodeRead(writer: Writer, message: HavenMessage, entry: Entry, 
     writer.raw(value);
     return;
   }
-  beginData(writer, message, 4);
+  beginData(writer, message, 4 + metaEntries(entry));
   writer.raw(VALUE);
   writer.raw(value);
   revisionAndTimes(writer, entry);
+  metaOf(writer, entry, format);
   endData(writer, message);
 }
 
@@ -134,12 +147,13 @@ export function encodeItemsHead(writer: Writer, message: HavenMessage, count: nu
 
 export function encodeItem(writer: Writer, entry: Entry, query: Query | null, format: Format, base: string): void {
   const value = shown(entry, query, format);
-  writer.map(5);
+  writer.map(5 + metaEntries(entry));
   writer.raw(PATH);
   writer.text(relative(entry.path, base));
   writer.raw(VALUE);
   writer.raw(value);
   revisionAndTimes(writer, entry);
+  metaOf(writer, entry, format);
 }
 
 /** What stands behind the items. */
@@ -292,7 +306,7 @@ function errorStatus(action: Action | null, connect: boolean, error: HavenError)
 
 // Watch events. A list of them is in every pong.
 
-/** The part of a watch event that is the same for every watch with the same base: all but its first entry. Counts 5 entries, with value 6. */
+/** The part of a watch event that is the same for every watch with the same base: all but its first entry. Counts 5 entries, one more with a value, and with meta. */
 export interface EventTail {
   readonly entries: number;
   readonly bytes: Buffer;
@@ -300,7 +314,7 @@ export interface EventTail {
 
 export function encodeEventTail(writer: Writer, publication: Publication, format: Format, base = ''): EventTail {
   const { payload } = publication;
-  const entries = payload === null ? 5 : 6;
+  const entries = (payload === null ? 5 : 6) + metaEntries(publication);
   const mark = writer.length;
   writer.raw(PATH);
   writer.text(relative(publication.path, base));
@@ -315,6 +329,7 @@ export function encodeEventTail(writer: Writer, publication: Publication, format
   writer.number(publication.time);
   writer.raw(BY);
   writer.text(publication.author);
+  metaOf(writer, publication, format);
   return { entries, bytes: cut(writer, mark) };
 }
 
@@ -332,7 +347,8 @@ export function encodeInitialTail(writer: Writer, entry: Entry, format: Format, 
   writer.number(entry.modified);
   writer.raw(BY);
   writer.text(entry.author);
-  return { entries: 6, bytes: cut(writer, mark) };
+  metaOf(writer, entry, format);
+  return { entries: 6 + metaEntries(entry), bytes: cut(writer, mark) };
 }
 
 /** Takes what was written since `mark` out of the writer. */

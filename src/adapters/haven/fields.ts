@@ -35,7 +35,7 @@ const TRUE = 0xc3;
 type TextField = 'type' | 'path' | 'after';
 type CountField = 'expect' | 'limit' | 'watch' | 'since' | 'revision' | 'bound' | 'heartbeatMs' | 'magic';
 type FlagField = 'merge' | 'initial' | 'force' | 'push';
-type ValueField = 'criteria' | 'fields' | 'sort' | 'time';
+type ValueField = 'criteria' | 'fields' | 'sort' | 'time' | 'meta';
 
 export function text(field: TextField, name: string = field): Taker {
   return (message, bytes, at) => {

@@ -31,6 +31,8 @@ export class HavenMessage {
   since: number | null = null;
   uuid: string | null = null;
   merge = false;
+  /** What the message says of itself beside its value, as it came. */
+  meta: Value = null;
   force = false;
   /** Of a transaction: each has type, path, value, expect and merge, and its own fault. */
   operations: readonly HavenMessage[] | null = null;

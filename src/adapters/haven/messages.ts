@@ -44,6 +44,7 @@ const OPERATION_FIELDS: Fields = new Map<string, Taker>([
   ['value', value],
   ['expect', count('expect')],
   ['merge', flag('merge')],
+  ['meta', anything('meta')],
 ]);
 
 /** Of the options of the array shape: without the fields that have a position of their own. */
@@ -52,6 +53,7 @@ const OPTION_FIELDS: Fields = new Map<string, Taker>([
   ['limit', count('limit')],
   ['after', text('after')],
   ['merge', flag('merge')],
+  ['meta', anything('meta')],
   ['initial', flag('initial')],
   ['push', flag('push')],
   ['watch', count('watch')],

@@ -5,6 +5,8 @@ import {
   type Clock,
   type DataOptions,
   DataRequest,
+  isDocument,
+  Meta,
   type Pattern,
   parseQuery,
   type Query,
@@ -28,7 +30,7 @@ export function writeRequest(session: Session, message: HavenMessage): DataReque
   checkWritable(message);
   const path = addressOf(pathOf(message));
   if (message.value === null) throw new RequestError('INVALID_REQUEST', 'the field value is missing');
-  const options = withExpect(writeOptions(message), message.expect);
+  const options = withMeta(withExpect(writeOptions(message), message.expect), message.meta);
   return new DataRequest('set', session, null, path, null, message.value, options, true, 0, message);
 }
 
@@ -143,4 +145,13 @@ function withQuery(options: DataOptions, query: Query | null): DataOptions {
 
 function withExpect(options: DataOptions, expect: number | null): DataOptions {
   return expect === null ? options : { ...options, expect };
+}
+
+/** Throws RequestError INVALID_REQUEST. */
+function withMeta(options: DataOptions, said: Value): DataOptions {
+  if (said === null) return options;
+  if (!isDocument(said)) throw new RequestError('INVALID_REQUEST', 'the field meta must be a map');
+  const meta = Meta.fromValues(said);
+  // As it is kept, so that it is the same live; and with no bytes of the frame that it came in.
+  return { ...options, meta: meta === null ? null : Meta.fromBytes(meta.bytes()) };
 }

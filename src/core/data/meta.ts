@@ -3,6 +3,7 @@
 
 import { json, jsonText } from './formats.js';
 import type { Value } from './payload.js';
+import { binaryFromDocument } from './value.js';
 
 /** One custom property. Names may repeat. */
 export type MetaPair = readonly [name: string, value: Value];
@@ -28,18 +29,18 @@ export class Meta {
   ) {}
 
   /**
-   * From a map, as `values` gives it: a text `contentType`, a text `responseTopic`, bytes or a text as `correlationData` and
-   * `payloadFormat` 1 are what they say, everything else is custom. null: the map is empty.
+   * From a map, as `values` gives it: a text `contentType`, a text `responseTopic`, bytes (also as JSON has them) or a text as
+   * `correlationData` and `payloadFormat` 1 are what they say, everything else is custom. null: the map is empty.
    */
   static fromValues(values: { readonly [name: string]: Value }): Meta | null {
     const names = Object.keys(values);
     if (names.length === 0) return null;
     const { contentType, responseTopic, correlationData, payloadFormat } = values;
-    const correlation = typeof correlationData === 'string' ? Buffer.from(correlationData) : correlationData;
+    const correlation = bytesIn(correlationData ?? null);
     const known = {
       contentType: typeof contentType === 'string' ? contentType : null,
       responseTopic: typeof responseTopic === 'string' ? responseTopic : null,
-      correlationData: correlation instanceof Uint8Array ? correlation : null,
+      correlationData: correlation,
       [PAYLOAD_FORMAT]: payloadFormat === 1 ? payloadFormat : null,
     };
     const pairs: MetaPair[] = [];
@@ -97,4 +98,9 @@ export class Meta {
     for (const [name, value] of this.pairs) size += name.length + (typeof value === 'string' ? value.length : 16);
     return size;
   }
+}
+
+function bytesIn(value: Value): Uint8Array | null {
+  if (typeof value === 'string') return Buffer.from(value);
+  return value instanceof Uint8Array ? value : binaryFromDocument(value);
 }
