@@ -203,6 +203,7 @@ describe('kill -9 in the middle', { timeout: WITHIN_MS }, () => {
     }
     const last = await connect(clientId, version, true, note);
     await last.until(() => came.size === wanted.length, 'the rest');
+    await emptied();
     expect([...came.keys()].sort()).toEqual(wanted);
     if (qos === 2) expect([...came.values()].every((times) => times === 1)).toBe(true);
     last.close();
