@@ -318,6 +318,15 @@ describe('what cannot run exits with 1 and one line', () => {
   });
 });
 
+describe('an address that is not of this machine exits with 1 and one line that names its key', () => {
+  it.each([
+    ['--host', 'host: 192.0.2.1 is not an address of this machine'],
+    ['--admin-host', 'admin.host: 192.0.2.1 is not an address of this machine'],
+  ])('%s', async (flag, line) => {
+    expect(await refusal(1, [flag, '192.0.2.1', '--allow-open', '--log-level', 'silent'])).toBe(line);
+  });
+});
+
 describe('what is configured wrongly exits with 2 and one line', () => {
   const fileOf = (text: string): string => {
     const file = join(temporaryDirectory(), 'trivium.yaml');

@@ -122,6 +122,11 @@ describe('the machine', () => {
     expect(await said('bad', flags, 'ports')).toHaveLength(2);
   });
 
+  it('without the address of a listener is bad, said once', async () => {
+    const flags = { host: '192.0.2.1', allowOpen: 'true' };
+    expect(await said('bad', flags, 'ports')).toEqual(['host: 192.0.2.1 is not an address of this machine']);
+  });
+
   it('with a clock that is behind is bad', async () => {
     expect(await said('bad', {}, 'clock', 0)).toEqual([expect.stringContaining('1970-01-01')]);
     const directory = dataDirectory();

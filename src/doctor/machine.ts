@@ -8,6 +8,7 @@ import { access, readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { type Config, usesTls } from '../config/index.js';
+import { listenFault } from '../core/sockets/listen.js';
 import { CERTIFICATE_FILE, DECLARED_FILE, nodeIdIn, reasonOf, STORE_FOLDER, TOKEN_KEYS_FILE } from '../data-directory.js';
 import { connectionsWithin, handleLimit } from '../handles.js';
 import { readPem, usableCertificate } from '../tls/pem.js';
@@ -121,35 +122,35 @@ async function lastChange(store: string): Promise<number> {
 async function ports(config: Config): Promise<Finding[]> {
   const { host, happn, mqtt, haven, admin } = config;
   const wanted = [
-    ['happn.port', host, happn.port],
-    ['mqtt.port', host, mqtt.port],
-    ['mqtt.tls.port', host, mqtt.tls.port ?? 0],
-    ['haven.port', host, haven.port],
-    ['admin.port', admin.host, admin.port],
+    [{ host: 'host', port: 'happn.port' }, host, happn.port],
+    [{ host: 'host', port: 'mqtt.port' }, host, mqtt.port],
+    [{ host: 'host', port: 'mqtt.tls.port' }, host, mqtt.tls.port],
+    [{ host: 'host', port: 'haven.port' }, host, haven.port],
+    [{ host: 'admin.host', port: 'admin.port' }, admin.host, admin.port],
   ] as const;
   const runs = await isRunning(config);
-  const found: Finding[] = [];
-  for (const [key, at, port] of wanted) {
-    const code = port === 0 ? null : await refusalOf(at, port);
-    if (code === null) continue;
-    if (code === 'EADDRINUSE' && runs) continue;
-    const why =
-      code === 'EADDRINUSE' ? 'is in use by another program' : code === 'EACCES' ? 'is not for this user' : `cannot be had (${code})`;
-    found.push(bad('ports', `${key}: port ${port} on ${at} ${why}`, `end that program, or choose another ${key}`));
+  /** By what is said: several listeners may have the same wrong address. */
+  const found = new Map<string, Finding>();
+  for (const [keys, at, port] of wanted) {
+    const refusal = port === null ? null : await refusalOf(at, port);
+    if (refusal === null || (refusal.code === 'EADDRINUSE' && runs)) continue;
+    const { key, why } = listenFault(refusal, { host: at, port: port as number }, keys);
+    const advice = refusal.code === 'EADDRINUSE' ? `end that program, or choose another ${key}` : `choose another ${key}`;
+    found.set(`${key}: ${why}`, bad('ports', `${key}: ${why}`, advice));
   }
-  if (found.length > 0) return found;
+  if (found.size > 0) return [...found.values()];
   return [ok('ports', runs ? 'the gateway of this data directory listens on them' : 'all are free')];
 }
 
-/** null: the port is free. */
-async function refusalOf(host: string, port: number): Promise<string | null> {
+/** null: the port can be had. */
+async function refusalOf(host: string, port: number): Promise<NodeJS.ErrnoException | null> {
   const server = createServer();
   try {
     server.listen({ host, port });
     await once(server, 'listening');
     return null;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? 'unknown';
+    return error as NodeJS.ErrnoException;
   } finally {
     server.close();
   }

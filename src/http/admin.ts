@@ -67,7 +67,7 @@ export class AdminListener {
 
   /** Accepts when this resolves. Rejects with StartError. */
   async listen(): Promise<Listening> {
-    return await listen(this.#server, this.#options, 'admin.port', this.#log);
+    return await listen(this.#server, this.#options, { host: 'admin.host', port: 'admin.port' }, this.#log);
   }
 
   async close(): Promise<void> {

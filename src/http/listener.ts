@@ -115,7 +115,7 @@ export class HttpListener implements HttpRoutes {
     } catch (error) {
       throw new StartError(`a route of this program is not to be had: ${(error as Error).message}`, { cause: error });
     }
-    return await listen(this.#server, this.#options, 'happn.port', this.#log);
+    return await listen(this.#server, this.#options, { host: 'host', port: 'happn.port' }, this.#log);
   }
 
   /** No new connections from now on; those that are open live on. */

@@ -122,7 +122,7 @@ export class HavenAdapter implements Adapter, Host {
   async #listen(): Promise<Listeners> {
     const { host, port } = this.config;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#onConnection(socket));
-    const listening = await listen(server, { host, port }, 'haven.port', this.context.log);
+    const listening = await listen(server, { host, port }, { host: 'host', port: 'haven.port' }, this.context.log);
     this.#server = server;
     this.port = listening.port;
     return new Map([[this.name, listening]]);

@@ -53,7 +53,7 @@ export class Listener {
 
   /** Accepts when this resolves. Rejects with StartError. */
   open(): Promise<Listening> {
-    return listen(this.#server, this.#options, this.#options.key, this.#host.context.log);
+    return listen(this.#server, this.#options, { host: 'host', port: this.#options.key }, this.#host.context.log);
   }
 
   /** No new connections from now on; those that have not begun are ended. */

@@ -5,38 +5,41 @@ import type { AddressInfo, Server } from 'node:net';
 import type { Listening, Log } from '../adapter.js';
 import { StartError } from '../errors.js';
 
-/**
- * Accepts when this resolves. `key` is the configuration key of the port, for the line. Rejects with StartError.
- * What goes wrong afterwards (no file handles left for another connection) is logged and ends nothing.
- */
-export async function listen(
-  server: Server,
-  at: { readonly host: string; readonly port: number },
-  key: string,
-  log: Log,
-): Promise<Listening> {
-  try {
-    server.listen({ host: at.host, port: at.port });
-    await once(server, 'listening');
-  } catch (error) {
-    throw new StartError(refusal(error as NodeJS.ErrnoException, at, key), { cause: error });
-  }
-  server.on('error', (error) => log.error({ err: error, key }, 'a listener failed to accept'));
-  const { address, port } = server.address() as AddressInfo;
-  return { host: address, port };
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
 }
 
-function refusal(error: NodeJS.ErrnoException, at: { readonly host: string; readonly port: number }, key: string): string {
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return `${key}: port ${at.port} on ${at.host} is in use by another program`;
-    case 'EACCES':
-      return `${key}: this user may not listen on port ${at.port}`;
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return `${key}: ${at.host} is not an address of this machine`;
-    default:
-      return `${key}: cannot listen on ${at.host} port ${at.port}: ${error.message}`;
+/** Configuration keys of the two, for the line that says what is wrong. */
+export interface ListenKeys {
+  readonly host: string;
+  readonly port: string;
+}
+
+/** The system knows no such address, or knows it as that of another machine. */
+const NOT_OURS: ReadonlySet<string | undefined> = new Set(['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN']);
+
+/**
+ * Accepts when this resolves. Rejects with StartError, one line that names a key.
+ * What goes wrong afterwards (no file handles left for another connection) is logged and ends nothing.
+ */
+export async function listen(server: Server, { host, port }: ListenAddress, keys: ListenKeys, log: Log): Promise<Listening> {
+  try {
+    server.listen({ host, port });
+    await once(server, 'listening');
+  } catch (error) {
+    const { key, why } = listenFault(error as NodeJS.ErrnoException, { host, port }, keys);
+    throw new StartError(`${key}: ${why}`, { cause: error });
   }
+  server.on('error', (error) => log.error({ err: error, key: keys.port }, 'a listener failed to accept'));
+  const bound = server.address() as AddressInfo;
+  return { host: bound.address, port: bound.port };
+}
+
+/** Why a port cannot be had, and the key whose value has to be another one. */
+export function listenFault(error: NodeJS.ErrnoException, { host, port }: ListenAddress, keys: ListenKeys): { key: string; why: string } {
+  if (NOT_OURS.has(error.code)) return { key: keys.host, why: `${host} is not an address of this machine` };
+  if (error.code === 'EADDRINUSE') return { key: keys.port, why: `port ${port} on ${host} is in use by another program` };
+  if (error.code === 'EACCES') return { key: keys.port, why: `this user may not listen on port ${port}` };
+  return { key: keys.port, why: `cannot listen on ${host} port ${port}: ${error.message}` };
 }
