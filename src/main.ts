@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { CommandFailure } from './cli/admin-client.js';
 import { addAdminCommands } from './cli/commands.js';
+import { addHelp } from './cli/help.js';
 import {
   type ConfigKey,
   configFileName,
@@ -60,6 +61,7 @@ function commandLine(): Command {
     if (findings.some(({ level }) => level === 'bad')) process.exitCode = EXIT_RUNTIME;
   });
   withConfigFlags(examining);
+  addHelp(program);
   return program;
 }
 
@@ -155,6 +157,8 @@ function helpFor(word: string | undefined): string {
 function reportFailure(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
+    // A command that needs another one behind it has shown which there are.
+    if (error.code === 'commander.help') return EXIT_CONFIG;
     const line = error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
     process.stderr.write(`trivium: ${line}; see ${helpFor(process.argv[2])}\n`);
     return EXIT_CONFIG;

@@ -365,6 +365,15 @@ describe('what is configured wrongly exits with 2 and one line', () => {
     [['config', '--bogus'], "unknown option '--bogus'; see trivium config --help"],
     [['config', 'all'], "too many arguments for 'config'. Expected 0 arguments but got 1.; see trivium config --help"],
     [['user', 'fly'], "unknown command 'fly'; see trivium user --help"],
+    [
+      ['help', 'fly'],
+      'there is no command fly; there are serve, config, login, user, group, lookup, session, token, explain, audit, haven, doctor',
+    ],
+    [
+      ['user', 'help', 'fly'],
+      'there is no command user fly; there are list, show, put, password, unlock, link, unlink, allow, prohibit, withdraw, delete',
+    ],
+    [['help', 'haven', 'fly'], 'there is no command haven fly; see trivium haven --help'],
   ])('%j, without serve', async (words, line) => {
     expect(await run(words)).toMatchObject({ code: 2, stdout: '', stderr: `trivium: ${line}\n` });
   });
@@ -432,6 +441,12 @@ describe('help', () => {
     expect(help.stdout).toContain('serve');
     const flags = await run(['serve', '--help']);
     expect(flags.stdout).toContain('--admin-password-file');
+    expect((await run(['help'])).stdout).toBe(help.stdout);
+    expect((await run(['help', 'serve'])).stdout).toBe(flags.stdout);
+    const user = await run(['user', '--help']);
+    for (const words of ['help user', 'user help']) expect(await run(words.split(' '))).toEqual(user);
+    expect(await run(['help', 'user', 'show'])).toEqual(await run(['user', 'show', '--help']));
+    expect(await run(['user'])).toMatchObject({ code: 2, stdout: '', stderr: user.stdout });
     const version = await run(['--version']);
     expect(version).toMatchObject({ code: 0, stderr: '' });
     expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);

@@ -6,6 +6,7 @@ import { ACTIONS } from '../core/security/model.js';
 import { type AdminClient, CommandFailure, type Json } from './admin-client.js';
 import { addAudit } from './audit.js';
 import { add, collect, type Flags, type Printed, type Work, wholeNumber } from './command.js';
+import { addHelp } from './help.js';
 import { fields, lookupTable, permissionTable, table } from './output.js';
 import { readPassword } from './passwords.js';
 
@@ -13,11 +14,11 @@ export function addAdminCommands(program: Command): void {
   const login = add(program, 'login <username>', 'get a token for a name and a password', logIn);
   login.option('--password-file <file>', 'file whose first line is the password, - for stdin (default: typed, or stdin)');
   login.option('--out <file>', 'write the token to this file, for --token-file, instead of printing it');
-  addUsers(topic(program, 'user', 'users: who may log in, and what they may do'));
-  addGroups(topic(program, 'group', 'groups: what their members may do'));
-  addLookups(topic(program, 'lookup', 'lookup tables: paths that groups are allowed by what they become'));
-  addSessions(topic(program, 'session', 'sessions: who is connected'));
-  addTokens(topic(program, 'token', 'tokens: what clients show in place of a password'));
+  topic(program, 'user', 'users: who may log in, and what they may do', addUsers);
+  topic(program, 'group', 'groups: what their members may do', addGroups);
+  topic(program, 'lookup', 'lookup tables: paths that groups are allowed by what they become', addLookups);
+  topic(program, 'session', 'sessions: who is connected', addSessions);
+  topic(program, 'token', 'tokens: what clients show in place of a password', addTokens);
   const explain = add(
     program,
     'explain <user> <action> <path>',
@@ -28,12 +29,11 @@ export function addAdminCommands(program: Command): void {
   addAudit(program);
 }
 
-function topic(program: Command, name: string, description: string): Command {
-  return program
-    .command(name)
-    .description(description)
-    .exitOverride()
-    .configureOutput({ outputError: () => {} });
+function topic(program: Command, name: string, description: string, addCommands: (command: Command) => void): void {
+  const command = program.command(name).description(description);
+  command.exitOverride().configureOutput({ outputError: () => {} });
+  addCommands(command);
+  addHelp(command);
 }
 
 function addUsers(users: Command): void {

@@ -1,0 +1,29 @@
+// The command `help` of a command that has others below it: shows how one of these is used, or says which there are.
+
+import type { Command } from 'commander';
+import { CommandFailure } from './admin-client.js';
+
+/** To be called when all others are there. */
+export function addHelp(parent: Command): void {
+  const help = parent.helpCommand(false).command('help [command...]').description('display help for command');
+  help.exitOverride().configureOutput({ outputError: () => {} });
+  help.action((words: readonly string[]) => {
+    let shown = parent;
+    for (const word of words) shown = below(shown, word);
+    shown.help();
+  });
+}
+
+function below(command: Command, word: string): Command {
+  const found = command.commands.find((one) => one.name() === word);
+  if (found !== undefined) return found;
+  const path = pathOf(command);
+  const names = command.commands.map((one) => one.name()).filter((name) => name !== 'help');
+  const advice = names.length > 0 ? `there are ${names.join(', ')}` : `see ${['trivium', ...path, '--help'].join(' ')}`;
+  throw new CommandFailure(2, `there is no command ${[...path, word].join(' ')}; ${advice}`);
+}
+
+/** Names of those above it, from the outermost command of the program on, and its own. */
+function pathOf(command: Command): string[] {
+  return command.parent === null ? [] : [...pathOf(command.parent), command.name()];
+}
