@@ -22,7 +22,7 @@ import {
 } from './core/index.js';
 import type { Administration, Caller, Client, IssuedToken } from './http/api/administration.js';
 import type { HashQueue } from './security/hash-queue.js';
-import { hashPassword, PASSWORD_MAX_BYTES } from './security/passwords.js';
+import { hashPassword, isPassword, PASSWORD_TEXT } from './security/passwords.js';
 import type { TokenLogins } from './token-logins.js';
 
 export interface AdministrationParts {
@@ -99,9 +99,7 @@ export class GatewayAdministration implements Administration {
   }
 
   async hash(password: string): Promise<string> {
-    if (Buffer.byteLength(password) > PASSWORD_MAX_BYTES) {
-      throw new RequestError('INVALID_REQUEST', `the password is longer than ${PASSWORD_MAX_BYTES} bytes`);
-    }
+    if (!isPassword(password)) throw new RequestError('INVALID_REQUEST', `the password must be ${PASSWORD_TEXT}`);
     return await this.#parts.queue.run(() => hashPassword(password));
   }
 

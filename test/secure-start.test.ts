@@ -73,7 +73,7 @@ describe('the password of _ADMIN', () => {
 
   it.each([
     ['/nowhere/password', 'admin.passwordFile: cannot read /nowhere/password: no such file or directory'],
-    ['empty', /^admin\.passwordFile: .*empty: the password is empty$/],
+    ['empty', /^admin\.passwordFile: .*empty: the password must be a text of 1 to 1024 bytes$/],
   ])('in a file that cannot be used (%s) stops the start', async (name, expected) => {
     const directory = temporaryDirectory();
     writeFileSync(join(directory, 'empty'), '\n');

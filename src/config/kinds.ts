@@ -1,6 +1,7 @@
 // Kinds of settings: what a schema checks, and what the error and the table say of it.
 
 import { z } from 'zod';
+import { isPassword, PASSWORD_TEXT } from '../security/passwords.js';
 import { isAddress } from './addresses.js';
 
 /** How a value is written as text (in a flag or a variable), and what the error and the table say about it. */
@@ -50,6 +51,11 @@ export function optionalText(description: string, allowed: string, secret = fals
     .nullable()
     .default(null)
     .meta(about('text', description, allowed, secret));
+}
+
+export function newPassword(description: string) {
+  const type = z.string().refine(isPassword).nullable().default(null);
+  return type.meta(about('text', description, PASSWORD_TEXT, true));
 }
 
 export function secretText(description: string) {

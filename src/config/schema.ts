@@ -10,7 +10,7 @@ import { type BridgeInput, bridges, bridgesText } from './bridges.js';
 import { happn } from './happn.js';
 import { haven } from './haven.js';
 import { type HistoryRuleInput, historyRules, historyText } from './history.js';
-import { about, address, choice, DAY_MS, flag, KIB, MIB, optionalText, pem, port, whole } from './kinds.js';
+import { about, address, choice, DAY_MS, flag, KIB, MIB, newPassword, optionalText, pem, port, whole } from './kinds.js';
 import { mqtt } from './mqtt.js';
 import { security } from './security.js';
 import type { SecurityInput } from './security-lists.js';
@@ -56,7 +56,7 @@ export const schema = z.strictObject({
     host: address('127.0.0.1', 'address of the admin listener'),
     port: port(55_080, 'port of the admin listener: health, metrics and the API for administrators'),
     hosts: hostNames.meta(about('list', 'names under which the admin listener may be asked, beside its address', 'a list of host names')),
-    password: optionalText('password of _ADMIN for the first secure start', 'a text', true),
+    password: newPassword('password of _ADMIN for the first secure start'),
     passwordFile: optionalText('file that holds the password of _ADMIN for the first secure start', 'a file name'),
   }),
   security,

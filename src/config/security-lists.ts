@@ -7,7 +7,7 @@ import { parseQuery } from '../core/query/query.js';
 import { ACTIONS, ADMIN, SECURITY_LIMITS } from '../core/security/model.js';
 import { isLoopback } from '../core/sockets/addresses.js';
 import { durationMs } from '../security/durations.js';
-import { isPasswordHash } from '../security/passwords.js';
+import { isPassword, isPasswordHash, PASSWORD_TEXT } from '../security/passwords.js';
 import { criteriaOf } from '../security/rules.js';
 import { isAddressOrNetwork } from './addresses.js';
 import { allowed, distinct, entryName } from './entries.js';
@@ -40,7 +40,7 @@ const user = z
   .strictObject(
     {
       name: nameOf(userName).refine((name) => name !== ADMIN, 'another than _ADMIN, whose first password is admin.password'),
-      password: maybe(text()),
+      password: maybe(z.string(allowed(PASSWORD_TEXT)).refine(isPassword, PASSWORD_TEXT)),
       passwordHash: maybe(z.string(allowed(hashText)).refine(isPasswordHash, hashText)),
       publicKey: maybe(text('a public key in PEM form')),
       groups: z.array(nameOf(groupName), allowed('a list of names of groups')).default([]),

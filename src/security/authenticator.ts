@@ -26,7 +26,7 @@ import {
 import { type Guesses, networkOf } from './guesses.js';
 import type { HashQueue } from './hash-queue.js';
 import { isSameKey, type Nonces } from './nonces.js';
-import { hashPassword, PASSWORD_MAX_BYTES, type Verdict, verifyPassword } from './passwords.js';
+import { hashPassword, isPassword, PASSWORD_TEXT, type Verdict, verifyPassword } from './passwords.js';
 import { isFrom, type Profiles } from './profiles.js';
 import type { Providers } from './providers.js';
 import { EXPIRED_TOKEN, LEEWAY_SECONDS, looksLikeToken, type TokenClaims, type Tokens, type TokenType } from './tokens.js';
@@ -172,9 +172,7 @@ export class Authenticator {
     if (typeof oldPassword !== 'string' || typeof newPassword !== 'string' || oldPassword === '' || newPassword === '') {
       throw new RequestError('INVALID_REQUEST', 'Invalid parameters: oldPassword and newPassword required');
     }
-    if (Buffer.byteLength(newPassword) > PASSWORD_MAX_BYTES) {
-      throw new RequestError('INVALID_REQUEST', `the new password is longer than ${PASSWORD_MAX_BYTES} bytes`);
-    }
+    if (!isPassword(newPassword)) throw new RequestError('INVALID_REQUEST', `the new password must be ${PASSWORD_TEXT}`);
     const user = this.#parts.directory.user(name);
     if (user === null || (await this.#verdict(user, name, oldPassword, address)) === 'wrong') {
       const event = { action: 'user.password', actor: name, target: name, refusal: 'INVALID_REQUEST' } as const;

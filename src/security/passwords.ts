@@ -7,6 +7,9 @@ import { promisify } from 'node:util';
 /** In bytes of UTF-8; a longer one is right for nobody. */
 export const PASSWORD_MAX_BYTES = 1_024;
 
+/** What a new password has to be, as it reads after "must be". */
+export const PASSWORD_TEXT = `a text of 1 to ${PASSWORD_MAX_BYTES} bytes`;
+
 /** About 100 ms of one core and 32 MiB. */
 const COST = { exponent: 15, blockSize: 8, parallel: 1 };
 const KEY_BYTES = 32;
@@ -35,6 +38,11 @@ export async function hashPassword(password: string | Uint8Array): Promise<strin
   const { exponent, blockSize, parallel } = COST;
   const key = await deriveScrypt(password, salt, KEY_BYTES, scryptOptions(COST));
   return ['scrypt', exponent, blockSize, parallel, salt.toString('base64url'), key.toString('base64url')].join('$');
+}
+
+/** Whether it may become somebody's. How good it is, is the matter of whoever chooses it. */
+export function isPassword(text: string): boolean {
+  return text !== '' && text.isWellFormed() && Buffer.byteLength(text) <= PASSWORD_MAX_BYTES;
 }
 
 /** Whether a text is a hash that `verifyPassword` can check. */

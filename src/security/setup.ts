@@ -5,7 +5,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { ADMIN, ANONYMOUS, type DirectoryReader, type SecurityCommand, StartError } from '../core/index.js';
 import { reasonOf } from '../data-directory.js';
-import { PASSWORD_MAX_BYTES } from './passwords.js';
+import { isPassword, PASSWORD_TEXT } from './passwords.js';
 
 export interface FirstPassword {
   readonly password: string | null;
@@ -40,19 +40,16 @@ export async function makeAnonymous({ directory, change }: SetupParts): Promise<
 
 /** A line break at the end of a file is not part of it. */
 async function chosenPassword({ password, passwordFile }: FirstPassword): Promise<string | null> {
-  if (password !== null) return checked(password, 'admin.password');
-  if (passwordFile === null) return null;
-  try {
-    return checked((await readFile(passwordFile, 'utf8')).replace(/\r?\n$/, ''), `admin.passwordFile: ${passwordFile}`);
-  } catch (error) {
-    if (error instanceof StartError) throw error;
-    throw new StartError(`admin.passwordFile: cannot read ${passwordFile}: ${reasonOf(error)}`, { cause: error });
-  }
+  if (password !== null || passwordFile === null) return password;
+  const inFile = (await textOf(passwordFile)).replace(/\r?\n$/, '');
+  if (!isPassword(inFile)) throw new StartError(`admin.passwordFile: ${passwordFile}: the password must be ${PASSWORD_TEXT}`);
+  return inFile;
 }
 
-function checked(password: string, where: string): string {
-  if (password === '') throw new StartError(`${where}: the password is empty`);
-  if (Buffer.byteLength(password) > PASSWORD_MAX_BYTES)
-    throw new StartError(`${where}: the password is longer than ${PASSWORD_MAX_BYTES} bytes`);
-  return password;
+async function textOf(passwordFile: string): Promise<string> {
+  try {
+    return await readFile(passwordFile, 'utf8');
+  } catch (error) {
+    throw new StartError(`admin.passwordFile: cannot read ${passwordFile}: ${reasonOf(error)}`, { cause: error });
+  }
 }

@@ -154,7 +154,7 @@ describe('a bad value', () => {
 
   it('of a secret is not repeated', () => {
     expect(refusal({ file: file('admin:\n  password: 12345\n') })).toBe(
-      'admin.password: the given value is not allowed, it must be a text (file trivium.yaml)',
+      'admin.password: the given value is not allowed, it must be a text of 1 to 1024 bytes (file trivium.yaml)',
     );
   });
 });
@@ -260,6 +260,11 @@ describe('rules between keys', () => {
       { 'admin.password': 'a', 'admin.passwordFile': 'b' },
       'admin.passwordFile: admin.password is given, too; one of them is enough (flag --admin-password-file)',
     ],
+    [
+      { 'admin.password': '' },
+      'admin.password: the given value is not allowed, it must be a text of 1 to 1024 bytes (flag --admin-password)',
+    ],
+    [{ 'admin.password': 'x'.repeat(1_025) }, /^admin\.password: the given value is not allowed, it must be a text of 1 to 1024 bytes/],
     [{ 'security.tokens.previousSecret': 'x'.repeat(32) }, /^security\.tokens\.previousSecret: there is none after it/],
     [
       { 'security.tokens.secret': 'too short' },
@@ -315,6 +320,11 @@ describe('lists of security', () => {
     [
       'users: [{name: a}, {name: a}]',
       'security.users[1].name: "a" is not allowed, it must be a name that no other has (file trivium.yaml)',
+    ],
+    ['users: [{name: a, password: ""}]', /^security\.users\[0\]\.password: .* is not allowed, it must be a text of 1 to 1024 bytes/],
+    [
+      `users: [{name: a, password: ${'x'.repeat(1_025)}}]`,
+      /^security\.users\[0\]\.password: .* is not allowed, it must be a text of 1 to 1024 bytes/,
     ],
     ['users: [{name: _ADMIN}]', /it must be another than _ADMIN, whose first password is admin\.password/],
     ['users: [{name: a, passwordHash: scrypt}]', /^security\.users\[0\]\.passwordHash: the given value is not allowed, it must be a hash/],

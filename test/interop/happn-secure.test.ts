@@ -288,6 +288,8 @@ describe('the newest client', () => {
     const change = (oldPassword: string, newPassword?: string): Promise<unknown> =>
       call(client.raw, 'changePassword', { oldPassword, newPassword });
     await expect(change('wrong', 'new one')).rejects.toMatchObject({ message: 'Invalid old password' });
+    const tooLong = 'the new password must be a text of 1 to 1024 bytes';
+    await expect(change('old one', 'x'.repeat(1_025))).rejects.toMatchObject({ message: tooLong });
     await change('old one', 'new one');
     expect(told).toMatchObject([{ whatHappnd: 'upsert-user', changedData: { username: 'erin' } }]);
     expect(JSON.stringify(told)).not.toContain('scrypt');

@@ -30,14 +30,7 @@ const customData = describe(
   z.record(z.string(), z.unknown()).refine((data) => isShallow(data), `must be at most ${DEPTH_MAX} levels deep`),
   'What administrators keep with it.',
 );
-const password = describe(
-  z
-    .string()
-    .min(1)
-    .refine((text) => text.isWellFormed(), 'must be well-formed Unicode text')
-    .nullable(),
-  'null: no login by password.',
-);
+const password = describe(z.string().nullable(), 'A text of 1 to 1024 bytes; null: no login by password.');
 const publicKey = describe(z.string().min(1).nullable(), 'In PEM form, for logins by signature.');
 const groups = describe(z.array(name).max(SECURITY_LIMITS.memberships), 'Names of groups.');
 
