@@ -18,7 +18,8 @@ export interface Acknowledger {
 }
 
 export interface IncomingHost {
-  requestOf(message: RemoteMessage, awaiting: Awaiting): DataRequest | DropReason;
+  /** null: it was sent from here. */
+  requestOf(message: RemoteMessage, awaiting: Awaiting): DataRequest | DropReason | null;
   submit(request: DataRequest): void;
   /** Packet ids of messages of QoS 2 that are not released. */
   readonly received: ReadonlySet<number>;

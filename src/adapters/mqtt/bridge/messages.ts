@@ -111,7 +111,7 @@ export class Messages {
   }
 
   /** What comes retained is stored, everything else is an event. */
-  requestOf(message: RemoteMessage, node: string | null, session: Session, awaiting: Awaiting): DataRequest | DropReason {
+  requestOf(message: RemoteMessage, node: string | null, session: Session, awaiting: Awaiting): DataRequest | DropReason | null {
     const { topic, payload, qos, retain, packetId, properties } = message;
     if (payload.length + topic.length > this.#options.maxBytes) return 'too-large';
     const path = this.#rules.localOf(topic);
@@ -119,6 +119,8 @@ export class Messages {
     if (!isPath(path) || isGatewaysOwn(path)) return 'no-topic';
     // In version 5 a message that says nothing has none, and is noted all the same.
     const said = properties ?? (this.#options.version === '5' ? NO_PROPERTIES : null);
+    // What is retained there comes with each new subscription, also what this gateway sent there.
+    if (retain && this.#properties.isOurs(said)) return null;
     const meta = this.#properties.fromRemote(said, node);
     if (typeof meta === 'string') return meta;
     const expirySeconds = properties?.expirySeconds ?? null;

@@ -52,6 +52,11 @@ export class Properties {
     };
   }
 
+  /** The remote had it of a bridge of this gateway. */
+  isOurs(properties: MessageProperties | null): boolean {
+    return properties !== null && viaOf(properties.user).at(-1) === this.node;
+  }
+
   /** Of a message of the remote. null: it says nothing. */
   fromRemote(properties: MessageProperties | null, remoteNode: string | null): Meta | DropReason | null {
     if (properties === null) return null;

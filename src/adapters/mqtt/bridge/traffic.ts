@@ -131,7 +131,7 @@ export class Traffic implements OutgoingHost, IncomingHost {
     return this.durable?.received ?? this.session?.received ?? NOTHING;
   }
 
-  requestOf(message: RemoteMessage, awaiting: Awaiting): DataRequest | DropReason {
+  requestOf(message: RemoteMessage, awaiting: Awaiting): DataRequest | DropReason | null {
     return this.#messages.requestOf(message, this.#remoteNode, this.session as BridgeSession, awaiting);
   }
 

@@ -372,6 +372,21 @@ describe('limits', () => {
     expect(warnings(house).filter((text) => text.includes('bridges form a ring'))).toHaveLength(2);
   });
 
+  it('but not of what the remote has retained of this gateway: it comes with each subscription', async () => {
+    const [house, remote] = await start({});
+    const connection = await remote.connection(1);
+    const publish = (messageId: number, ...via: string[]): void =>
+      connection.publish('a', 'kept', { qos: 1, messageId, retain: true, properties: { userProperties: { 'trivium-via': via } } });
+    publish(5, 'n1', house.node);
+    await connection.until('puback');
+    expect(house.count('bridge_dropped_total', 'loop')).toBe(0);
+    expect(warnings(house)).toEqual([]);
+    publish(6, house.node, 'n1');
+    await connection.until('puback', 2);
+    expect(house.count('bridge_dropped_total', 'loop')).toBe(1);
+    expect(await house.session.get('a')).toMatchObject({ entry: null });
+  });
+
   it('of messages of QoS 2 that are not released', async () => {
     const [house, remote] = await start({ version: '3.1.1' });
     const connection = await remote.connection(1);
