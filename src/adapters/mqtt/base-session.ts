@@ -4,7 +4,6 @@
 import { randomBytes } from 'node:crypto';
 import {
   ConnectionError,
-  type ConnectionErrorCode,
   type Credentials,
   type DataRequest,
   type DurableCommand,
@@ -25,6 +24,7 @@ import { malformed } from './codec.js';
 import { Deliveries, type DeliveryHost } from './deliveries.js';
 import { clientKey } from './durable-keys.js';
 import type { Encoder } from './encoder.js';
+import { endBy } from './ends.js';
 import { Filters } from './filters.js';
 import type { Guard, HeaderFault, PacketTaker } from './guard.js';
 import { Hearing } from './hearing.js';
@@ -64,6 +64,8 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   readonly #output: Output;
   readonly #patience: Patience;
   #flushing = false;
+  /** The peer is gone, and something that it sent before waits for the CONNECT to be accepted. */
+  #isLost = false;
   #closedAt = 0;
 
   constructor(
@@ -182,6 +184,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.deliveries.blocked = false;
     this.flushSoon();
     this.#intake.accept();
+    if (this.#isLost) this.close(null);
   }
 
   // To the core.
@@ -372,6 +375,9 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   }
 
   #onLost(): void {
+    // What stands behind a CONNECT that will be accepted is still done: clients need not wait for the CONNACK (3.1.4, MQTT5-3.1.4).
+    this.#isLost = this.phase === 'connecting' && this.guard.waiting > 0;
+    if (this.#isLost) return;
     this.close(null);
     this.host.onEnded(this);
   }
@@ -400,20 +406,11 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     if (error !== null && !isGoodbye(error)) this.logEnd(error);
     if (error !== null && error.code === 'SLOW_CONSUMER') this.#transport.destroy();
     else this.#transport.end();
+    if (this.#isLost) this.host.onEnded(this);
   }
 
   protected logEnd({ code, message }: ConnectionError): void {
     const client = this.key === '' ? {} : { client: this.key };
     this.host.context.log.info({ session: this.id, peer: this.#visit.peer, ...client, code }, `a connection ended: ${message}`);
   }
-}
-
-/** How a connection ends by a request that failed, and that it cannot be told of otherwise. */
-export function endBy(error: RequestError): ConnectionError {
-  return new ConnectionError(codeBy(error), error.message, { cause: error });
-}
-
-function codeBy({ code, retry }: RequestError): ConnectionErrorCode {
-  if (code === 'STORE_FAILED' || retry) return 'STORE_FAILED';
-  return code === 'ACCESS_DENIED' ? 'NOT_ALLOWED' : 'MALFORMED_FRAME';
 }

@@ -12,7 +12,7 @@ import {
   type Subscription,
   type SubscriptionOptions,
 } from '../../core/index.js';
-import { BaseSession, endBy } from './base-session.js';
+import { BaseSession } from './base-session.js';
 import {
   type ConnectFacts,
   encodeAcknowledge,
@@ -28,6 +28,7 @@ import {
   readUnsubscribe,
 } from './codec.js';
 import type { Encoder } from './encoder.js';
+import { endBy } from './ends.js';
 import { isSystemTopic, type SharedFilter, splitShared } from './paths.js';
 import { Outcome, type PersistentClient } from './persistence.js';
 import { Port, type PortOwner } from './port.js';

@@ -1,0 +1,13 @@
+// Ends: how a connection ends by what became of a request.
+
+import { ConnectionError, type ConnectionErrorCode, type RequestError } from '../../core/index.js';
+
+/** How a connection ends by a request that failed, and that it cannot be told of otherwise. */
+export function endBy(error: RequestError): ConnectionError {
+  return new ConnectionError(codeBy(error), error.message, { cause: error });
+}
+
+function codeBy({ code, retry }: RequestError): ConnectionErrorCode {
+  if (code === 'STORE_FAILED' || retry) return 'STORE_FAILED';
+  return code === 'ACCESS_DENIED' ? 'NOT_ALLOWED' : 'MALFORMED_FRAME';
+}

@@ -1,0 +1,61 @@
+// Clients that send behind their CONNECT what they have to say, and are gone before it is answered.
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RequestError } from '../../../src/core/index.js';
+import { type Identity, NOBODY } from '../../../src/core/security/identity.js';
+import { accessOf } from '../../support/access.js';
+import { until } from '../../support/gateway-process.js';
+import { encode, MqttHouse, MqttWire } from '../../support/mqtt-wire.js';
+
+let house: MqttHouse;
+let logins: { accept(identity: Identity): void; refuse(error: Error): void }[];
+
+beforeEach(async () => {
+  logins = [];
+  const authenticate = (): Promise<Identity> => new Promise((accept, refuse) => logins.push({ accept, refuse }));
+  house = await MqttHouse.start({ access: accessOf(() => true, authenticate) });
+});
+afterEach(() => house.stop());
+
+const PROTOCOL = { 3: 'MQIsdp', 4: 'MQTT', 5: 'MQTT' } as const;
+const VERSIONS = [3, 4, 5] as const;
+
+/** Its login is not decided yet, and the gateway knows that it is gone. */
+async function sayAndGo(version: (typeof VERSIONS)[number], qos: 0 | 1 | 2, behind: object[] = []): Promise<void> {
+  const wire = await MqttWire.open(house.port, version);
+  const connect = { cmd: 'connect', protocolId: PROTOCOL[version], protocolVersion: version, clean: true, clientId: 'c', keepalive: 0 };
+  const publish = { cmd: 'publish', topic: 't', payload: 'x', qos, messageId: 1, retain: true, dup: false };
+  wire.bytes(Buffer.concat([connect, publish, ...behind].map((packet) => encode(packet, version))));
+  await until('the login is asked for', () => logins.length === 1);
+  await wire.drop();
+  await until('it is gone', () => house.adapter.admission.open === 0);
+}
+
+const open = (): number | undefined => house.counters.gauges.get('mqtt_connections')?.read();
+
+describe.each(VERSIONS)('version %i', (version) => {
+  it.each([0, 1, 2] as const)('what it published at QoS %i is done once it is accepted', async (qos) => {
+    await sayAndGo(version, qos);
+    expect(open()).toBe(1);
+    logins[0]?.accept(NOBODY);
+    const reader = house.other();
+    await until('it is stored', async () => (await reader.get('t')).entry !== null);
+    await until('nothing is left', () => open() === 0);
+  });
+
+  it('so is what it published before it said goodbye', async () => {
+    await sayAndGo(version, 0, [{ cmd: 'disconnect' }]);
+    logins[0]?.accept(NOBODY);
+    const reader = house.other();
+    await until('it is stored', async () => (await reader.get('t')).entry !== null);
+    await until('nothing is left', () => open() === 0);
+  });
+
+  // [MQTT-3.1.4-5], [MQTT5-3.1.4-6]
+  it('nothing is done of one that is refused, and nothing is left of it', async () => {
+    await sayAndGo(version, 1);
+    logins[0]?.refuse(new RequestError('NOT_AUTHENTICATED', 'no'));
+    await until('nothing is left', () => open() === 0);
+    expect((await house.other().get('t')).entry).toBeNull();
+  });
+});
