@@ -64,7 +64,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   readonly #output: Output;
   readonly #patience: Patience;
   #flushing = false;
-  /** The peer is gone, and something that it sent before waits for the CONNECT to be accepted. */
+  /** The peer is gone, and something that it sent before is still to be done. */
   #isLost = false;
   #closedAt = 0;
 
@@ -184,7 +184,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.deliveries.blocked = false;
     this.flushSoon();
     this.#intake.accept();
-    if (this.#isLost) this.close(null);
+    this.#endIfLost();
   }
 
   // To the core.
@@ -338,6 +338,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
 
   resumeReading(): void {
     this.#intake.resume();
+    this.#endIfLost();
   }
 
   // Time.
@@ -375,11 +376,15 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   }
 
   #onLost(): void {
-    // What stands behind a CONNECT that will be accepted is still done: clients need not wait for the CONNACK (3.1.4, MQTT5-3.1.4).
-    this.#isLost = this.phase === 'connecting' && this.guard.waiting > 0;
+    // What it sent before is still done, once the engine has room for it, or its CONNECT is accepted: for that it need not wait (3.1.4).
+    this.#isLost = !this.isEnded && this.#intake.onLost();
     if (this.#isLost) return;
     this.close(null);
     this.host.onEnded(this);
+  }
+
+  #endIfLost(): void {
+    if (this.#isLost && !this.#intake.hasRest) this.close(null);
   }
 
   /** Without waiting for what the peer does not read. */

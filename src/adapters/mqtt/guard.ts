@@ -66,6 +66,10 @@ export class Guard {
     this.#have = 0;
   }
 
+  get isHeld(): boolean {
+    return this.#held;
+  }
+
   /** Bytes that wait here. */
   get waiting(): number {
     return this.#have;

@@ -18,6 +18,7 @@ export class Intake {
   #paused = false;
   #slowed: NodeJS.Timeout | null = null;
   #stopped = false;
+  #isLost = false;
   /** Something came since the last look at the clock. */
   #heard = true;
   #heardAt: number;
@@ -42,7 +43,7 @@ export class Intake {
 
   /** A PUBLISH of this many bytes. Who publishes too fast is read more slowly; nothing is lost. */
   countPublish(bytes: number): void {
-    if (this.#publishRate === null) return;
+    if (this.#publishRate === null || this.#isLost) return;
     const waitMs = this.#publishRate.take(bytes, this.#host.context.clock.monotonic());
     if (waitMs === 0) return;
     this.#host.onSlowed(this.#visit.peer);
@@ -60,6 +61,21 @@ export class Intake {
     this.#accepted = true;
     this.guard.maxBytes = this.#host.limits.maxPacketBytes;
     this.#readOn();
+  }
+
+  /** The peer is gone: what it sent before is taken as fast as the engine takes it. True: some of it waits. */
+  onLost(): boolean {
+    this.#isLost = true;
+    if (this.#slowed !== null) {
+      clearTimeout(this.#slowed);
+      this.#onSlowEnough();
+    }
+    return this.hasRest;
+  }
+
+  /** Whole packets may wait here. */
+  get hasRest(): boolean {
+    return this.guard.isHeld && this.guard.waiting > 0;
   }
 
   pause(): void {

@@ -1,4 +1,4 @@
-// Clients that send behind their CONNECT what they have to say, and are gone before it is answered.
+// Clients that are gone before what they sent is done: because their CONNECT is not answered, or because it is much.
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RequestError } from '../../../src/core/index.js';
@@ -20,12 +20,16 @@ afterEach(() => house.stop());
 const PROTOCOL = { 3: 'MQIsdp', 4: 'MQTT', 5: 'MQTT' } as const;
 const VERSIONS = [3, 4, 5] as const;
 
+const connectAs = (version: (typeof VERSIONS)[number]): object => ({
+  ...{ cmd: 'connect', protocolId: PROTOCOL[version], protocolVersion: version },
+  ...{ clean: true, clientId: 'c', keepalive: 0 },
+});
+
 /** Its login is not decided yet, and the gateway knows that it is gone. */
 async function sayAndGo(version: (typeof VERSIONS)[number], qos: 0 | 1 | 2, behind: object[] = []): Promise<void> {
   const wire = await MqttWire.open(house.port, version);
-  const connect = { cmd: 'connect', protocolId: PROTOCOL[version], protocolVersion: version, clean: true, clientId: 'c', keepalive: 0 };
   const publish = { cmd: 'publish', topic: 't', payload: 'x', qos, messageId: 1, retain: true, dup: false };
-  wire.bytes(Buffer.concat([connect, publish, ...behind].map((packet) => encode(packet, version))));
+  wire.bytes(Buffer.concat([connectAs(version), publish, ...behind].map((packet) => encode(packet, version))));
   await until('the login is asked for', () => logins.length === 1);
   await wire.drop();
   await until('it is gone', () => house.adapter.admission.open === 0);
@@ -57,5 +61,32 @@ describe.each(VERSIONS)('version %i', (version) => {
     logins[0]?.refuse(new RequestError('NOT_AUTHENTICATED', 'no'));
     await until('nothing is left', () => open() === 0);
     expect((await house.other().get('t')).entry).toBeNull();
+  });
+
+  it.each([
+    ['says goodbye', [{ cmd: 'disconnect' }], 0],
+    ['does not', [], 0],
+    ['publishes too fast', [], 100],
+  ])('all of a burst is done when the client ends the connection behind it, and %s', async (_how, behind, maxPublishesPerSecond) => {
+    await house.stop();
+    house = await MqttHouse.start({ limits: { maxPublishesPerSecond } });
+    const reader = house.other();
+    await reader.subscribe('t');
+    const wire = await MqttWire.open(house.port, version);
+    wire.bytes(encode(connectAs(version), version));
+    await wire.expect('connack');
+    // More than a session may have under way.
+    const burst = Array.from({ length: 3_000 }, (_, i) => ({
+      cmd: 'publish',
+      topic: 't',
+      payload: `${i}`,
+      qos: 0,
+      retain: false,
+      dup: false,
+    }));
+    wire.bytes(Buffer.concat([...burst, ...behind].map((packet) => encode(packet, version))));
+    wire.socket.end();
+    await until('all is heard', () => reader.heard.length === burst.length);
+    await until('nothing is left', () => open() === 0);
   });
 });
