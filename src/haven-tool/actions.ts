@@ -145,7 +145,7 @@ export class Actions implements Deeds {
   async discover(type: string, target: string | undefined, flags: { readonly uuid?: string }): Promise<void> {
     const client = await this.#place.client();
     const location = await client.discover(type as 'uuid' | 'location' | 'quorum', targetOf(target, flags.uuid));
-    if (location === null) throw new HavenError('NOT_FOUND', 7, 'there is no such thing');
+    if (location === null) throw new HavenError('NOT_FOUND', 7, MISSING[type as keyof typeof MISSING]);
     const { address, port, role, uuid, path } = location;
     const what = path === undefined ? '' : `\t${shownText(path)}`;
     this.#printer.print(`${address}:${port}\t${role}\t${uuid}${what}`, location);
@@ -158,6 +158,13 @@ export class Actions implements Deeds {
     this.#printer.print(lines.join('\n'), state);
   }
 }
+
+/** What `discover` does not find. */
+const MISSING = {
+  location: 'no location service is known there: the node is none',
+  quorum: 'there is no quorum whose base key that path is or lies below',
+  uuid: 'there is no node or quorum of that uuid',
+} as const;
 
 function queryOf({ criteria, fields, sort, at, revision }: ReadFlags): Query {
   const moment = momentOf(at, revision);

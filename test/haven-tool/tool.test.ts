@@ -187,7 +187,9 @@ describe('one command', () => {
     const [state] = objects((await run('state', '--json')).stdout) as [{ quorums: unknown }];
     expect(state.quorums).toEqual([{ uuid, path: '/tool', role: 'leader', members: 1 }]);
     expect(await run('control', 'destroy', uuid)).toEqual(good(`destroy ${uuid}\n`));
-    expect(await run('discover', 'quorum', '/tool')).toEqual(refused(1, 'trivium: NOT_FOUND: there is no such thing\n'));
+    expect(await run('discover', 'quorum', '/tool')).toEqual(
+      refused(1, 'trivium: NOT_FOUND: there is no quorum whose base key that path is or lies below\n'),
+    );
   });
 
   it.each<[string, string[], RegExp]>([

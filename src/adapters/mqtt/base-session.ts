@@ -22,7 +22,7 @@ import {
 import type { Visit } from './admission.js';
 import { malformed } from './codec.js';
 import { Deliveries, type DeliveryHost } from './deliveries.js';
-import { clientKey } from './durable-keys.js';
+import { clientKey, clientOf } from './durable-keys.js';
 import type { Encoder } from './encoder.js';
 import { endBy } from './ends.js';
 import { Filters } from './filters.js';
@@ -415,7 +415,8 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   }
 
   protected logEnd({ code, message }: ConnectionError): void {
-    const client = this.key === '' ? {} : { client: this.key };
-    this.host.context.log.info({ session: this.id, peer: this.#visit.peer, ...client, code }, `a connection ended: ${message}`);
+    const { name: user } = this.identity;
+    const whose = this.key === '' ? {} : { ...(user === '' ? {} : { user }), client: clientOf(this.key).client };
+    this.host.context.log.info({ session: this.id, peer: this.#visit.peer, ...whose, code }, `a connection ended: ${message}`);
   }
 }

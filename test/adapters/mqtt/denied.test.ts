@@ -1,12 +1,14 @@
 // What is not allowed: what the client is told, and what the log says.
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Identity, identityNamed } from '../../../src/core/security/identity.js';
 import { accessOf } from '../../support/access.js';
 import { encode, MqttHouse, MqttWire } from '../../support/mqtt-wire.js';
 
 let house: MqttHouse;
 beforeEach(async () => {
-  house = await MqttHouse.start({ access: accessOf((action, path) => action !== 'set' || path === 'ok') });
+  const ann = async (): Promise<Identity> => identityNamed('ann');
+  house = await MqttHouse.start({ access: accessOf((action, path) => action !== 'set' || path === 'ok', ann) });
 });
 afterEach(() => house.stop());
 
@@ -52,4 +54,5 @@ it.each([3, 4] as const)('in version %i a PUBLISH that cannot be refused ends th
   wire.bytes(encode({ cmd: 'publish', topic: 'no', payload: 'x', qos: 1, messageId: 1, retain: false, dup: false }, version));
   await wire.closed();
   expect(told()).toEqual([{ text: 'a connection ended: set on no is not allowed', code: 'NOT_ALLOWED' }]);
+  expect(house.lines.at(-1)?.fields).toMatchObject({ user: 'ann', client: 'c' });
 });
