@@ -155,10 +155,18 @@ export class HavenClient implements EventSource {
         return;
       }
       if (reason !== null) queue.resync(reason);
-      // The pong comes behind the records.
-      if (initial) this.#connection?.ask(PING).catch(ignoreLoss);
+      if (initial) this.#beginRecords(queue, revision as number);
       else if (typeof revision === 'number') queue.position = revision;
     });
+  }
+
+  /** The pong comes behind the records, which are those of this revision or later. */
+  #beginRecords(queue: EventQueue, revision: number): void {
+    const { id } = queue;
+    const begun = (): void => {
+      if (queue.id === id && this.#byId.get(id) === queue) queue.reached(revision);
+    };
+    this.#connection?.ask(PING).then(begun).catch(ignoreLoss);
   }
 
   rewatch(queue: EventQueue): void {

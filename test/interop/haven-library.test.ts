@@ -153,6 +153,23 @@ describe('with history', () => {
     await expect(client.read('/other', { at: { revision } })).rejects.toMatchObject({ name: 'UNSUPPORTED', code: 9 });
   });
 
+  it('a watch that found nothing misses nothing, either', async () => {
+    const fresh = await startGateway({ flags: ['--history', HISTORY] });
+    try {
+      const [writer, watcher] = [await open({ port: fresh.ports.haven }), await open({ port: fresh.ports.haven })];
+      const watch = await watcher.watch('/kept/*', { initial: true });
+      await writer.write('/kept/1', 1);
+      expect((await take(watch, 1)).map(brief)).toEqual([['/kept/1', 1]]);
+      // What it is answered came behind the answer to the watch.
+      await watcher.read('/kept/1');
+      await fresh.restart({ kill: true });
+      await settle(writer, '/kept/2', 2);
+      expect((await take(watch, 1)).map(brief)).toEqual([['/kept/2', 2]]);
+    } finally {
+      await fresh.stop();
+    }
+  });
+
   it('watches begin behind a revision', async () => {
     const client = await open({ port: own.ports.haven });
     const { revision } = await client.write('/kept/b/1', 1);
