@@ -1,16 +1,21 @@
 import { defineConfig } from 'vitest/config';
 
+/** Times after which something hangs; no measure of anything, so long enough for a machine that is busy with much else. */
+const DEFAULTS = { pool: 'forks', testTimeout: 120_000, hookTimeout: 120_000, teardownTimeout: 10_000 } as const;
+const ALL = 'test/**/*.test.ts';
+const NONE = ['test/clients/**', '**/node_modules/**'];
+/** They leave nothing behind in their process: it runs many of them, and loads what they test and the runner once. */
+const TOGETHER = ['test/core/**/*.test.ts', 'test/adapters/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/config/**/*.test.ts'];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/clients/**', '**/node_modules/**'],
     globalSetup: ['test/support/build-once.ts'],
-    pool: 'forks',
     // Most files wait for clocks and clients most of the time.
     maxWorkers: 3,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    teardownTimeout: 10_000,
     reporters: ['default'],
+    projects: [
+      { test: { ...DEFAULTS, name: 'alone', include: [ALL], exclude: [...NONE, ...TOGETHER] } },
+      { test: { ...DEFAULTS, name: 'together', include: TOGETHER, exclude: NONE, isolate: false } },
+    ],
   },
 });

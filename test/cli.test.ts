@@ -1,4 +1,5 @@
-// The command `trivium` as a real process: ready file, banner, exit codes, signals, refusals.
+// The command `trivium` as a real process: ready file, banner, exit codes, signals, refusals. Of what is refused for its words alone, most
+// in one process.
 
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,6 +9,7 @@ import { Level } from 'level';
 import { connectAsync } from 'mqtt';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { CommandHost, type EndedCommand } from './support/command-host.js';
 import {
   CliProcess,
   type Exit,
@@ -19,6 +21,12 @@ import {
 } from './support/gateway-process.js';
 
 const gateways: GatewayProcess[] = [];
+let host: CommandHost;
+
+beforeAll(() => {
+  host = new CommandHost();
+});
+afterAll(() => host.close());
 
 async function start(options: StartOptions = {}): Promise<GatewayProcess> {
   const gateway = await startGateway(options);
@@ -38,10 +46,13 @@ async function run(args: readonly string[], options: StartOptions = {}): Promise
 
 const FREE_PORTS = ['--happn-port', '0', '--mqtt-port', '0', '--haven-port', '0', '--admin-port', '0'];
 
+type Run = (args: readonly string[], options: StartOptions) => Promise<EndedCommand | (Exit & { stdout: string; stderr: string })>;
+const hosted: Run = (args, { env }) => host.run(args, env);
+
 /** Runs `serve`, which must refuse to start, and returns its one line. */
-async function refusal(code: number, flags: readonly string[], options: StartOptions = {}): Promise<string> {
+async function refusal(code: number, flags: readonly string[], options: StartOptions = {}, how: Run = run): Promise<string> {
   const ready = join(temporaryDirectory(), 'ready.json');
-  const ended = await run(
+  const ended = await how(
     ['serve', ...FREE_PORTS, '--data-dir', join(temporaryDirectory(), 'data'), '--ready-file', ready, ...flags],
     options,
   );
@@ -248,12 +259,14 @@ describe('what cannot run exits with 1 and one line', () => {
 
   afterAll(() => taken.close());
 
-  it.each(['happn', 'mqtt', 'haven', 'admin'])('a port in use (%s), and nothing half-started stays behind', async (name) => {
+  it('a port in use, whichever, and nothing half-started stays behind', async () => {
     const dataDir = temporaryDirectory();
-    const line = await refusal(1, ['--data-dir', dataDir, `--${name}-port`, String(port)]);
-    expect(line).toContain(`${name}.port`);
-    expect(line).toContain(String(port));
-    expect(line).toContain('in use');
+    for (const name of ['happn', 'mqtt', 'haven', 'admin']) {
+      const line = await refusal(1, ['--data-dir', dataDir, `--${name}-port`, String(port)]);
+      expect(line).toContain(`${name}.port`);
+      expect(line).toContain(String(port));
+      expect(line).toContain('in use');
+    }
     const gateway = await start({ dataDir });
     expect((await health(gateway)).ok).toBe(true);
   });
@@ -353,7 +366,7 @@ describe('what is configured wrongly exits with 2 and one line', () => {
       'cannot read the configuration file /nowhere/trivium.yaml: no such file or directory (flag --config)',
     ],
   ])('%j', async (flags, line) => {
-    const said = await refusal(2, flags);
+    const said = await refusal(2, flags, {}, hosted);
     if (typeof line === 'string') expect(said).toBe(line);
     else expect(said).toMatch(line);
   });
@@ -375,13 +388,13 @@ describe('what is configured wrongly exits with 2 and one line', () => {
     ],
     [['help', 'haven', 'fly'], 'there is no command haven fly; see trivium haven --help'],
   ])('%j, without serve', async (words, line) => {
-    expect(await run(words)).toMatchObject({ code: 2, stdout: '', stderr: `trivium: ${line}\n` });
+    expect(await host.run(words)).toMatchObject({ code: 2, stdout: '', stderr: `trivium: ${line}\n` });
   });
 
   it('a wrong key or value in the file', async () => {
     const file = fileOf('mqtt:\n  prot: 1\n');
-    expect(await refusal(2, ['--config', file])).toBe(`unknown key mqtt.prot (file ${file}); did you mean mqtt.port?`);
-    expect(await refusal(2, ['--config', fileOf('log: {level: loud}')])).toMatch(/^log\.level: "loud" is not allowed/);
+    expect(await refusal(2, ['--config', file], {}, hosted)).toBe(`unknown key mqtt.prot (file ${file}); did you mean mqtt.port?`);
+    expect(await refusal(2, ['--config', fileOf('log: {level: loud}')], {}, hosted)).toMatch(/^log\.level: "loud" is not allowed/);
   });
 
   it('a wrong variable', async () => {
@@ -416,7 +429,7 @@ describe('config', () => {
   });
 
   it('prints JSON when asked', async () => {
-    const { stdout } = await run(['config', '--json', '--admin-password', 'opensesame', '--http-origins', 'https://a.example']);
+    const { stdout } = await host.run(['config', '--json', '--admin-password', 'opensesame', '--http-origins', 'https://a.example']);
     const tree = JSON.parse(stdout) as Record<string, { value: unknown; origin: string }>;
     expect(tree['admin.password']).toEqual({ value: 'set', origin: 'flag --admin-password' });
     expect(tree['http.origins']).toEqual({ value: ['https://a.example'], origin: 'flag --http-origins' });
@@ -426,10 +439,10 @@ describe('config', () => {
 
   it('refuses what serve refuses, and touches nothing', async () => {
     const dataDir = join(temporaryDirectory(), 'data');
-    const { code, stderr } = await run(['config', '--data-dir', dataDir, '--mqtt-port', 'x']);
+    const { code, stderr } = await host.run(['config', '--data-dir', dataDir, '--mqtt-port', 'x']);
     expect(code).toBe(2);
     expect(stderr).toMatch(/^trivium: mqtt\.port: /);
-    await run(['config', '--data-dir', dataDir]);
+    await host.run(['config', '--data-dir', dataDir]);
     expect(existsSync(dataDir)).toBe(false);
   });
 });
@@ -439,7 +452,7 @@ describe('help', () => {
     const help = await run(['--help']);
     expect(help).toMatchObject({ code: 0, stderr: '' });
     expect(help.stdout).toContain('serve');
-    const flags = await run(['serve', '--help']);
+    const flags = await host.run(['serve', '--help']);
     expect(flags.stdout).toContain('--admin-password-file');
     expect((await run(['help'])).stdout).toBe(help.stdout);
     expect((await run(['help', 'serve'])).stdout).toBe(flags.stdout);

@@ -10,6 +10,7 @@ import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../src/config/index.js';
 import { openBrowser, servePages } from './support/browser.js';
+import { CommandHost } from './support/command-host.js';
 import { withTables } from './support/config-table.js';
 import { cleanEnvironment, type GatewayProcess, startGateway, temporaryDirectory, until } from './support/gateway-process.js';
 
@@ -41,7 +42,7 @@ interface Ended {
 }
 
 async function run(command: string, args: readonly string[], cwd = ROOT): Promise<Ended> {
-  const child = spawn(command, args, { cwd, env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'], timeout: 20_000 });
+  const child = spawn(command, args, { cwd, env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'], timeout: 100_000 });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -55,12 +56,17 @@ async function run(command: string, args: readonly string[], cwd = ROOT): Promis
 }
 
 let gateway: GatewayProcess;
+let host: CommandHost;
 
 beforeAll(async () => {
+  host = new CommandHost();
   gateway = await startGateway();
 });
 
-afterAll(async () => await gateway.stop());
+afterAll(async () => {
+  host.close();
+  await gateway.stop();
+});
 
 describe('tables', () => {
   it.each(['README.md', 'docs/configuration.md'])('of %s say what the schema says', (name) => {
@@ -200,10 +206,10 @@ describe('the page on the command line of Haven', () => {
   });
 
   it('names every command and every option', async () => {
-    const { stdout } = await run(process.execPath, ['dist/main.js', 'haven', '--help']);
+    const { stdout } = await host.run(['haven', '--help']);
     const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name as string);
     expect(commands).toContain('watch');
-    const helps = await Promise.all(commands.map((name) => run(process.execPath, ['dist/main.js', 'haven', 'help', name])));
+    const helps = await Promise.all(commands.map((name) => host.run(['haven', 'help', name])));
     const options = [stdout, ...helps.map((help) => help.stdout)].flatMap((text) => [...text.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)]);
     const words = new Set([...commands, ...options.map(([, option]) => option as string)]);
     expect([...words].filter((word) => !page.includes(word))).toEqual(['--help']);
@@ -287,10 +293,10 @@ describe('the page on administration', () => {
   });
 
   it('names every command and every option', async () => {
-    const groups = [['login'], ['explain'], ['audit']].concat(
-      ...['user', 'group', 'lookup', 'session', 'token'].map((topic) => commandsOf(topic).map((name) => [topic, name])),
-    );
-    const helps = await Promise.all(groups.map((words) => run(process.execPath, ['dist/main.js', ...words, '--help'])));
+    const topics = ['user', 'group', 'lookup', 'session', 'token'];
+    const below = await Promise.all(topics.map(async (topic) => (await commandsOf(topic)).map((name) => [topic, name])));
+    const groups = [['login'], ['explain'], ['audit'], ...below.flat()];
+    const helps = await Promise.all(groups.map((words) => host.run([...words, '--help'])));
     const options = new Set(
       helps.flatMap(({ stdout }) => [...stdout.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map(([, option]) => option)),
     );
@@ -298,12 +304,8 @@ describe('the page on administration', () => {
     for (const [topic, name = ''] of groups) expect(page).toContain(`\`${topic} ${name}`.trimEnd());
   });
 
-  function commandsOf(topic: string): string[] {
-    const { stdout } = spawnSync(process.execPath, ['dist/main.js', topic, '--help'], {
-      cwd: ROOT,
-      encoding: 'utf8',
-      env: cleanEnvironment(),
-    });
+  async function commandsOf(topic: string): Promise<string[]> {
+    const { stdout } = await host.run([topic, '--help']);
     return [...stdout.matchAll(/^ {2}([a-z-]+) /gm)].map(([, name]) => name as string).filter((name) => name !== 'help');
   }
 });
@@ -331,7 +333,7 @@ describe('npm start', () => {
         });
       }
       const closed = once(npm, 'close');
-      await until('ready, or ended before', () => existsSync(ready) || npm.exitCode !== null, 25_000);
+      await until('ready, or ended before', () => existsSync(ready) || npm.exitCode !== null);
       expect(npm.exitCode, output).toBeNull();
       const { pid } = JSON.parse(readFileSync(ready, 'utf8')) as { pid: number };
       stop(npm.pid as number);

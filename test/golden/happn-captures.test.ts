@@ -2,13 +2,18 @@
 // happn-coverage.md lists every one of them; TRIVIUM_UPDATE_COVERAGE=1 writes it anew.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type HappnGateway, startHappn } from '../support/happn-wire.js';
 import { CAPTURES } from './happn-deviations.js';
 import { HTTP_CAPTURE, replayHttp } from './happn-http-replay.js';
 import { replay, type Verdict } from './happn-replay.js';
 import { SECURE_CAPTURES } from './happn-secure-captures.js';
 import { HAPPNER_CAPTURES } from './happner-captures.js';
+
+vi.mock('node:crypto', async (original) => {
+  const { withCheapScrypt } = await import('../support/cheap-scrypt.js');
+  return withCheapScrypt(await original());
+});
 
 const COVERAGE = new URL('./happn-coverage.md', import.meta.url);
 const ALL = [...CAPTURES, ...HAPPNER_CAPTURES, ...SECURE_CAPTURES];

@@ -5,11 +5,16 @@ import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { createGateway, type EmbeddedGateway } from '../../src/index.js';
 import { temporaryDirectory, until } from '../support/gateway-process.js';
 import { type KeptLine, keptLog } from '../support/silent-log.js';
+
+vi.mock('node:crypto', async (original) => {
+  const { withCheapScrypt } = await import('../support/cheap-scrypt.js');
+  return withCheapScrypt(await original());
+});
 
 const keys = generateKeyPairSync('rsa', {
   modulusLength: 2_048,

@@ -4,12 +4,17 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createGateway, type EmbeddedGateway } from '../../src/index.js';
 import { AdminApi } from '../support/admin-api.js';
 import { openBrowser } from '../support/browser.js';
 import { SILENT } from '../support/core-harness.js';
 import { cleanEnvironment, temporaryDirectory, until } from '../support/gateway-process.js';
+
+vi.mock('node:crypto', async (original) => {
+  const { withCheapScrypt } = await import('../support/cheap-scrypt.js');
+  return withCheapScrypt(await original());
+});
 
 const PASSWORD = 'the password of this test';
 const CLIENTS = fileURLToPath(new URL('../clients/happn3', import.meta.url));

@@ -60,7 +60,7 @@ describe.each(GENERATIONS)('a page with the original client of %s', (name) => {
       await call((done) => client.set('/originals/${name}', { n: 1 }, {}, done));
     `);
     await gateway.restart();
-    await until('the client is back', async () => await run('return back'), 20_000);
+    await until('the client is back', async () => await run('return back'));
     const device = await connectAsync(`mqtt://127.0.0.1:${gateway.ports.mqtt}`);
     await device.publishAsync('/originals/device', '{"n":2}', { qos: 1 });
     await device.endAsync();

@@ -67,7 +67,7 @@ describe.each(GENERATIONS)('with the client of $name', (generation: Generation) 
     const restarted = sharedRestart(() => gateway, RESTART.length);
     const restart = async (): Promise<void> => {
       await restarted();
-      await until('the shared clients are back', () => [client, other].every((one) => one.reconnects() === 1), 30_000);
+      await until('the shared clients are back', () => [client, other].every((one) => one.reconnects() === 1));
     };
     const ended = await Promise.allSettled(RESTART.map((story) => tell(story, restart)));
     const failed = ended.flatMap((end, n) => (end.status === 'rejected' ? [`${RESTART[n]?.name}: ${String(end.reason)}`] : []));

@@ -192,7 +192,7 @@ describe.each(CALLERS)('$name', (kind: CallerKind) => {
     expect(await caller.call('echo', 'before')).toBe('before');
     const before = sessionOf(caller).id;
     await gateway.restart();
-    await until('caller and component are back', () => caller.reconnects() === 1 && component.client.reconnects() === 1, 30_000);
+    await until('caller and component are back', () => caller.reconnects() === 1 && component.client.reconnects() === 1);
     await fence(caller);
     expect(sessionOf(caller).id).not.toBe(before);
     expect(await caller.call('echo', 'after')).toBe('after');

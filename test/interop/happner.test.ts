@@ -145,7 +145,7 @@ describe.each(CALLERS)('$name', (kind: CallerKind) => {
     await until('the first event', () => heard.length === 1);
     const before = sessionOf(caller);
     await gateway.restart();
-    await until('caller and component are back', () => caller.reconnects() === 1 && component.client.reconnects() === 1, 30_000);
+    await until('caller and component are back', () => caller.reconnects() === 1 && component.client.reconnects() === 1);
     await fence(caller);
     expect(sessionOf(caller)).not.toBe(before);
     expect(await caller.call('echo', 'after')).toBe('after');

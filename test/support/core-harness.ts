@@ -272,7 +272,7 @@ export class TestSession extends Session {
   #nextId = 0;
   submit(request: Request): Promise<Reply> {
     this.context.submit(request);
-    return until(() => this.replies.find((reply) => reply.request === request));
+    return until(() => this.replies.find((reply) => reply.request === request) ?? (STOPPED.has(this.context) ? NEVER : null));
   }
   set(path: string, value: Value, options: Partial<DataOptions> = {}, id: string | number = ++this.#nextId): Promise<Reply> {
     return this.submit(this.setRequest(path, value, options, id));
@@ -331,8 +331,12 @@ export class TestSession extends Session {
   }
 }
 
+/** Houses that answer nothing any more. Who still waits for an answer waits for good, and in no other test. */
+const STOPPED = new WeakSet<AdapterContext>();
+const NEVER = new Promise<never>(() => {});
+
 /** Waits turn by turn until `fact` is there. */
-export async function until<T>(fact: () => T | undefined | false | null, turns = 20_000): Promise<T> {
+export async function until<T>(fact: () => T | Promise<never> | undefined | false | null, turns = 20_000): Promise<T> {
   for (let i = 0; i < turns; i++) {
     const value = fact();
     if (value !== undefined && value !== false && value !== null) return value;
@@ -412,6 +416,9 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
     clock,
     audit,
     session: (ordered = false, limits) => new TestSession(context, ordered, limits),
-    stop: () => engine.stop(),
+    stop: async () => {
+      await engine.stop();
+      STOPPED.add(context);
+    },
   };
 }

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
-const READY_WITHIN_MS = 30_000;
+const READY_WITHIN_MS = 60_000;
 const POLL_MS = 10;
 
 export interface Ports {
@@ -234,8 +234,8 @@ function readReadyFile(file: string): { pid: number; ports: Ports } | null {
   }
 }
 
-/** Resolves once `fact` holds; rejects, naming it, when it does not within `withinMs`. */
-export async function until(what: string, fact: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+/** Resolves once `fact` holds; rejects, naming it, when it does not within `withinMs`, which says only that it never will. */
+export async function until(what: string, fact: () => boolean | Promise<boolean>, withinMs = 60_000): Promise<void> {
   const begun = performance.now();
   while (!(await fact())) {
     if (performance.now() - begun > withinMs) throw new Error(`never happened: ${what}`);

@@ -29,7 +29,7 @@ export async function startMeshNode(port: number, component: string, login: Logi
   const exited = once(child, 'exit');
   const said: FromNode[] = [];
   child.on('message', (message) => said.push(message as FromNode));
-  await until('the mesh node has started', () => said.length > 0 || child.exitCode !== null, 30_000);
+  await until('the mesh node has started', () => said.length > 0 || child.exitCode !== null);
   if (said[0]?.ready !== true) throw new Error('the mesh node did not start');
   let calls = 0;
   return {

@@ -6,7 +6,7 @@ import type { HappnClient } from '../happn-clients.js';
 import { fence, listen, type Stage, sessionId, stories, values } from './stage.js';
 
 async function isBack(client: HappnClient): Promise<void> {
-  await until('the client is back', () => client.reconnects() >= 1, 30_000);
+  await until('the client is back', () => client.reconnects() >= 1);
 }
 
 async function refusal(promise: Promise<unknown>): Promise<boolean> {
