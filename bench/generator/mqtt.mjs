@@ -66,9 +66,16 @@ export async function fanOut(meter, { port, window, payloadOf, subscribers, stop
   return [publisher, ...all];
 }
 
+/** One after the other, so that each has its CONNACK soon: how the system acknowledges what follows depends on that. */
+async function openInTurn(port, count) {
+  const connections = [];
+  for (let i = 0; i < count; i += 1) connections.push(await openMqtt(port));
+  return connections;
+}
+
 /** QoS 0, many publishers in turn, one subscriber; the window counts over all of them. */
 export async function fanIn(meter, { port, window, payloadOf, publishers }) {
-  const senders = await openAll(port, publishers);
+  const senders = await openInTurn(port, publishers);
   const receiver = await openMqtt(port);
   await subscribe(receiver, TOPIC, 0);
   const frames = senders.map(() => publishPacket(TOPIC, payloadOf()));
