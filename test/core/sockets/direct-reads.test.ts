@@ -97,6 +97,35 @@ test('while it is paused nothing comes, and the peer is held back', async () => 
   expect(text().length).toBe(5 + sent.length);
 });
 
+test('a chunk may be kept: what is read later, on other sockets too, does not change it', async () => {
+  const chunks: Buffer[] = [];
+  const { until } = collector(near, (chunk) => chunks.push(chunk));
+  const otherFar = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const [otherNear] = (await once(server, 'connection')) as [Socket];
+  const other = collector(otherNear);
+  const texts = Array.from({ length: 50 }, (_, n) => String(n).padStart(1 + (n % 7), '.'));
+  let bytes = 0;
+  for (const text of texts) {
+    far.write(text);
+    bytes += text.length;
+    await until(bytes);
+    otherFar.write('#'.repeat(text.length));
+    await other.until(bytes);
+  }
+  expect(chunks.map(String)).toEqual(texts);
+  otherNear.destroy();
+  otherFar.destroy();
+});
+
+test('a small read costs no memory of its own', async () => {
+  const chunks: Buffer[] = [];
+  const { until } = collector(near, (chunk) => chunks.push(chunk));
+  far.write('small');
+  await until(5);
+  // As Node makes small copies.
+  expect(chunks[0]?.buffer.byteLength).toBe(Buffer.poolSize);
+});
+
 test('what was put back comes first', async () => {
   far.write('before-behind');
   const [chunk] = (await once(near, 'data')) as [Buffer];
