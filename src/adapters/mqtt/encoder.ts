@@ -40,10 +40,12 @@ export class PlainEncoder implements Encoder {
   ) {}
 
   publication(publication: Publication, _terms: Terms, flags: number, packetId: number): Uint8Array | null {
-    if (flags !== 0) return this.#encode(publication.path, publication.payload, flags, packetId);
+    const { payload } = publication;
+    if (flags !== 0) return this.#encode(publication.path, payload, flags, packetId);
+    if (payload !== null && payload.frame !== null) return payload.frame;
     const kept = publication.frame(FRAME_KEY) as Uint8Array | undefined;
     if (kept !== undefined) return kept;
-    const frame = this.#encode(publication.path, publication.payload, 0, 0);
+    const frame = this.#encode(publication.path, payload, 0, 0);
     if (frame !== null) publication.keepFrame(FRAME_KEY, frame);
     return frame;
   }

@@ -12,12 +12,14 @@ import {
   UNSTORED,
   type Will,
 } from '../../core/index.js';
-import { malformed, readText, type WillFacts } from './codec.js';
+import { lengthBytes, malformed, readText, type WillFacts } from './codec.js';
 import { isSystemTopic, type Topics, topicFault } from './paths.js';
-import { QOS_SHIFT, RETAIN } from './wire.js';
+import { FIRST_BYTE, QOS_SHIFT, RETAIN } from './wire.js';
 
 /** Smaller payloads are copied out of a chunk that is this many times larger, so that they do not keep it in memory. */
 const PINNING_FACTOR = 4;
+/** Node makes small copies in pieces of memory of this size. */
+const POOL_BYTES = Buffer.poolSize;
 
 /** By QoS. An empty retained message is news to subscribers also when there was nothing to remove. */
 const RETAINED: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...STORED, qos: qos as Qos, publishMissing: true }));
@@ -40,7 +42,7 @@ export class Publishing {
   ) {}
 
   /** Throws ConnectionError for what breaks the standard, RequestError for what can be no path. */
-  read(first: number, bytes: Buffer, body: number, end: number): DataRequest {
+  read(first: number, bytes: Buffer, start: number, body: number, end: number): DataRequest {
     const qos = ((first >> QOS_SHIFT) & 3) as Qos;
     const topicAt = body + 2;
     if (topicAt > end) throw malformed('the topic is missing');
@@ -52,13 +54,15 @@ export class Publishing {
     if (qos > 0 && packetId === 0) throw malformed('packet id 0');
     const retain = (first & RETAIN) !== 0;
     const removes = retain && payloadAt === end;
+    const payload = removes ? null : Payload.fromBytes(unpinned(bytes, payloadAt, end), this.raw);
+    if (payload !== null) payload.frame = frameOf(first, bytes, start, body, end);
     return new DataRequest(
       removes ? 'remove' : 'set',
       this.session,
       packetId,
       path,
       null,
-      removes ? null : Payload.fromBytes(unpinned(bytes, payloadAt, end), this.raw),
+      payload,
       optionsOf(qos, retain),
       qos > 0,
       qos === 2 ? packetId : 0,
@@ -98,8 +102,20 @@ export function isSame(known: Buffer, bytes: Buffer, start: number, end: number)
   return true;
 }
 
-/** A payload that may live long must not keep the chunk that it came in. */
+/** A part of a chunk that may live long must not keep much more than itself in memory. */
 export function unpinned(bytes: Buffer, start: number, end: number): Buffer {
-  const payload = bytes.subarray(start, end);
-  return payload.length * PINNING_FACTOR < bytes.buffer.byteLength ? Buffer.from(payload) : payload;
+  const part = bytes.subarray(start, end);
+  return isPinning(bytes, part.length) ? Buffer.from(part) : part;
+}
+
+/** What lies in no more memory than a small copy would lie in keeps no more than that one would. */
+function isPinning({ buffer }: Buffer, length: number): boolean {
+  return buffer.byteLength > POOL_BYTES && length * PINNING_FACTOR < buffer.byteLength;
+}
+
+/** The packet, if it is just what a receiver of QoS 0 is sent; `first` is its first byte. */
+function frameOf(first: number, bytes: Buffer, start: number, body: number, end: number): Buffer | null {
+  const isPlain = first === FIRST_BYTE.PUBLISH && body - start - 1 === lengthBytes(end - body);
+  if (!isPlain || isPinning(bytes, end - start)) return null;
+  return end - start === bytes.length ? bytes : bytes.subarray(start, end);
 }

@@ -86,7 +86,7 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
 
   protected override take(first: number, bytes: Buffer, start: number, body: number, end: number): void {
     const type = first >> 4;
-    if (type === PACKET.PUBLISH) return this.#publish(first, bytes, body, end);
+    if (type === PACKET.PUBLISH) return this.#publish(first, bytes, start, body, end);
     if (type === PACKET.PUBACK) return this.#onPuback(readAcknowledge(bytes, body, end));
     switch (type) {
       case PACKET.CONNECT:
@@ -124,8 +124,8 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
     this.#deliver(this.#forAedes(first, bytes, start, body, end));
   }
 
-  #publish(first: number, bytes: Buffer, body: number, end: number): void {
-    const request = this.#publishing.read(first, bytes, body, end);
+  #publish(first: number, bytes: Buffer, start: number, body: number, end: number): void {
+    const request = this.#publishing.read(first, bytes, start, body, end);
     if (request.onceId > 0) this.checkIncomingOnce(request.onceId);
     this.submit(request);
   }

@@ -46,6 +46,8 @@ export class Payload {
   #estimate = -1;
   /** A wire text that an adapter derived from this payload (one adapter's own form), kept so it is made once. */
   text: string | null = null;
+  /** The frame that it came in, where the adapter that took it may hand on the same; not kept where the payload is going to live long. */
+  frame: Uint8Array | null = null;
 
   private constructor(
     readonly format: Format,
@@ -106,6 +108,7 @@ export class Payload {
    * pool) move to memory of their own, so that they keep alive little more than they are. What shares that memory is let go.
    */
   detach(): void {
+    this.frame = null;
     const bytes = this.#bytes;
     if (bytes === null || bytes.buffer.byteLength <= bytes.length * 2 + PINNED_BYTES_MAX) return;
     this.#bytes = ownMemory(bytes.length);

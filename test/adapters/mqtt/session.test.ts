@@ -134,6 +134,19 @@ describe('PUBLISH from a client', () => {
     expect((await b.expect('publish')).payload).toEqual(payload);
   });
 
+  it('at QoS 0 goes on as it came, but with its length in the shortest form and without flags of its own', async () => {
+    const [a, b] = await Promise.all([client('a'), client('b')]);
+    await b.subscribe('t', 0);
+    const heard: Buffer[] = [];
+    b.socket.on('data', (chunk) => heard.push(chunk));
+    const body = Buffer.from('\0\x01tbody');
+    a.bytes(Buffer.concat([Buffer.of(0x30, body.length), body, Buffer.of(0x30, 0x80 | body.length, 0), body]));
+    a.bytes(Buffer.concat([Buffer.of(0x31, body.length), body]));
+    for (let n = 0; n < 3; n++) await b.expect('publish');
+    const packet = Buffer.concat([Buffer.of(0x30, body.length), body]);
+    expect(Buffer.concat(heard)).toEqual(Buffer.concat([packet, packet, packet]));
+  });
+
   it('under $SYS ends the connection', async () => {
     const a = await client('a');
     a.publish('$SYS/broker/uptime', 'x');
