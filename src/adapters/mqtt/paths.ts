@@ -92,6 +92,11 @@ export class Topics {
     return this.mountPoint === '' ? topic : this.mountPoint + topic;
   }
 
+  /** null: it lies outside the mount point. Whether it can be a topic is not looked at. */
+  topicOf(path: string): string | null {
+    return path.startsWith(this.mountPoint) ? path.slice(this.mountPoint.length) : null;
+  }
+
   /** Throws RequestError INVALID_PATH. */
   patternOf(filter: string): Pattern {
     return parsePattern(this.mountPoint + filter, 'mqtt');

@@ -50,6 +50,11 @@ export class Meta {
     return new Meta(known.contentType, known.responseTopic, known.correlationData, known[PAYLOAD_FORMAT] !== null, pairs);
   }
 
+  /** The same, but that an answer is expected there. */
+  answeredOn(responseTopic: string | null): Meta {
+    return new Meta(this.contentType, responseTopic, this.correlationData, this.isText, this.pairs);
+  }
+
   /** As a map: a property that repeats is a list of its values. Nobody may change it. */
   values(): { readonly [name: string]: Value } {
     this.#values ??= this.#makeValues();

@@ -91,8 +91,11 @@ export class PropertyEncoder implements Encoder {
 
   #wireMeta(meta: Meta | null): WireMeta | null {
     if (meta === null) return null;
-    const wire = new WireMeta(meta);
-    if (wire.leftOut > 0) this.host.onLeftOut(wire.leftOut);
+    const response = meta.responseTopic === null ? null : this.host.topics.topicOf(meta.responseTopic);
+    const wire = new WireMeta(response === meta.responseTopic ? meta : meta.answeredOn(response));
+    // An answer is expected where the client cannot say it.
+    const unreachable = Number(response === null && meta.responseTopic !== null);
+    if (wire.leftOut + unreachable > 0) this.host.onLeftOut(wire.leftOut + unreachable);
     return wire;
   }
 

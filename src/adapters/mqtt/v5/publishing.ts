@@ -46,7 +46,7 @@ export class PropertyPublishing {
       path,
       null,
       removes ? null : Payload.fromBytes(unpinned(bytes, payloadStart, end), this.raw),
-      saying(optionsOf(qos, retain), meta, expirySeconds),
+      this.#saying(optionsOf(qos, retain), meta, expirySeconds),
       qos > 0,
       qos === 2 ? packetId : 0,
       null,
@@ -59,7 +59,7 @@ export class PropertyPublishing {
     return {
       path: checkPath(this.topics.pathOf(topic)),
       payload: Payload.fromBytes(payload, this.raw),
-      options: saying(optionsOf(qos as Qos, retain), meta, expirySeconds),
+      options: this.#saying(optionsOf(qos as Qos, retain), meta, expirySeconds),
       remove: retain && payload.length === 0,
       delayMs: delaySeconds * 1_000,
     };
@@ -83,10 +83,20 @@ export class PropertyPublishing {
     this.#topic = topic;
     return this.#path;
   }
-}
 
-/** A message that has no time left expires at once. */
-function saying(options: DataOptions, meta: Meta | null, expirySeconds: number | null): DataOptions {
-  if (meta === null && expirySeconds === null) return options;
-  return { ...options, meta, lifetimeMs: expirySeconds === null ? 0 : Math.max(1, expirySeconds * 1_000) };
+  /** The other protocols answer on the path. */
+  #answerable(said: Meta): Meta {
+    const { responseTopic } = said;
+    return responseTopic === null || this.topics.mountPoint === '' ? said : said.answeredOn(this.topics.pathOf(responseTopic));
+  }
+
+  /** A message that has no time left expires at once. */
+  #saying(options: DataOptions, said: Meta | null, expirySeconds: number | null): DataOptions {
+    if (said === null && expirySeconds === null) return options;
+    return {
+      ...options,
+      meta: said === null ? null : this.#answerable(said),
+      lifetimeMs: expirySeconds === null ? 0 : Math.max(1, expirySeconds * 1_000),
+    };
+  }
 }

@@ -205,6 +205,23 @@ describe('what a message says of itself', () => {
     }
   });
 
+  it('has the path on which an answer is expected, which clients see without the mount point', async () => {
+    await start({ mountPoint: 'site/' });
+    const [other, wire] = [house.other(), await client('a', { will: { topic: 'w', payload: Buffer.from('x'), qos: 0, properties } })];
+    await other.subscribe('site/*');
+    const reader = await client('reader');
+    await subscribe(reader, '#');
+    await publish(wire, 't', 'x', { properties });
+    await wire.drop();
+    await reader.until(() => reader.packets.filter(({ cmd }) => cmd === 'publish').length === 2, 'message and will');
+    expect(other.heard.map(({ publication }) => publication.meta?.responseTopic)).toEqual(['site/answers/1', 'site/answers/1']);
+    await other.emit('site/back', 1, { meta: Meta.fromValues({ responseTopic: 'site/answers/2' }) });
+    await other.emit('site/back', 1, { meta: Meta.fromValues({ responseTopic: 'elsewhere' }) });
+    const topics = (await told(reader)).map((message) => message?.properties?.['responseTopic']);
+    expect(topics).toEqual(['answers/1', 'answers/1', 'answers/2', undefined]);
+    expect(house.counters.counters.get('mqtt_properties_left_out_total')?.value).toBe(1);
+  });
+
   it('is meta to other protocols, and theirs is properties here', async () => {
     const other = house.other();
     await other.subscribe('t');
