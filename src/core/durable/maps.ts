@@ -3,6 +3,7 @@
 import { Agenda } from '../pace/agenda.js';
 import { type Pattern, parsePattern } from '../paths/pattern.js';
 import { Subscription } from '../routing/subscription.js';
+import { ByUser } from '../sessions/by-user.js';
 import type { Session } from '../sessions/session.js';
 import { DIGITS } from '../store/digits.js';
 import { SECTION, StoreDamage } from '../store/store.js';
@@ -12,6 +13,7 @@ import { decodeRemainder, decodeSession, decodeSubscription, numberIn } from './
 export class DurableMaps {
   readonly sessions = new Map<string, DurableSession>();
   readonly byNumber = new Map<number, DurableSession>();
+  readonly byUser = new ByUser<DurableSession>();
   /** By the id of the connection that opened them last. */
   readonly holders = new Map<string, DurableSession>();
   /** Sessions that have a connection. */
@@ -22,6 +24,12 @@ export class DurableMaps {
   add(durable: DurableSession): void {
     this.sessions.set(durable.key, durable);
     this.byNumber.set(durable.number, durable);
+  }
+
+  own(durable: DurableSession, user: string | null): void {
+    if (durable.user !== null) this.byUser.delete(durable.user, durable);
+    durable.user = user;
+    if (user !== null) this.byUser.add(user, durable);
   }
 
   letGo(durable: DurableSession): void {
@@ -66,7 +74,7 @@ export function loadSessionRow(maps: DurableMaps, key: string, value: Buffer): v
     return;
   }
   if (key[DIGITS] === '@') {
-    durable.user = value.toString();
+    maps.own(durable, value.toString());
     return;
   }
   const group = key[DIGITS] === '&' ? rest.slice(0, rest.indexOf('/')) : null;

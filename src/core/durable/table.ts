@@ -114,6 +114,11 @@ export class DurableTable {
     return this.#maps.byNumber.get(number) ?? null;
   }
 
+  /** A list of its own. */
+  ofUsers(names: Iterable<string>): DurableSession[] {
+    return this.#maps.byUser.of(names);
+  }
+
   /** Sessions without a connection. */
   get away(): number {
     return this.sessions.size - this.#maps.attached;
@@ -137,7 +142,7 @@ export class DurableTable {
   /** Whose it is; see there. */
   assign(durable: DurableSession, user: string | null, batch: WriteBatch): void {
     if (durable.user === user) return;
-    durable.user = user;
+    this.#maps.own(durable, user);
     if (user === null) batch.delete(SECTION.durableSession, ownerKey(durable));
     else batch.put(SECTION.durableSession, ownerKey(durable), sealed(Buffer.from(user)));
   }

@@ -16,7 +16,7 @@ import type { Run } from './run.js';
 export function applyRights(users: ReadonlySet<string>, run: Run): void {
   const { access, sessions, durables, directory } = run.state;
   if (access.isOpen) return;
-  for (const session of sessions) {
+  for (const session of sessions.ofUsers.concernedBy(users)) {
     for (const subscription of session.subscriptions) {
       const { actor } = subscription.options;
       const name = actor ?? subscription.owner?.name;
@@ -24,9 +24,7 @@ export function applyRights(users: ReadonlySet<string>, run: Run): void {
       lookAgain(subscription, actor === null ? subscription.owner : directory.principal(actor), run);
     }
   }
-  for (const durable of [...durables.sessions.values()]) {
-    if (durable.user !== null && users.has(durable.user)) lookAtDurable(durable, durable.user, run);
-  }
+  for (const durable of durables.ofUsers(users)) lookAtDurable(durable, durable.user as string, run);
   run.say(new Effect(() => directory.forgetGone(users)));
 }
 
@@ -87,19 +85,17 @@ function lose(subscription: Subscription, run: Run): void {
 export function tellChange(users: ReadonlySet<string>, change: SecurityChange, run: Run): void {
   run.say(
     new Effect(() => {
-      for (const session of [...run.state.sessions]) {
-        const { principal } = session.identity;
-        if (principal !== null && users.has(principal.name)) run.tell(session, () => session.onSecurityChange(change));
-      }
+      for (const session of run.state.sessions.ofUsers.of(users)) run.tell(session, () => session.onSecurityChange(change));
     }),
   );
 }
 
-/** When it is stored, sessions end whose user or token is no longer good. */
-export function endRevoked(run: Run): void {
+/** When it is stored, sessions end whose user or token is no longer good. `user`: whose they are; null: a token's id does not say it. */
+export function endRevoked(user: string | null, run: Run): void {
+  const { sessions } = run.state;
   run.say(
     new Effect(() => {
-      for (const session of [...run.state.sessions]) {
+      for (const session of user === null ? [...sessions] : sessions.ofUsers.of([user])) {
         const reason = endOf(session, run);
         if (reason !== null) run.end(session, new SessionRevoked(reason));
       }

@@ -17,6 +17,7 @@ import type { Access } from '../security/access.js';
 import type { Audit } from '../security/audit.js';
 import type { Directory } from '../security/directory.js';
 import type { Session } from '../sessions/session.js';
+import type { Sessions } from '../sessions/sessions.js';
 import type { Store } from '../store/store.js';
 import type { Outcome, Turn } from '../turn.js';
 
@@ -67,7 +68,7 @@ export interface State {
   readonly directory: Directory;
   readonly audit: Audit;
   /** Those that are open. */
-  readonly sessions: Iterable<Session>;
+  readonly sessions: Sessions;
   readonly queueLimits: QueueLimits;
   readonly losses: Losses;
   /** The body of a queued message that the store has; null: it is gone, or damaged, which is counted. */

@@ -51,7 +51,8 @@ export function security(request: SecurityRequest, run: Run): void {
   run.say(new Reply(request));
   if (event !== null) run.say(new Effect(() => run.state.audit.tell(event)));
   // Whoever revokes its own token is answered first.
-  if (command.type === 'deleteUser' || command.type === 'revoke' || command.type === 'revokeAll') endRevoked(run);
+  if (command.type === 'deleteUser' || command.type === 'revokeAll') endRevoked(command.name, run);
+  else if (command.type === 'revoke') endRevoked(null, run);
 }
 
 /** A refusal is no change: it is entered behind the turn. */

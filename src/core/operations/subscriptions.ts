@@ -24,6 +24,7 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
     run.turn?.onRefused(() => forget(request, state.router));
   }
   session.subscriptions.add(subscription);
+  noteUser(request, state);
   if (since !== null && initial !== null && initial.exact !== null) request.found = oneInitial(request, state);
   if (since !== null || (initial !== null && initial.exact === null)) {
     subscription.held ??= new OutboundQueue(session.outbound.limits);
@@ -34,6 +35,12 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   reply.revision = state.committed;
   if (initial !== null) reply.showOne(oneInitial(request, state));
   run.say(reply);
+}
+
+/** So that it is found when that user's rights change. */
+function noteUser({ session, subscription: { options, owner } }: SubscribeRequest, { sessions }: State): void {
+  const name = options.actor ?? owner?.name;
+  if (name !== undefined) sessions.ofUsers.subscribed(session, name);
 }
 
 /** null: there is none, or none that may be shown. */

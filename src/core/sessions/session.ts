@@ -9,12 +9,13 @@ import type { EntryStream } from '../scans/entry-streams.js';
 import type { SecurityChange } from '../security/commands.js';
 import { type Asker, type Identity, NOBODY } from '../security/identity.js';
 import { OUTBOUND_LIMITS, type OutboundLimits, OutboundQueue } from './outbound-queue.js';
+import type { UsersSessions } from './users-sessions.js';
 
 /** A session with more than this waiting does not keep up. */
 const KEEPS_UP_BYTES = 256 * 1024;
 
 export abstract class Session {
-  identity: Identity = NOBODY;
+  #identity: Identity = NOBODY;
   /** Address and port of the peer, for people; empty: it has no connection of its own. The adapter's. */
   address = '';
   readonly outbound: OutboundQueue;
@@ -28,6 +29,8 @@ export abstract class Session {
   readonly takesStreams: boolean = false;
 
   // Engine's accounting: adapters read, never write.
+  /** Where it is found by its user while it is open. */
+  users: UsersSessions | null = null;
   /** Requests executed, all in all. */
   executed = 0;
   /** Requests submitted and not yet settled. */
@@ -66,6 +69,17 @@ export abstract class Session {
     limits: OutboundLimits = OUTBOUND_LIMITS,
   ) {
     this.outbound = new OutboundQueue(limits);
+  }
+
+  /** Who the peer is. The adapter's. */
+  get identity(): Identity {
+    return this.#identity;
+  }
+
+  set identity(identity: Identity) {
+    const { principal } = this.#identity;
+    this.#identity = identity;
+    if (principal !== identity.principal) this.users?.moved(this, principal);
   }
 
   /** What the audit says of who asks. */

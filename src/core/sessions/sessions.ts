@@ -9,6 +9,7 @@ import type { Outbound } from '../message.js';
 import type { Subscription } from '../routing/subscription.js';
 import type { EntryStream } from '../scans/entry-streams.js';
 import type { Session } from './session.js';
+import { UsersSessions } from './users-sessions.js';
 
 const SLOW_CHECK_MS = 1_000;
 /** Milliseconds after which flushing gives the event loop to others; the clock is looked at after so many sessions. */
@@ -16,6 +17,7 @@ const FLUSH_MS = 8;
 const FLUSH_SESSIONS = 64;
 
 export class Sessions {
+  readonly ofUsers = new UsersSessions();
   #open = new Set<Session>();
   #touched: Session[] = [];
   /** Of these, the ones before it are flushed. */
@@ -77,6 +79,7 @@ export class Sessions {
   open(session: Session): void {
     session.opened = this.clock.now();
     this.#open.add(session);
+    this.ofUsers.open(session);
   }
 
   /** False if it was closed before. */
@@ -85,6 +88,7 @@ export class Sessions {
     session.closed = true;
     this.#totals.add(session);
     this.#open.delete(session);
+    this.ofUsers.close(session);
     this.#slow.delete(session);
     this.#dropping.delete(session);
     for (const stream of session.streams ?? []) stream.close();
