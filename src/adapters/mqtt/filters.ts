@@ -43,12 +43,12 @@ export class Filters {
     const { session } = this;
     const isSystem = isSystemTopic(filter.text);
     if (!isFilterServed(filter.text) || (isSystem && filter.group !== null)) return 'invalid';
-    const subscription = this.#make(filter, isSystem ? { ...options, qos: 0 } : options);
-    if (subscription === null) return 'invalid';
     const filters = this.#all();
-    const key = subscriptionKey(subscription);
+    const key = this.#keyOf(filter);
     const known = filters.get(key) ?? null;
     if (known === null && filters.size >= this.max) return 'limit';
+    const subscription = this.#make(filter, isSystem ? { ...options, qos: 0 } : options);
+    if (subscription === null) return 'invalid';
     filters.set(key, subscription);
     if (known !== null) this.system.delete(known);
     if (isSystem) this.system.add(subscription);

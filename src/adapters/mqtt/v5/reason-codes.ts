@@ -94,6 +94,9 @@ export const SERVER_AUTH_REASONS = [0x00, 0x18] as const satisfies readonly Reas
 /** AUTH from a client (table 3-11). */
 export const CLIENT_AUTH_REASONS = [0x18, 0x19] as const satisfies readonly ReasonCode[];
 
+/** Reason codes from here on say that something failed. */
+export const FAILURE = 0x80;
+
 export type ConnackReason = (typeof CONNACK_REASONS)[number];
 export type PubackReason = (typeof PUBACK_REASONS)[number];
 export type PubrelReason = (typeof PUBREL_REASONS)[number];

@@ -15,6 +15,7 @@ import {
   type ConnackReason,
   connackReason,
   disconnectReason,
+  FAILURE,
   ProtocolFault,
   type PubackReason,
   protocolError,
@@ -23,9 +24,6 @@ import {
   refusalReason,
 } from './reason-codes.js';
 import { Subscribing } from './subscribing.js';
-
-/** Reason codes from here on say that something failed. */
-const FAILURE = 0x80;
 
 export interface PropertySessionHost extends SessionHost {
   readonly encoderHost: EncoderHost;

@@ -10,7 +10,7 @@ import type { SessionHost } from '../session-host.js';
 import { encodeSuback, encodeUnsuback } from './answers.js';
 import { PastMessages, pastRequest } from './as-of.js';
 import { RETAIN_HANDLING, readSubscribe, readUnsubscribe, type SubscribeFilter } from './codec.js';
-import { REASON, type SubackReason, subscribeReason, type UnsubackReason } from './reason-codes.js';
+import { FAILURE, REASON, type SubackReason, subscribeReason, type UnsubackReason } from './reason-codes.js';
 
 export interface SubscribingParts {
   readonly session: BaseSession;
@@ -43,12 +43,14 @@ export class Subscribing {
     const { packetId, identifier, asOf, filters } = readSubscribe(bytes, body, end);
     const past = new PastMessages(this.#topics);
     const reasons: SubackReason[] = filters.map(({ qos }) => qos);
+    const repeated = repetitionsIn(filters);
     let open = 1;
     const close = (): void => {
       open -= 1;
       // All that follows waits for the SUBACK.
       this.#deliveries.blocked = open > 0;
       if (open > 0) return;
+      for (const [index, last] of repeated) if ((reasons[last] as SubackReason) >= FAILURE) reasons[index] = reasons[last] as SubackReason;
       this.#session.write(encodeSuback(packetId, reasons));
       const terms = { identifiers: identifier > 0 ? [identifier] : [], asPublished: true };
       for (const entry of past) this.#deliveries.sendRetained(entry, 0, terms);
@@ -65,8 +67,9 @@ export class Subscribing {
       });
       if (failure !== null) fail(index, failure);
     };
-    open += filters.length;
+    open += filters.length - repeated.size;
     for (const [index, filter] of filters.entries()) {
+      if (repeated.has(index)) continue;
       if (asOf === null) {
         begin(filter, index);
         continue;
@@ -132,4 +135,19 @@ export class Subscribing {
     }
     close();
   }
+}
+
+/** By index, where the filter stands once more: it is subscribed to once, as its last occurrence says, however often a packet has it. */
+function repetitionsIn(filters: readonly SubscribeFilter[]): ReadonlyMap<number, number> {
+  const repeated = new Map<number, number>();
+  if (filters.length === 1) return repeated;
+  const lasts = new Map<string, number>();
+  for (let index = filters.length - 1; index >= 0; index--) {
+    const { text, group } = filters[index] as SubscribeFilter;
+    const whole = group === null ? text : `$share/${group}/${text}`;
+    const last = lasts.get(whole);
+    if (last === undefined) lasts.set(whole, index);
+    else repeated.set(index, last);
+  }
+  return repeated;
 }

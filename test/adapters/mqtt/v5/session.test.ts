@@ -178,6 +178,23 @@ describe('a session', () => {
   });
 });
 
+it('a filter that stands often in one SUBSCRIBE is subscribed to once, as its last occurrence says', async () => {
+  await publish(await client('writer'), 't', 'kept', { retain: true });
+  const wire = await client('a');
+  const requests = (): number => house.counters.counters.get('requests_total')?.value ?? 0;
+  const before = requests();
+  const often = Array.from({ length: 1_000 }, (_, i) => ({ topic: 't', qos: 1 + (i % 2), nl: true }));
+  wire.send({ cmd: 'subscribe', messageId: 7, subscriptions: [...often, { topic: 'u', qos: 2 }, { topic: 't', qos: 0, nl: false }] });
+  const { granted } = (await wire.answer('suback', 7)) as unknown as { granted: number[] };
+  expect(granted).toEqual([...often.map(({ qos }) => qos), 2, 0]);
+  expect(requests() - before).toBeLessThan(10);
+  await publish(wire, 't', 'own');
+  expect((await told(wire)).map(({ payload, qos }) => [payload, qos])).toEqual([
+    ['kept', 0],
+    ['own', 0],
+  ]);
+});
+
 describe('what a message says of itself', () => {
   const properties = {
     payloadFormatIndicator: true,
