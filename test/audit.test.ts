@@ -34,6 +34,7 @@ let api: AdminApi;
 
 beforeAll(async () => {
   gateway = await startGateway({
+    cheapPasswords: true,
     flags: ['--secure', '--host', '127.0.0.1', '--security-http-logout'],
     env: { TRIVIUM_ADMIN_PASSWORD: PASSWORD },
   });

@@ -3,7 +3,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CliProcess, type GatewayProcess, startGateway, temporaryDirectory } from '../support/gateway-process.js';
+import { CommandHost, type EndedCommand } from '../support/command-host.js';
+import { type GatewayProcess, startGateway, temporaryDirectory } from '../support/gateway-process.js';
 import { HavenClient } from '../support/haven-client.js';
 import { type ShapeName, talk } from '../support/haven-shapes.js';
 
@@ -18,6 +19,7 @@ let gateway: GatewayProcess;
 
 beforeAll(async () => {
   gateway = await startGateway({
+    cheapPasswords: true,
     flags: ['--secure', '--host', '127.0.0.1', '--security-users', JSON.stringify(USERS)],
     env: { TRIVIUM_ADMIN_PASSWORD: 'only for this test' },
   });
@@ -25,14 +27,11 @@ beforeAll(async () => {
 afterAll(async () => await gateway.stop());
 
 describe('the tool', () => {
-  async function run(
-    args: readonly string[],
-    env: Record<string, string> = {},
-  ): Promise<{ code: number | null; stdout: string; stderr: string }> {
-    const tool = new CliProcess(['haven', '--port', String(gateway.ports.haven), ...args], { env });
-    const { code } = await tool.exited;
-    return { code, stdout: tool.stdout, stderr: tool.stderr };
-  }
+  const host = new CommandHost();
+  afterAll(() => host.close());
+
+  const run = (args: readonly string[], env: Record<string, string> = {}): Promise<EndedCommand> =>
+    host.run(['haven', '--port', String(gateway.ports.haven), ...args], env);
 
   it('logs in with a password from a file, or from the environment', async () => {
     const file = join(temporaryDirectory(), 'password');

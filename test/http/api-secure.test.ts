@@ -8,7 +8,8 @@ import { promisify } from 'node:util';
 import { connect, connectAsync, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AdminApi, type Answered } from '../support/admin-api.js';
-import { CliProcess, type GatewayProcess, MAIN, startGateway, temporaryDirectory, until } from '../support/gateway-process.js';
+import { CommandHost, type EndedCommand } from '../support/command-host.js';
+import { type GatewayProcess, MAIN, startGateway, temporaryDirectory, until } from '../support/gateway-process.js';
 import { HavenClient } from '../support/haven-client.js';
 
 const PASSWORD = 'only for this test';
@@ -17,7 +18,11 @@ let gateway: GatewayProcess;
 let api: AdminApi;
 
 beforeAll(async () => {
-  gateway = await startGateway({ flags: ['--secure', '--host', '127.0.0.1'], env: { TRIVIUM_ADMIN_PASSWORD: PASSWORD } });
+  gateway = await startGateway({
+    cheapPasswords: true,
+    flags: ['--secure', '--host', '127.0.0.1'],
+    env: { TRIVIUM_ADMIN_PASSWORD: PASSWORD },
+  });
   api = await AdminApi.of(gateway.ports.admin);
   api.token = (await login('_ADMIN', PASSWORD)).body['token'] as string;
   await api.ask('PUT', '/groups/plant', { permissions: { '/plant/*': { actions: ['*'] } } });
@@ -182,14 +187,11 @@ describe('the audit', () => {
 });
 
 describe('the commands', () => {
-  const trivium = async (
-    args: string[],
-    env: Record<string, string> = {},
-  ): Promise<{ code: number | null; stdout: string; stderr: string }> => {
-    const process = new CliProcess(args, { env: { TRIVIUM_ADMIN_URL: `http://127.0.0.1:${gateway.ports.admin}`, ...env } });
-    const { code } = await process.exited;
-    return { code, stdout: process.stdout, stderr: process.stderr };
-  };
+  const host = new CommandHost();
+  afterAll(() => host.close());
+
+  const trivium = (args: string[], env: Record<string, string> = {}): Promise<EndedCommand> =>
+    host.run(args, { TRIVIUM_ADMIN_URL: `http://127.0.0.1:${gateway.ports.admin}`, ...env });
 
   it('log in, and ask with the token from a file or a variable', async () => {
     const directory = temporaryDirectory();
@@ -238,7 +240,7 @@ describe('the commands', () => {
     ].join('\n');
     const url = `http://127.0.0.1:${gateway.ports.admin}`;
     const command = [process.execPath, MAIN, 'login', '_ADMIN', '--admin-url', url];
-    const { stdout } = await promisify(execFile)('python3', ['-c', terminal, ...command], { timeout: 30_000 });
+    const { stdout } = await promisify(execFile)('python3', ['-c', terminal, ...command], { timeout: 100_000 });
     expect(stdout).toMatch(/^Password: \r\ntoken \S+, good until \S+\r\neyJ\S+\r\n$/);
   });
 

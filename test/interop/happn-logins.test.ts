@@ -19,6 +19,7 @@ let open: HappnClient[] = [];
 beforeAll(async () => {
   for (const { load } of GENERATIONS) load();
   gateway = await startGateway({
+    cheapPasswords: true,
     flags: [
       ...['--secure', '--host', '127.0.0.1', '--durability', 'os', '--security-anonymous'],
       ...['--security-lockout-attempts', '3', '--security-lockout-ms', String(LOCKED_MS)],

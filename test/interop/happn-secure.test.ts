@@ -20,6 +20,7 @@ let open: HappnClient[] = [];
 beforeAll(async () => {
   for (const { load } of GENERATIONS) load();
   gateway = await startGateway({
+    cheapPasswords: true,
     flags: ['--secure', '--host', '127.0.0.1'],
     env: { TRIVIUM_ADMIN_PASSWORD: ADMIN_PASSWORD },
   });

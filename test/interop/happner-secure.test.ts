@@ -53,6 +53,7 @@ const open: { disconnect(): Promise<unknown> }[] = [];
 beforeAll(async () => {
   for (const { load } of GENERATIONS.slice(-1)) load();
   gateway = await startGateway({
+    cheapPasswords: true,
     flags: ['--secure', '--host', '127.0.0.1', '--durability', 'os'],
     env: { TRIVIUM_ADMIN_PASSWORD: PASSWORD },
   });

@@ -33,6 +33,7 @@ const { client: happn } = createRequire(fileURLToPath(new URL('../clients/happn3
 
 beforeAll(async () => {
   gateway = await startGateway({
+    cheapPasswords: true,
     flags: [
       '--secure',
       '--host',

@@ -17,7 +17,11 @@ let api: AdminApi;
 
 beforeAll(async () => {
   NEWEST.load();
-  gateway = await startGateway({ flags: ['--secure', '--host', '127.0.0.1'], env: { TRIVIUM_ADMIN_PASSWORD: ADMIN_PASSWORD } });
+  gateway = await startGateway({
+    cheapPasswords: true,
+    flags: ['--secure', '--host', '127.0.0.1'],
+    env: { TRIVIUM_ADMIN_PASSWORD: ADMIN_PASSWORD },
+  });
   api = await AdminApi.of(gateway.ports.admin);
   const { body } = await api.ask('POST', '/login', { username: '_ADMIN', password: ADMIN_PASSWORD });
   api.token = body['token'] as string;

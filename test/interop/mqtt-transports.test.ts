@@ -7,7 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { connectAsync, type IClientOptions } from 'mqtt';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type MadePem, makeAuthority, makeClientPem, makePem } from '../support/certificates.js';
 import { CliProcess, type GatewayProcess, startGateway, temporaryDirectory, until } from '../support/gateway-process.js';
@@ -21,16 +21,21 @@ let authority: MadePem;
 let alice: MadePem;
 let directory: string;
 let gateways: GatewayProcess[] = [];
+/** Without flags of its own, for all to whom it does not matter. */
+let plain: GatewayProcess;
 
 beforeAll(async () => {
   [own, authority] = await Promise.all([makePem(), makeAuthority('us')]);
   alice = await makeClientPem(authority, ['alice']);
+  plain = await startGateway();
   directory = temporaryDirectory();
   for (const [name, { cert, key }] of Object.entries({ own, authority, alice })) {
     write(`${name}.pem`, cert);
     write(`${name}.key`, key);
   }
 });
+
+afterAll(async () => await plain.stop());
 
 afterEach(async () => {
   await Promise.all(gateways.map((gateway) => gateway.stop()));
@@ -71,19 +76,19 @@ describe('MQTT over TLS', () => {
 
   it('shares everything with the plain port and the secure websocket', async () => {
     const gateway = await start(...TLS(), '--tls-enabled');
-    const [secure, plain, web] = [
+    const [secure, clear, web] = [
       await connectMqtts(gateway),
       await connectAsync(`mqtt://127.0.0.1:${gateway.ports.mqtt}`),
       await connectAsync(`wss://localhost:${gateway.ports.happn}/mqtt`, { ca: own.cert }),
     ];
     const heard: string[] = [];
-    for (const client of [secure, plain, web]) {
+    for (const client of [secure, clear, web]) {
       client.on('message', (topic, payload) => void heard.push(`${topic} ${payload.toString()}`));
       await client.subscribeAsync('t', { qos: 2 });
     }
-    for (const [i, client] of [secure, plain, web].entries()) await client.publishAsync('t', `${i}`, { qos: 2 });
+    for (const [i, client] of [secure, clear, web].entries()) await client.publishAsync('t', `${i}`, { qos: 2 });
     await until('all', () => heard.length === 9);
-    for (const client of [secure, plain, web]) await client.endAsync();
+    for (const client of [secure, clear, web]) await client.endAsync();
   });
 
   it('takes a changed certificate over, and clients stay connected', async () => {
@@ -157,10 +162,9 @@ describe('MQTT over TLS', () => {
       /^trivium: mqtt\.tls\.port: port \d+ on 127\.0\.0\.1 is in use/,
     ],
   ])('does not start with %s', async (_what, [flag = '', file = ''], line) => {
-    const taken = await start();
     const ports = ['happn', 'mqtt', 'haven', 'admin'].flatMap((name) => [`--${name}-port`, '0']);
     const ca = [flag, file.startsWith('/') ? file : path(file), '--mqtt-tls-client-certificates', 'optional'];
-    const flags = ['--data-dir', temporaryDirectory(), ...ports, ...OWN(), '--mqtt-tls-port', String(taken.ports.haven), ...ca];
+    const flags = ['--data-dir', temporaryDirectory(), ...ports, ...OWN(), '--mqtt-tls-port', String(plain.ports.haven), ...ca];
     const cli = new CliProcess(['serve', ...flags]);
     expect((await cli.exited).code).toBeGreaterThan(0);
     expect(cli.stderr.trimEnd().split('\n').at(-1)).toMatch(line);
@@ -215,8 +219,7 @@ describe('MQTT over websocket', () => {
   });
 
   it('B6 takes no message in very many pieces', async () => {
-    const gateway = await start();
-    const websocket = await open(gateway);
+    const websocket = await open(plain);
     websocket.send(encode({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'a', keepalive: 0 }));
     await once(websocket, 'message');
     const closed = once(websocket, 'close');

@@ -31,6 +31,7 @@ let writer: HavenClient;
 beforeAll(async () => {
   for (const { load } of GENERATIONS) load();
   gateway = await startGateway({
+    cheapPasswords: true,
     flags: ['--secure', '--host', '127.0.0.1', '--security-allow-nested-permissions', '--security-users', JSON.stringify(USERS)],
     env: { TRIVIUM_ADMIN_PASSWORD: ADMIN_PASSWORD },
   });

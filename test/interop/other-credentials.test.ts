@@ -51,6 +51,7 @@ beforeAll(async () => {
     caFile,
   ];
   gateway = await startGateway({
+    cheapPasswords: true,
     flags: [
       '--secure',
       '--host',

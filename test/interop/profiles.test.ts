@@ -42,7 +42,11 @@ const NEWEST = GENERATIONS.at(-1) as Generation;
 beforeAll(async () => {
   NEWEST.load();
   const lists = ['--security-profiles', JSON.stringify(PROFILES), '--security-users', JSON.stringify(USERS)];
-  gateway = await startGateway({ flags: ['--secure', '--host', '127.0.0.1', ...lists], env: { TRIVIUM_ADMIN_PASSWORD: PASSWORD } });
+  gateway = await startGateway({
+    cheapPasswords: true,
+    flags: ['--secure', '--host', '127.0.0.1', ...lists],
+    env: { TRIVIUM_ADMIN_PASSWORD: PASSWORD },
+  });
   api = await AdminApi.of(gateway.ports.admin);
   const { body } = await api.ask('POST', '/login', { username: '_ADMIN', password: PASSWORD });
   api.token = body['token'] as string;

@@ -11,7 +11,11 @@ const ROUNDS = process.env.TRIVIUM_TEST_LONG === '1' ? 40 : 1;
 let gateway: GatewayProcess;
 
 beforeAll(async () => {
-  gateway = await startGateway({ flags: ['--secure', '--host', '127.0.0.1'], env: { TRIVIUM_ADMIN_PASSWORD: PASSWORD } });
+  gateway = await startGateway({
+    cheapPasswords: true,
+    flags: ['--secure', '--host', '127.0.0.1'],
+    env: { TRIVIUM_ADMIN_PASSWORD: PASSWORD },
+  });
 });
 afterAll(async () => await gateway.stop());
 

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openBrowser, servePages } from '../support/browser.js';
 import { type MadePem, makePem } from '../support/certificates.js';
 import { CliProcess, type GatewayProcess, startGateway, temporaryDirectory, until } from '../support/gateway-process.js';
@@ -111,8 +111,14 @@ describe('a certificate of the gateway itself', () => {
 });
 
 describe('over TLS', () => {
+  let gateway: GatewayProcess;
+
+  beforeAll(async () => {
+    gateway = await startGateway({ flags: ON });
+  });
+  afterAll(async () => await gateway.stop());
+
   it.each(['happn', ...HAPPN3])('the client %s works with allowSelfSignedCerts', async (name) => {
-    const gateway = await start();
     const client = await connectHappn(name, gateway.ports.happn);
     const heard: unknown[] = [];
     await call(client, 'on', '/tls/*', {}, (data: { n: number }) => void heard.push(data.n));
@@ -123,7 +129,6 @@ describe('over TLS', () => {
   });
 
   it('MQTT and Haven work on the same port', async () => {
-    const gateway = await start();
     const { happn: port } = gateway.ports;
     const device = await connectAsync(`wss://127.0.0.1:${port}/mqtt`, { rejectUnauthorized: false });
     const heard: string[] = [];
@@ -140,7 +145,6 @@ describe('over TLS', () => {
   });
 
   it('a page works with the client for browsers', async () => {
-    const gateway = await start();
     const browser = await openBrowser(['--ignore-certificate-errors']);
     const script = `https://127.0.0.1:${gateway.ports.happn}/browser_client`;
     const pages = await servePages(new Map([['/', `<!doctype html><script src="${script}"></script>`]]));
@@ -162,8 +166,8 @@ describe('over TLS', () => {
   });
 
   it('nobody is let in with an old version, without TLS, or slowly; others are served meanwhile', async () => {
-    const gateway = await start(['--http-header-timeout-ms', '500']);
-    const { happn: port } = gateway.ports;
+    const strict = await start(['--http-header-timeout-ms', '500']);
+    const { happn: port } = strict.ports;
     const silent = connectTcp(port, '127.0.0.1');
     const silentClosed = once(silent, 'close');
     await expect(fingerprint(port, { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' })).rejects.toMatchObject({
@@ -180,20 +184,20 @@ describe('over TLS', () => {
     await once(plain, 'close');
     expect(said).not.toContain('HTTP');
     await silentClosed;
-    expect(await metric(gateway, 'tls_handshakes_failed_total')).toBe(3);
+    expect(await metric(strict, 'tls_handshakes_failed_total')).toBe(3);
   });
 
   it('a stop ends what is open in time', async () => {
-    const gateway = await start();
-    const client = await connectHappn('happn-3-v13', gateway.ports.happn);
-    const idle = connectTls({ host: '127.0.0.1', port: gateway.ports.happn });
-    const half = connectTcp(gateway.ports.happn, '127.0.0.1');
+    const ending = await start();
+    const client = await connectHappn('happn-3-v13', ending.ports.happn);
+    const idle = connectTls({ host: '127.0.0.1', port: ending.ports.happn });
+    const half = connectTcp(ending.ports.happn, '127.0.0.1');
     for (const socket of [idle, half]) socket.on('error', () => socket.destroy());
     await Promise.all([once(idle, 'secureConnect'), once(half, 'connect')]);
     const begun = performance.now();
-    expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    expect(await ending.stop()).toEqual({ code: 0, signal: null });
     expect(performance.now() - begun).toBeLessThan(5_000);
-    expect(gateway.stderr).not.toContain('could not stop');
+    expect(ending.stderr).not.toContain('could not stop');
     await call(client, 'disconnect', {});
   });
 });

@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const CHEAP_SCRYPT = new URL('./cheap-scrypt.mjs', import.meta.url).href;
 const READY_WITHIN_MS = 60_000;
 const POLL_MS = 10;
 
@@ -33,6 +34,8 @@ export interface StartOptions {
   readonly nodeFlags?: readonly string[];
   /** How many files and sockets it may have open; as many as the tests when absent. */
   readonly handles?: number;
+  /** Passwords cost next to nothing, where what they cost is not the subject. */
+  readonly cheapPasswords?: boolean;
   /** It gets a pipe to read from; nothing to read when absent. */
   readonly withInput?: boolean;
 }
@@ -102,7 +105,8 @@ export class CliProcess {
   ended = false;
 
   constructor(args: readonly string[], options: StartOptions = {}) {
-    const command = [process.execPath, ...(options.nodeFlags ?? []), MAIN, ...args];
+    const cheap = options.cheapPasswords === true ? ['--import', CHEAP_SCRYPT] : [];
+    const command = [process.execPath, ...cheap, ...(options.nodeFlags ?? []), MAIN, ...args];
     const limited = options.handles === undefined ? [] : ['sh', '-c', `ulimit -n ${options.handles}; exec "$@"`, 'sh'];
     const [program = '', ...rest] = [...limited, ...command];
     this.child = spawn(program, rest, {

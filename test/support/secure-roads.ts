@@ -30,6 +30,7 @@ export const by = (user: string): Shown => ({ username: user, password: password
 
 export async function startSecureGateway({ flags = [], ...options }: StartOptions = {}): Promise<SecureGateway> {
   const process = await startGateway({
+    cheapPasswords: true,
     ...options,
     flags: ['--secure', '--host', '127.0.0.1', ...flags],
     env: { TRIVIUM_ADMIN_PASSWORD: ADMIN_PASSWORD, ...options.env },
