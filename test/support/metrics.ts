@@ -16,6 +16,13 @@ export async function residentBytes(gateway: GatewayProcess): Promise<number> {
   return Number(match?.[1]);
 }
 
+/** Processor time of the process in milliseconds, which other processes add little to. */
+export async function processorMs(gateway: GatewayProcess): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${gateway.ports.admin}/metrics`);
+  const match = /^process_cpu_seconds_total (\S+)$/m.exec(await response.text());
+  return Number(match?.[1]) * 1_000;
+}
+
 /** How often a line of the log holds `text`. */
 export function logged(gateway: GatewayProcess, text: string): number {
   return gateway.stderr.split('\n').filter((line) => line.includes(text)).length;

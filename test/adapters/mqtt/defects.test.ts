@@ -103,7 +103,7 @@ describe('the time of a SUBSCRIBE to one topic among many retained ones', () => 
     }
   }
 
-  /** Median of several, in milliseconds. */
+  /** The fastest of several, in milliseconds: the machine may be busy with something else during the others. */
   async function timeOfSubscribe(wire: MqttWire, topic: string): Promise<number> {
     const times: number[] = [];
     for (let i = 0; i < 15; i++) {
@@ -114,7 +114,7 @@ describe('the time of a SUBSCRIBE to one topic among many retained ones', () => 
       wire.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: [topic] });
       await wire.expect('unsuback');
     }
-    return times.sort((a, b) => a - b)[7] as number;
+    return Math.min(...times);
   }
 
   it('does not follow their number', async () => {
