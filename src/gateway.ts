@@ -55,12 +55,13 @@ export interface GatewayParts {
 /** new → starting → running → stopping → stopped; a failed start ends in stopped. Each gateway starts once. */
 export type GatewayState = 'new' | 'starting' | 'running' | 'stopping' | 'stopped';
 
+/** A part of the start, and what undoes it. */
 interface Step {
   readonly name: string;
   readonly start: () => Promise<void> | void;
-  readonly stop: () => Promise<void> | void;
-  /** Longest time for `stop`; what hangs longer is named in the log and left behind. */
-  readonly stopWithinMs: number;
+  readonly stop?: () => Promise<void> | void;
+  /** Longest time for a `stop` that is not over at once; what hangs longer is named in the log and left behind. */
+  readonly stopWithinMs?: number;
 }
 
 /** Together they leave a margin below the five seconds in which a supervisor expects the end. */
@@ -125,7 +126,7 @@ export class Gateway {
       for (const step of this.#steps()) {
         // Before it starts: what fails half-way has something to close, too.
         this.#started.push(step);
-        await step.start();
+        await this.#start(step);
       }
       this.#state = 'running';
     } catch (error) {
@@ -147,72 +148,40 @@ export class Gateway {
     this.#state = 'stopped';
   }
 
+  /** In the order of the start; the stop goes through them backwards. */
   #steps(): Step[] {
-    const { config, engine, http, tls, counters } = this.#parts;
+    const { config, engine, security, tls, http } = this.#parts;
     const admin = this.#parts.admin(() => this.#health());
     return [
-      {
-        name: 'data directory',
-        start: () => prepareDataDirectory(config.data.dir),
-        stop: () => {},
-        stopWithinMs: 0,
-      },
-      {
-        name: 'engine',
-        start: () => engine.start(),
-        stop: () => engine.stop(),
-        stopWithinMs: ENGINE_STOP_MS,
-      },
-      { name: 'node', start: () => this.#introduce(), stop: () => {}, stopWithinMs: 0 },
-      {
-        name: 'security',
-        start: () => this.#parts.security?.open((this.#node as NodeInfo).id),
-        stop: () => this.#parts.security?.close(),
-        stopWithinMs: 0,
-      },
-      { name: 'certificates', start: () => openAll(tls), stop: () => closeAll(tls), stopWithinMs: 0 },
-      {
-        name: 'http connections',
-        start: () => {
-          http.request('/health', false, (_request, response) => sendJson(response, 200, { ok: true }));
-        },
-        stop: () => http.close(),
-        stopWithinMs: LISTENER_STOP_MS,
-      },
-      {
-        name: 'adapters',
-        start: () => this.#startAdapters(),
-        stop: () => this.#stopAdapters(),
-        stopWithinMs: ADAPTERS_STOP_MS + 100,
-      },
-      {
-        name: 'http',
-        start: async () => void this.#listeners.set('happn', await http.listen()),
-        stop: () => http.stopAccepting(),
-        stopWithinMs: LISTENER_STOP_MS,
-      },
-      {
-        name: 'admin',
-        start: async () => void this.#listeners.set('admin', await admin.listen()),
-        stop: () => admin.close(),
-        stopWithinMs: LISTENER_STOP_MS,
-      },
-      {
-        name: 'ready file',
-        start: () => this.#writeReadyFile(),
-        stop: () => this.#removeReadyFile(),
-        stopWithinMs: LISTENER_STOP_MS,
-      },
-    ].map((step) => ({ ...step, start: () => this.#timed(step.name, step.start, counters) }));
+      { name: 'data directory', start: () => prepareDataDirectory(config.data.dir) },
+      { name: 'engine', start: () => engine.start(), stop: () => engine.stop(), stopWithinMs: ENGINE_STOP_MS },
+      { name: 'node', start: () => this.#introduce() },
+      { name: 'security', start: () => security?.open(this.#nodeInfo.id), stop: () => security?.close() },
+      { name: 'certificates', start: () => openAll(tls), stop: () => closeAll(tls) },
+      { name: 'http connections', start: () => answerHealth(http), stop: () => http.close(), stopWithinMs: LISTENER_STOP_MS },
+      { name: 'adapters', start: () => this.#startAdapters(), stop: () => this.#stopAdapters(), stopWithinMs: ADAPTERS_STOP_MS + 100 },
+      { name: 'http', start: () => this.#listen('happn', http), stop: () => http.stopAccepting(), stopWithinMs: LISTENER_STOP_MS },
+      { name: 'admin', start: () => this.#listen('admin', admin), stop: () => admin.close(), stopWithinMs: LISTENER_STOP_MS },
+      { name: 'ready file', start: () => this.#writeReadyFile(), stop: () => this.#removeReadyFile() },
+    ];
   }
 
   /** How long each part of the start took is a figure, so that a slow start names its part. */
-  async #timed(name: string, start: () => Promise<void> | void, counters: Counters): Promise<void> {
-    const { clock } = this.#parts;
+  async #start({ name, start }: Step): Promise<void> {
+    const { clock, counters } = this.#parts;
     const begun = clock.monotonic();
     await start();
     const tookMs = clock.monotonic() - begun;
     counters.gauge(`start_seconds{part="${name}"}`, 'Time that a part of the start took', () => tookMs / 1_000);
+  }
+
+  async #listen(name: string, listener: { listen(): Promise<Listening> }): Promise<void> {
+    this.#listeners.set(name, await listener.listen());
+  }
+
+  /** Once it has introduced itself. */
+  get #nodeInfo(): NodeInfo {
+    return this.#node as NodeInfo;
   }
 
   async #introduce(): Promise<void> {
@@ -226,7 +195,7 @@ export class Gateway {
     const logins = security?.authenticator ?? null;
     for (const adapter of adapters) {
       const own = log.child({ adapter: adapter.name });
-      const context = engine.context({ node: this.#node as NodeInfo, log: own, http, logins });
+      const context = engine.context({ node: this.#nodeInfo, log: own, http, logins });
       const listeners = await adapter.start(context);
       this.#startedAdapters.push(adapter);
       for (const [name, listening] of listeners) this.#listeners.set(name, listening);
@@ -265,11 +234,12 @@ export class Gateway {
   async #undo(): Promise<void> {
     const steps = this.#started.reverse();
     this.#started = [];
-    for (const step of steps) {
+    for (const { name, stop, stopWithinMs = 0 } of steps) {
+      if (stop === undefined) continue;
       try {
-        await within(step.stopWithinMs, step.name, step.stop);
+        await within(stopWithinMs, name, stop);
       } catch (error) {
-        this.#parts.log.error({ err: error, part: step.name }, 'a part of the gateway could not stop properly');
+        this.#parts.log.error({ err: error, part: name }, 'a part of the gateway could not stop properly');
       }
     }
     this.#listeners.clear();
@@ -287,6 +257,10 @@ export class Gateway {
   #uptimeMs(): number {
     return this.#node === null ? 0 : this.#parts.clock.now() - this.#node.startedAt;
   }
+}
+
+function answerHealth(http: HttpListener): void {
+  http.request('/health', false, (_request, response) => sendJson(response, 200, { ok: true }));
 }
 
 async function openAll(parts: readonly TlsPart[]): Promise<void> {
