@@ -49,7 +49,7 @@ function flush(stderr: ReturnType<typeof destination>): void {
 }
 
 /** `12:30:01.123 info  text  field=value …` */
-export function textLine(line: string): string {
+function textLine(line: string): string {
   const { time, level, msg, err, ...fields } = JSON.parse(line) as Record<string, unknown>;
   const parts = [String(time).slice(11, 23), String(level).padEnd(5), escapeControls(String(msg ?? ''))];
   for (const [name, value] of Object.entries(fields)) {

@@ -3,7 +3,7 @@
 import { Packr, Unpackr } from 'msgpackr';
 
 /** Longer answers end the connection: no gateway makes them. */
-export const ANSWER_MAX_BYTES = 256 * 1024 * 1024;
+const ANSWER_MAX_BYTES = 256 * 1024 * 1024;
 const PREFIX_BYTES = 4;
 
 const packr = new Packr({ useRecords: false, variableMapSize: true, encodeUndefinedAsNil: true });

@@ -7,8 +7,8 @@ import type { Printer } from './printer.js';
 import { UsageError } from './usage-error.js';
 import { shownText } from './values.js';
 
-export const EXIT_REFUSED = 1;
-export const EXIT_USAGE = 2;
+const EXIT_REFUSED = 1;
+const EXIT_USAGE = 2;
 
 /**
  * Tells of it and returns the exit code; 0 for what is none (help was asked for). For a program it is an object in the place of the

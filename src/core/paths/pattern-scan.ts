@@ -103,7 +103,7 @@ const NEXT = '\0';
  * A key behind `key` before which no other key behind it can match `levels` (MQTT 3.1.1 section 4.7); null: none can. `key`
  * itself does not match. `hasTail`: any number of levels may follow.
  */
-export function nextCandidate(levels: readonly Level[], hasTail: boolean, key: string): string | null {
+function nextCandidate(levels: readonly Level[], hasTail: boolean, key: string): string | null {
   const names = key.split('/');
   for (let i = 0; i < levels.length; i++) {
     // Too short: what is below it may match, and what has a longer name on the last level before that.

@@ -12,14 +12,14 @@ import { Regex } from './regex.js';
 import { isoText, type Seen } from './values.js';
 
 /** $and, $or, $nor, $not, $elemMatch, and the criteria themselves, nest no deeper. */
-export const CRITERIA_DEPTH_MAX = 8;
+const CRITERIA_DEPTH_MAX = 8;
 /** Operators, and values that a field must equal, in all. */
-export const CRITERIA_TERMS_MAX = 100;
+const CRITERIA_TERMS_MAX = 100;
 /** Values that fields are compared with, those in lists and maps included, in all. */
-export const CRITERIA_VALUES_MAX = 10_000;
+const CRITERIA_VALUES_MAX = 10_000;
 /** Expressions in all, and characters of them in all. */
-export const CRITERIA_REGEXES_MAX = 10;
-export const CRITERIA_REGEX_CHARACTERS_MAX = 1_000;
+const CRITERIA_REGEXES_MAX = 10;
+const CRITERIA_REGEX_CHARACTERS_MAX = 1_000;
 /** Values that a field is compared with are nested no deeper. */
 const VALUE_DEPTH_MAX = 32;
 const NAME_SHOWN_MAX = 60;

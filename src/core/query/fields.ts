@@ -9,8 +9,8 @@ import type { Meter } from './meter.js';
 import type { Seen } from './values.js';
 
 /** `a.b.c` has 3 parts; values are nested no deeper than this. */
-export const NAME_PARTS_MAX = 32;
-export const NAME_LENGTH_MAX = 1_024;
+const NAME_PARTS_MAX = 32;
+const NAME_LENGTH_MAX = 1_024;
 
 /** Names that mean the record, not its document. Records keep no timestamp and no createdBy: these are never there. */
 export type MetaName = 'path' | 'created' | 'modified' | 'timestamp' | 'createdBy' | 'modifiedBy' | '_id' | '_meta';

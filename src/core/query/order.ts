@@ -5,7 +5,7 @@ import { anyValue, type Reader, type RecordView, recordReader } from './fields.j
 import type { Meter } from './meter.js';
 import { compareValues, type Seen } from './values.js';
 
-export const SORT_KEYS_MAX = 32;
+const SORT_KEYS_MAX = 32;
 
 interface SortKey {
   readonly reader: Reader<RecordView>;

@@ -6,7 +6,7 @@ import { type Document, documentOf, isDocument } from '../data/value.js';
 import { asMap, invalid } from './checks.js';
 import { fieldName, type MetaName, metaOf } from './fields.js';
 
-export const FIELDS_MAX = 100;
+const FIELDS_MAX = 100;
 
 /** What a record is shown as. */
 export interface Projected {

@@ -15,7 +15,7 @@ import { compareTexts } from './values.js';
 export type { Projected } from './projection.js';
 
 /** Steps that comparing one record with the criteria may take: 25 ms at the very worst. */
-export const RECORD_STEPS_MAX = 250_000;
+const RECORD_STEPS_MAX = 250_000;
 
 /** As it came from outside: any of these may be absent or null, and each may be anything. */
 export interface QueryInput {

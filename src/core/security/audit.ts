@@ -33,7 +33,7 @@ export const AUDIT_LIMITS: AuditLimits = Object.freeze({
 /** Refusals that are noted in one second; more are counted alone. */
 export const REFUSALS_PER_SECOND = 20;
 /** Events that wait for a store that takes nothing; of more, those that waited longest are given up and counted. */
-export const NOTED_MAX = 10_000;
+const NOTED_MAX = 10_000;
 /** Entries that give way at once. */
 const DROPPED_AT_A_TIME = 1_000;
 const SCAN_ROWS = 1_000;

@@ -9,7 +9,7 @@ import type { Action } from './model.js';
 
 const MINUTE_MS = 60_000;
 /** Kinds that are told apart in one minute, of one who acts and in all. */
-export const KINDS_MAX = { each: 50, all: 1_000 } as const;
+const KINDS_MAX = { each: 50, all: 1_000 } as const;
 
 export interface DelegatedAct {
   readonly asker: Asker;

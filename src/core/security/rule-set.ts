@@ -9,7 +9,7 @@ export type Mask = number;
 
 const BITS: ReadonlyMap<Action, Mask> = new Map(ACTIONS.map((action, at) => [action, 1 << at]));
 const CONTROL = BITS.get('control') as Mask;
-export const EVERY_ACTION: Mask = (1 << ACTIONS.length) - 1;
+const EVERY_ACTION: Mask = (1 << ACTIONS.length) - 1;
 
 export function bitOf(action: Action): Mask {
   return BITS.get(action) as Mask;

@@ -204,7 +204,7 @@ export const tablePathList = z.strictObject({
   paths: z.array(z.string()),
   next: describe(z.string().nullable(), 'For `after`; null: there are no more.'),
 });
-export const auditEntry = z.strictObject({
+const auditEntry = z.strictObject({
   number: describe(z.number().int(), 'Counted from 1, in the order in which entries were kept.'),
   time: time('When it happened.'),
   action: z.enum(AUDIT_ACTIONS),

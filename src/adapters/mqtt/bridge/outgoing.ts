@@ -7,7 +7,7 @@ import type { Draft } from './messages.js';
 import type { OutgoingMessage, RemoteFacts } from './remote.js';
 
 /** What waits in memory: beyond that, what is kept nowhere else is dropped. */
-export const WAITING_BYTES_MAX = 8 * 1024 * 1024;
+const WAITING_BYTES_MAX = 8 * 1024 * 1024;
 export const WAITING_ITEMS_MAX = 10_000;
 /** Packet ids that are left for subscribing. */
 const SPARE_IDS = 16;

@@ -10,7 +10,7 @@ import type { MessageProperties } from './remote.js';
 import type { Rules } from './rules.js';
 
 /** User property: the id of a gateway that the message came from over a bridge. */
-export const VIA_PROPERTY = 'trivium-via';
+const VIA_PROPERTY = 'trivium-via';
 
 const FIELD_BYTES_MAX = 65_535;
 const EXPIRY_MAX_SECONDS = 0xffff_ffff;
