@@ -54,8 +54,7 @@ export class Publishing {
     if (qos > 0 && packetId === 0) throw malformed('packet id 0');
     const retain = (first & RETAIN) !== 0;
     const removes = retain && payloadAt === end;
-    const payload = removes ? null : Payload.fromBytes(unpinned(bytes, payloadAt, end), this.raw);
-    if (payload !== null) payload.frame = frameOf(first, bytes, start, body, end);
+    const payload = removes ? null : this.#payloadOf(first, bytes, start, body, payloadAt, end);
     return new DataRequest(
       removes ? 'remove' : 'set',
       this.session,
@@ -75,6 +74,12 @@ export class Publishing {
     const remove = retain && payload.length === 0;
     const options = optionsOf(qos, retain);
     return { path: this.#checkedPath(topic), payload: Payload.fromBytes(payload, this.raw), options, remove, delayMs: 0 };
+  }
+
+  #payloadOf(first: number, bytes: Buffer, start: number, body: number, payloadAt: number, end: number): Payload {
+    const frame = frameOf(first, bytes, start, body, end);
+    if (frame === null) return Payload.fromBytes(unpinned(bytes, payloadAt, end), this.raw);
+    return Payload.fromFrame(frame, payloadAt - start, this.raw);
   }
 
   #pathOf(bytes: Buffer, start: number, end: number): string {

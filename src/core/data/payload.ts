@@ -47,7 +47,9 @@ export class Payload {
   /** A wire text that an adapter derived from this payload (one adapter's own form), kept so it is made once. */
   text: string | null = null;
   /** The frame that it came in, where the adapter that took it may hand on the same; not kept where the payload is going to live long. */
-  frame: Uint8Array | null = null;
+  #frame: Uint8Array | null = null;
+  /** Where in the frame the bytes begin, which go to its end. */
+  #start = 0;
 
   private constructor(
     readonly format: Format,
@@ -63,25 +65,33 @@ export class Payload {
     return new Payload(format, bytes, NOT_CONVERTED);
   }
 
+  /** The bytes from `start` to the end of `frame`, which is kept as long as an adapter may hand it on as it is. */
+  static fromFrame(frame: Uint8Array, start: number, format: Format): Payload {
+    const payload = new Payload(format, null, NOT_CONVERTED);
+    payload.#frame = frame;
+    payload.#start = start;
+    return payload;
+  }
+
   /** `format` is what the value is written as when it is stored. */
   static fromValue(value: Value, format: Format): Payload {
     return new Payload(format, null, value);
   }
 
   value(): Value {
-    if (this.#value === NOT_CONVERTED) this.#value = this.format.toValue(this.#bytes as Uint8Array);
+    if (this.#value === NOT_CONVERTED) this.#value = this.format.toValue(this.bytesAtHand as Uint8Array);
     return this.#value;
   }
 
   /** The value, for one look at it: one that has to be made for that is not kept. */
   look(): Value {
-    return this.#value === NOT_CONVERTED ? this.format.toValue(this.#bytes as Uint8Array) : this.#value;
+    return this.#value === NOT_CONVERTED ? this.format.toValue(this.bytesAtHand as Uint8Array) : this.#value;
   }
 
   /** The body as `format` writes it: the very bytes that came in when it is the payload's own format. */
   bytes(format: Format): Uint8Array {
     if (format.id === this.format.id) {
-      if (this.#bytes === null) this.#bytes = this.format.fromValue(this.#value as Value);
+      this.#bytes ??= this.bytesAtHand ?? this.format.fromValue(this.#value as Value);
       return this.#bytes;
     }
     this.#converted ??= [];
@@ -100,7 +110,13 @@ export class Payload {
 
   /** The body in its own format when that costs nothing: it came so, or was made so before. Else null. */
   get bytesAtHand(): Uint8Array | null {
+    if (this.#bytes === null && this.#frame !== null) this.#bytes = this.#frame.subarray(this.#start);
     return this.#bytes;
+  }
+
+  /** The frame that it came in, if an adapter may hand that on. */
+  get frame(): Uint8Array | null {
+    return this.#frame;
   }
 
   /**
@@ -108,8 +124,8 @@ export class Payload {
    * pool) move to memory of their own, so that they keep alive little more than they are. What shares that memory is let go.
    */
   detach(): void {
-    this.frame = null;
-    const bytes = this.#bytes;
+    const bytes = this.bytesAtHand;
+    this.#frame = null;
     if (bytes === null || bytes.buffer.byteLength <= bytes.length * 2 + PINNED_BYTES_MAX) return;
     this.#bytes = ownMemory(bytes.length);
     this.#bytes.set(bytes);
@@ -120,6 +136,7 @@ export class Payload {
   /** Bytes for queue accounting: exact when bytes are at hand, else an estimate that never forces a conversion. */
   get size(): number {
     if (this.#bytes !== null) return this.#bytes.length;
+    if (this.#frame !== null) return this.#frame.length - this.#start;
     if (this.text !== null) return this.text.length;
     if (this.#estimate < 0) this.#estimate = estimate(this.#value as Value);
     return this.#estimate;

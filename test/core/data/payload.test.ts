@@ -113,6 +113,19 @@ describe('a payload', () => {
     expect(format.reads).toBe(2);
   });
 
+  test('of a frame is the rest of it, has it at hand until it is detached, and is then the same', () => {
+    const format = counting(json);
+    const frame = Buffer.from('head{"a":1}');
+    const payload = Payload.fromFrame(frame, 4, format);
+    expect([payload.frame, payload.size]).toEqual([frame, 7]);
+    expect(Buffer.from(payload.bytes(format)).toString()).toBe('{"a":1}');
+    expect([payload.size, format.reads, format.writes]).toEqual([7, 0, 0]);
+    const later = Payload.fromFrame(frame, 4, format);
+    later.detach();
+    expect([later.frame, later.value()]).toEqual([null, { a: 1 }]);
+    expect(Payload.fromFrame(frame, 4, format).look()).toEqual({ a: 1 });
+  });
+
   test('detached, many short ones share memory and long ones have their own', () => {
     const chunk = Buffer.alloc(64 * 1024, 'x');
     const detached = Array.from({ length: 100 }, (_, n) => {
