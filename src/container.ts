@@ -23,7 +23,7 @@ import {
   type Log,
   THE_GATEWAY,
 } from './core/index.js';
-import { SCAN_LIMITS } from './core/scans/scans.js';
+import { SCAN_LIMITS } from './core/scans/scan-host.js';
 import { type Access, OPEN_ACCESS } from './core/security/access.js';
 import { Directory } from './core/security/directory.js';
 import { DirectoryAccess } from './core/security/directory-access.js';

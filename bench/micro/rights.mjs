@@ -11,7 +11,7 @@ import { INBOUND_LIMITS } from '../../dist/core/engine/inbound-queue.js';
 import { Engine } from '../../dist/core/engine.js';
 import { DataRequest, STORED, UNSTORED } from '../../dist/core/message.js';
 import { parsePattern } from '../../dist/core/paths/pattern.js';
-import { SCAN_LIMITS } from '../../dist/core/scans/scans.js';
+import { SCAN_LIMITS } from '../../dist/core/scans/scan-host.js';
 import { OPEN_ACCESS } from '../../dist/core/security/access.js';
 import { Audit } from '../../dist/core/security/audit.js';
 import { Directory } from '../../dist/core/security/directory.js';

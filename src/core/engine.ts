@@ -31,7 +31,7 @@ import type { State } from './operations/run.js';
 import { Shifts } from './pace/shifts.js';
 import { PathIndex } from './paths/path-index.js';
 import { Router } from './routing/router.js';
-import type { ScanLimits } from './scans/scans.js';
+import type { ScanLimits } from './scans/scan-host.js';
 import { type Access, withControlArea } from './security/access.js';
 import type { Audit } from './security/audit.js';
 import type { SecurityCommand } from './security/commands.js';

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { SESSION_EXPIRY_MS } from '../../src/core/durable/durable-session.js';
 import { STORED } from '../../src/core/message.js';
-import { REMOVAL_SLICE } from '../../src/core/scans/scans.js';
+import { REMOVAL_SLICE } from '../../src/core/scans/removals.js';
 import { OUTBOUND_LIMITS } from '../../src/core/sessions/outbound-queue.js';
 import { GateStore, type Harness, settled, startEngine, until } from '../support/core-harness.js';
 

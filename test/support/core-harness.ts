@@ -27,7 +27,7 @@ import {
 import { PATH_INDEX_BYTES } from '../../src/core/paths/path-index.js';
 import { type Dialect, parsePattern } from '../../src/core/paths/pattern.js';
 import { SUBSCRIBED, Subscription, type SubscriptionOptions } from '../../src/core/routing/subscription.js';
-import { SCAN_LIMITS, type ScanLimits } from '../../src/core/scans/scans.js';
+import { SCAN_LIMITS, type ScanLimits } from '../../src/core/scans/scan-host.js';
 import { type Access, OPEN_ACCESS } from '../../src/core/security/access.js';
 import { Audit } from '../../src/core/security/audit.js';
 import type { AuditLimits } from '../../src/core/security/audit-entries.js';

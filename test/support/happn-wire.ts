@@ -10,7 +10,7 @@ import { INBOUND_LIMITS } from '../../src/core/engine/inbound-queue.js';
 import { Engine } from '../../src/core/engine.js';
 import { goodbye } from '../../src/core/errors.js';
 import { PATH_INDEX_BYTES } from '../../src/core/paths/path-index.js';
-import { SCAN_LIMITS } from '../../src/core/scans/scans.js';
+import { SCAN_LIMITS } from '../../src/core/scans/scan-host.js';
 import { OPEN_ACCESS } from '../../src/core/security/access.js';
 import { Audit } from '../../src/core/security/audit.js';
 import { Directory } from '../../src/core/security/directory.js';

@@ -13,7 +13,7 @@ import { INBOUND_LIMITS } from '../../src/core/engine/inbound-queue.js';
 import { Engine } from '../../src/core/engine.js';
 import { type AdapterContext, goodbye, type Listening, type Log } from '../../src/core/index.js';
 import { PATH_INDEX_BYTES } from '../../src/core/paths/path-index.js';
-import { SCAN_LIMITS } from '../../src/core/scans/scans.js';
+import { SCAN_LIMITS } from '../../src/core/scans/scan-host.js';
 import { type Access, OPEN_ACCESS } from '../../src/core/security/access.js';
 import { Audit } from '../../src/core/security/audit.js';
 import { Directory } from '../../src/core/security/directory.js';

@@ -5,7 +5,9 @@ import { type ConnectionError, type RequestError, SessionOver, SessionRevoked } 
 import type { DataRequest, Request, SubscribeRequest } from '../message.js';
 import type { RemovalSlice, Run, State } from '../operations/run.js';
 import { authorize, execute } from '../operations.js';
-import { answerByPattern, removeByPattern, type ScanHost } from '../scans/scans.js';
+import { answerByPattern } from '../scans/answers.js';
+import { removeByPattern } from '../scans/removals.js';
+import type { ScanHost } from '../scans/scan-host.js';
 import type { Session } from '../sessions/session.js';
 import type { Sessions } from '../sessions/sessions.js';
 import { Effect, type Job, type Outcome, type Turn } from '../turn.js';

@@ -3,7 +3,7 @@
 import type { Clock, Log } from '../adapter.js';
 import type { ExpirySweep } from '../data/expiry.js';
 import type { HistorySweep } from '../history/sweep.js';
-import { REMOVAL_SLICE } from '../scans/scans.js';
+import { REMOVAL_SLICE } from '../scans/removals.js';
 
 const SWEEP_MS = 1_000;
 

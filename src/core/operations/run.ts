@@ -95,7 +95,7 @@ export interface Run {
   readonly state: State;
   readonly turn: Turn | null;
   say(outcome: Outcome): void;
-  /** Reads the store in slices and answers `request`; see scans.ts. */
+  /** Reads the store in slices and answers `request`; see scans/answers.ts. */
   scan(request: DataRequest | SubscribeRequest): void;
   removeByPattern(request: DataRequest): void;
   /** A connection is gone that was still opening its durable session. */
