@@ -3,7 +3,8 @@
 // The LevelDB that `level` brings (1.20) may read an older version of a key, or one that was deleted, for a while or for good, when a
 // compaction finds a version of it that is newer than the oldest open snapshot (mended upstream in 1.21: google/leveldb#320). One batch
 // at a time is written, which is in no table before the next one, so a snapshot that is closed before the next one is begun is seen by
-// no such compaction. An iterator needs its snapshot to be made only: what it reads stays what it was.
+// no such compaction. (Where LevelDB is told to make tables of the last one, handover.ts, no snapshot is made while one is written.) An
+// iterator needs its snapshot to be made only: what it reads stays what it was.
 
 import type { Database } from './opening.js';
 

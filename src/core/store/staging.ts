@@ -7,7 +7,9 @@ import { type Changes, encodeRecord, recordRoom, valueAt } from './journal-recor
 
 /** A stage is handed over when its records fill so many bytes: these are read again at a start after a kill, */
 const STAGE_BYTES = 8 * 1024 * 1024;
-/** or when it has so many batches, each of which has a check of its own. */
+/** or when it has so many rows, for which the next scan would wait, */
+const STAGE_ROWS = 24 * 1024;
+/** or so many batches, each of which has a check of its own. */
 const STAGE_BATCHES = 1024;
 /** Nothing more is taken while so many wait. */
 const STAGES = 4;
@@ -43,6 +45,12 @@ export class Stage {
       }
       rows.set(keys[i] as string, positions[i] as number);
     }
+  }
+
+  get length(): number {
+    let length = 0;
+    for (const { size } of this.#rows.values()) length += size;
+    return length;
   }
 
   #rowsOf(section: string): Map<string, number> {
@@ -123,7 +131,7 @@ export class Staging {
     stage.add(changes, this.#positions);
     stage.checks.push(check);
     stage.size += this.#size;
-    if (stage.checks.length >= STAGE_BATCHES) stage.isSealed = true;
+    if (stage.checks.length >= STAGE_BATCHES || stage.length >= STAGE_ROWS) stage.isSealed = true;
   }
 
   /** A copy of what was written last; null: deleted; undefined: it is as LevelDB has it. */

@@ -8,6 +8,7 @@ import { type Check, NOTHING_WRITTEN } from '../../../src/core/store/check-trail
 import { Handover } from '../../../src/core/store/handover.js';
 import { LevelStore } from '../../../src/core/store/level-store.js';
 import type { Database } from '../../../src/core/store/opening.js';
+import { Staging } from '../../../src/core/store/staging.js';
 import { SECTION, type StoreKeyScan, type StoreScan } from '../../../src/core/store/store.js';
 import { makeDirectory, temporaryDirectory } from '../../support/temporary.js';
 
@@ -233,6 +234,24 @@ describe('a handover that LevelDB refuses', () => {
     expect(handover.isDone).toBe(false);
     expect(String(handover.get('r', 'a'))).toBe('2');
     await handover.room();
+  });
+
+  test('is not put off until a scan would have to wait for very many rows', () => {
+    const staging = new Staging();
+    const rows = (batch: number) => ({
+      sections: new Array<string>(1024).fill('r'),
+      keys: Array.from({ length: 1024 }, (_, i) => `${batch}/${i}`),
+      values: new Array<Uint8Array>(1024).fill(Buffer.of(batch)),
+    });
+    for (let batch = 1; batch <= 24; batch++) {
+      expect(staging.sealed).toBeNull();
+      for (const again of [rows(batch), rows(batch)]) {
+        staging.encode(checkOf(batch), again);
+        staging.add(checkOf(batch), again);
+      }
+    }
+    expect(staging.sealed?.length).toBe(24 * 1024);
+    expect(staging.get('r', '24/1023')).toEqual(Buffer.of(24));
   });
 
   test('takes no more than a few stages while LevelDB is slow', async () => {
