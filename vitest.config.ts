@@ -5,7 +5,21 @@ const DEFAULTS = { pool: 'forks', testTimeout: 120_000, hookTimeout: 120_000, te
 const ALL = 'test/**/*.test.ts';
 const NONE = ['test/clients/**', '**/node_modules/**'];
 /** They leave nothing behind in their process: it runs many of them, and loads what they test and the runner once. */
-const TOGETHER = ['test/core/**/*.test.ts', 'test/adapters/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/config/**/*.test.ts'];
+const TOGETHER = [
+  ...['core', 'adapters', 'conformance', 'config'].map((folder) => `test/${folder}/**/*.test.ts`),
+  ...[
+    'laws-{durability,matrix,order,paths,property,values}',
+    'haven*',
+    '*-history',
+    'happn-clients',
+    'happn-stories',
+    'happn-secure',
+    'lookups',
+    'nested-permissions',
+    'websockets',
+    'profiles',
+  ].map((name) => `test/interop/${name}.test.ts`),
+];
 
 export default defineConfig({
   test: {

@@ -70,8 +70,13 @@ describe.each(ROADS)('$name', ({ options }) => {
     }
 
     /** Writes when the clock of the gateway has moved on. */
+    /** The gateway's clock shows another millisecond. */
+    async function later(speak: Speaker, than: number): Promise<void> {
+      while ((await speak.data('write', '/clock', { value: 0 })).modified <= than);
+    }
+
     async function written(speak: Speaker, path: string, value: unknown, after: number): Promise<Answer> {
-      while ((await speak.data('write', '/clock', { value: 0 })).modified <= after);
+      await later(speak, after);
       return speak.data('write', path, { value });
     }
 
@@ -94,6 +99,7 @@ describe.each(ROADS)('$name', ({ options }) => {
       const at = place();
       const one = await haven.data('write', `${at}/1`, { value: { n: 1 } });
       const two = await written(haven, `${at}/2`, { n: 2 }, one.modified);
+      await later(haven, two.modified);
       await haven.data('delete', `${at}/*`);
       await written(haven, `${at}/3`, { n: 3 }, two.modified);
       const items = async (time: unknown, revision?: number, options: Fields = {}): Promise<unknown> => {
