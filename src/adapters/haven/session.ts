@@ -45,6 +45,8 @@ export class HavenSession extends Session implements Holder, Speaker {
   lastHeardAt: number;
   /** Began to end; 0: it does not. */
   endedAt = 0;
+  /** Connected, and has shown who it is where that has to be shown: it has the limits and the time of those who belong here. */
+  admitted = false;
   readonly #host: Host;
   readonly #link: Link;
   readonly #deframer: Deframer;
@@ -58,8 +60,6 @@ export class HavenSession extends Session implements Holder, Speaker {
   /** Why it is ending. */
   #reason: ConnectionError | null = null;
   /** Shape of the last request: what an error speaks that belongs to none. */
-  /** Connected, and has shown who it is where that has to be shown: it has the limits and the time of those who belong here. */
-  admitted = false;
   #shape: Shape = 'map';
   /** Websocket messages that came while reading was held. */
   #frames: Buffer[] = [];
