@@ -69,12 +69,12 @@ describe.each(ROADS)('$name', ({ options }) => {
       return speaker(await HavenClient.connect(gateway.ports.haven, options()));
     }
 
-    /** Writes when the clock of the gateway has moved on. */
-    /** The gateway's clock shows another millisecond. */
+    /** The clock of the gateway has moved on. */
     async function later(speak: Speaker, than: number): Promise<void> {
       while ((await speak.data('write', '/clock', { value: 0 })).modified <= than);
     }
 
+    /** Writes when the clock of the gateway has moved on. */
     async function written(speak: Speaker, path: string, value: unknown, after: number): Promise<Answer> {
       await later(speak, after);
       return speak.data('write', path, { value });
