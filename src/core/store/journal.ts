@@ -44,11 +44,13 @@ export class Journal {
     this.#location = location;
   }
 
-  /** Begins an empty journal in the directory; what an earlier one held is needed no more. */
+  /** Begins an empty journal in the directory, of one file at least; what an earlier one held is needed no more. */
   static async begin(location: string): Promise<Journal> {
     const journal = new Journal(location);
+    const names = await namesIn(location);
     try {
-      for (const name of await namesIn(location)) await journal.#take(name);
+      for (const name of names) await journal.#take(name);
+      if (names.length === 0) await journal.#nextFile();
     } catch (error) {
       await journal.close();
       throw error;
@@ -131,6 +133,10 @@ export async function readJournal(location: string): Promise<JournalRecord[]> {
     records = batchOf(run[0]) === batchOf(records.at(-1)) + 1 ? [...records, ...run] : run;
   }
   return records;
+}
+
+export async function hasJournal(location: string): Promise<boolean> {
+  return (await namesIn(location)).length > 0;
 }
 
 /** To be called when nothing of it is needed any more. */

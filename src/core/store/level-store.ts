@@ -7,6 +7,7 @@
 //   f                format number of the whole layout, as JSON: {"format":2}
 //   k                the checkpoint: the last batch of which no check is kept (form: check-trail.ts)
 //   c<16 digits>     the check of the batch of that number (form: check-trail.ts)
+//   j                nothing; there is a journal, without which the store is not whole
 // Every batch also has its check written, and a few deleted that are no longer needed.
 
 import { type Check, CheckTrail, checkKey, encodeCheck, NOTHING_WRITTEN } from './check-trail.js';
@@ -22,6 +23,7 @@ import {
   CHECK_SECTION,
   CHECKPOINT_KEY,
   type Database,
+  noteJournal,
   type OpeningOptions,
   openStore,
   SCAN_SLICE_BYTES,
@@ -70,7 +72,7 @@ export class LevelStore implements Store {
     if (this.#database !== null) throw new StoreFailure('the store is open already');
     const { database, last, oldest } = await openStore(this.#options);
     try {
-      this.#journal = await this.#beginJournal();
+      this.#journal = await this.#beginJournal(database);
     } catch (error) {
       await database.close();
       throw asStoreError(error, `the store at ${this.#options.location} cannot begin its journal`);
@@ -92,11 +94,12 @@ export class LevelStore implements Store {
     });
   }
 
-  async #beginJournal(): Promise<Journal | null> {
+  async #beginJournal(database: Database): Promise<Journal | null> {
     const { location, durability } = this.#options;
-    if (durability === 'sync') return Journal.begin(location);
-    await removeJournal(location);
-    return null;
+    const journal = durability === 'sync' ? await Journal.begin(location) : null;
+    await noteJournal(database, journal !== null);
+    if (journal === null) await removeJournal(location);
+    return journal;
   }
 
   async close(): Promise<void> {

@@ -3,7 +3,7 @@
 
 import { Level } from 'level';
 import { CHECK_BYTES, type Check, checkKey, decodeCheck, encodeCheck, NOTHING_WRITTEN, TrailVerifier } from './check-trail.js';
-import { readJournal } from './journal.js';
+import { hasJournal, readJournal } from './journal.js';
 import type { JournalRecord } from './journal-record.js';
 import { StoreDamage, StoreFailure, StoreFormat, StoreLocked } from './store.js';
 import { ACCEPT_HINT, droppedAtRecovery, inspectDirectory, RESTORE_HINT } from './store-directory.js';
@@ -17,6 +17,7 @@ export const STORE_FORMAT = 2;
 const FORMAT_KEY = 'f';
 export const CHECKPOINT_KEY = 'k';
 export const CHECK_SECTION = 'c';
+const JOURNAL_KEY = 'j';
 
 /**
  * Batches are collected in memory up to this size before they become a table. Larger ones were measured to cost as much
@@ -114,12 +115,20 @@ async function restoredTrail(database: Database, location: string): Promise<Trai
     return { verifier, isRestored, damage: `of its batches up to ${last.batch}, ${some} are missing or do not fit` };
   }
   const goesOn = missing.at(-1);
-  const isLost = goesOn !== undefined && !isRestored;
-  return {
-    verifier,
-    isRestored,
-    damage: isLost ? `its journal goes on to batch ${goesOn.check.batch}, and does not fit behind ${last.batch}` : null,
-  };
+  if (goesOn !== undefined && !isRestored) {
+    return { verifier, isRestored, damage: `its journal goes on to batch ${goesOn.check.batch}, and does not fit behind ${last.batch}` };
+  }
+  const isGone = database.getSync(JOURNAL_KEY) !== undefined && !(await hasJournal(location));
+  return { verifier, isRestored, damage: isGone ? `those behind batch ${last.batch} are in its journal, whose files are gone` : null };
+}
+
+/** From now on the store has a journal or has none: it is not opened when one is missing. */
+export async function noteJournal(database: Database, isThere: boolean): Promise<void> {
+  if ((database.getSync(JOURNAL_KEY) !== undefined) === isThere) return;
+  const note = database.batch();
+  if (isThere) note.put(JOURNAL_KEY, Buffer.alloc(0));
+  else note.del(JOURNAL_KEY);
+  await note.write({ sync: true });
 }
 
 /** What the journal has, and the trail does not reach without a hole. Nothing if the trail goes on behind the journal. */

@@ -62,8 +62,13 @@ describe('scans of the store on LevelDB', { timeout: LONG ? 600_000 : 60_000 }, 
     const iterators = vi.spyOn(Level.prototype, 'iterator');
     const openAtWrites: number[] = [];
     vi.spyOn(Level.prototype, 'batch').mockImplementation(function (this: Level, ...args: unknown[]) {
-      openAtWrites.push(open);
-      return makeBatch.apply(this, args as never) as never;
+      const made = makeBatch.apply(this, args as never) as unknown as { write(): Promise<void> };
+      const writeMade = made.write.bind(made);
+      made.write = () => {
+        openAtWrites.push(open);
+        return writeMade();
+      };
+      return made as never;
     });
 
     await write('a', Buffer.from('1'));

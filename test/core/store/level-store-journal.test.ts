@@ -240,6 +240,33 @@ describe('a journal that does not continue the store', () => {
   });
 });
 
+describe('a journal whose files are gone', () => {
+  const removeFiles = async (copy: string): Promise<void> => {
+    for (const name of await readdir(copy)) if (name.startsWith('journal.')) await rm(join(copy, name));
+  };
+
+  test('is damage, which can be accepted: LevelDB may not have what was acknowledged last', async () => {
+    const { location } = await running(50);
+    await expect(opened(location, removeFiles, () => null)).rejects.toThrow(/behind batch 49 .* files are gone/);
+    const notices: string[] = [];
+    const options = { acceptDamage: true, notice: (notice: string) => notices.push(notice) };
+    await opened(location, removeFiles, (store) => expect(text(store, 'last')).toBe('49'), options);
+    expect(notices).toHaveLength(1);
+  });
+
+  test('is damage also before anything was written, and none after an opening without durability sync', async () => {
+    const { location } = await running(0);
+    await expect(opened(location, removeFiles, () => null)).rejects.toThrow(StoreDamage);
+    const turned = async (copy: string): Promise<void> => {
+      const store = storeAt(copy, { durability: 'os' });
+      await store.open();
+      await store.close();
+      await removeFiles(copy);
+    };
+    await opened(location, turned, (store) => expect(text(store, 'last')).toBe(''));
+  });
+});
+
 describe('without durability sync', () => {
   test('what the journal has is given back once, and it is removed', async () => {
     const { location, flushed } = await running(50);
