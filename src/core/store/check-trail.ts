@@ -8,7 +8,7 @@
 // Only a batch that is still in the engine's write-ahead log can get lost unnoticed, so checks behind those are trimmed:
 // the checkpoint names the last batch of which no check is needed any more.
 
-import { checksum } from './checksum.js';
+import { crc32 } from 'node:zlib';
 import type { StoreState } from './store.js';
 
 export const CHECK_BYTES = 32;
@@ -33,7 +33,7 @@ export function encodeCheck(check: Check): Buffer {
   const buffer = Buffer.allocUnsafe(CHECK_BYTES);
   writeState(buffer, check);
   buffer.writeUInt32LE(check.link, LINKED_BYTES);
-  buffer.writeUInt32LE(checksum(buffer, 0, LINKED_BYTES + 4), LINKED_BYTES + 4);
+  buffer.writeUInt32LE(crc32(buffer.subarray(0, LINKED_BYTES + 4)), LINKED_BYTES + 4);
   return buffer;
 }
 
@@ -41,7 +41,7 @@ export function encodeCheck(check: Check): Buffer {
 export function decodeCheck(bytes: Uint8Array): Check | null {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (buffer.length !== CHECK_BYTES) return null;
-  if (checksum(buffer, 0, LINKED_BYTES + 4) !== buffer.readUInt32LE(LINKED_BYTES + 4)) return null;
+  if (crc32(buffer.subarray(0, LINKED_BYTES + 4)) !== buffer.readUInt32LE(LINKED_BYTES + 4)) return null;
   return {
     batch: buffer.readDoubleLE(0),
     revision: buffer.readDoubleLE(8),
@@ -60,7 +60,7 @@ const linked = Buffer.allocUnsafe(LINKED_BYTES);
 
 function linkAfter(previous: Check, state: StoreState): number {
   writeState(linked, state);
-  return checksum(linked, 0, LINKED_BYTES, previous.link);
+  return crc32(linked, previous.link);
 }
 
 /** What goes into the engine beside checks and changes. */

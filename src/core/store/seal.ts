@@ -1,7 +1,7 @@
 // Seal: the checksum at the end of every row that the core writes. LevelDB does not verify table blocks when it reads them,
 // so a row says itself whether it is what was written.
 
-import { checksum } from './checksum.js';
+import { crc32 } from 'node:zlib';
 import { SECTION, type Section, StoreDamage } from './store.js';
 
 /** Room that a row leaves at its end for its seal. */
@@ -12,11 +12,7 @@ const SECTION_NAMES = new Map(Object.entries(SECTION).map(([name, section]) => [
 /** Fills the last SEAL_BYTES of `row` with the CRC-32 of what stands before them, little-endian; returns `row`. */
 export function seal(row: Buffer): Buffer {
   const end = row.length - SEAL_BYTES;
-  const sum = checksum(row, 0, end);
-  row[end] = sum;
-  row[end + 1] = sum >>> 8;
-  row[end + 2] = sum >>> 16;
-  row[end + 3] = sum >>> 24;
+  row.writeUInt32LE(crc32(row.subarray(0, end)), end);
   return row;
 }
 
@@ -35,7 +31,7 @@ export function unsealed(section: Section, key: string, row: Uint8Array): Buffer
   const end = row.byteLength - SEAL_BYTES;
   if (end >= 0) {
     const content = Buffer.from(row.buffer, row.byteOffset, end);
-    if (checksum(content, 0, end) === sealOf(row, end)) return content;
+    if (crc32(content) === sealOf(row, end)) return content;
   }
   throw new StoreDamage(`the ${SECTION_NAMES.get(section)} row at ${JSON.stringify(key)} is damaged on disk`);
 }
