@@ -559,7 +559,9 @@ describe('a change of the password', () => {
       const change = authenticator.changePassword(session, from, to);
       await expect(change).rejects.toThrow('Invalid parameters: oldPassword and newPassword required');
     }
-    await expect(authenticator.changePassword(session, 'secret', 'x'.repeat(1_025))).rejects.toThrow('longer than 1024 bytes');
+    await expect(authenticator.changePassword(session, 'secret', 'x'.repeat(1_025))).rejects.toThrow(
+      'the new password must be a text of 1 to 1024 bytes',
+    );
     expect(directory.commands).toEqual([]);
     await authenticator.changePassword(session, 'secret', 'new');
     expect(directory.commands).toMatchObject([{ type: 'password', name: 'bob', from: hash, endsTokens: true }]);
