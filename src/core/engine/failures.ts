@@ -47,7 +47,7 @@ export function isAnswered(request: Request): boolean {
 }
 
 /** What a connection leaves behind: nobody would ask for it again, so it waits for the store. */
-export function isGoodbye(request: Request): request is DurableRequest {
+export function isLeftBehind(request: Request): request is DurableRequest {
   if (request.op !== 'durable') return false;
   const { command } = request;
   return command.type === 'fireWill' || (command.type === 'will' && command.will === null);

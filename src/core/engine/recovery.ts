@@ -10,7 +10,7 @@ import type { Sessions } from '../sessions/sessions.js';
 import type { StoreState } from '../store/store.js';
 import type { Turn } from '../turn.js';
 import type { Commits } from './commits.js';
-import { isGoodbye } from './failures.js';
+import { isLeftBehind } from './failures.js';
 import type { Intake } from './intake.js';
 import type { Lifecycle } from './lifecycle.js';
 import type { Turns } from './turns.js';
@@ -101,7 +101,7 @@ export class Recovery {
     }
     const stored = request.sequence > 0;
     intake.pending.reading.delete(request);
-    if (stored && isGoodbye(request)) {
+    if (stored && isLeftBehind(request)) {
       request.sequence = 0;
       request.firedPath = null;
       intake.wait(request);

@@ -11,7 +11,7 @@ import type { Turn } from '../turn.js';
 import type { Commits } from './commits.js';
 import type { Delivery } from './delivery.js';
 import type { Execution } from './execution.js';
-import { failedReply, isAnswered, isBeingReopened, isGoodbye } from './failures.js';
+import { failedReply, isAnswered, isBeingReopened, isLeftBehind } from './failures.js';
 import type { InboundQueue } from './inbound-queue.js';
 import type { Intake } from './intake.js';
 import type { Lifecycle } from './lifecycle.js';
@@ -218,7 +218,7 @@ export class Turns {
       this.#executeNow(request);
       return;
     }
-    if (changes && !this.#lifecycle.isRunning && !isGoodbye(request)) {
+    if (changes && !this.#lifecycle.isRunning && !isLeftBehind(request)) {
       this.refuse(request, isBeingReopened());
       return;
     }

@@ -227,6 +227,7 @@ export class LevelStore implements Store {
     if (journal === null || handover === null) return this.#writeAtOnce(database, trail, batch, state);
     await handover.room();
     if (this.#journal !== journal) throw new StoreFailure('the store was closed meanwhile');
+    if (this.#broken) throw new StoreFailure('the store failed meanwhile');
     const check = trail.link(state);
     await journal.append(handover.encode(check, batch), check.batch);
     if (this.#broken) throw new StoreFailure('the store failed meanwhile');
