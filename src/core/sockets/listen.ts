@@ -16,6 +16,12 @@ export interface ListenKeys {
   readonly port: string;
 }
 
+/**
+ * Connections that the system holds until they are accepted: it lets others wait for seconds, so a crowd should fit. The system has a
+ * limit of its own (net.core.somaxconn), which counts if it is lower.
+ */
+const PENDING_CONNECTIONS = 65_535;
+
 /** The system knows no such address, or knows it as that of another machine. */
 const NOT_OURS: ReadonlySet<string | undefined> = new Set(['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN']);
 
@@ -25,7 +31,7 @@ const NOT_OURS: ReadonlySet<string | undefined> = new Set(['EADDRNOTAVAIL', 'ENO
  */
 export async function listen(server: Server, { host, port }: ListenAddress, keys: ListenKeys, log: Log): Promise<Listening> {
   try {
-    server.listen({ host, port });
+    server.listen({ host, port, backlog: PENDING_CONNECTIONS });
     await once(server, 'listening');
   } catch (error) {
     const { key, why } = listenFault(error as NodeJS.ErrnoException, { host, port }, keys);
