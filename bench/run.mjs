@@ -14,7 +14,7 @@ import { judge } from './lib/targets.mjs';
 const HERE = dirname(fileURLToPath(import.meta.url));
 const HELP = `npm run bench -- [options]
   --only A,B       loads whose name begins with one of these (default: all)
-  --peers A,B      servers beside the gateway: happn-3, aedes, mosquitto, ws-echo, redis (default: all installed; "none": no peer)
+  --peers A,B      servers beside the gateway: happn-3, aedes, mosquitto, ws-echo, redis, haven-log (default: all installed; "none": no peer)
   --rounds N       counted rounds of each load and server (default 5)
   --seconds S      measured seconds of a round (default 1.25)
   --main FILE      main file of the gateway's build (default dist/main.js)

@@ -193,7 +193,7 @@ export const STEADY = [
     unit: 'answers',
     protocol: 'haven',
     driver: { default: 'haven-write', redis: 'redis-write' },
-    servers: ['trivium', 'redis'],
+    servers: ['trivium', 'redis', 'haven-log'],
     options: common,
   },
   {
@@ -211,7 +211,7 @@ export const STEADY = [
     unit: 'answers',
     protocol: 'haven',
     driver: { default: 'haven-write', redis: 'redis-write' },
-    servers: ['trivium', 'redis'],
+    servers: ['trivium', 'redis', 'haven-log'],
     options: { ...common, window: 16, connections: 16 },
   },
   {

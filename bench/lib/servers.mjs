@@ -46,8 +46,8 @@ const gateway = (file) => async (dir, options) => {
 };
 
 /** A node script that prints `port N` once it listens. */
-const script = (protocol, file, args) => async (_dir, options) => {
-  const child = start(process.execPath, [...nodeFlags(options), join(PEERS, file), ...(await args())]);
+const script = (protocol, file, args) => async (dir, options) => {
+  const child = start(process.execPath, [...nodeFlags(options), join(PEERS, file), ...(await args(dir))]);
   const port = await until(child, () => /^port (\d+)$/m.exec(child.lastOutput)?.[1]);
   return { child, ports: { [protocol]: Number(port) } };
 };
@@ -83,6 +83,7 @@ const KINDS = {
   'happn-3': script('happn', 'happn-3.mjs', async () => [HAPPN.folder, HAPPN.name, String(await freePort())]),
   aedes: script('mqtt', 'aedes.mjs', () => []),
   'ws-echo': script('happn', 'ws-echo.mjs', () => []),
+  'haven-log': script('haven', 'haven-log.mjs', (dir) => [dir]),
   mosquitto,
   redis,
 };
