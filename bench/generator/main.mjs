@@ -114,7 +114,7 @@ process.on('message', async ({ id, command, argument }) => {
   try {
     process.send({ id, result: (await COMMANDS[command](argument)) ?? null });
   } catch (error) {
-    process.send({ id, error: error.stack });
+    process.send({ id, error: error.message });
   }
 });
 process.on('disconnect', () => process.exit());
