@@ -4,14 +4,21 @@
 import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import { type Check, checkKey, encodeCheck } from './check-trail.js';
 import type { Changes } from './journal-record.js';
-import { CHANGE_OVERHEAD_BYTES, CHECK_CHANGE_BYTES, CHECK_SECTION, type Database, makeTables } from './opening.js';
+import {
+  CHANGE_OVERHEAD_BYTES,
+  CHECK_CHANGE_BYTES,
+  CHECK_SECTION,
+  type ChainedBatch,
+  type Database,
+  makeTables,
+  putRow,
+} from './opening.js';
 import { type Stage, Staging, type Waiting } from './staging.js';
 
 /** Rows that LevelDB is given in one turn of the event loop: a few tenths of a millisecond. */
 const SLICE_ROWS = 512;
 /** So many bytes of the journal are needed no more when LevelDB has made tables of what they hold. */
 const TABLE_BYTES = 8 * 1024 * 1024;
-export type ChainedBatch = ReturnType<Database['batch']>;
 
 export interface HandoverParts {
   readonly database: Database;
@@ -97,8 +104,7 @@ export class Handover {
     let left = SLICE_ROWS;
     let bytes = 0;
     for (const [key, value] of stage.rows()) {
-      if (value === null) rows.del(key);
-      else rows.put(key, value);
+      putRow(rows, key, value);
       bytes += key.length + CHANGE_OVERHEAD_BYTES + (value === null ? 0 : value.length);
       left -= 1;
       if (left > 0) continue;

@@ -11,7 +11,7 @@
 // Every batch also has its check written, and a few deleted that are no longer needed.
 
 import { type Check, CheckTrail, checkKey, encodeCheck, NOTHING_WRITTEN } from './check-trail.js';
-import { type ChainedBatch, Handover } from './handover.js';
+import { Handover } from './handover.js';
 import { Journal, removeJournal } from './journal.js';
 import { LateKeyScan, LateScan, type Opening } from './late-scan.js';
 import { type Iterator, type IteratorOptions, Moment } from './moments.js';
@@ -22,10 +22,12 @@ import {
   CHECK_CHANGE_BYTES,
   CHECK_SECTION,
   CHECKPOINT_KEY,
+  type ChainedBatch,
   type Database,
   noteJournal,
   type OpeningOptions,
   openStore,
+  putRow,
   SCAN_SLICE_BYTES,
   SHORT_KEY_LENGTH,
   WRITE_BUFFER_BYTES,
@@ -236,13 +238,8 @@ export class LevelStore implements Store {
 
   /** Of durabilities without a journal. */
   #writeAtOnce(database: Database, trail: CheckTrail, { sections, keys, values, bytes }: LevelBatch, state: StoreState): Promise<void> {
-    // A chained batch takes a fifth of the time of an array of operations.
     const rows = database.batch();
-    for (const [i, key] of keys.entries()) {
-      const value = values[i] as Buffer | null;
-      if (value === null) rows.del(sections[i] + key);
-      else rows.put(sections[i] + key, value);
-    }
+    for (const [i, key] of keys.entries()) putRow(rows, sections[i] + key, values[i] as Buffer | null);
     const check = trail.link(state);
     rows.put(CHECK_SECTION + checkKey(check.batch), encodeCheck(check));
     return this.#commit(trail, rows, check, 1, bytes + CHECK_CHANGE_BYTES, null);
