@@ -24,6 +24,8 @@ export type Outcome = Outbound | Effect | Job;
 export class Turn {
   #batch: WriteBatch | null = null;
   readonly view: View = new Map();
+  /** Paths that its requests are about without a change there: of events, of what failed, of what a transaction reads. */
+  readonly unchanged = new Set<string>();
   /** In the order in which they were made. */
   readonly outcomes: Outcome[] = [];
   /** Requests whose effects are in the batch, or that follow one of those. */
@@ -50,6 +52,16 @@ export class Turn {
   get batch(): WriteBatch {
     this.#batch ??= this.store.batch();
     return this.#batch;
+  }
+
+  /** Whether a request of it is about that path. */
+  touches(path: string): boolean {
+    return this.view.has(path) || (this.unchanged.size > 0 && this.unchanged.has(path));
+  }
+
+  /** Of how many paths. */
+  get touched(): number {
+    return this.view.size + this.unchanged.size;
   }
 
   /** How much there is to write. */

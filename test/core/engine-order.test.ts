@@ -118,6 +118,44 @@ describe('a change that is being committed', () => {
     expect((await read).entry).toBeNull();
   });
 
+  it('lets nothing overtake what is executed behind it, also where that changes no record', async () => {
+    house = await startEngine();
+    const hearer = house.session();
+    await hearer.subscribe('event');
+    const writer = house.session(true);
+    await committing(writer, 'x');
+    void writer.emit('event', 'first');
+    void writer.set('refused', 1, { expect: 9 }, 'refused');
+    void writer.remove('missing', 'missing');
+    await settled();
+    const reader = house.session();
+    const event = reader.emit('event', 'second');
+    for (const path of ['event', 'refused', 'missing']) void reader.get(path);
+    void reader.subscribe('m*', 'glob', {}, true);
+    await settled();
+    expect([hearer.heard.length, reader.replies.length]).toEqual([0, 0]);
+    house.store.release();
+    await event;
+    await until(() => reader.replies.length === 5);
+    expect(values(hearer)).toEqual(['first', 'second']);
+  });
+
+  it('and what waits behind it is not overtaken, which is no more once it was executed', async () => {
+    house = await startEngine();
+    const keeper = house.session(true);
+    await committing(house.session(), 'x');
+    void keeper.durably({ type: 'open', key: 'user/client', clean: false, expiryMs: SESSION_EXPIRY_MS });
+    void keeper.set('waits', 1);
+    const reader = house.session();
+    const read = reader.get('waits');
+    await settled();
+    expect(reader.replies).toHaveLength(0);
+    house.store.release();
+    expect((await read).entry?.payload.value()).toBe(1);
+    await committing(house.session(), 'y');
+    expect((await reader.get('waits')).entry?.payload.value()).toBe(1);
+  });
+
   it('is heard once by who subscribes anew meanwhile and then ends the old subscription', async () => {
     house = await startEngine();
     const session = house.session(true);

@@ -1,5 +1,5 @@
-// Records: the entries as operations see them. What a transaction plans hides what its turn changed, that hides what is being
-// committed, that hides the cache, and the cache hides the store.
+// Records: the entries as operations see them. What a transaction plans hides what its turn changed, that hides the cache, which has
+// what is being committed unless there is no room for that, and both hide the store.
 
 import type { Formats } from '../adapter.js';
 import { SECTION, type Store } from '../store/store.js';
@@ -42,10 +42,10 @@ export class Records {
     if (planned !== undefined) return planned;
     const executing = this.executing?.get(path);
     if (executing !== undefined) return executing;
-    const committing = this.#committing?.get(path);
-    if (committing !== undefined) return committing;
     const cached = this.#cache.get(path);
     if (cached !== undefined) return cached;
+    const committing = this.#committing?.get(path);
+    if (committing !== undefined) return committing;
     const bytes = this.store.read(SECTION.record, path);
     if (bytes === undefined) return null;
     this.bytesRead += bytes.length;

@@ -166,6 +166,7 @@ export class Commits {
   /** Nothing has to wait for the turn's requests any more. */
   #settleRequests(turn: Turn): void {
     const { pending, inbound } = this.#intake;
+    pending.end(turn);
     for (const request of turn.requests) {
       pending.remove(request);
       if (request.op !== 'removeSlice' && !pending.reading.has(request)) inbound.settled(request);

@@ -32,7 +32,15 @@ export class Intake {
   /** Its turn, or the commit that another one makes, is what it waits for. */
   wait(request: Request | RemovalSlice): void {
     this.pending.add(request);
+    this.pending.hold(request);
     this.waiting.push(request);
+  }
+
+  /** The one that has waited longest, which is going to be executed. */
+  takeWaiting(): Request | RemovalSlice | undefined {
+    const request = this.waiting.shift();
+    if (request !== undefined) this.pending.release(request);
+    return request;
   }
 
   /** The request is answered beside the turns: it is not settled with the turn that executed it. */
@@ -54,9 +62,15 @@ export class Intake {
         this.waiting.push(next);
         continue;
       }
-      this.pending.remove(next);
+      this.#forget(next);
       backlog.push(next);
     }
+  }
+
+  /** It does not wait for the commit any more. */
+  #forget(request: Request | RemovalSlice): void {
+    this.pending.release(request);
+    this.pending.remove(request);
   }
 
   /** What waits behind the request, if anything does, waits no more. */
@@ -79,7 +93,7 @@ export class Intake {
   drainWaiting(): (Request | RemovalSlice)[] {
     const drained: (Request | RemovalSlice)[] = [];
     for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) {
-      this.pending.remove(next);
+      this.#forget(next);
       drained.push(next);
     }
     return drained;

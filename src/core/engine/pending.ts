@@ -5,28 +5,50 @@ import type { Request } from '../message.js';
 import { changedPath } from '../operations/data.js';
 import type { RemovalSlice } from '../operations/run.js';
 import type { Pattern } from '../paths/pattern.js';
+import type { Turn } from '../turn.js';
 
 /** Wildcard requests are compared with at most this many pending paths; with more they wait without looking. */
 const COMPARED_PATHS = 64;
 
 export class Pending {
-  #paths = new Map<string, number>();
+  /** Turns that are not settled: they know which paths their requests are about. */
+  readonly #turns: Turn[] = [];
+  /** Paths of requests that wait to be executed, and of how many. */
+  readonly #waiting = new Map<string, number>();
   /** Starts of durable sessions: what a clean one drops is known only when they are done. */
   #opening = 0;
   /** Requests that are answered by a scan beside the turns. */
   readonly reading = new Set<Request>();
 
+  /** It is executed in a turn. */
   add(request: Request | RemovalSlice): void {
     this.#count(request, 1);
   }
 
+  /** It is settled, or waits no more. */
   remove(request: Request | RemovalSlice): void {
     this.#count(request, -1);
   }
 
-  /** A path that a pending request turned out to change when it was executed; `remove` finds it in the request. */
-  addPath(path: string): void {
-    this.#countPath(path, 1);
+  /** Of one that was added: it is not executed yet. */
+  hold(request: Request | RemovalSlice): void {
+    this.#countPaths(request, 1);
+  }
+
+  /** It is going to be executed, or will not be. */
+  release(request: Request | RemovalSlice): void {
+    this.#countPaths(request, -1);
+  }
+
+  /** Requests are executed in the turn. */
+  begin(turn: Turn): void {
+    this.#turns.push(turn);
+  }
+
+  /** All of its requests are settled, or taken back. */
+  end(turn: Turn): void {
+    const index = this.#turns.indexOf(turn);
+    if (index !== -1) this.#turns.splice(index, 1);
   }
 
   /** Whether a request that stores nothing must wait: for its path, or for its session's order. */
@@ -35,9 +57,9 @@ export class Pending {
     if (session.uncommitted > 0 && (session.ordered || session.barriers > 0)) return true;
     switch (request.op) {
       case 'set':
-        return this.#paths.has(request.path);
+        return this.#touches(request.path);
       case 'get':
-        return request.pattern === null ? this.#paths.has(request.path) : this.#matches(request.pattern);
+        return request.pattern === null ? this.#touches(request.path) : this.#matches(request.pattern);
       case 'subscribe':
         return (
           (request.initial !== null && this.#matches(request.initial)) ||
@@ -57,18 +79,8 @@ export class Pending {
     const { session } = request;
     session.uncommitted += by;
     switch (request.op) {
-      case 'set':
-        this.#countPath(request.path, by);
-        break;
       case 'remove':
         if (request.pattern !== null && request.pattern.exact === null) session.barriers += by;
-        else this.#countPath(changedPath(request), by);
-        break;
-      case 'transaction':
-        for (const operation of request.operations) this.#countPath(changedPath(operation), by);
-        break;
-      case 'removeSlice':
-        for (const path of request.paths) this.#countPath(path, by);
         break;
       case 'subscribe':
       case 'unsubscribe':
@@ -76,24 +88,48 @@ export class Pending {
         break;
       case 'durable':
         if (request.command.type === 'open') this.#opening += by;
-        if (request.firedPath !== null) this.#countPath(request.firedPath, by);
+    }
+  }
+
+  #countPaths(request: Request | RemovalSlice, by: 1 | -1): void {
+    switch (request.op) {
+      case 'set':
+        this.#countPath(request.path, by);
         break;
-      case 'security':
-      case 'get':
+      case 'remove':
+        if (request.pattern === null || request.pattern.exact !== null) this.#countPath(changedPath(request), by);
+        break;
+      case 'transaction':
+        for (const operation of request.operations) this.#countPath(changedPath(operation), by);
+        break;
+      case 'removeSlice':
+        for (const path of request.paths) this.#countPath(path, by);
     }
   }
 
   #countPath(path: string, by: 1 | -1): void {
-    const count = (this.#paths.get(path) ?? 0) + by;
-    if (count === 0) this.#paths.delete(path);
-    else this.#paths.set(path, count);
+    const count = (this.#waiting.get(path) ?? 0) + by;
+    if (count === 0) this.#waiting.delete(path);
+    else this.#waiting.set(path, count);
+  }
+
+  #touches(path: string): boolean {
+    for (const turn of this.#turns) if (turn.touches(path)) return true;
+    return this.#waiting.has(path);
   }
 
   #matches(pattern: Pattern): boolean {
-    if (this.#paths.size === 0) return false;
-    if (pattern.exact !== null) return this.#paths.has(pattern.exact);
-    if (this.#paths.size > COMPARED_PATHS) return true;
-    for (const path of this.#paths.keys()) if (pattern.matches(path)) return true;
-    return false;
+    if (pattern.exact !== null) return this.#touches(pattern.exact);
+    let paths = this.#waiting.size;
+    for (const turn of this.#turns) paths += turn.touched;
+    if (paths === 0) return false;
+    if (paths > COMPARED_PATHS) return true;
+    if (isAnyOf(this.#waiting.keys(), pattern)) return true;
+    return this.#turns.some(({ view, unchanged }) => isAnyOf(view.keys(), pattern) || isAnyOf(unchanged, pattern));
   }
+}
+
+function isAnyOf(paths: Iterable<string>, pattern: Pattern): boolean {
+  for (const path of paths) if (pattern.matches(path)) return true;
+  return false;
 }

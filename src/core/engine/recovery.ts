@@ -61,7 +61,10 @@ export class Recovery {
     const { intake, turns } = this.#parts;
     const waiting = intake.drainWaiting();
     const backlogs = new Map<Request, Ring<Request>>();
-    for (const turn of refused) for (const request of turn.requests) this.#takeOut(request, backlogs);
+    for (const turn of refused) {
+      intake.pending.end(turn);
+      for (const request of turn.requests) this.#takeOut(request, backlogs);
+    }
     for (const turn of refused.toReversed()) if (!this.#isSaid(turn, refused)) turn.undo();
     for (const turn of refused) {
       for (const request of turn.requests) {

@@ -3,6 +3,7 @@
 import type { Clock } from '../adapter.js';
 import type { RequestError } from '../errors.js';
 import type { Request } from '../message.js';
+import { changedPath } from '../operations/data.js';
 import type { RemovalSlice, Run, State } from '../operations/run.js';
 import { noteRefusal } from '../operations/security.js';
 import { isPlain, stores } from '../operations.js';
@@ -197,7 +198,7 @@ export class Turns {
     const { waiting } = this.#intake;
     for (let request = waiting.peek(); request !== undefined && this.#hasRoom; request = waiting.peek()) {
       if (!this.#mayJoin(turn, request)) break;
-      waiting.shift();
+      this.#intake.takeWaiting();
       this.#noteTaken(request);
       this.#executeIn(turn, request);
     }
@@ -211,7 +212,7 @@ export class Turns {
       session.backlog.push(request);
       return;
     }
-    const { pending, waiting } = this.#intake;
+    const { pending } = this.#intake;
     request.time ||= this.#now;
     const changes = stores(request, this.#state);
     if (!changes && !pending.concerns(request)) {
@@ -222,9 +223,12 @@ export class Turns {
       this.refuse(request, isBeingReopened());
       return;
     }
+    if (turn === null || !this.#mayJoin(turn, request)) {
+      this.#intake.wait(request);
+      return;
+    }
     pending.add(request);
-    if (turn === null || !this.#mayJoin(turn, request)) waiting.push(request);
-    else this.#executeIn(turn, request);
+    this.#executeIn(turn, request);
   }
 
   #executeNow(request: Request): void {
@@ -233,15 +237,15 @@ export class Turns {
   }
 
   #executeIn(turn: Turn, request: Request | RemovalSlice): void {
-    const { records, history } = this.#state;
+    const { records, history, copies, revision } = this.#state;
     if (this.#turnRun.turn !== turn) this.#turnRun = this.#execution.in(turn);
     records.executing = turn.view;
     if (history !== null) history.executing = turn;
     request.time ||= this.#now;
+    if (turn.requests.length === 0) this.#intake.pending.begin(turn);
     turn.requests.push(request);
-    const { copies } = this.#state;
     this.#execution.execute(request, this.#turnRun);
-    if (request.op === 'durable' && request.firedPath !== null) this.#intake.pending.addPath(request.firedPath);
+    if (this.#state.revision === revision || request.op === 'transaction') noteUnchanged(request, turn);
     turn.bytes += request.size;
     turn.copies += this.#state.copies - copies;
     if (isFull(turn)) turn.closed = true;
@@ -253,6 +257,21 @@ export class Turns {
     if (request.op === 'security') noteRefusal(request, failure, this.#state.audit);
     if (isAnswered(request)) this.#delivery.settle(failedReply(request, failure));
     else this.#state.losses.refusedUnanswered(request, failure);
+  }
+}
+
+/** What the turn's view does not tell of a request that changed no record, or not all that it is about. */
+function noteUnchanged(request: Request | RemovalSlice, { unchanged }: Turn): void {
+  switch (request.op) {
+    case 'set':
+    case 'remove':
+      if (request.pattern === null || request.pattern.exact !== null) unchanged.add(changedPath(request));
+      break;
+    case 'transaction':
+      for (const operation of request.operations) unchanged.add(changedPath(operation));
+      break;
+    case 'durable':
+      if (request.firedPath !== null) unchanged.add(request.firedPath);
   }
 }
 

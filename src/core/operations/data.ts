@@ -114,7 +114,9 @@ export function planSet(request: DataRequest, state: State, revision: number): P
   const expires = options.lifetimeMs > 0 ? time + options.lifetimeMs : (kept?.expires ?? 0);
   const meta = options.meta ?? kept?.meta ?? null;
   const author = authorOf(request);
-  const entry = new Entry(path, payload, before?.created ?? time, time, revision, author, options.qos, expires, meta);
+  // The text that is known already: maps find it by its place in memory.
+  const known = stored === null ? path : stored.path;
+  const entry = new Entry(known, payload, before?.created ?? time, time, revision, author, options.qos, expires, meta);
   return { payload, given, entry, counter, replaced: stored };
 }
 
