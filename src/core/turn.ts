@@ -1,6 +1,6 @@
 // Turn: one slice of engine work: what it changes, what it says, and which requests wait for its commit.
 
-import { type Entry, encodeEntry } from './data/entry.js';
+import { type Entry, putEntry } from './data/entry.js';
 import { expiryKey } from './data/expiry.js';
 import type { View } from './data/records.js';
 import type { PastView } from './history/history.js';
@@ -69,10 +69,9 @@ export class Turn {
     return this.#batch === null ? 0 : this.#batch.length;
   }
 
-  /** `before`: what the entry takes the place of. Returns the entry's row. */
-  put(entry: Entry, before: Entry | null): Buffer {
-    const row = encodeEntry(entry);
-    this.batch.put(SECTION.record, entry.path, row);
+  /** `before`: what the entry takes the place of. */
+  put(entry: Entry, before: Entry | null): void {
+    putEntry(this.batch, entry);
     this.view.set(entry.path, entry);
     if (before === null) {
       this.records += 1;
@@ -81,7 +80,6 @@ export class Turn {
     this.recordBytes += bodyBytes(entry) - (before === null ? 0 : bodyBytes(before));
     if (before !== null && before.expires !== entry.expires) this.#forgetDeadline(before);
     if (entry.expires !== 0) this.batch.put(SECTION.expiry, expiryKey(entry.expires, entry.path), SEALED_NOTHING);
-    return row;
   }
 
   remove(before: Entry): void {

@@ -1,6 +1,7 @@
 // MemoryStore: the Store contract over a sorted map. The second implementation of the contract; a MemoryDisk outlives
 // the store that was opened on it, as a directory would, and is lost with the process.
 
+import { RowMemory } from '../../src/core/store/row-memory.js';
 import {
   type Range,
   type Section,
@@ -17,13 +18,20 @@ type Change = readonly [key: string, value: Uint8Array | null];
 
 class MemoryBatch implements WriteBatch {
   readonly changes: Change[] = [];
+  memory = new RowMemory(Buffer.alloc(0));
 
   get length(): number {
     return this.changes.length;
   }
 
   put(section: Section, key: string, value: Uint8Array): void {
-    this.changes.push([section + key, value]);
+    this.changes.push([section + key, Uint8Array.from(value)]);
+  }
+
+  place(section: Section, key: string, length: number): number {
+    this.memory = new RowMemory(Buffer.alloc(length));
+    this.changes.push([section + key, this.memory.bytes]);
+    return 0;
   }
 
   delete(section: Section, key: string): void {
@@ -85,7 +93,7 @@ export class MemoryStore implements Store {
     }
     for (const [key, value] of (batch as MemoryBatch).changes) {
       if (value === null) this.disk.rows.delete(key);
-      else this.disk.rows.set(key, Uint8Array.from(value));
+      else this.disk.rows.set(key, value);
     }
     this.disk.state = { batch: state.batch, revision: state.revision, applied: state.applied };
   }

@@ -3,8 +3,9 @@
 // flag: expires f64, meta length u32 and meta; then author, payload, seal (little-endian; seal.ts).
 
 import type { Qos } from '../message.js';
-import { SEAL_BYTES, seal, unsealed } from '../store/seal.js';
-import { SECTION, StoreDamage } from '../store/store.js';
+import { RowMemory } from '../store/row-memory.js';
+import { SEAL_BYTES, sealIn, unsealed } from '../store/seal.js';
+import { SECTION, StoreDamage, type WriteBatch } from '../store/store.js';
 import { Meta } from './meta.js';
 import { type Format, Payload } from './payload.js';
 
@@ -42,39 +43,53 @@ export class Entry {
   }
 }
 
+/** The entry's row, in a batch. */
+export function putEntry(batch: WriteBatch, entry: Entry): void {
+  const length = rowLength(entry);
+  const at = batch.place(SECTION.record, entry.path, length);
+  writeRow(entry, batch.memory, at, at + length);
+}
+
 export function encodeEntry(entry: Entry): Buffer {
-  const payload = entry.payload.ownBytes();
-  const authorBytes = Buffer.byteLength(entry.author);
-  const meta = entry.meta === null ? null : entry.meta.bytes();
-  const metaAt = HEAD_BYTES + (entry.expires === 0 ? 0 : EXPIRES_BYTES);
-  const authorAt = metaAt + (meta === null ? 0 : META_LENGTH_BYTES + meta.length);
-  const end = authorAt + authorBytes + payload.length;
-  const buffer = Buffer.allocUnsafe(end + SEAL_BYTES);
-  buffer[0] = VERSION;
-  buffer[1] = entry.payload.format.id;
-  const view = viewOn(buffer);
-  const from = buffer.byteOffset;
+  const bytes = Buffer.allocUnsafe(rowLength(entry));
+  writeRow(entry, new RowMemory(bytes), 0, bytes.length);
+  return bytes;
+}
+
+function rowLength({ payload, author, expires, meta }: Entry): number {
+  return authorPlace(expires, meta) + textBytes(author) + payload.ownBytes().length + SEAL_BYTES;
+}
+
+function authorPlace(expires: number, meta: Meta | null): number {
+  const metaBytes = meta === null ? 0 : META_LENGTH_BYTES + meta.bytes().length;
+  return HEAD_BYTES + (expires === 0 ? 0 : EXPIRES_BYTES) + metaBytes;
+}
+
+function textBytes(text: string): number {
+  return text === '' ? 0 : Buffer.byteLength(text);
+}
+
+function writeRow(entry: Entry, memory: RowMemory, from: number, end: number): void {
+  const { bytes, view } = memory;
+  const { payload, author, expires, meta } = entry;
+  const authorBytes = textBytes(author);
+  view.setUint8(from, VERSION);
+  view.setUint8(from + 1, payload.format.id);
   view.setUint16(from + 2, authorBytes, true);
   view.setFloat64(from + 4, entry.created, true);
   view.setFloat64(from + 12, entry.modified, true);
   view.setFloat64(from + 20, entry.revision, true);
-  buffer[FLAGS_AT] = entry.qos | (entry.expires === 0 ? 0 : EXPIRES) | (meta === null ? 0 : META);
-  if (entry.expires !== 0) buffer.writeDoubleLE(entry.expires, HEAD_BYTES);
+  view.setUint8(from + FLAGS_AT, entry.qos | (expires === 0 ? 0 : EXPIRES) | (meta === null ? 0 : META));
+  if (expires !== 0) view.setFloat64(from + HEAD_BYTES, expires, true);
+  const authorAt = from + authorPlace(expires, meta);
   if (meta !== null) {
-    buffer.writeUInt32LE(meta.length, metaAt);
-    buffer.set(meta, metaAt + META_LENGTH_BYTES);
+    const metaBytes = meta.bytes();
+    bytes.set(metaBytes, authorAt - metaBytes.length);
+    view.setUint32(authorAt - metaBytes.length - META_LENGTH_BYTES, metaBytes.length, true);
   }
-  if (authorBytes > 0) buffer.write(entry.author, authorAt);
-  buffer.set(payload, authorAt + authorBytes);
-  return seal(buffer);
-}
-
-let lastView: DataView<ArrayBufferLike> = new DataView<ArrayBufferLike>(new ArrayBuffer(0));
-
-/** Rows are cut from few pieces of memory; a view writes numbers in a fraction of a buffer's time. */
-function viewOn({ buffer }: Buffer): DataView {
-  if (lastView.buffer !== buffer) lastView = new DataView(buffer);
-  return lastView;
+  if (authorBytes > 0) bytes.write(author, authorAt);
+  bytes.set(payload.ownBytes(), authorAt + authorBytes);
+  sealIn(memory, from, end);
 }
 
 /** Throws StoreDamage when the bytes are not what was written. */

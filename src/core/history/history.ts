@@ -4,7 +4,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Formats, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
-import { type Entry, encodeEntry } from '../data/entry.js';
+import type { Entry } from '../data/entry.js';
 import { ExpirySweep } from '../data/expiry.js';
 import type { Records } from '../data/records.js';
 import { RequestError } from '../errors.js';
@@ -129,22 +129,22 @@ export class History {
     }
   }
 
-  /** A set is stored: `row` is that of its entry, `before` what was there, also when that had expired. */
-  keepSet(turn: Turn, entry: Entry, row: Buffer, before: Entry | null, quiet: boolean): void {
+  /** A set is stored: `before` is what was there, also when that had expired. */
+  keepSet(turn: Turn, entry: Entry, before: Entry | null, quiet: boolean): void {
     const rule = this.rules.of(entry.path);
     if (rule === null) return;
     const { path, revision, modified: time, author } = entry;
-    this.#keep(turn, rule, { path, revision, time, author, entry, quiet, previous: 0 }, row, before);
+    this.#keep(turn, rule, { path, revision, time, author, entry, quiet, previous: 0 }, before);
   }
 
   keepRemoval(turn: Turn, before: Entry, change: Pick<PastChange, 'revision' | 'time' | 'author' | 'quiet'>): void {
     const { path } = before;
     const rule = this.rules.of(path);
     if (rule === null) return;
-    this.#keep(turn, rule, { path, ...change, entry: null, previous: 0 }, null, before);
+    this.#keep(turn, rule, { path, ...change, entry: null, previous: 0 }, before);
   }
 
-  #keep(turn: Turn, rule: HistoryRule, change: PastChange, row: Buffer | null, before: Entry | null): void {
+  #keep(turn: Turn, rule: HistoryRule, change: PastChange, before: Entry | null): void {
     const { path, time } = change;
     const known = this.#timelineOf(path);
     let { whole } = known;
@@ -155,7 +155,7 @@ export class History {
     }
     const last = states.at(-1);
     if (last !== undefined) states[states.length - 1] = this.#dated(turn, rule, path, last, time);
-    const state = this.#put(turn, { ...change, previous: last?.revision ?? 0 }, row);
+    const state = this.#put(turn, { ...change, previous: last?.revision ?? 0 });
     states.push(state.removed ? this.#dated(turn, rule, path, state, time) : state);
     while (states.length > rule.revisions) {
       this.#drop(turn, path, states.shift() as PastState);
@@ -171,7 +171,7 @@ export class History {
     if (before === null) return [];
     const { revision: since, modified, author } = before;
     const change: PastChange = { path, revision: since, time: modified, author, entry: before, previous: 0, quiet: true };
-    return [this.#put(turn, change, encodeEntry(before))];
+    return [this.#put(turn, change)];
   }
 
   /** The change is not what its record is any more since `time`: from then on its age counts. */
@@ -184,9 +184,9 @@ export class History {
     return { ...state, deadline };
   }
 
-  #put(turn: Turn, change: PastChange, entryRow: Buffer | null): PastState {
+  #put(turn: Turn, change: PastChange): PastState {
     const { path, revision, time, entry } = change;
-    const row = encodeChange(change, entryRow);
+    const row = encodeChange(change);
     const size = sizeOf(row, path);
     const view = viewOf(turn);
     turn.batch.put(SECTION.history, digits(revision), row);

@@ -5,7 +5,7 @@
 // Numbers in keys are 14 hexadecimal digits, so that keys sort as they count.
 
 import type { Formats } from '../adapter.js';
-import { decodeEntry, type Entry } from '../data/entry.js';
+import { decodeEntry, type Entry, encodeEntry } from '../data/entry.js';
 import { expiryKey, expiryOf } from '../data/expiry.js';
 import { DIGITS, digits } from '../store/digits.js';
 import { SEAL_BYTES, seal, unsealed } from '../store/seal.js';
@@ -56,9 +56,9 @@ const QUIET = 2;
 const CHANGE_HEAD_BYTES = 13;
 const TIME_BYTES = 8;
 
-/** `entryRow`: that of the change's entry. */
-export function encodeChange(change: PastChange, entryRow: Buffer | null): Buffer {
-  const { path, author } = change;
+export function encodeChange(change: PastChange): Buffer {
+  const { path, author, entry } = change;
+  const entryRow = entry === null ? null : encodeEntry(entry);
   const bodyAt = CHANGE_HEAD_BYTES + Buffer.byteLength(path);
   const end = bodyAt + (entryRow === null ? TIME_BYTES + Buffer.byteLength(author) : entryRow.length);
   const row = Buffer.allocUnsafe(end + SEAL_BYTES);

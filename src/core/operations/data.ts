@@ -122,8 +122,8 @@ export function planSet(request: DataRequest, state: State, revision: number): P
 
 export function keep({ entry, replaced }: PlannedSet, options: DataOptions, run: Run): void {
   const turn = run.turn as Turn;
-  const row = turn.put(entry, replaced);
-  run.state.history?.keepSet(turn, entry, row, replaced, isQuiet(options));
+  turn.put(entry, replaced);
+  run.state.history?.keepSet(turn, entry, replaced, isQuiet(options));
   run.state.expiry.note(entry.expires);
   run.state.revision = entry.revision;
 }

@@ -2,8 +2,8 @@
 // the moment of a scan LevelDB has everything up to a batch, and nothing behind it.
 
 import { setImmediate as turnOfLoop } from 'node:timers/promises';
+import type { BatchMemory, RecordBatch } from './batch-memory.js';
 import { type Check, checkKey, encodeCheck } from './check-trail.js';
-import type { Changes } from './journal-record.js';
 import {
   CHANGE_OVERHEAD_BYTES,
   CHECK_CHANGE_BYTES,
@@ -22,6 +22,8 @@ const TABLE_BYTES = 8 * 1024 * 1024;
 
 export interface HandoverParts {
   readonly database: Database;
+  /** Of the batches. */
+  readonly memory: BatchMemory;
   /** Writes batches, up to that of `last`, with their checks; `bytes`: what all that takes, at least. */
   readonly commit: (rows: ChainedBatch, last: Check, batches: number, bytes: number) => Promise<void>;
   /** LevelDB was told to make tables of everything up to this batch, and has unless it accepts nothing more. */
@@ -32,7 +34,7 @@ export interface HandoverParts {
 
 export class Handover {
   readonly #parts: HandoverParts;
-  readonly #staging = new Staging();
+  readonly #staging: Staging;
   #work: Promise<void> | null = null;
   #tables: Promise<void> | null = null;
   /** null: it has not failed. */
@@ -42,6 +44,7 @@ export class Handover {
 
   constructor(parts: HandoverParts) {
     this.#parts = parts;
+    this.#staging = new Staging(parts.memory);
   }
 
   /** A copy of what the journal has; null: deleted; undefined: it is as LevelDB has it. */
@@ -54,14 +57,9 @@ export class Handover {
     return this.#staging.isEmpty;
   }
 
-  /** The record of the next batch, for the journal. */
-  encode(check: Check, changes: Changes): Buffer {
-    return this.#staging.encode(check, changes);
-  }
-
-  /** Takes the batch whose record was made last, and is in the journal now. */
-  add(check: Check, changes: Changes): void {
-    this.#staging.add(check, changes);
+  /** Takes a batch that is in the journal now. */
+  add(check: Check, batch: RecordBatch): void {
+    this.#staging.add(check, batch);
     this.#begin();
   }
 

@@ -5,18 +5,13 @@
 
 import { crc32 } from 'node:zlib';
 import { CHECK_BYTES, type Check, decodeCheck, encodeCheck } from './check-trail.js';
+import { checksum, type RowMemory } from './row-memory.js';
 
 export const RECORD_HEAD_BYTES = 8 + CHECK_BYTES;
 const CHANGE_BYTES = 8;
-const REMOVED = 0xffffffff;
-
-/** Change by change. A section is one character. */
-export interface Changes {
-  readonly sections: readonly string[];
-  readonly keys: readonly string[];
-  /** null: deleted. */
-  readonly values: readonly (Uint8Array | null)[];
-}
+export const REMOVED = 0xffffffff;
+/** Of longer texts, each character costs less in the library. */
+const SHORT_TEXT = 64;
 
 /** Keys with their section; null: deleted. */
 export interface JournalRecord {
@@ -25,34 +20,43 @@ export interface JournalRecord {
   readonly values: readonly (Uint8Array | null)[];
 }
 
-/** Bytes that a record takes at most. */
-export function recordRoom({ keys, values }: Changes): number {
-  let size = RECORD_HEAD_BYTES;
-  for (let i = 0; i < keys.length; i++) size += CHANGE_BYTES + 1 + (keys[i] as string).length * 3 + (values[i]?.length ?? 0);
-  return size;
+/** Bytes that a change takes at most. */
+export function roomOfChange(key: string, valueBytes: number): number {
+  return CHANGE_BYTES + 1 + key.length * 3 + valueBytes;
 }
 
-/** Writes a record into `bytes`, which have room for it; returns its end. `positions` gets where each change begins. */
-export function encodeRecord(bytes: Buffer, from: number, check: Check, changes: Changes, positions: number[]): number {
-  const { sections, keys, values } = changes;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  let at = from + RECORD_HEAD_BYTES;
-  for (let i = 0; i < keys.length; i++) {
-    const value = values[i] as Uint8Array | null;
-    positions[i] = at;
-    bytes[at + CHANGE_BYTES] = (sections[i] as string).charCodeAt(0);
-    const keyBytes = 1 + bytes.write(keys[i] as string, at + CHANGE_BYTES + 1);
-    view.setUint32(at, keyBytes, true);
-    view.setUint32(at + 4, value === null ? REMOVED : value.length, true);
-    at += CHANGE_BYTES + keyBytes;
-    if (value === null) continue;
-    bytes.set(value, at);
-    at += value.length;
+/** Writes all of a change but its value, which has `length` bytes (REMOVED: there is none); returns where that begins. */
+export function writeChange({ bytes, view }: RowMemory, at: number, section: string, key: string, length: number): number {
+  const keyAt = at + CHANGE_BYTES;
+  bytes[keyAt] = section.charCodeAt(0);
+  const keyBytes = 1 + writeText(bytes, keyAt + 1, key);
+  view.setUint32(at, keyBytes, true);
+  view.setUint32(at + 4, length, true);
+  return keyAt + keyBytes;
+}
+
+function writeText(bytes: Buffer, at: number, text: string): number {
+  const { length } = text;
+  if (length > SHORT_TEXT) return bytes.write(text, at);
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return bytes.write(text, at);
+    bytes[at + i] = code;
   }
+  return length;
+}
+
+/** Writes the head of a record whose changes are there. */
+export function finishRecord(memory: RowMemory, from: number, end: number, check: Check): void {
+  const { bytes, view } = memory;
   bytes.set(encodeCheck(check), from + 8);
-  view.setUint32(from + 4, at - from, true);
-  view.setUint32(from, crc32(bytes.subarray(from + 4, at)), true);
-  return at;
+  view.setUint32(from + 4, end - from, true);
+  view.setUint32(from, checksum(memory, from + 4, end), true);
+}
+
+/** The section of the change that begins there. */
+export function sectionAt(bytes: Buffer, position: number): number {
+  return bytes[position + CHANGE_BYTES] as number;
 }
 
 /** The value of the change that begins there, sharing its memory; null: deleted. */

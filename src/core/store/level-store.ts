@@ -10,9 +10,11 @@
 //   j                nothing; there is a journal, without which the store is not whole
 // Every batch also has its check written, and a few deleted that are no longer needed.
 
+import { BatchMemory, RecordBatch } from './batch-memory.js';
 import { type Check, CheckTrail, checkKey, encodeCheck, NOTHING_WRITTEN } from './check-trail.js';
 import { Handover } from './handover.js';
 import { Journal, removeJournal } from './journal.js';
+import { sectionAt, valueAt } from './journal-record.js';
 import { LateKeyScan, LateScan, type Opening } from './late-scan.js';
 import { type Iterator, type IteratorOptions, Moment } from './moments.js';
 import {
@@ -54,6 +56,7 @@ export interface LevelStoreOptions extends OpeningOptions {
 export class LevelStore implements Store {
   readonly #options: LevelStoreOptions;
   failed: ((error: Error) => void) | null = null;
+  readonly #memory = new BatchMemory();
   #database: Database | null = null;
   #trail: CheckTrail | null = null;
   /** Of durability `sync`: what makes a batch durable, */
@@ -90,6 +93,7 @@ export class LevelStore implements Store {
   #handoverTo(database: Database, trail: CheckTrail, journal: Journal): Handover {
     return new Handover({
       database,
+      memory: this.#memory,
       commit: (rows, last, batches, bytes) => this.#commit(trail, rows, last, batches, bytes, journal),
       inTables: (check) => trail.inTables(check),
       failed: (error) => this.#fail(error),
@@ -200,7 +204,7 @@ export class LevelStore implements Store {
   }
 
   batch(): WriteBatch {
-    return new LevelBatch();
+    return new RecordBatch(this.#memory);
   }
 
   async write(batch: WriteBatch, state: StoreState): Promise<void> {
@@ -212,7 +216,7 @@ export class LevelStore implements Store {
     }
     this.#writing = true;
     try {
-      await this.#write(database, batch as LevelBatch, state);
+      await this.#write(database, batch as RecordBatch, state);
       this.#state = { batch: state.batch, revision: state.revision, applied: state.applied };
     } catch (error) {
       // LevelDB goes on saying yes after a failed append, and all of that is gone at the next start: stop here.
@@ -223,7 +227,7 @@ export class LevelStore implements Store {
     }
   }
 
-  async #write(database: Database, batch: LevelBatch, state: StoreState): Promise<void> {
+  async #write(database: Database, batch: RecordBatch, state: StoreState): Promise<void> {
     const trail = this.#trail as CheckTrail;
     const [journal, handover] = [this.#journal, this.#handover];
     if (journal === null || handover === null) return this.#writeAtOnce(database, trail, batch, state);
@@ -231,18 +235,28 @@ export class LevelStore implements Store {
     if (this.#journal !== journal) throw new StoreFailure('the store was closed meanwhile');
     if (this.#broken) throw new StoreFailure('the store failed meanwhile');
     const check = trail.link(state);
-    await journal.append(handover.encode(check, batch), check.batch);
+    await journal.append(batch.finish(check), check.batch);
     if (this.#broken) throw new StoreFailure('the store failed meanwhile');
     handover.add(check, batch);
   }
 
   /** Of durabilities without a journal. */
-  #writeAtOnce(database: Database, trail: CheckTrail, { sections, keys, values, bytes }: LevelBatch, state: StoreState): Promise<void> {
-    const rows = database.batch();
-    for (const [i, key] of keys.entries()) putRow(rows, sections[i] + key, values[i] as Buffer | null);
+  #writeAtOnce(database: Database, trail: CheckTrail, batch: RecordBatch, state: StoreState): Promise<void> {
     const check = trail.link(state);
+    batch.finish(check);
+    const { keys, positions, memory } = batch;
+    const rows = database.batch();
+    let bytes = CHECK_CHANGE_BYTES;
+    for (let i = 0; i < keys.length; i++) {
+      const position = positions[i] as number;
+      const key = String.fromCharCode(sectionAt(memory.bytes, position)) + keys[i];
+      const value = valueAt(memory.bytes, position);
+      putRow(rows, key, value);
+      bytes += key.length + CHANGE_OVERHEAD_BYTES + (value === null ? 0 : value.length);
+    }
+    this.#memory.release(memory);
     rows.put(CHECK_SECTION + checkKey(check.batch), encodeCheck(check));
-    return this.#commit(trail, rows, check, 1, bytes + CHECK_CHANGE_BYTES, null);
+    return this.#commit(trail, rows, check, 1, bytes, null);
   }
 
   /** Gives LevelDB batches, up to that of `last`, which take `bytes` at least; the journal keeps what may not be in tables. */
@@ -297,34 +311,6 @@ export class LevelStore implements Store {
   #opened(): Database {
     if (this.#database === null) throw new StoreFailure(`the store at ${this.#options.location} is not open`);
     return this.#database;
-  }
-}
-
-/** Changes in order; handed over when they are written, so that a batch that is given up costs nothing. */
-class LevelBatch implements WriteBatch {
-  readonly sections: Section[] = [];
-  readonly keys: string[] = [];
-  /** null: delete. */
-  readonly values: (Uint8Array | null)[] = [];
-  /** What the batch takes in the write buffer, at least. */
-  bytes = 0;
-
-  put(section: Section, key: string, value: Uint8Array): void {
-    this.sections.push(section);
-    this.keys.push(key);
-    this.values.push(value);
-    this.bytes += key.length + value.length + CHANGE_OVERHEAD_BYTES;
-  }
-
-  delete(section: Section, key: string): void {
-    this.sections.push(section);
-    this.keys.push(key);
-    this.values.push(null);
-    this.bytes += key.length + CHANGE_OVERHEAD_BYTES;
-  }
-
-  get length(): number {
-    return this.keys.length;
   }
 }
 

@@ -2,6 +2,7 @@
 // so a row says itself whether it is what was written.
 
 import { crc32 } from 'node:zlib';
+import { checksum, type RowMemory } from './row-memory.js';
 import { SECTION, type Section, StoreDamage } from './store.js';
 
 /** Room that a row leaves at its end for its seal. */
@@ -14,6 +15,11 @@ export function seal(row: Buffer): Buffer {
   const end = row.length - SEAL_BYTES;
   row.writeUInt32LE(crc32(row.subarray(0, end)), end);
   return row;
+}
+
+/** The same for a row that lies in `memory`, up to `end`. */
+export function sealIn(memory: RowMemory, from: number, end: number): void {
+  memory.view.setUint32(end - SEAL_BYTES, checksum(memory, from, end - SEAL_BYTES), true);
 }
 
 /** A sealed copy of `content`. */

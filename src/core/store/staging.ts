@@ -1,13 +1,12 @@
 // Staging: rows of batches that the journal has and LevelDB has not yet. A key that is changed again meanwhile is handed over once. What
-// is read looks here first. A row is where the journal's record of its change was made, so that keeping it costs no copy. Knows no disk:
-// handover.ts hands over what is here.
+// is read looks here first. A row is where the journal's record of its change was made (batch-memory.ts), so that keeping it costs no
+// copy. Knows no disk: handover.ts hands over what is here.
 
+import type { BatchMemory, Piece, RecordBatch } from './batch-memory.js';
 import type { Check } from './check-trail.js';
-import { type Changes, encodeRecord, recordRoom, valueAt } from './journal-record.js';
+import { sectionAt, valueAt } from './journal-record.js';
 
-/** A stage is handed over when its records fill so many bytes: these are read again at a start after a kill, */
-const STAGE_BYTES = 8 * 1024 * 1024;
-/** or when it has so many rows, for which the next scan would wait, */
+/** A stage is handed over when the memory that its records are in is full, or when it has so many rows, for which a scan would wait, */
 const STAGE_ROWS = 24 * 1024;
 /** or so many batches, each of which has a check of its own. */
 const STAGE_BATCHES = 1024;
@@ -31,19 +30,22 @@ export class Stage {
   /** Bytes of its records. */
   size = 0;
   /** By section and key: where the change begins. */
-  readonly #rows = new Map<string, Map<string, number>>();
+  readonly #rows = new Map<number, Map<string, number>>();
 
-  constructor(readonly bytes: Buffer) {}
+  constructor(readonly piece: Piece) {}
 
-  add({ sections, keys }: Changes, positions: readonly number[]): void {
-    let section = '';
+  add({ keys, positions }: RecordBatch): void {
+    const { bytes } = this.piece;
+    let section = 0;
     let rows = NO_ROWS;
     for (let i = 0; i < keys.length; i++) {
-      if (sections[i] !== section) {
-        section = sections[i] as string;
+      const position = positions[i] as number;
+      const current = sectionAt(bytes, position);
+      if (current !== section) {
+        section = current;
         rows = this.#rowsOf(section);
       }
-      rows.set(keys[i] as string, positions[i] as number);
+      rows.set(keys[i] as string, position);
     }
   }
 
@@ -53,7 +55,7 @@ export class Stage {
     return length;
   }
 
-  #rowsOf(section: string): Map<string, number> {
+  #rowsOf(section: number): Map<string, number> {
     let rows = this.#rows.get(section);
     if (rows === undefined) {
       rows = new Map();
@@ -64,13 +66,17 @@ export class Stage {
 
   /** null: deleted; undefined: not changed. The value shares the memory of the stage, which lasts until it is handed over. */
   get(section: string, key: string): Buffer | null | undefined {
-    const position = this.#rows.get(section)?.get(key);
-    return position === undefined ? undefined : valueAt(this.bytes, position);
+    const position = this.#rows.get(section.charCodeAt(0))?.get(key);
+    return position === undefined ? undefined : valueAt(this.piece.bytes, position);
   }
 
   /** Keys with their section; null: deleted. */
   *rows(): Generator<[string, Buffer | null]> {
-    for (const [section, rows] of this.#rows) for (const [key, position] of rows) yield [section + key, valueAt(this.bytes, position)];
+    const { bytes } = this.piece;
+    for (const [code, rows] of this.#rows) {
+      const section = String.fromCharCode(code);
+      for (const [key, position] of rows) yield [section + key, valueAt(bytes, position)];
+    }
   }
 }
 
@@ -79,14 +85,8 @@ const NO_ROWS = new Map<string, number>();
 export class Staging {
   /** The oldest first; the last one takes what comes unless it is sealed. */
   readonly #stages: Stage[] = [];
-  /** Where records are made. */
-  #bytes: Buffer = Buffer.alloc(0);
-  #end = 0;
-  /** Memory of a stage that was handed over. */
-  #spare: Buffer | null = null;
-  /** Of the record that was made last. */
-  #positions: number[] = [];
-  #size = 0;
+
+  constructor(private readonly memory: BatchMemory) {}
 
   get isEmpty(): boolean {
     return this.#stages.length === 0;
@@ -103,35 +103,26 @@ export class Staging {
     return first?.isSealed === true ? first : null;
   }
 
-  /** The record of the next batch, for the journal. */
-  encode(check: Check, changes: Changes): Buffer {
-    const room = recordRoom(changes);
-    if (this.#end + room > this.#bytes.length) this.#turnOver(room);
-    const from = this.#end;
-    this.#end = encodeRecord(this.#bytes, from, check, changes, this.#positions);
-    this.#size = this.#end - from;
-    return this.#bytes.subarray(from, this.#end);
-  }
-
-  #turnOver(room: number): void {
-    this.seal();
-    const spare = this.#spare;
-    this.#spare = null;
-    this.#bytes = spare !== null && room <= spare.length ? spare : Buffer.allocUnsafeSlow(Math.max(room, STAGE_BYTES));
-    this.#end = 0;
-  }
-
-  /** The journal has the record that was made last. */
-  add(check: Check, changes: Changes): void {
-    let stage = this.#stages.at(-1);
-    if (stage === undefined || stage.isSealed) {
-      stage = new Stage(this.#bytes);
-      this.#stages.push(stage);
-    }
-    stage.add(changes, this.#positions);
+  /** The journal has the batch. */
+  add(check: Check, batch: RecordBatch): void {
+    const stage = this.#stageFor(batch.memory);
+    stage.add(batch);
     stage.checks.push(check);
-    stage.size += this.#size;
+    stage.size += batch.size;
+    this.memory.release(batch.memory);
     if (stage.checks.length >= STAGE_BATCHES || stage.length >= STAGE_ROWS) stage.isSealed = true;
+  }
+
+  #stageFor(piece: Piece): Stage {
+    const last = this.#stages.at(-1);
+    if (last !== undefined) {
+      if (!last.isSealed && last.piece === piece) return last;
+      last.isSealed = true;
+    }
+    const stage = new Stage(piece);
+    piece.users += 1;
+    this.#stages.push(stage);
+    return stage;
   }
 
   /** A copy of what was written last; null: deleted; undefined: it is as LevelDB has it. */
@@ -153,9 +144,8 @@ export class Staging {
 
   /** LevelDB has the oldest one. */
   handedOver(): void {
-    const bytes = this.#stages.shift()?.bytes;
-    if (bytes === undefined || bytes === this.#bytes || bytes.length > STAGE_BYTES) return;
-    if (!this.#stages.some((stage) => stage.bytes === bytes)) this.#spare = bytes;
+    const stage = this.#stages.shift();
+    if (stage !== undefined) this.memory.release(stage.piece);
   }
 
   /** LevelDB will not get the rest: the journal has it. */

@@ -1,6 +1,8 @@
 // Store: the contract of what keeps bytes under keys. Ranges, atomic numbered batches, synchronous point reads.
 // Knows no records and no sessions: those are written by the core under the sections named here.
 
+import type { RowMemory } from './row-memory.js';
+
 /** Where a key belongs; the first character of every key on disk. */
 export const SECTION = {
   /** r<path> → Entry */
@@ -59,7 +61,12 @@ export interface StoreState {
 
 /** Collects changes in order; a later change of one key wins. Reusable only by making a new one. */
 export interface WriteBatch {
+  /** The value is copied. */
   put(section: Section, key: string, value: Uint8Array): void;
+  /** Makes room for a value of `length` bytes in `memory`, which the caller fills before the next change; returns where it begins. */
+  place(section: Section, key: string, length: number): number;
+  /** May be another one after each change. */
+  readonly memory: RowMemory;
   delete(section: Section, key: string): void;
   /** Number of changes so far. */
   readonly length: number;

@@ -4,6 +4,7 @@ import { cp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { BatchMemory, RecordBatch } from '../../../src/core/store/batch-memory.js';
 import { type Check, NOTHING_WRITTEN } from '../../../src/core/store/check-trail.js';
 import { Handover } from '../../../src/core/store/handover.js';
 import { LevelStore } from '../../../src/core/store/level-store.js';
@@ -203,14 +204,22 @@ describe('the journal of a store that changes the same records again and again',
 
 describe('a handover that LevelDB refuses', () => {
   const checkOf = (batch: number): Check => ({ ...NOTHING_WRITTEN, batch });
-  const changes = (value: string) => ({ sections: ['r'], keys: ['a'], values: [Buffer.from(value)] });
+  /** Sets `keys` to `value`. */
+  const finished = (memory: BatchMemory, batch: number, keys: readonly string[], value: string): RecordBatch => {
+    const record = new RecordBatch(memory);
+    for (const key of keys) record.put(SECTION.record, key, Buffer.from(value));
+    record.finish(checkOf(batch));
+    return record;
+  };
   const noRows = { put: () => {}, del: () => {} };
 
   test('is told, gives LevelDB nothing more, and shows what the journal has until the store is reopened', async () => {
     const told: unknown[] = [];
     let commits = 0;
+    const memory = new BatchMemory();
     const handover = new Handover({
       database: { batch: () => noRows } as unknown as Database,
+      memory,
       commit: async () => {
         commits += 1;
         throw new Error('no space left');
@@ -218,13 +227,11 @@ describe('a handover that LevelDB refuses', () => {
       inTables: () => {},
       failed: (error) => told.push(error),
     });
-    handover.encode(checkOf(1), changes('1'));
-    handover.add(checkOf(1), changes('1'));
+    handover.add(checkOf(1), finished(memory, 1, ['a'], '1'));
     const outcomes: string[] = [];
     const waiting = (name: string) => ({ open: () => outcomes.push(`${name} opened`), fail: () => outcomes.push(`${name} failed`) });
     handover.wait(waiting('first'));
-    handover.encode(checkOf(2), changes('2'));
-    handover.add(checkOf(2), changes('2'));
+    handover.add(checkOf(2), finished(memory, 2, ['a'], '2'));
     handover.wait(waiting('second'));
     await handover.end();
     handover.wait(waiting('third'));
@@ -237,28 +244,24 @@ describe('a handover that LevelDB refuses', () => {
   });
 
   test('is not put off until a scan would have to wait for very many rows', () => {
-    const staging = new Staging();
-    const rows = (batch: number) => ({
-      sections: new Array<string>(1024).fill('r'),
-      keys: Array.from({ length: 1024 }, (_, i) => `${batch}/${i}`),
-      values: new Array<Uint8Array>(1024).fill(Buffer.of(batch)),
-    });
+    const memory = new BatchMemory();
+    const staging = new Staging(memory);
     for (let batch = 1; batch <= 24; batch++) {
       expect(staging.sealed).toBeNull();
-      for (const again of [rows(batch), rows(batch)]) {
-        staging.encode(checkOf(batch), again);
-        staging.add(checkOf(batch), again);
-      }
+      const keys = Array.from({ length: 1024 }, (_, i) => `${batch}/${i}`);
+      for (let again = 0; again < 2; again++) staging.add(checkOf(batch), finished(memory, batch, keys, `${batch}`));
     }
     expect(staging.sealed?.length).toBe(24 * 1024);
-    expect(staging.get('r', '24/1023')).toEqual(Buffer.of(24));
+    expect(staging.get('r', '24/1023')).toEqual(Buffer.from('24'));
   });
 
   test('takes no more than a few stages while LevelDB is slow', async () => {
     let isSlow = true;
     let release = (): void => {};
+    const memory = new BatchMemory();
     const handover = new Handover({
       database: { batch: () => noRows } as unknown as Database,
+      memory,
       commit: () => (isSlow ? new Promise((resolve) => (release = resolve)) : Promise.resolve()),
       inTables: () => {},
       failed: () => {},
@@ -267,8 +270,7 @@ describe('a handover that LevelDB refuses', () => {
     let batch = 0;
     while (await hasRoom()) {
       batch += 1;
-      handover.encode(checkOf(batch), changes(`${batch}`));
-      handover.add(checkOf(batch), changes(`${batch}`));
+      handover.add(checkOf(batch), finished(memory, batch, ['a'], `${batch}`));
       handover.wait({ open: () => {}, fail: () => {} });
     }
     expect(batch).toBe(4);

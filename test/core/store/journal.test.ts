@@ -3,9 +3,10 @@
 import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { BatchMemory, RecordBatch } from '../../../src/core/store/batch-memory.js';
 import { type Check, NOTHING_WRITTEN } from '../../../src/core/store/check-trail.js';
 import { Journal, readJournal, removeJournal } from '../../../src/core/store/journal.js';
-import { encodeRecord, recordRoom } from '../../../src/core/store/journal-record.js';
+import { SECTION } from '../../../src/core/store/store.js';
 import { temporaryDirectory } from '../../support/temporary.js';
 
 const MIB = 1024 * 1024;
@@ -23,9 +24,13 @@ async function append(journal: Journal, from: number, to: number, bytes = 10): P
 }
 
 function appendOne(journal: Journal, batch: number, keys: string[], values: (Uint8Array | null)[]): Promise<void> {
-  const changes = { sections: keys.map(() => 'r'), keys, values };
-  const bytes = Buffer.alloc(recordRoom(changes));
-  return journal.append(bytes.subarray(0, encodeRecord(bytes, 0, checkOf(batch), changes, [])), batch);
+  const record = new RecordBatch(new BatchMemory());
+  for (const [i, key] of keys.entries()) {
+    const value = values[i] ?? null;
+    if (value === null) record.delete(SECTION.record, key);
+    else record.put(SECTION.record, key, value);
+  }
+  return journal.append(record.finish(checkOf(batch)), batch);
 }
 
 async function found(location: string): Promise<number[]> {
