@@ -77,7 +77,7 @@ export class Turn {
       this.records += 1;
       this.paths.set(entry.path, true);
     }
-    this.recordBytes += bodyBytes(entry) - (before === null ? 0 : bodyBytes(before));
+    this.recordBytes += entry.bodyBytes - (before === null ? 0 : before.bodyBytes);
     if (before !== null && before.expires !== entry.expires) this.#forgetDeadline(before);
     if (entry.expires !== 0) this.batch.put(SECTION.expiry, expiryKey(entry.expires, entry.path), SEALED_NOTHING);
   }
@@ -87,7 +87,7 @@ export class Turn {
     this.paths.set(before.path, false);
     this.batch.delete(SECTION.record, before.path);
     this.records -= 1;
-    this.recordBytes -= bodyBytes(before);
+    this.recordBytes -= before.bodyBytes;
     this.#forgetDeadline(before);
   }
 
@@ -115,8 +115,4 @@ export class Turn {
   undo(): void {
     for (const undo of this.#undo?.reverse() ?? []) undo();
   }
-}
-
-function bodyBytes({ payload }: Entry): number {
-  return payload.ownBytes().length;
 }

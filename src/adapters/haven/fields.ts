@@ -70,7 +70,7 @@ export function anything(field: ValueField): Taker {
 // Takers of the others.
 
 export const value: Taker = (message, bytes, at, end) => {
-  message.value = bytes[at] === NIL ? NIL_PAYLOAD : Payload.fromBytes(bytes.subarray(at, end), msgpack);
+  message.value = bytes[at] === NIL ? NIL_PAYLOAD : Payload.fromChunk(bytes, at, end, msgpack);
 };
 
 export const id: Taker = (message, bytes, at, end) => {

@@ -65,7 +65,6 @@ export class EntryCache {
   }
 }
 
-/** Of an entry whose body is at hand as bytes, as all are that are stored: it stays what it is. */
-function bytesOf({ path, payload, meta }: Entry): number {
-  return ENTRY_OVERHEAD_BYTES + path.length * 2 + payload.size + (meta === null ? 0 : meta.size);
+function bytesOf({ path, bodyBytes, meta }: Entry): number {
+  return ENTRY_OVERHEAD_BYTES + path.length * 2 + bodyBytes + (meta === null ? 0 : meta.size);
 }

@@ -21,6 +21,8 @@ const META_LENGTH_BYTES = 4;
 
 /** Immutable. `created`, `modified` and `expires` are milliseconds since 1970. */
 export class Entry {
+  #bodyBytes = -1;
+
   constructor(
     readonly path: string,
     readonly payload: Payload,
@@ -36,6 +38,12 @@ export class Entry {
     readonly expires: number = 0,
     readonly meta: Meta | null = null,
   ) {}
+
+  /** Bytes of the body as it is stored. */
+  get bodyBytes(): number {
+    if (this.#bodyBytes === -1) this.#bodyBytes = this.payload.ownBytes().length;
+    return this.#bodyBytes;
+  }
 
   /** Nobody sees it any more; it is only still to be removed. */
   isExpired(time: number): boolean {

@@ -28,7 +28,7 @@ const SHARING_BYTES_MAX = 128;
 let shared = Buffer.allocUnsafeSlow(PINNED_BYTES_MAX);
 let sharedEnd = 0;
 
-function ownMemory(length: number): Uint8Array {
+function ownMemory(length: number): Buffer {
   if (length > SHARING_BYTES_MAX) return Buffer.allocUnsafeSlow(length);
   if (sharedEnd + length > shared.length) {
     shared = Buffer.allocUnsafeSlow(PINNED_BYTES_MAX);
@@ -50,6 +50,8 @@ export class Payload {
   #frame: Uint8Array | null = null;
   /** Where in the frame the bytes begin, which go to its end. */
   #start = 0;
+  /** The bytes keep alive little more than they are. */
+  #isDetached = false;
 
   private constructor(
     readonly format: Format,
@@ -63,6 +65,17 @@ export class Payload {
   /** `bytes` are kept as they are: the caller must not reuse their memory. They must be valid for `format`. */
   static fromBytes(bytes: Uint8Array, format: Format): Payload {
     return new Payload(format, bytes, NOT_CONVERTED);
+  }
+
+  /** The bytes from `start` to `end` of a chunk of a socket. Short ones are copied at once, for which a view of them is not made. */
+  static fromChunk(chunk: Buffer, start: number, end: number, format: Format): Payload {
+    const length = end - start;
+    if (length > SHARING_BYTES_MAX) return new Payload(format, chunk.subarray(start, end), NOT_CONVERTED);
+    const bytes = ownMemory(length);
+    for (let i = 0; i < length; i++) bytes[i] = chunk[start + i] as number;
+    const payload = new Payload(format, bytes, NOT_CONVERTED);
+    payload.#isDetached = true;
+    return payload;
   }
 
   /** The bytes from `start` to the end of `frame`, which is kept as long as an adapter may hand it on as it is. */
@@ -124,7 +137,9 @@ export class Payload {
    * pool) move to memory of their own, so that they keep alive little more than they are. What shares that memory is let go.
    */
   detach(): void {
+    if (this.#isDetached) return;
     const bytes = this.bytesAtHand;
+    this.#isDetached = bytes !== null;
     this.#frame = null;
     if (bytes === null || bytes.buffer.byteLength <= bytes.length * 2 + PINNED_BYTES_MAX) return;
     this.#bytes = ownMemory(bytes.length);

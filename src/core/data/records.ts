@@ -64,10 +64,7 @@ export class Records {
   /** These changes are going to be written, after all that were before. */
   writing(view: View): void {
     this.#committing = view;
-    for (const [path, entry] of view) {
-      if (entry === null) this.#cache.delete(path);
-      else this.#keep(entry);
-    }
+    view.forEach(this.#follow);
   }
 
   /** The changes that were being written are what the store holds now. */
@@ -75,6 +72,11 @@ export class Records {
     this.#committing = null;
     this.revision = revision;
   }
+
+  readonly #follow = (entry: Entry | null, path: string): void => {
+    if (entry === null) this.#cache.delete(path);
+    else this.#keep(entry);
+  };
 
   /** The cache counts the bytes of a payload, so these must be all that it holds on to. */
   #keep(entry: Entry): void {

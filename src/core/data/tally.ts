@@ -84,7 +84,7 @@ export class Tally {
   /** A damaged record is told of when somebody reads it. */
   #bodyBytes({ key, value }: StoreRow): number {
     try {
-      return decodeEntry(key, value, this.formats.byId).payload.ownBytes().length;
+      return decodeEntry(key, value, this.formats.byId).bodyBytes;
     } catch (error) {
       if (error instanceof StoreDamage) return 0;
       throw error;

@@ -52,7 +52,7 @@ function shownOf(request: DataRequest, change: Change, state: State): Pick<Chang
   const { increment, meta } = options;
   const { created, modified, revision, author, qos, expires } = entry;
   const counter = increment?.by ?? 0;
-  const own = increment === null ? given : Payload.fromValue({ value: counter, gauge: increment.name }, state.formats.json);
+  const own = increment === null ? given : gaugeOf(increment, counter, state.formats);
   return { entry: new Entry(path, own, created, modified, revision, author, qos, expires, meta), counter };
 }
 
@@ -94,30 +94,34 @@ export interface PlannedSet extends Change {
 /** What a set that stores is going to do; nothing is changed. Throws what its conditions say. */
 export function planSet(request: DataRequest, state: State, revision: number): PlannedSet {
   const { options, path, time } = request;
-  const { records, formats } = state;
-  const stored = records.stored(path);
+  const { merge, increment, lifetimeMs } = options;
+  const stored = state.records.stored(path);
   state.history?.prepare(path, presentOf(state, time));
   const before = stored?.isExpired(time) === true ? null : stored;
   checkCondition(path, before, options);
-  let given = request.payload as Payload;
-  let payload = given;
-  let counter = 0;
-  if (options.increment !== null) {
-    const { name, by } = options.increment;
-    counter = counted(before, options.increment) + by;
-    given = Payload.fromValue({ value: counter, gauge: name }, formats.json);
-    payload = merged(before, Payload.fromValue({ [name]: { value: counter } }, formats.json), formats);
-  } else if (options.merge) {
-    payload = merged(before, given, formats);
-  }
-  const kept = options.merge || options.increment !== null ? before : null;
-  const expires = options.lifetimeMs > 0 ? time + options.lifetimeMs : (kept?.expires ?? 0);
+  const counter = increment === null ? 0 : counted(before, increment) + increment.by;
+  const given = increment === null ? (request.payload as Payload) : gaugeOf(increment, counter, state.formats);
+  const added = increment === null ? given : addition(increment, counter, state.formats);
+  const isMerged = merge || increment !== null;
+  const payload = isMerged ? merged(before, added, state.formats) : given;
+  const kept = isMerged ? before : null;
+  const expires = lifetimeMs > 0 ? time + lifetimeMs : (kept?.expires ?? 0);
   const meta = options.meta ?? kept?.meta ?? null;
-  const author = authorOf(request);
   // The text that is known already: maps find it by its place in memory.
   const known = stored === null ? path : stored.path;
-  const entry = new Entry(known, payload, before?.created ?? time, time, revision, author, options.qos, expires, meta);
+  const created = before === null ? time : before.created;
+  const entry = new Entry(known, payload, created, time, revision, authorOf(request), options.qos, expires, meta);
   return { payload, given, entry, counter, replaced: stored };
+}
+
+/** What others hear of an increment. */
+function gaugeOf({ name }: Increment, counter: number, { json }: Formats): Payload {
+  return Payload.fromValue({ value: counter, gauge: name }, json);
+}
+
+/** What an increment puts into the record. */
+function addition({ name }: Increment, counter: number, { json }: Formats): Payload {
+  return Payload.fromValue({ [name]: { value: counter } }, json);
 }
 
 export function keep({ entry, replaced }: PlannedSet, options: DataOptions, run: Run): void {

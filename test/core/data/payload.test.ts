@@ -113,6 +113,34 @@ describe('a payload', () => {
     expect(format.reads).toBe(2);
   });
 
+  test('of a chunk is the same after that was used again: a short one at once, a long one when it is detached', () => {
+    for (const length of [0, 1, 128, 129, 4_000]) {
+      const chunk = Buffer.alloc(64 * 1024, 'x');
+      const body = 'b'.repeat(length);
+      chunk.write(body, 100);
+      const payload = Payload.fromChunk(chunk, 100, 100 + length, raw);
+      expect(payload.size).toBe(length);
+      if (length > 128) {
+        expect(payload.ownBytes().buffer).toBe(chunk.buffer);
+        payload.detach();
+      }
+      chunk.fill('y');
+      payload.detach();
+      expect(Buffer.from(payload.ownBytes()).toString()).toBe(body);
+      expect(payload.ownBytes().buffer.byteLength).toBeLessThanOrEqual(Math.max(length, 1_024));
+    }
+  });
+
+  test('made of a value is detached when it has bytes, also if it was asked to be before', () => {
+    const pool = Buffer.alloc(64 * 1024);
+    const payload = Payload.fromValue('text', { ...json, fromValue: () => pool.subarray(0, pool.write('"text"')) });
+    payload.detach();
+    payload.ownBytes();
+    payload.detach();
+    expect(payload.ownBytes().buffer.byteLength).toBeLessThanOrEqual(1_024);
+    expect(payload.value()).toBe('text');
+  });
+
   test('of a frame is the rest of it, has it at hand until it is detached, and is then the same', () => {
     const format = counting(json);
     const frame = Buffer.from('head{"a":1}');
