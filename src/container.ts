@@ -33,7 +33,6 @@ import { CERTIFICATE_FILE, STORE_FOLDER } from './data-directory.js';
 import { Gateway } from './gateway.js';
 import { connectionsWithin, handleLimit } from './handles.js';
 import { AdminListener } from './http/admin.js';
-import { apiListener } from './http/api/api.js';
 import { AuthRoutes } from './http/auth-routes.js';
 import { CustomRoutes } from './http/custom-routes.js';
 import { HttpListener } from './http/listener.js';
@@ -41,7 +40,7 @@ import { Metrics } from './http/metrics.js';
 import { RouteGuard } from './http/route-guard.js';
 import { type OpenLog, openLog } from './log.js';
 import { HashQueue } from './security/hash-queue.js';
-import { Security } from './security/security.js';
+import type { Security, SecurityOptions, SecurityParts } from './security/security.js';
 import { Authorities } from './tls/authorities.js';
 import { Certificate } from './tls/certificate.js';
 import { TokenLogins } from './token-logins.js';
@@ -95,7 +94,7 @@ export interface BuildOptions {
 }
 
 /** A gateway as configured, not started. Building several in one process is fine: nothing is shared. */
-export function buildGateway(config: Config, log: Log, options: BuildOptions): Built {
+export async function buildGateway(config: Config, log: Log, options: BuildOptions): Promise<Built> {
   const { routes = new CustomRoutes(), layers = {}, tellPassword } = options;
   const container = root.createChildContainer();
   container.register(TOKEN.config, { useValue: config });
@@ -103,7 +102,7 @@ export function buildGateway(config: Config, log: Log, options: BuildOptions): B
   container.register(TOKEN.routes, { useValue: routes });
   container.register(TOKEN.tellPassword, { useValue: tellPassword });
   registerCore(container);
-  registerSecurity(container);
+  registerSecurity(container, config.secure ? await loadSecurity() : null);
   container.register(TOKEN.happn, { useFactory: once((parts) => buildHappn(parts.resolve(TOKEN.config), layers)) });
   registerAdapters(container);
   registerGateway(container);
@@ -177,12 +176,20 @@ function engineLimits({ data, queue, history, historyMaxBytes }: Config): Engine
   };
 }
 
-function registerSecurity(container: DependencyContainer): void {
+type MakeSecurity = (options: SecurityOptions, parts: SecurityParts) => Security;
+
+/** What passwords, keys and tokens need is much to load where nobody has to log in. */
+async function loadSecurity(): Promise<MakeSecurity> {
+  const { Security } = await import('./security/security.js');
+  return (options, parts) => new Security(options, parts);
+}
+
+function registerSecurity(container: DependencyContainer, makeSecurity: MakeSecurity | null): void {
   container.register(TOKEN.security, {
     useFactory: once((parts) => {
-      const { secure, security, admin, data } = parts.resolve(TOKEN.config);
-      if (!secure) return null;
-      return new Security(
+      const { security, admin, data } = parts.resolve(TOKEN.config);
+      if (makeSecurity === null) return null;
+      return makeSecurity(
         { ...security, admin, dataDir: data.dir },
         {
           directory: parts.resolve(TOKEN.directory),
@@ -280,7 +287,8 @@ function registerGateway(container: DependencyContainer): void {
       const config = parts.resolve(TOKEN.config);
       const log = parts.resolve(TOKEN.log);
       const counters = parts.resolve(TOKEN.counters);
-      const api = apiListener(administration(parts), VERSION, log);
+      const house = administration(parts);
+      const loadApi = async () => (await import('./http/api/api.js')).apiListener(house, VERSION, log);
       return new Gateway({
         config,
         engine: parts.resolve(TOKEN.engine),
@@ -288,7 +296,7 @@ function registerGateway(container: DependencyContainer): void {
         http: parts.resolve(TOKEN.http),
         security: parts.resolve(TOKEN.security),
         tls: [parts.resolve(TOKEN.authorities), parts.resolve(TOKEN.certificate)].filter((part) => part !== null),
-        admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), api, log),
+        admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), loadApi, log),
         log,
         clock: parts.resolve(TOKEN.clock),
         counters,

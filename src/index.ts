@@ -75,7 +75,7 @@ export function createGateway(input: ConfigInput = {}, options: EmbedOptions = {
   const build = async (): Promise<Built> => {
     const { buildGateway, buildLog } = await import('./container.js');
     const { onAdminPassword: tellPassword = () => {}, happn: layers } = options;
-    built = buildGateway(config, options.log ?? buildLog(config).log, { routes: http, layers, tellPassword });
+    built = await buildGateway(config, options.log ?? buildLog(config).log, { routes: http, layers, tellPassword });
     return built;
   };
   return {

@@ -15,7 +15,7 @@ const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGINT: 2, SIGTERM: 1
 /** Resolves when the gateway runs; it ends the process itself after a signal. Rejects with StartError or ConfigError. */
 export async function serve({ config }: LoadedConfig): Promise<void> {
   const { log, flush } = buildLog(config);
-  const { gateway, counters } = buildGateway(config, log, { tellPassword });
+  const { gateway, counters } = await buildGateway(config, log, { tellPassword });
   const rejections = counters.counter('unhandled_rejections_total', 'Errors of asynchronous work that nothing handled');
   process.on('unhandledRejection', (reason) => {
     rejections.add();

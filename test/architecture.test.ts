@@ -37,7 +37,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   mqtt: ['adapters/mqtt/bridge/connection.ts'],
   zod: ['config/', 'http/api/'],
   yaml: ['config/file.ts'],
-  commander: ['cli/', 'haven-tool/grammar.ts', 'main.ts'],
+  commander: ['cli/', 'haven-tool/grammar.ts', 'main.ts', 'settings.ts'],
   'prom-client': ['http/metrics.ts'],
   hono: ['http/api/api.ts'],
   '@hono/node-server': ['http/api/api.ts'],

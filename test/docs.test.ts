@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../src/config/index.js';
+import { loadConfig, parseFile } from '../src/config/index.js';
 import { openBrowser, servePages } from './support/browser.js';
 import { CommandHost } from './support/command-host.js';
 import { withTables } from './support/config-table.js';
@@ -226,8 +226,8 @@ describe('the page on security', () => {
     expect([...blocks.keys()]).toEqual(['doctor', 'declared', 'profiles', 'providers']);
   });
 
-  it.each(['declared', 'profiles', 'providers'])('shows a configuration of %s that the schema takes', (name) => {
-    const { config } = loadConfig({ file: { name: 'page', text: blocks.get(name) as string } });
+  it.each(['declared', 'profiles', 'providers'])('shows a configuration of %s that the schema takes', async (name) => {
+    const { config } = loadConfig({ file: await parseFile('page', blocks.get(name) as string) });
     expect(JSON.stringify(config.security)).toMatch(/operators|browsers|company/);
   });
 

@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../src/config/index.js';
+import { loadConfig, parseFile } from '../src/config/index.js';
 import { examine, type Finding, findingsText } from '../src/doctor/doctor.js';
 import { makeSelfSigned } from '../src/tls/self-signed.js';
 import { CliProcess, freePort, startGateway, temporaryDirectory } from './support/gateway-process.js';
@@ -89,7 +89,7 @@ describe('a file of the configuration', () => {
       writeFileSync(file, text);
       chmodSync(file, mode);
       const flags = new Map(Object.entries({ ...FREE, 'data.dir': dataDirectory() }));
-      const found = await examine(loadConfig({ flags, file: { name: file, text } }));
+      const found = await examine(loadConfig({ flags, file: await parseFile(file, text) }));
       return found.filter(({ about }) => about === 'secrets').map(({ text: said }) => said);
     };
     const secret = 'security: {users: [{name: a, password: b}]}';

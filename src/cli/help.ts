@@ -3,13 +3,14 @@
 import type { Command } from 'commander';
 import { CommandFailure } from './admin-client.js';
 
-/** To be called when all others are there. */
-export function addHelp(parent: Command): void {
+/** To be called when all others are there. `prepare` gives a command what it has beside its words, before it is shown. */
+export function addHelp(parent: Command, prepare: (command: Command) => Promise<void> = async () => {}): void {
   const help = parent.helpCommand(false).command('help [command...]').description('display help for command');
   help.exitOverride().configureOutput({ outputError: () => {} });
-  help.action((words: readonly string[]) => {
+  help.action(async (words: readonly string[]) => {
     let shown = parent;
     for (const word of words) shown = below(shown, word);
+    await prepare(shown);
     shown.help();
   });
 }

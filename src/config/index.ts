@@ -1,5 +1,6 @@
 // The face of the configuration: loading it, its keys, and what the other parts ask of it.
 
+export { type ConfigFile, parseFile } from './file.js';
 export { type ConfigKey, configValue, KEYS, printedValue, shownValue } from './keys.js';
 export { type ConfigSources, configFileName, type LoadedConfig, loadConfig } from './load.js';
 export { usesTls } from './rules.js';

@@ -1,8 +1,8 @@
 // Loading: flags, environment and file become one frozen configuration. Knows no process: the caller passes arguments, variables
-// and the text of the file in.
+// and the file in.
 
 import { ConfigError } from '../core/errors.js';
-import { type ConfigFile, parseFile } from './file.js';
+import type { ConfigFile } from './file.js';
 import { type ConfigKey, fromText, KEY_BY_PATH, KEY_BY_VARIABLE, KEYS } from './keys.js';
 import { type Issue, plainObjects, refusalWithin } from './objects.js';
 import { checkRules } from './rules.js';
@@ -15,7 +15,6 @@ export interface ConfigSources {
   /** By key path, as text: what stood on the command line. */
   readonly flags?: ReadonlyMap<string, string>;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** The configuration file as it was read. */
   readonly file?: ConfigFile | null;
   /** Values of a program that embeds the gateway; they count as flags. */
   readonly given?: ConfigInput;
@@ -35,7 +34,7 @@ interface Found {
 /** Flags before environment before file before defaults. Throws ConfigError, one line that names key, value and origin. */
 export function loadConfig(sources: ConfigSources): LoadedConfig {
   const found = new Map<string, Found>();
-  if (sources.file) readTree(parseFile(sources.file), [], `file ${sources.file.name}`, found);
+  if (sources.file) readTree(sources.file.tree, [], `file ${sources.file.name}`, found);
   readEnvironment(sources.env ?? {}, found);
   if (sources.given) readTree(treeOf(sources.given), [], 'given', found);
   for (const [path, text] of sources.flags ?? []) {

@@ -3,9 +3,9 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type Listening, type Log, listen, REQUEST_ERRORS, type RequestErrorCode } from '../core/index.js';
-import { API_PATH, BODY_MAX_BYTES } from './api/api.js';
+import { API_PATH, BODY_MAX_BYTES } from './api/bounds.js';
 import { HEADERS_KEPT, headFault, makeSafe } from './heads.js';
-import type { Metrics } from './metrics.js';
+import { METRICS_TYPE, type Metrics } from './metrics.js';
 import { isHostAllowed, isOriginAllowed, type OriginRule } from './origin.js';
 
 export interface AdminOptions {
@@ -40,15 +40,17 @@ export class AdminListener {
   readonly #options: AdminOptions;
   readonly #health: () => Health;
   readonly #metrics: Metrics;
-  readonly #api: ApiListener;
+  readonly #loadApi: () => Promise<ApiListener>;
+  #api: Promise<ApiListener> | null = null;
   readonly #log: Log;
   readonly #server: Server;
 
-  constructor(options: AdminOptions, health: () => Health, metrics: Metrics, api: ApiListener, log: Log) {
+  /** `loadApi` is asked once, when the API is used for the first time: most gateways are never asked, and it is much to load. */
+  constructor(options: AdminOptions, health: () => Health, metrics: Metrics, loadApi: () => Promise<ApiListener>, log: Log) {
     this.#options = options;
     this.#health = health;
     this.#metrics = metrics;
-    this.#api = api;
+    this.#loadApi = loadApi;
     this.#log = log;
     this.#server = createServer({
       maxHeaderSize: options.maxHeaderBytes,
@@ -81,7 +83,10 @@ export class AdminListener {
     const refusal = this.#refusal(request);
     if (refusal !== null) return sendJson(response, refusal.status, failed(refusal.code, refusal.reason));
     const path = (request.url as string).split('?', 1)[0] as string;
-    if (path.startsWith(`${API_PATH}/`)) return await this.#api(request, response);
+    if (path.startsWith(`${API_PATH}/`)) {
+      this.#api ??= this.#loadApi();
+      return (await this.#api)(request, response);
+    }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return sendJson(response, 405, failed('UNKNOWN_OPERATION', 'only GET is offered here'));
     }
@@ -90,8 +95,9 @@ export class AdminListener {
       return sendJson(response, health.ok ? 200 : 503, health);
     }
     if (path === '/metrics') {
-      response.writeHead(200, { 'content-type': this.#metrics.contentType });
-      response.end(await this.#metrics.text());
+      const text = await this.#metrics.text();
+      response.writeHead(200, { 'content-type': METRICS_TYPE });
+      response.end(text);
       return;
     }
     sendJson(response, 404, failed('UNKNOWN_OPERATION', `there is nothing at ${path}`));

@@ -1,29 +1,32 @@
 // Metrics: the core's counters and gauges, and the process's own figures, in the text form that Prometheus scrapes.
 
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { Counters } from '../core/index.js';
 
-/** Figures of the process itself are collected from the first call on. */
+/** What the text is, to HTTP: the form of Prometheus. */
+export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+/** Figures of the process itself are collected, and what collects them is loaded, from the first call on. */
 export class Metrics {
   readonly #counters: Counters;
-  readonly #process = new Registry();
-  #started = false;
+  #process: Promise<Registry> | null = null;
 
   constructor(counters: Counters) {
     this.#counters = counters;
   }
 
-  get contentType(): string {
-    return this.#process.contentType;
-  }
-
   async text(): Promise<string> {
-    if (!this.#started) {
-      this.#started = true;
-      collectDefaultMetrics({ register: this.#process });
-    }
-    return `${renderCounters(this.#counters)}${await this.#process.metrics()}`;
+    this.#process ??= collectProcess();
+    const figures = await (await this.#process).metrics();
+    return `${renderCounters(this.#counters)}${figures}`;
   }
+}
+
+async function collectProcess(): Promise<Registry> {
+  const { collectDefaultMetrics, Registry } = await import('prom-client');
+  const register = new Registry();
+  collectDefaultMetrics({ register });
+  return register;
 }
 
 /**

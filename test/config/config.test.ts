@@ -5,12 +5,14 @@ import { HAPPN_DEFAULTS } from '../../src/adapters/happn/index.js';
 import { HAVEN_DEFAULTS } from '../../src/adapters/haven/index.js';
 import { MQTT_LIMITS } from '../../src/adapters/mqtt/index.js';
 import {
+  type ConfigFile,
   type ConfigKey,
   type ConfigSources,
   configFileName,
   configValue,
   KEYS,
   loadConfig,
+  parseFile,
   printedValue,
   shownValue,
 } from '../../src/config/index.js';
@@ -20,16 +22,30 @@ function refusal(sources: ConfigSources): string {
   try {
     loadConfig(sources);
   } catch (error) {
-    expect(error).toBeInstanceOf(ConfigError);
-    const { message } = error as ConfigError;
-    expect(message).not.toContain('\n');
-    return message;
+    return lineOf(error);
   }
   throw new Error('nothing was refused');
 }
 
+function lineOf(error: unknown): string {
+  expect(error).toBeInstanceOf(ConfigError);
+  const { message } = error as ConfigError;
+  expect(message).not.toContain('\n');
+  return message;
+}
+
 const flags = (entries: Record<string, string>): ReadonlyMap<string, string> => new Map(Object.entries(entries));
-const file = (text: string) => ({ name: 'trivium.yaml', text });
+const file = (text: string): Promise<ConfigFile> => parseFile('trivium.yaml', text);
+
+async function refusalOfFile(text: string): Promise<string> {
+  let parsed: ConfigFile;
+  try {
+    parsed = await file(text);
+  } catch (error) {
+    return lineOf(error);
+  }
+  return refusal({ file: parsed });
+}
 
 describe('defaults', () => {
   it('are the ports, loopback and full durability', () => {
@@ -80,8 +96,8 @@ describe('precedence', () => {
   const text = 'mqtt:\n  port: 1001\nhaven:\n  port: 1002\nhappn:\n  port: 1003\n';
   const env = { TRIVIUM_MQTT_PORT: '2001', TRIVIUM_HAVEN_PORT: '2002' };
 
-  it('is flag, environment, file, default', () => {
-    const { config, origins } = loadConfig({ flags: flags({ 'mqtt.port': '3001' }), env, file: file(text) });
+  it('is flag, environment, file, default', async () => {
+    const { config, origins } = loadConfig({ flags: flags({ 'mqtt.port': '3001' }), env, file: await file(text) });
     expect([config.mqtt.port, config.haven.port, config.happn.port, config.admin.port]).toEqual([3001, 2002, 1003, 55_080]);
     expect(origins.get('mqtt.port')).toBe('flag --mqtt-port');
     expect(origins.get('haven.port')).toBe('environment TRIVIUM_HAVEN_PORT');
@@ -102,16 +118,16 @@ describe('precedence', () => {
 });
 
 describe('the file', () => {
-  it('may be JSON', () => {
-    expect(loadConfig({ file: file('{"mqtt": {"port": 4}, "http": {"origins": ["https://a.example"]}}') }).config.mqtt.port).toBe(4);
+  it('may be JSON', async () => {
+    expect(loadConfig({ file: await file('{"mqtt": {"port": 4}, "http": {"origins": ["https://a.example"]}}') }).config.mqtt.port).toBe(4);
   });
 
-  it('may give keys by their whole path', () => {
-    expect(loadConfig({ file: file('mqtt.port: 4') }).config.mqtt.port).toBe(4);
+  it('may give keys by their whole path', async () => {
+    expect(loadConfig({ file: await file('mqtt.port: 4') }).config.mqtt.port).toBe(4);
   });
 
-  it.each(['', '# only a comment\n', 'mqtt:\n'])('may say nothing (%j)', (text) => {
-    expect(loadConfig({ file: file(text) }).config.mqtt.port).toBe(1883);
+  it.each(['', '# only a comment\n', 'mqtt:\n'])('may say nothing (%j)', async (text) => {
+    expect(loadConfig({ file: await file(text) }).config.mqtt.port).toBe(1883);
   });
 
   it.each([
@@ -125,8 +141,8 @@ describe('the file', () => {
     ['secure: yes please\n', /^secure: "yes please" is not allowed, it must be true or false \(file trivium\.yaml\)$/],
     ['__proto__: {host: 1.2.3.4}\n', /^unknown key __proto__ /],
     ['constructor: {prototype: {x: 1}}\n', /^unknown key constructor /],
-  ])('is refused with one line: %j', (text, line) => {
-    expect(refusal({ file: file(text) })).toMatch(line);
+  ])('is refused with one line: %j', async (text, line) => {
+    expect(await refusalOfFile(text)).toMatch(line);
     expect(Object.hasOwn(Object.prototype, 'host')).toBe(false);
   });
 });
@@ -152,8 +168,8 @@ describe('a bad value', () => {
     expect(refusal(sources)).toBe(line);
   });
 
-  it('of a secret is not repeated', () => {
-    expect(refusal({ file: file('admin:\n  password: 12345\n') })).toBe(
+  it('of a secret is not repeated', async () => {
+    expect(await refusalOfFile('admin:\n  password: 12345\n')).toBe(
       'admin.password: the given value is not allowed, it must be a text of 1 to 1024 bytes (file trivium.yaml)',
     );
   });
@@ -278,11 +294,11 @@ describe('rules between keys', () => {
 });
 
 describe('lists of security', () => {
-  const security = (text: string): ConfigSources => ({ file: file(`security:\n  ${text}\n`) });
+  const security = async (text: string): Promise<ConfigSources> => ({ file: await file(`security:\n  ${text}\n`) });
 
-  it('hold users and groups, profiles and providers, with their defaults', () => {
+  it('hold users and groups, profiles and providers, with their defaults', async () => {
     const { config } = loadConfig(
-      security(
+      await security(
         [
           'groups: [{name: readers, permissions: {"/a/*": {actions: [get, on]}, "/a/secret": {prohibit: ["*"]}}}]',
           'users: [{name: bob, password: secret, groups: [readers], customData: {site: {id: 7}}}]',
@@ -303,12 +319,12 @@ describe('lists of security', () => {
     expect(config.security.providers).toMatchObject([{ algorithms: ['RS256', 'ES256'], userClaim: 'sub', jwksFile: null }]);
   });
 
-  it('never show passwords', () => {
+  it('never show passwords', async () => {
     const key = KEYS.find(({ path }) => path === 'security.users') as ConfigKey;
-    const value = configValue(loadConfig(security('users: [{name: bob, password: secret}]')).config, key.path);
+    const value = configValue(loadConfig(await security('users: [{name: bob, password: secret}]')).config, key.path);
     expect(shownValue(key, value)).not.toContain('secret');
     expect(JSON.stringify(printedValue(key, value))).not.toContain('secret');
-    expect(refusal(security('users: [{name: bob, password: {secret: 1}}]'))).not.toContain('secret');
+    expect(refusal(await security('users: [{name: bob, password: {secret: 1}}]'))).not.toContain('secret');
   });
 
   it.each([
@@ -352,8 +368,8 @@ describe('lists of security', () => {
       /it must be https:\/\/, or http:\/\/ on this machine/,
     ],
     ['providers: [{name: a, issuer: b, audience: c, jwksFile: d, algorithms: [HS256]}]', /it must be a list of RS256/],
-  ] as [string, string | RegExp][])('refuse %s', (text, expected) => {
-    const said = refusal(security(text));
+  ] as [string, string | RegExp][])('refuse %s', async (text, expected) => {
+    const said = refusal(await security(text));
     if (typeof expected === 'string') expect(said).toBe(expected);
     else expect(said).toMatch(expected);
   });
@@ -364,8 +380,8 @@ describe('bridges', () => {
   const one = (more: string, rules = '') =>
     `bridges:\n  - {name: cloud, url: "mqtt://b.example", ${more === '' ? '' : `${more}, `}rules: [{direction: out, filter: "a/#"}${rules}]}\n`;
 
-  it('take their defaults where nothing is said', () => {
-    const [bridge] = loadConfig({ file: file(`bridges: [{${least}}]`) }).config.bridges;
+  it('take their defaults where nothing is said', async () => {
+    const [bridge] = loadConfig({ file: await file(`bridges: [{${least}}]`) }).config.bridges;
     expect(bridge).toMatchObject({ name: 'cloud', version: '5', cleanSession: false, rejectUnauthorized: true, retryMinMs: 1_000 });
     expect(bridge?.rules).toEqual([{ direction: 'both', filter: 'a/#', localPrefix: '', remotePrefix: '', qos: 1 }]);
     expect(Object.isFrozen(bridge?.rules[0])).toBe(true);
@@ -419,13 +435,13 @@ describe('bridges', () => {
       `bridges: [{${least}}, {${least}}]`,
       'bridges[1].name: "cloud" is not allowed, it must be a name that no other bridge has (file trivium.yaml)',
     ],
-  ])('are refused with the place: %s', (text, line) => {
-    if (typeof line === 'string') expect(refusal({ file: file(text) })).toBe(line);
-    else expect(refusal({ file: file(text) })).toMatch(line);
+  ])('are refused with the place: %s', async (text, line) => {
+    if (typeof line === 'string') expect(await refusalOfFile(text)).toBe(line);
+    else expect(await refusalOfFile(text)).toMatch(line);
   });
 
-  it('never show a password', () => {
-    const { config } = loadConfig({ file: file(one('username: u, password: opensesame')) });
+  it('never show a password', async () => {
+    const { config } = loadConfig({ file: await file(one('username: u, password: opensesame')) });
     const key = KEYS.find(({ path }) => path === 'bridges') as ConfigKey;
     expect(shownValue(key, config.bridges)).toMatch(/"username":"u","password":"set"/);
     expect(JSON.stringify(printedValue(key, config.bridges))).not.toContain('opensesame');
@@ -434,8 +450,8 @@ describe('bridges', () => {
 });
 
 describe('history', () => {
-  it('takes its defaults where nothing is said', () => {
-    const { history } = loadConfig({ file: file('history: [{pattern: /shop/*}, {pattern: /x, revisions: 3, age: 60000}]') }).config;
+  it('takes its defaults where nothing is said', async () => {
+    const { history } = loadConfig({ file: await file('history: [{pattern: /shop/*}, {pattern: /x, revisions: 3, age: 60000}]') }).config;
     expect(history).toEqual([
       { pattern: '/shop/*', revisions: 10, age: null },
       { pattern: '/x', revisions: 3, age: 60_000 },
@@ -455,9 +471,9 @@ describe('history', () => {
       'history: [{pattern: /a}, {pattern: /a}]',
       /^history\[1\]\.pattern: "\/a" is not allowed, it must be a pattern that stands there once/,
     ],
-  ])('is refused with the place: %s', (text, line) => {
-    if (typeof line === 'string') expect(refusal({ file: file(text) })).toBe(line);
-    else expect(refusal({ file: file(text) })).toMatch(line);
+  ])('is refused with the place: %s', async (text, line) => {
+    if (typeof line === 'string') expect(await refusalOfFile(text)).toBe(line);
+    else expect(await refusalOfFile(text)).toMatch(line);
   });
 });
 

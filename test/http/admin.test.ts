@@ -21,7 +21,13 @@ beforeEach(async () => {
   ok = true;
   counters = new Counters();
   const options = { host: '127.0.0.1', port: 0, hosts: [], headerTimeoutMs: 10_000, maxHeaderBytes: 16_384 };
-  admin = new AdminListener(options, () => ({ ok, state: 'running' }), new Metrics(counters), noApi, keptLog());
+  admin = new AdminListener(
+    options,
+    () => ({ ok, state: 'running' }),
+    new Metrics(counters),
+    async () => noApi,
+    keptLog(),
+  );
   port = (await admin.listen()).port;
 });
 

@@ -16,6 +16,7 @@ import {
   THE_GATEWAY,
 } from '../../core/index.js';
 import type { Administration, Caller } from './administration.js';
+import { API_PATH, BODY_MAX_BYTES } from './bounds.js';
 import { INSIGHT } from './insight.js';
 import { LOOKUP_TABLES } from './lookup-tables.js';
 import { describeApi } from './openapi.js';
@@ -25,8 +26,6 @@ import { description } from './schemas.js';
 import { SESSIONS, TOKENS } from './sessions.js';
 import { GROUPS, USERS } from './users.js';
 
-export const API_PATH = '/api/v1';
-export const BODY_MAX_BYTES = 64 * 1024;
 /** When somebody who was refused for now may come back. */
 const RETRY_AFTER_SECONDS = 2;
 
