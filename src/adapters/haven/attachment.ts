@@ -32,16 +32,17 @@ export class Attachment {
    */
   resolve(message: HavenMessage): void {
     const quorum = this.#quorum;
+    const { after, operations } = message.details;
     if (quorum !== null) {
       if (!this.node.leads(quorum)) throw new RequestError('NOT_FOUND', `the quorum of ${quorum.path} is gone: attach to another one`);
       message.base = this.#base;
       message.path = this.#absolute(message.path, quorum);
-      message.after = this.#absolute(message.after, quorum);
-      for (const operation of message.operations ?? []) operation.path = this.#absolute(operation.path, quorum);
+      if (after !== null) message.ownDetails().after = this.#absolute(after, quorum);
+      for (const operation of operations ?? []) operation.path = this.#absolute(operation.path, quorum);
     }
     if (message.type === 'unwatch') return;
     if (message.path !== null) this.node.checkServed(message.path);
-    for (const { path } of message.operations ?? []) if (path !== null) this.node.checkServed(path);
+    if (operations !== null) for (const { path } of operations) if (path !== null) this.node.checkServed(path);
   }
 
   #absolute(path: string | null, quorum: Quorum): string | null {

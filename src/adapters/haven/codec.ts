@@ -52,15 +52,19 @@ function joined(...parts: Buffer[]): Buffer {
 }
 
 function id(writer: Writer, message: HavenMessage): void {
-  if (message.id === null) return;
+  if (message.idIn === null) return;
   writer.raw(ID);
-  writer.raw(message.id);
+  writer.part(message.idIn, message.idFrom, message.idTo);
+}
+
+function idEntries(message: HavenMessage): number {
+  return message.idIn === null ? 0 : 1;
 }
 
 /** Begins a good answer to a DATA request; in the array shape, `entries` tells of the map at its third place. */
 function beginData(writer: Writer, message: HavenMessage, entries: number): void {
   if (message.shape === 'map') {
-    writer.map(1 + entries + (message.id === null ? 0 : 1));
+    writer.map(1 + entries + idEntries(message));
     writer.raw(RESULT_TRUE);
   } else {
     beginArrayData(writer);
@@ -174,7 +178,7 @@ export function encodeBecame(writer: Writer, message: HavenMessage, uuid: string
     writer.text(uuid);
     return;
   }
-  writer.map(message.id === null ? 2 : 3);
+  writer.map(2 + idEntries(message));
   writer.raw(RESULT_TRUE);
   writer.raw(UUID);
   writer.text(uuid);
@@ -190,7 +194,7 @@ export function encodeLocated(writer: Writer, message: HavenMessage, location: U
     writer.raw(location);
     return;
   }
-  writer.map(message.id === null ? 2 : 3);
+  writer.map(2 + idEntries(message));
   writer.raw(RESULT_TRUE);
   writer.raw(LOCATION);
   writer.raw(location);
@@ -248,7 +252,7 @@ export function encodeConnected(writer: Writer, message: HavenMessage, welcome: 
     writer.number(VERSION);
     return;
   }
-  writer.map(message.id === null ? 5 : 6);
+  writer.map(5 + idEntries(message));
   writer.raw(RESULT_TRUE);
   writer.text('version');
   writer.text(String(VERSION));
@@ -268,7 +272,7 @@ export function encodeConnected(writer: Writer, message: HavenMessage, welcome: 
 /** An answer that says no, in the shape and form of the request; `connecting`: before the session was opened. */
 export function encodeError(writer: Writer, message: HavenMessage, error: HavenError, connecting: boolean): void {
   if (message.shape === 'map') {
-    writer.map(message.id === null ? 2 : 3);
+    writer.map(2 + idEntries(message));
     writer.raw(RESULT_FALSE_ERROR);
     writer.map(error.op === undefined ? 3 : 4);
     writer.raw(CODE);
@@ -383,7 +387,7 @@ export function encodePong(
     if (missed > 0) writer.number(missed);
     return;
   }
-  writer.map(5 + (missed > 0 ? 1 : 0) + (message.id === null ? 0 : 1));
+  writer.map(5 + (missed > 0 ? 1 : 0) + idEntries(message));
   writer.raw(PONG);
   writer.raw(RESULT);
   list.encode(writer);

@@ -125,7 +125,7 @@ export class Control {
     const clerk = new ClerkSession(this.#context, identity);
     let removed: number | null = null;
     try {
-      if (message.type === 'destroy' && message.force) removed = await this.#removeRecords(message, clerk);
+      if (message.type === 'destroy' && message.details.force) removed = await this.#removeRecords(message, clerk);
       await this.#change(changes, clerk);
     } catch (error) {
       if (error instanceof RequestError && MAY_BE_BEHIND.has(error.code)) await this.#read();
@@ -195,7 +195,8 @@ export class Control {
   }
 
   /** Throws RequestError: NOT_FOUND, INVALID_REQUEST. */
-  discover({ type, path, uuid }: HavenMessage): Found {
+  discover({ type, path, details }: HavenMessage): Found {
+    const { uuid } = details;
     const { id } = this.#context.node;
     switch (type) {
       case 'location':
@@ -232,13 +233,13 @@ export class Control {
       case 'destroy':
         return this.#destroy(message);
       case 'exit':
-        return this.#exit(message.force);
+        return this.#exit(message.details.force);
       case 'proxy':
         return this.#take({ type: 'proxy', path: null });
       case 'router':
         return this.#take({ type: 'router', path: message.path === null ? '/' : baseKey(message.path) });
       case 'attach':
-        return message.uuid === this.#context.node.id ? this.#ask() : this.#stay(this.#quorumOf(message));
+        return message.details.uuid === this.#context.node.id ? this.#ask() : this.#stay(this.#quorumOf(message));
       default:
         throw new RequestError('UNKNOWN_OPERATION', 'no such type of control');
     }
@@ -277,7 +278,7 @@ export class Control {
   #destroy(message: HavenMessage): Decision {
     const { what, revision } = this.#quorumOf(message);
     const inner = this.quorums.find(({ path }) => path !== what.path && isBelow(path, what.path));
-    if (message.force && inner !== undefined) {
+    if (message.details.force && inner !== undefined) {
       throw new RequestError('CONFLICT', `the quorum of ${inner.path} has its records below ${what.path}: destroy it first`);
     }
     return { uuid: what.uuid, changes: [{ path: QUORUMS + what.path, value: null, expect: revision }] };
@@ -299,7 +300,8 @@ export class Control {
     return { uuid: this.#context.node.id, changes: [as] };
   }
 
-  #quorumOf({ uuid, path }: HavenMessage): Kept<Quorum> {
+  #quorumOf({ path, details }: HavenMessage): Kept<Quorum> {
+    const { uuid } = details;
     if (uuid === null && path === null) throw new RequestError('INVALID_REQUEST', 'uuid or path is missing');
     for (const kept of this.#quorums.values()) if (uuid === null ? kept.what.path === path : kept.what.uuid === uuid) return kept;
     throw new RequestError('NOT_FOUND', 'there is no such quorum');

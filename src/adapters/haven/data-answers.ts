@@ -42,7 +42,7 @@ export class DataAnswers {
   writeReply(reply: Reply, message: HavenMessage): LongAnswer | null {
     if (reply.entriesBytes > SHORT_BYTES) {
       const source = reply.source() as EntrySource;
-      return new ItemsAnswer(source, message, message.limit as number, queryOf(reply), this.#output);
+      return new ItemsAnswer(source, message, message.details.limit as number, queryOf(reply), this.#output);
     }
     const { writer } = this.#output;
     const mark = this.#output.begin();
@@ -80,7 +80,7 @@ export class DataAnswers {
   #encodeFound({ entry, entries }: Reply, message: HavenMessage, query: Query | null): void {
     const { writer } = this.#output;
     if (entries !== null) {
-      const limit = message.limit as number;
+      const limit = message.details.limit as number;
       const more = entries.length > limit;
       codec.encodeItems(writer, message, more ? entries.slice(0, limit) : entries, more, query, msgpack);
     } else if (entry !== null) {

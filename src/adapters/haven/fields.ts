@@ -2,24 +2,25 @@
 
 import { type Credentials, isDocument, Payload, RequestError, type Value } from '../../core/index.js';
 import type { HavenMessage } from './message.js';
-import { isTextToken, msgpack, readText, readValue } from './msgpack.js';
-import { CONTROL, type DataType, MODE, type Mode, VERB } from './wire.js';
+import { isTextToken, msgpack, readText, readValue, textFrom } from './msgpack.js';
+import { Names } from './names.js';
+import { ACTIONS, CONTROL, DATA_TYPES, type DataType, MODE, type Mode, VERB } from './wire.js';
 
 /** Takes the scanned value from `at` to `end` of `bytes` into the message. nil, but as a value or an id, is as if it was left out. */
 export type Taker = (message: HavenMessage, bytes: Buffer, at: number, end: number) => void;
 
-const TYPE_OF_VERB = new Map<Value, DataType>(Object.entries(VERB).map(([type, verb]) => [verb, type as DataType]));
-const TYPE_OF_CONTROL = new Map<Value, string>(Object.entries(CONTROL).map(([type, action]) => [action, type]));
-const MODES = new Map<Value, Mode>([
+const TYPE_OF_VERB = numbered(Object.entries(VERB).map(([type, verb]) => [verb, type as DataType]));
+const TYPE_OF_CONTROL = numbered(Object.entries(CONTROL).map(([type, action]) => [action, type]));
+const MODES: readonly (readonly [number, Mode])[] = [
   [MODE.readWrite, 'rw'],
   [MODE.readOnly, 'ro'],
   [MODE.readBounded, 'rb'],
   [MODE.readTimestamp, 'rt'],
-  ['rw', 'rw'],
-  ['ro', 'ro'],
-  ['rb', 'rb'],
-  ['rt', 'rt'],
-]);
+];
+const MODE_OF_NUMBER = numbered(MODES);
+const MODE_OF_TEXT = new Map<Value, Mode>(MODES.map(([, mode]) => [mode, mode]));
+/** What actions and types mostly are. */
+const WORDS = new Names<string>([...ACTIONS.keys(), 'ping', ...DATA_TYPES].map((word) => [word, word]));
 /** Longest `id` that is echoed. */
 export const ID_MAX_BYTES = 1_024;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -32,28 +33,21 @@ const TRUE = 0xc3;
 
 // Takers of the fields that have nothing special about them. `name` is what the peer calls the field.
 
-type TextField = 'type' | 'path' | 'after';
 type CountField = 'expect' | 'limit' | 'watch' | 'since' | 'revision' | 'bound' | 'heartbeatMs' | 'magic';
 type FlagField = 'merge' | 'initial' | 'force' | 'push';
 type ValueField = 'criteria' | 'fields' | 'sort' | 'time' | 'meta';
 
-export function text(field: TextField, name: string = field): Taker {
-  return (message, bytes, at) => {
-    message[field] = textAt(message, bytes, at, name);
-  };
-}
-
 /** Whole numbers from 0 on. */
 export function count(field: CountField, name: string = field): Taker {
   return (message, bytes, at) => {
-    message[field] = countAt(message, bytes, at, name);
+    message.ownDetails()[field] = countAt(message, bytes, at, name);
   };
 }
 
 export function flag(field: FlagField): Taker {
   return (message, bytes, at) => {
     const first = bytes[at];
-    message[field] = first === TRUE;
+    message.ownDetails()[field] = first === TRUE;
     if (first !== NIL && first !== FALSE && first !== TRUE) {
       fail(message, 'INVALID_REQUEST', `the field ${field} must be true or false`);
     }
@@ -63,11 +57,25 @@ export function flag(field: FlagField): Taker {
 /** Anything; what it means is for others to say. */
 export function anything(field: ValueField): Taker {
   return (message, bytes, at) => {
-    message[field] = readValue(bytes, at);
+    message.ownDetails()[field] = readValue(bytes, at);
   };
 }
 
 // Takers of the others.
+
+export function path(name: string): Taker {
+  return (message, bytes, at) => {
+    message.path = textAt(message, bytes, at, name);
+  };
+}
+
+export const type: Taker = (message, bytes, at, end) => {
+  message.type = wordAt(message, bytes, at, end, 'type');
+};
+
+export const after: Taker = (message, bytes, at) => {
+  message.ownDetails().after = textAt(message, bytes, at, 'after');
+};
 
 export const value: Taker = (message, bytes, at, end) => {
   message.value = bytes[at] === NIL ? NIL_PAYLOAD : Payload.fromChunk(bytes, at, end, msgpack);
@@ -75,29 +83,34 @@ export const value: Taker = (message, bytes, at, end) => {
 
 export const id: Taker = (message, bytes, at, end) => {
   if (end - at > ID_MAX_BYTES) fail(message, 'LIMIT_EXCEEDED', `an id has at most ${ID_MAX_BYTES} bytes`);
-  else message.id = bytes.subarray(at, end);
+  else {
+    message.idIn = bytes;
+    message.idFrom = at;
+    message.idTo = end;
+  }
 };
 
 export const verb: Taker = (message, bytes, at) => {
-  message.type = TYPE_OF_VERB.get(readValue(bytes, at)) ?? null;
+  message.type = of(TYPE_OF_VERB, readValue(bytes, at));
   if (message.type === null) fail(message, 'UNKNOWN_OPERATION', 'no such verb');
 };
 
 export const controlAction: Taker = (message, bytes, at) => {
-  message.type = TYPE_OF_CONTROL.get(readValue(bytes, at)) ?? null;
+  message.type = of(TYPE_OF_CONTROL, readValue(bytes, at));
   if (message.type === null) fail(message, 'UNKNOWN_OPERATION', 'no such action of CONTROL');
 };
 
 export const mode: Taker = (message, bytes, at) => {
   if (bytes[at] === NIL) return;
-  message.mode = MODES.get(readValue(bytes, at)) ?? null;
+  const said = readValue(bytes, at);
+  message.mode = of(MODE_OF_NUMBER, said) ?? MODE_OF_TEXT.get(said) ?? null;
   if (message.mode === null) fail(message, 'INVALID_REQUEST', 'no such mode');
 };
 
 /** Text or a number; what else it is stands for no version at all. */
 export const version: Taker = (message, bytes, at) => {
   const said = isTextToken(bytes[at] as number) ? readText(bytes, at) : readValue(bytes, at);
-  if (typeof said === 'string' || typeof said === 'number') message.version = said;
+  if (typeof said === 'string' || typeof said === 'number') message.ownDetails().version = said;
 };
 
 /** Text, or the bytes that it stands for. */
@@ -107,7 +120,7 @@ export const uuid: Taker = (message, bytes, at) => {
   const raw = typeof said === 'string' ? Buffer.from(said) : said instanceof Uint8Array ? Buffer.from(said) : Buffer.alloc(0);
   const form =
     raw.length === UUID_BYTES ? raw.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-') : raw.toString('latin1');
-  if (UUID.test(form)) message.uuid = form.toLowerCase();
+  if (UUID.test(form)) message.ownDetails().uuid = form.toLowerCase();
   else fail(message, 'INVALID_REQUEST', 'the field uuid must be a uuid, as text or as its 16 bytes');
 };
 
@@ -144,6 +157,13 @@ export function textAt(message: HavenMessage, bytes: Buffer, at: number, name: s
   return said;
 }
 
+/** As `textAt`, for what is mostly one of the protocol's own words. */
+export function wordAt(message: HavenMessage, bytes: Buffer, at: number, end: number, name: string): string | null {
+  const first = bytes[at] as number;
+  const word = isTextToken(first) ? WORDS.meaning(bytes, textFrom(first, at), end) : null;
+  return word ?? textAt(message, bytes, at, name);
+}
+
 function countAt(message: HavenMessage, bytes: Buffer, at: number, name: string): number | null {
   const said = readValue(bytes, at);
   if (said === null) return null;
@@ -155,4 +175,15 @@ function countAt(message: HavenMessage, bytes: Buffer, at: number, name: string)
 /** The first fault is the one that is told. */
 export function fail(message: HavenMessage, code: RequestError['code'], text: string): void {
   message.fault ??= new RequestError(code, text);
+}
+
+/** What each number means, by number; null: nothing. */
+function numbered<T>(pairs: readonly (readonly [number, T])[]): readonly (T | null)[] {
+  const table: (T | null)[] = new Array(1 + Math.max(...pairs.map(([number]) => number))).fill(null);
+  for (const [number, meaning] of pairs) table[number] = meaning;
+  return table;
+}
+
+function of<T>(table: readonly (T | null)[], said: Value): T | null {
+  return typeof said === 'number' ? (table[said] ?? null) : null;
 }

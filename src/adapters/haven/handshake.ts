@@ -21,7 +21,7 @@ export class Handshake {
     const refusal = refusalOf(message);
     if (refusal !== null) return refusal;
     const { heartbeatMs, heartbeatMinMs, heartbeatMaxMs } = this.#config;
-    this.heartbeatMs = Math.min(Math.max(message.heartbeatMs ?? heartbeatMs, heartbeatMinMs), heartbeatMaxMs);
+    this.heartbeatMs = Math.min(Math.max(message.details.heartbeatMs ?? heartbeatMs, heartbeatMinMs), heartbeatMaxMs);
     this.connected = true;
     return null;
   }
@@ -33,7 +33,8 @@ export class Handshake {
 
 /** Magic first, as havend looks at them; the map shape may leave it out. */
 function refusalOf(message: HavenMessage): HavenError | null {
-  const { magic, version, shape } = message;
+  const { shape } = message;
+  const { magic, version } = message.details;
   if (magic === null ? shape === 'array' : magic !== MAGIC) {
     return { name: 'BAD_MAGIC', message: 'the magic number is not that of Haven' };
   }

@@ -3,6 +3,7 @@
 
 import { TransactionError, type Value } from '../../core/index.js';
 import {
+  after,
   anything,
   controlAction,
   count,
@@ -11,47 +12,44 @@ import {
   flag,
   id,
   mode,
+  path,
   type Taker,
-  text,
-  textAt,
+  type,
   uuid,
   value,
   verb,
   version,
+  wordAt,
 } from './fields.js';
 import { HavenMessage } from './message.js';
-import { readText, readValue, skipValue } from './msgpack.js';
-import { type Action, MESSAGE } from './wire.js';
+import { readValue, skipValue, textFrom } from './msgpack.js';
+import { Names } from './names.js';
+import { ACTIONS, type Action, DATA_TYPES, MESSAGE } from './wire.js';
 
-const ACTIONS = new Map<string, Action>([
-  ['connect', 'connect'],
-  ['query', 'data'],
-  ['become', 'control'],
-  ['discover', 'discover'],
-  ['heartbeat', 'heartbeat'],
-]);
-const ACTION_OF_TYPE = new Map<Value, Action>(Object.entries(MESSAGE).map(([action, type]) => [type, action as Action]));
-const DATA_TYPES = new Set<string>(['create', 'read', 'write', 'update', 'delete', 'watch', 'unwatch', 'transaction']);
+const ACTION_OF_TYPE = new Map<Value, Action>(Object.entries(MESSAGE).map(([action, number]) => [number, action as Action]));
 const NIL = 0xc0;
 
-type Fields = ReadonlyMap<string, Taker>;
+/** Stands for the one field that is not taken by itself. */
+const ACTION = 'action';
+
+type Named = readonly (readonly [string, Taker])[];
 
 /** Of an operation within a transaction. */
-const OPERATION_FIELDS: Fields = new Map<string, Taker>([
-  ['type', text('type')],
-  ['path', text('path')],
-  ['key', text('path', 'key')],
+const OF_OPERATIONS: Named = [
+  ['type', type],
+  ['path', path('path')],
+  ['key', path('key')],
   ['value', value],
   ['expect', count('expect')],
   ['merge', flag('merge')],
   ['meta', anything('meta')],
-]);
+];
 
 /** Of the options of the array shape: without the fields that have a position of their own. */
-const OPTION_FIELDS: Fields = new Map<string, Taker>([
+const OF_OPTIONS: Named = [
   ['expect', count('expect')],
   ['limit', count('limit')],
-  ['after', text('after')],
+  ['after', after],
   ['merge', flag('merge')],
   ['meta', anything('meta')],
   ['initial', flag('initial')],
@@ -64,15 +62,12 @@ const OPTION_FIELDS: Fields = new Map<string, Taker>([
   ['criteria', anything('criteria')],
   ['fields', anything('fields')],
   ['sort', anything('sort')],
-]);
+];
 
-/** Of the options of CONTROL in the array shape. */
-const CONTROL_OPTION_FIELDS: Fields = new Map<string, Taker>([['force', flag('force')]]);
-
-/** Of the map shape, beside `action`. */
-const MAP_FIELDS: Fields = new Map<string, Taker>([
-  ...OPERATION_FIELDS,
-  ...OPTION_FIELDS,
+/** Beside `action`. */
+const OF_MAPS: Named = [
+  ...OF_OPERATIONS,
+  ...OF_OPTIONS,
   ['id', id],
   ['heartbeat', count('heartbeatMs', 'heartbeat')],
   ['force', flag('force')],
@@ -82,19 +77,28 @@ const MAP_FIELDS: Fields = new Map<string, Taker>([
   ['version', version],
   ['magic', count('magic')],
   ['credentials', credentials],
-]);
+];
 
-/** Of the array shape, by position; the first is the message type. */
-const ELEMENTS: { readonly [action in Action]: readonly (Taker | null)[] } = {
+const OPERATION_FIELDS = new Names(OF_OPERATIONS);
+const OPTION_FIELDS = new Names(OF_OPTIONS);
+const CONTROL_OPTION_FIELDS = new Names<Taker>([['force', flag('force')]]);
+const MAP_FIELDS = new Names<Taker | typeof ACTION>([['action', ACTION], ...OF_MAPS]);
+
+/** Of the array shape, by position; the first is the message type. Those of DATA, of which there are most, are in `takeElement`. */
+const ELEMENTS: { readonly [action in Exclude<Action, 'data'>]: readonly (Taker | null)[] } = {
   connect: [null, count('magic'), version, credentials],
-  data: [null, verb, mode, anything('time'), text('path', 'key'), value, takeOptions, credentials],
-  control: [null, controlAction, uuid, text('path'), credentials, takeControlOptions],
-  discover: [null, text('type'), text('path'), uuid, credentials],
+  control: [null, controlAction, uuid, path('path'), credentials, takeControlOptions],
+  discover: [null, type, path('path'), uuid, credentials],
   heartbeat: [null, credentials],
 };
+/** The last position of DATA that means something, and that of its value. */
+const LAST_OF_DATA = 7;
+const VALUE = 5;
+const takeKey = path('key');
+const takeTime = anything('time');
 
 /**
- * Reads the scanned message at `bytes[from]`; its value and id are views of `bytes`, which must stay as they are. Never
+ * Reads the scanned message at `bytes[from]`; its value and id lie in `bytes`, which must stay as they are. Never
  * throws for what a peer can send: see `fault`. null when it is neither a map nor an array, so that no answer has a shape.
  */
 export function decodeMessage(bytes: Buffer, from: number, to: number): HavenMessage | null {
@@ -118,11 +122,11 @@ function decodeMap(bytes: Buffer, from: number, to: number): HavenMessage {
   let action: string | null = null;
   let at = afterHead(bytes, from);
   while (at < to) {
-    const key = readText(bytes, at) as string;
     const valueAt = skipValue(bytes, at);
+    const taker = MAP_FIELDS.meaning(bytes, textFrom(bytes[at] as number, at), valueAt);
     at = skipValue(bytes, valueAt);
-    if (key === 'action') action = textAt(message, bytes, valueAt, key);
-    else MAP_FIELDS.get(key)?.(message, bytes, valueAt, at);
+    if (taker === ACTION) action = wordAt(message, bytes, valueAt, at, ACTION);
+    else if (taker !== null) taker(message, bytes, valueAt, at);
   }
   if (action === null) {
     fail(message, 'INVALID_REQUEST', 'the field action is missing');
@@ -152,38 +156,71 @@ function decodeArray(bytes: Buffer, from: number, to: number): HavenMessage {
     fail(message, 'UNKNOWN_OPERATION', 'no such message type');
     return message;
   }
-  const takers = ELEMENTS[action];
   at = skipValue(bytes, at);
-  for (let position = 1; at < to && position < takers.length; position++) {
-    const end = skipValue(bytes, at);
-    const taker = takers[position] as Taker | null;
-    // nil stands for an element that is left out, except where it is the value.
-    if (taker !== null && (bytes[at] !== NIL || taker === value)) taker(message, bytes, at, end);
-    at = end;
-  }
-  if (action === 'data' && message.type === null) fail(message, 'INVALID_REQUEST', 'the verb is missing');
+  if (action === 'data') takeData(message, bytes, at, to);
+  else takeElements(message, ELEMENTS[action], bytes, at, to);
   return message;
 }
 
-function takeControlOptions(message: HavenMessage, bytes: Buffer, at: number): void {
-  if (isMap(bytes, at)) takeFields(message, CONTROL_OPTION_FIELDS, bytes, at);
+/** nil stands for an element that is left out. */
+function takeElements(message: HavenMessage, takers: readonly (Taker | null)[], bytes: Buffer, from: number, to: number): void {
+  let at = from;
+  for (let position = 1; at < to && position < takers.length; position++) {
+    const end = skipValue(bytes, at);
+    const taker = takers[position] as Taker | null;
+    if (taker !== null && bytes[at] !== NIL) taker(message, bytes, at, end);
+    at = end;
+  }
+}
+
+/** As `takeElements`, but that nil may be the value. */
+function takeData(message: HavenMessage, bytes: Buffer, from: number, to: number): void {
+  let at = from;
+  for (let position = 1; at < to && position <= LAST_OF_DATA; position++) {
+    const end = skipValue(bytes, at);
+    if (bytes[at] !== NIL || position === VALUE) takeElement(message, position, bytes, at, end);
+    at = end;
+  }
+  if (message.type === null) fail(message, 'INVALID_REQUEST', 'the verb is missing');
+}
+
+function takeElement(message: HavenMessage, position: number, bytes: Buffer, at: number, end: number): void {
+  switch (position) {
+    case 1:
+      return verb(message, bytes, at, end);
+    case 2:
+      return mode(message, bytes, at, end);
+    case 3:
+      return takeTime(message, bytes, at, end);
+    case 4:
+      return takeKey(message, bytes, at, end);
+    case VALUE:
+      return value(message, bytes, at, end);
+    case 6:
+      return takeOptions(message, bytes, at, end);
+    default:
+      return credentials(message, bytes, at, end);
+  }
+}
+
+function takeControlOptions(message: HavenMessage, bytes: Buffer, at: number, end: number): void {
+  if (isMap(bytes, at)) takeFields(message, CONTROL_OPTION_FIELDS, bytes, at, end);
   else fail(message, 'INVALID_REQUEST', 'the options must be a map');
 }
 
-function takeOptions(message: HavenMessage, bytes: Buffer, at: number): void {
-  if (isMap(bytes, at)) takeFields(message, OPTION_FIELDS, bytes, at);
+function takeOptions(message: HavenMessage, bytes: Buffer, at: number, end: number): void {
+  if (isMap(bytes, at)) takeFields(message, OPTION_FIELDS, bytes, at, end);
   else fail(message, 'INVALID_REQUEST', 'the options must be a map');
 }
 
-/** Of the map at `from`, the fields that are named. */
-function takeFields(message: HavenMessage, fields: Fields, bytes: Buffer, from: number): void {
-  const to = skipValue(bytes, from);
+/** Of the map from `from` to `to`, the fields that are named. */
+function takeFields(message: HavenMessage, fields: Names<Taker>, bytes: Buffer, from: number, to: number): void {
   let at = afterHead(bytes, from);
   while (at < to) {
-    const key = readText(bytes, at) as string;
     const valueAt = skipValue(bytes, at);
+    const taker = fields.meaning(bytes, textFrom(bytes[at] as number, at), valueAt);
     at = skipValue(bytes, valueAt);
-    fields.get(key)?.(message, bytes, valueAt, at);
+    taker?.(message, bytes, valueAt, at);
   }
 }
 
@@ -194,14 +231,15 @@ function takeOperations(message: HavenMessage, bytes: Buffer, from: number, to: 
     return;
   }
   const operations: HavenMessage[] = [];
-  for (let at = afterHead(bytes, from); at < to; at = skipValue(bytes, at)) {
+  for (let at = afterHead(bytes, from), end = at; at < to; at = end) {
+    end = skipValue(bytes, at);
     const operation = new HavenMessage(message.shape);
-    if (isMap(bytes, at)) takeFields(operation, OPERATION_FIELDS, bytes, at);
+    if (isMap(bytes, at)) takeFields(operation, OPERATION_FIELDS, bytes, at, end);
     else fail(operation, 'INVALID_REQUEST', 'it must be a map');
     if (operation.fault !== null) message.fault ??= new TransactionError(operation.fault, operations.length);
     operations.push(operation);
   }
-  message.operations = operations;
+  message.ownDetails().operations = operations;
 }
 
 /** Behind the head of a map or an array. */

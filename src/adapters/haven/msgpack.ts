@@ -101,6 +101,12 @@ export function isTextToken(first: number): boolean {
   return (first >= 0xa0 && first < 0xc0) || (first >= 0xd9 && first <= 0xdb) || (first >= 0xc4 && first <= 0xc6);
 }
 
+/** Where the bytes of the text or bin begin whose token `first` is at `at`. */
+export function textFrom(first: number, at: number): number {
+  if (first < 0xc0) return at + 1;
+  return at + 1 + (first >= 0xd9 ? 1 << (first - 0xd9) : 1 << (first - 0xc4));
+}
+
 /** The scanned str or bin at `bytes[at]` as text; null when it is no UTF-8. The caller made sure of the token. */
 export function readText(bytes: Buffer, at: number): string | null {
   reader.bytes = bytes;

@@ -18,6 +18,7 @@ import {
   type Value,
 } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';
+import type { Details } from './message.js';
 import { addressOf, isWildcard, patternOf } from './paths.js';
 
 const CREATE: DataOptions = Object.freeze({ ...STORED, condition: 'absent' });
@@ -30,14 +31,15 @@ export function writeRequest(session: Session, message: HavenMessage): DataReque
   checkWritable(message);
   const path = addressOf(pathOf(message));
   if (message.value === null) throw new RequestError('INVALID_REQUEST', 'the field value is missing');
-  const options = withMeta(withExpect(writeOptions(message), message.expect), message.meta);
+  const { expect, meta } = message.details;
+  const options = withMeta(withExpect(writeOptions(message), expect), meta);
   return new DataRequest('set', session, null, path, null, message.value, options, true, 0, message);
 }
 
-function writeOptions(message: HavenMessage): DataOptions {
-  if (message.type === 'create') return CREATE;
-  if (message.type === 'update') return message.merge ? UPDATE_MERGE : UPDATE;
-  return message.merge ? WRITE_MERGE : STORED;
+function writeOptions({ type, details }: HavenMessage): DataOptions {
+  if (type === 'create') return CREATE;
+  if (type === 'update') return details.merge ? UPDATE_MERGE : UPDATE;
+  return details.merge ? WRITE_MERGE : STORED;
 }
 
 /** Only read-write writes: the others say how fresh what is read has to be, or of what time. */
@@ -50,36 +52,40 @@ function checkWritable({ mode }: HavenMessage): void {
  */
 export function readRequest(session: Session, message: HavenMessage, maxItems: number, clock: Clock): DataRequest {
   const path = pathOf(message);
-  const query = queryOf(message);
-  const base = message.mode === 'rt' ? { ...STORED, asOf: asOfOf(message, clock.now()) } : STORED;
+  const query = queryOf(message.details);
+  const base = message.mode === 'rt' ? { ...STORED, asOf: asOfOf(message.details, clock.now()) } : STORED;
   if (!isWildcard(path)) {
     return new DataRequest('get', session, null, addressOf(path), null, null, withQuery(base, query), true, 0, message);
   }
-  if (query?.isSorted === true && message.after !== null) {
+  const details = message.ownDetails();
+  const { after } = details;
+  if (query?.isSorted === true && after !== null) {
     throw new RequestError('INVALID_REQUEST', 'after goes by path: it cannot be asked for together with sort');
   }
-  message.limit = Math.min(message.limit ?? maxItems, maxItems);
-  const options = { ...base, limit: message.limit + 1, after: message.after, query };
+  details.limit = Math.min(details.limit ?? maxItems, maxItems);
+  const options = { ...base, limit: details.limit + 1, after, query };
   return new DataRequest('get', session, null, path, patternOf(path), null, options, true, 0, message);
 }
 
 export function deleteRequest(session: Session, message: HavenMessage): DataRequest {
   checkWritable(message);
   const path = pathOf(message);
-  const base = message.criteria === null ? STORED : withQuery(STORED, parseQuery({ criteria: message.criteria }));
+  const { criteria, expect } = message.details;
+  const base = criteria === null ? STORED : withQuery(STORED, parseQuery({ criteria }));
   if (!isWildcard(path)) {
-    const options = withExpect(base, message.expect);
+    const options = withExpect(base, expect);
     return new DataRequest('remove', session, null, addressOf(path), null, null, options, true, 0, message);
   }
-  if (message.expect !== null) throw new RequestError('INVALID_REQUEST', 'expect needs a path without wildcards');
+  if (expect !== null) throw new RequestError('INVALID_REQUEST', 'expect needs a path without wildcards');
   return new DataRequest('remove', session, null, path, patternOf(path), null, base, true, 0, message);
 }
 
 /** Throws RequestError, TransactionError when it is one operation that lacks something. */
 export function transactionRequest(session: Session, message: HavenMessage): TransactionRequest {
   checkWritable(message);
-  if (message.operations === null) throw new RequestError('INVALID_REQUEST', 'the field ops is missing');
-  const operations = message.operations.map((operation, index) => {
+  const { operations: asked } = message.details;
+  if (asked === null) throw new RequestError('INVALID_REQUEST', 'the field ops is missing');
+  const operations = asked.map((operation, index) => {
     try {
       return operationRequest(session, operation);
     } catch (error) {
@@ -98,7 +104,7 @@ function operationRequest(session: Session, operation: HavenMessage): DataReques
     case 'delete':
     case 'read': {
       const op = operation.type === 'delete' ? 'remove' : 'get';
-      const options = withExpect(STORED, operation.expect);
+      const options = withExpect(STORED, operation.details.expect);
       return new DataRequest(op, session, null, addressOf(pathOf(operation)), null, null, options, false, 0, null);
     }
     default:
@@ -107,7 +113,7 @@ function operationRequest(session: Session, operation: HavenMessage): DataReques
 }
 
 /** Of an interval its end, or now if that lies in it. Throws RequestError INVALID_REQUEST. */
-function asOfOf({ time, revision }: HavenMessage, now: number): AsOf {
+function asOfOf({ time, revision }: Details, now: number): AsOf {
   if (revision !== null && time === null) return { revision, time: 0 };
   const [earliest, latest] =
     Array.isArray(time) && time.length === 2 ? time.map(millisecondsIn) : [millisecondsIn(time), millisecondsIn(time)];
@@ -135,7 +141,7 @@ function pathOf(message: HavenMessage): string {
 }
 
 /** null: whatever the path names, as it is. Throws RequestError INVALID_REQUEST. */
-function queryOf({ criteria, fields, sort }: HavenMessage): Query | null {
+function queryOf({ criteria, fields, sort }: Details): Query | null {
   return criteria === null && fields === null && sort === null ? null : parseQuery({ criteria, fields, sort });
 }
 

@@ -35,10 +35,13 @@ export class Scanner {
   /** Bytes of the value that were scanned so far. */
   #scanned = 0;
   #elements = 0;
+  /** What is still to come in the innermost container: items, or keys and values of a map; outside of all, the value itself. */
+  #left = 1;
+  #isMap = false;
+  /** The same of the containers around it. */
   #depth = 0;
-  /** What is still to come in each open container: items, or keys and values of a map. */
-  readonly #left: number[] = [];
-  readonly #isMap: boolean[] = [];
+  readonly #outerLeft: number[] = [];
+  readonly #outerIsMap: boolean[] = [];
 
   constructor(public limits: ScanLimits) {}
 
@@ -47,6 +50,8 @@ export class Scanner {
     this.problem = null;
     this.#scanned = 0;
     this.#elements = 0;
+    this.#left = 1;
+    this.#isMap = false;
     this.#depth = 0;
   }
 
@@ -56,56 +61,43 @@ export class Scanner {
    * first. Throws ConnectionError MALFORMED_FRAME for what is no MessagePack or no Haven, FRAME_TOO_LARGE above a limit.
    */
   scan(bytes: Buffer, start: number, end: number): number {
-    const ceiling = start + this.limits.maxBytes;
+    const { maxBytes } = this.limits;
     let at = start + this.#scanned;
     for (;;) {
-      const next = this.#token(bytes, at, end);
-      if (next > ceiling) throw tooLarge(`a message has more than ${this.limits.maxBytes} bytes`);
+      const next = at < end ? this.#token(bytes, at, end) : INCOMPLETE;
+      if (next > start + maxBytes) throw tooLarge(`a message has more than ${maxBytes} bytes`);
       if (next > end || next === INCOMPLETE) {
         this.#scanned = at - start;
-        if (end - start > this.limits.maxBytes) throw tooLarge(`a message has more than ${this.limits.maxBytes} bytes`);
+        if (end - start > maxBytes) throw tooLarge(`a message has more than ${maxBytes} bytes`);
         return INCOMPLETE;
       }
       at = next;
-      if (this.#closeLevels()) return at;
+      this.#left -= 1;
+      if (this.#left === 0 && this.#closeAll()) return at;
     }
   }
 
-  /** After a complete token: true when the whole value is complete. */
-  #closeLevels(): boolean {
-    const left = this.#left;
-    while (this.#depth > 0) {
-      const level = this.#depth - 1;
-      const rest = left[level] as number;
-      // A container that was just opened: its first item comes next.
-      if (rest < 0) {
-        left[level] = -rest;
-        return false;
-      }
-      left[level] = rest - 1;
-      if (rest > 1) return false;
-      this.#depth = level;
+  /** Closes every container that is complete: true when the whole value is. */
+  #closeAll(): boolean {
+    while (this.#left === 0) {
+      if (this.#depth === 0) return true;
+      this.#depth -= 1;
+      this.#left = this.#outerLeft[this.#depth] as number;
+      this.#isMap = this.#outerIsMap[this.#depth] as boolean;
     }
-    return true;
+    return false;
   }
 
   /** Where the token at `at` ends, which may be behind `end` (then nothing was noted); INCOMPLETE: its head is not there. */
   #token(bytes: Buffer, at: number, end: number): number {
-    if (at >= end) return INCOMPLETE;
     const first = bytes[at] as number;
-    const level = this.#depth - 1;
-    if (level >= 0 && this.#isMap[level] && ((this.#left[level] as number) & 1) === 0) {
-      return this.#key(bytes, at, end, first);
-    }
+    if (this.#isMap && (this.#left & 1) === 0) return keyEnd(bytes, at, end, first);
     if (first < 0x80 || first >= 0xe0) return at + 1;
-    if (first < 0x90) return this.#open(first & 0x0f, true, at + 1);
-    if (first < 0xa0) return this.#open(first & 0x0f, false, at + 1);
+    if (first < 0xa0) return this.#open(first & 0x0f, first < 0x90, at + 1);
     if (first < 0xc0) return at + 1 + (first & 0x1f);
-    if (first < 0xc4) {
-      if (first === 0xc1) throw malformed('the byte c1 is no MessagePack');
-      return at + 1;
-    }
-    return this.#wideToken(bytes, at, end, first);
+    if (first >= 0xc4) return this.#wideToken(bytes, at, end, first);
+    if (first === 0xc1) throw malformed('the byte c1 is no MessagePack');
+    return at + 1;
   }
 
   #wideToken(bytes: Buffer, at: number, end: number, first: number): number {
@@ -157,34 +149,18 @@ export class Scanner {
     }
   }
 
-  #open(count: number, map: boolean, body: number): number {
+  #open(count: number, isMap: boolean, body: number): number {
     if (this.#depth > this.limits.maxDepth) throw tooLarge(`a message is nested deeper than ${this.limits.maxDepth}`);
     this.#elements += count;
     if (this.#elements >= this.limits.maxElements) throw tooLarge(`a message has more than ${this.limits.maxElements} elements`);
     if (count === 0) return body;
-    // Negative until the level's own token is counted as done.
-    this.#left[this.#depth] = map ? -2 * count : -count;
-    this.#isMap[this.#depth] = map;
+    // The token itself is still to be counted: here, not there.
+    this.#outerLeft[this.#depth] = this.#left - 1;
+    this.#outerIsMap[this.#depth] = this.#isMap;
     this.#depth += 1;
+    this.#left = (isMap ? 2 * count : count) + 1;
+    this.#isMap = isMap;
     return body;
-  }
-
-  /** Keys are text: str or bin (old clients know only one of the two), in UTF-8. */
-  #key(bytes: Buffer, at: number, end: number, first: number): number {
-    let from = at + 1;
-    let length: number;
-    if (first >= 0xa0 && first < 0xc0) {
-      length = first & 0x1f;
-    } else {
-      const width = first >= 0xd9 && first <= 0xdb ? 1 << (first - 0xd9) : first >= 0xc4 && first <= 0xc6 ? 1 << (first - 0xc4) : 0;
-      if (width === 0) throw malformed('a key of a map must be text');
-      from += width;
-      if (from > end) return INCOMPLETE;
-      length = bytes.readUIntBE(at + 1, width);
-    }
-    const to = from + length;
-    if (to <= end && !isText(bytes, from, to)) throw malformed('a key of a map must be UTF-8');
-    return to;
   }
 
   /** `at` is at the type byte. */
@@ -225,6 +201,22 @@ export class Scanner {
   #outOfRange(): void {
     this.problem = 'an integer must lie within -(2^53 - 1) and 2^53 - 1';
   }
+}
+
+/** As `#token`. Keys are text: str or bin (old clients know only one of the two), in UTF-8. */
+function keyEnd(bytes: Buffer, at: number, end: number, first: number): number {
+  let from = at + 1;
+  let length = first & 0x1f;
+  if (first < 0xa0 || first >= 0xc0) {
+    const width = first >= 0xd9 && first <= 0xdb ? 1 << (first - 0xd9) : first >= 0xc4 && first <= 0xc6 ? 1 << (first - 0xc4) : 0;
+    if (width === 0) throw malformed('a key of a map must be text');
+    from += width;
+    if (from > end) return INCOMPLETE;
+    length = bytes.readUIntBE(at + 1, width);
+  }
+  const to = from + length;
+  if (to <= end && !isText(bytes, from, to)) throw malformed('a key of a map must be UTF-8');
+  return to;
 }
 
 /** Whether the bytes are UTF-8; short plain ASCII, the usual case, without a call into the runtime. */

@@ -3,7 +3,6 @@
 
 import {
   type EntrySource,
-  type Pattern,
   type Publication,
   type Reply,
   RequestError,
@@ -79,7 +78,8 @@ export class Watches {
 
   /** Hands it to the core; the reply comes to `writeWatching`. Throws RequestError. */
   watch(message: HavenMessage): void {
-    if (message.push && message.shape === 'array') {
+    const { push, initial, since } = message.details;
+    if (push && message.shape === 'array') {
       throw new RequestError('UNSUPPORTED', 'push needs the map shape: a pushed array could not be told from an answer');
     }
     const { maxWatches } = this.#host.config;
@@ -89,20 +89,20 @@ export class Watches {
     const pattern = watchPattern(message);
     this.#lastWatch += 1;
     const subscription = new Subscription(connection, null, pattern, SUBSCRIBED, this.#lastWatch);
-    const watch: Watch = { isEnding: false, id: this.#lastWatch, push: message.push, subscription, base: message.base };
+    const watch: Watch = { isEnding: false, id: this.#lastWatch, push, subscription, base: message.base };
     this.#watches.set(watch.id, watch);
-    const initial: Pattern | null = message.initial ? pattern : null;
     const tag = new Watching(message, watch);
-    connection.submit(new SubscribeRequest('subscribe', connection, null, subscription, initial, tag, 'path', false, message.since));
+    connection.submit(
+      new SubscribeRequest('subscribe', connection, null, subscription, initial ? pattern : null, tag, 'path', false, since),
+    );
   }
 
   /** As `watch`; the replies come to `writeUnwatching`. */
   unwatch(message: HavenMessage): void {
-    if (message.watch === null && message.path === null) throw new RequestError('INVALID_REQUEST', 'unwatch needs watch or path');
+    const { watch: number } = message.details;
+    if (number === null && message.path === null) throw new RequestError('INVALID_REQUEST', 'unwatch needs watch or path');
     const open = [...this.#watches.values()].filter(({ isEnding }) => !isEnding);
-    const ending = open.filter(({ id, subscription }) =>
-      message.watch === null ? subscription.pattern.text === message.path : id === message.watch,
-    );
+    const ending = open.filter(({ id, subscription }) => (number === null ? subscription.pattern.text === message.path : id === number));
     if (ending.length === 0) throw new RequestError('NOT_FOUND', 'there is no such watch');
     const connection = this.#connection;
     for (const [index, watch] of ending.entries()) {

@@ -36,6 +36,27 @@ export type Action = 'connect' | 'data' | 'control' | 'discover' | 'heartbeat';
 export type DataType = 'create' | 'read' | 'write' | 'update' | 'delete' | 'watch' | 'unwatch' | 'transaction';
 export type Mode = 'rw' | 'ro' | 'rb' | 'rt';
 
+/** `action` of a request map. */
+export const ACTIONS: ReadonlyMap<string, Action> = new Map([
+  ['connect', 'connect'],
+  ['query', 'data'],
+  ['become', 'control'],
+  ['discover', 'discover'],
+  ['heartbeat', 'heartbeat'],
+]);
+
+/** `type` of a DATA map. */
+export const DATA_TYPES: ReadonlySet<string> = new Set<DataType>([
+  'create',
+  'read',
+  'write',
+  'update',
+  'delete',
+  'watch',
+  'unwatch',
+  'transaction',
+]);
+
 /** One table for both shapes: what `error.code` and the second element of an answer array say. */
 export const ERROR = {
   MALFORMED: 1,

@@ -99,14 +99,27 @@ export class Writer {
   /** Bytes that are MessagePack already. */
   raw(value: Uint8Array): void {
     const { length } = value;
-    this.#reserve(length);
-    const at = this.#at;
     if (length <= SHORT) {
-      const bytes = this.#bytes;
-      for (let i = 0; i < length; i++) bytes[at + i] = value[i] as number;
+      this.#few(value, 0, length);
     } else {
-      this.#bytes.set(value, at);
+      this.#reserve(length);
+      this.#bytes.set(value, this.#at);
+      this.#at += length;
     }
+  }
+
+  /** As `raw`, those from `from` to `to`, exclusive. */
+  part(value: Uint8Array, from: number, to: number): void {
+    if (to - from <= SHORT) this.#few(value, from, to);
+    else this.raw(value.subarray(from, to));
+  }
+
+  #few(value: Uint8Array, from: number, to: number): void {
+    const length = to - from;
+    this.#reserve(length);
+    const bytes = this.#bytes;
+    const at = this.#at;
+    for (let i = 0; i < length; i++) bytes[at + i] = value[from + i] as number;
     this.#at = at + length;
   }
 

@@ -39,18 +39,17 @@ function encode(write: (writer: Writer) => void): Buffer {
 const answer = (write: (writer: Writer) => void): unknown => unpack(encode(write));
 const entry = (value: Value, revision = 7): Entry => new Entry('a/b', Payload.fromValue(value, msgpack), 1_000, 2_000, revision, 'ann');
 const shaped = (shape: 'map' | 'array', id: Buffer | null = null): HavenMessage =>
-  Object.assign(new HavenMessage(shape), { id, action: 'data' });
+  Object.assign(new HavenMessage(shape), { idIn: id, idTo: id?.length ?? 0, action: 'data' });
 
 describe('requests of the map shape', () => {
   it('CONNECT', () => {
     expect(request({ action: 'connect', version: '1', heartbeat: 5_000 })).toMatchObject({
       shape: 'map',
       action: 'connect',
-      version: '1',
-      heartbeatMs: 5_000,
+      details: { version: '1', heartbeatMs: 5_000 },
       fault: null,
     });
-    expect(request({ action: 'connect', version: 1, magic: MAGIC })).toMatchObject({ version: 1, magic: MAGIC });
+    expect(request({ action: 'connect', version: 1, magic: MAGIC }).details).toMatchObject({ version: 1, magic: MAGIC });
   });
 
   it.each(['create', 'read', 'write', 'update', 'delete', 'watch', 'unwatch', 'transaction'])('DATA %s', (type) => {
@@ -59,8 +58,9 @@ describe('requests of the map shape', () => {
   });
 
   it('options of DATA', () => {
-    const fields = { expect: 0, limit: 5, after: 'x', merge: true, initial: true, push: true, watch: 3, mode: 'ro' };
-    expect(request({ action: 'query', type: 'read', path: 'a', ...fields })).toMatchObject({ ...fields, fault: null });
+    const details = { expect: 0, limit: 5, after: 'x', merge: true, initial: true, push: true, watch: 3 };
+    const message = request({ action: 'query', type: 'read', path: 'a', mode: 'ro', ...details });
+    expect(message).toMatchObject({ details, mode: 'ro', fault: null });
   });
 
   it('operations of a transaction, in both shapes', () => {
@@ -70,14 +70,15 @@ describe('requests of the map shape', () => {
       { type: 'write', path: 'c', value: null, merge: true },
     ];
     const wanted = [
-      { type: 'create', path: 'a', expect: 0, merge: false, credentials: null, fault: null },
+      { type: 'create', path: 'a', details: { expect: 0, merge: false }, credentials: null, fault: null },
       { type: 'delete', path: 'b', value: null },
-      { type: 'write', path: 'c', merge: true, expect: null },
+      { type: 'write', path: 'c', details: { merge: true, expect: null } },
     ];
     for (const message of [request({ action: 'query', type: 'transaction', ops }), request([2, 4, null, null, null, null, { ops }])]) {
       expect(message.fault).toBeNull();
-      expect(message.operations).toMatchObject(wanted);
-      expect(message.operations?.map(({ value }) => value?.value())).toEqual([[1], undefined, null]);
+      const { operations } = message.details;
+      expect(operations).toMatchObject(wanted);
+      expect(operations?.map(({ value }) => value?.value())).toEqual([[1], undefined, null]);
     }
     expect(request({ action: 'query', type: 'transaction', ops: [{}, 5] }).fault).toMatchObject({ code: 'INVALID_REQUEST', operation: 1 });
     expect(request({ action: 'query', type: 'transaction', ops: {} }).fault).toMatchObject({ code: 'INVALID_REQUEST' });
@@ -85,9 +86,9 @@ describe('requests of the map shape', () => {
 
   it.each(['criteria', 'fields', 'sort'] as const)('%s is kept as it came, in both shapes', (field) => {
     const sought = { a: 1, 'b.c': { $in: [1, 'x'] } };
-    expect(request({ action: 'query', type: 'read', path: '*', [field]: sought })[field]).toEqual(sought);
-    expect(request([2, 1, null, null, '*', null, { [field]: sought }])[field]).toEqual(sought);
-    expect(request({ action: 'query', type: 'read', path: '*', [field]: null })[field]).toBeNull();
+    expect(request({ action: 'query', type: 'read', path: '*', [field]: sought }).details[field]).toEqual(sought);
+    expect(request([2, 1, null, null, '*', null, { [field]: sought }]).details[field]).toEqual(sought);
+    expect(request({ action: 'query', type: 'read', path: '*', [field]: null }).details[field]).toBeNull();
   });
 
   it.each([
@@ -126,7 +127,7 @@ describe('requests of the map shape', () => {
     const message = decode(bytes);
     expect(Buffer.from(message.value?.bytes(msgpack) as Uint8Array)).toEqual(value);
     expect(message.value?.format).toBe(msgpack);
-    expect(message.id).toEqual(id);
+    expect(message.idIn?.subarray(message.idFrom, message.idTo)).toEqual(id);
   });
 
   it('of equal keys the last one counts', () => {
@@ -171,7 +172,12 @@ describe('requests of the map shape', () => {
 
 describe('requests of the array shape, as havenctl packs them', () => {
   it('CONNECT', () => {
-    expect(decode(hex('93 01 ce decafbad 01'))).toMatchObject({ shape: 'array', action: 'connect', magic: MAGIC, version: 1, fault: null });
+    expect(decode(hex('93 01 ce decafbad 01'))).toMatchObject({
+      shape: 'array',
+      action: 'connect',
+      details: { magic: MAGIC, version: 1 },
+      fault: null,
+    });
     expect(request([1, MAGIC, 1, { username: 'ann' }]).credentials).toEqual({ username: 'ann' });
   });
 
@@ -201,7 +207,7 @@ describe('requests of the array shape, as havenctl packs them', () => {
     expect(request([2, 3, null, null, 'a', null]).value?.value()).toBeNull();
     expect(request([2, 3, null, null, 'a']).value).toBeNull();
     const message = request([2, 3, null, null, 'a', 1, { expect: 4, merge: true, path: 'other', credentials: {} }, { token: 't' }]);
-    expect(message).toMatchObject({ expect: 4, merge: true, path: 'a', credentials: { token: 't' } });
+    expect(message).toMatchObject({ details: { expect: 4, merge: true }, path: 'a', credentials: { token: 't' } });
   });
 
   it('old-spec raw', () => {

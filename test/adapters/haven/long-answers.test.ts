@@ -48,7 +48,7 @@ function outletOf(link: FullLink, isPrefixed = false): Outlet {
 
 function message(limit: number): HavenMessage {
   const asked = new HavenMessage('map');
-  asked.limit = limit;
+  asked.ownDetails().limit = limit;
   return asked;
 }
 
