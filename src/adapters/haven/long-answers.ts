@@ -3,6 +3,7 @@
 
 import { EntryCursor, type EntrySource, type Format, type Query } from '../../core/index.js';
 import * as codec from './codec.js';
+import { type EventTail, encodeInitialTail } from './events.js';
 import type { Link } from './link.js';
 import { PREFIX_BYTES, type Writer } from './writer.js';
 
@@ -91,7 +92,7 @@ export class ItemsAnswer implements LongAnswer {
       codec.encodeItem(writer, entry, this.#query, format, this.#message.base);
       this.#left -= 1;
     }
-    this.#parts.push(codec.cut(writer, mark));
+    this.#parts.push(writer.cut(mark));
   }
 
   /** Puts in front of the items and behind them what belongs there. */
@@ -99,10 +100,10 @@ export class ItemsAnswer implements LongAnswer {
     const { writer, isPrefixed } = this.#outlet;
     const mark = writer.length;
     codec.encodeItemsEnd(writer, this.#message, this.#isCut);
-    this.#parts.push(codec.cut(writer, mark));
+    this.#parts.push(writer.cut(mark));
     if (isPrefixed) writer.beginPrefixed();
     codec.encodeItemsHead(writer, this.#message, this.#count, this.#isCut);
-    const head = codec.cut(writer, mark);
+    const head = writer.cut(mark);
     let length = head.length;
     for (const part of this.#parts) length += part.length;
     if (isPrefixed) head.writeUInt32BE(length - PREFIX_BYTES);
@@ -138,7 +139,7 @@ export class InitialEvents implements LongAnswer {
     private readonly base: string,
     private readonly outlet: Outlet,
     /** Takes one of them; false: nobody watches any more. */
-    private readonly take: (tail: codec.EventTail) => boolean,
+    private readonly take: (tail: EventTail) => boolean,
   ) {
     this.#cursor = new EntryCursor(source);
   }
@@ -151,7 +152,7 @@ export class InitialEvents implements LongAnswer {
     for (let n = 0; n < STEP_RECORDS && bytes < STEP_BYTES; n++) {
       const entry = cursor.next();
       if (entry === null) break;
-      const tail = codec.encodeInitialTail(writer, entry, format, this.base);
+      const tail = encodeInitialTail(writer, entry, format, this.base);
       bytes += tail.bytes.length;
       if (!this.take(tail)) return 'done';
     }

@@ -12,6 +12,7 @@ import {
 } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';
 import * as codec from './codec.js';
+import { beginPushed, type EventTail, encodeEvent, encodeEventTail, encodePong } from './events.js';
 import type { Connection, Host } from './host.js';
 import { InitialEvents, type LongAnswer } from './long-answers.js';
 import { msgpack } from './msgpack.js';
@@ -51,7 +52,7 @@ export class Unwatching {
 
 interface PushedEvent {
   readonly watch: number;
-  readonly tail: codec.EventTail;
+  readonly tail: EventTail;
 }
 
 export class Watches {
@@ -159,15 +160,15 @@ export class Watches {
     const watch = this.#watches.get(subscription.tag as number);
     if (watch === undefined) return;
     const key = watch.base === '' ? FRAME_KEY : `${FRAME_KEY}:${watch.base}`;
-    let tail = publication.frame(key) as codec.EventTail | undefined;
+    let tail = publication.frame(key) as EventTail | undefined;
     if (tail === undefined) {
-      tail = codec.encodeEventTail(this.#output.writer, publication, msgpack, watch.base);
+      tail = encodeEventTail(this.#output.writer, publication, msgpack, watch.base);
       publication.keepFrame(key, tail);
     }
     this.#onEvent(watch, tail);
   }
 
-  #onEvent(watch: Watch, tail: codec.EventTail): void {
+  #onEvent(watch: Watch, tail: EventTail): void {
     if (watch.push) {
       this.#pushed.push({ watch: watch.id, tail });
       return;
@@ -190,8 +191,8 @@ export class Watches {
     this.#pushed = [];
     const { writer } = this.#output;
     const mark = this.#output.begin();
-    codec.beginPushed(writer, events.length);
-    for (const { watch, tail } of events) codec.encodeEvent(writer, watch, tail);
+    beginPushed(writer, events.length);
+    for (const { watch, tail } of events) encodeEvent(writer, watch, tail);
     this.#output.end(mark);
   }
 
@@ -199,7 +200,7 @@ export class Watches {
   encodePong(message: HavenMessage): void {
     // What is still to be written may be older than what the store holds.
     const revision = this.#connection.outbound.length === 0 ? this.#host.context.revision() : 0;
-    codec.encodePong(this.#output.writer, message, this.#list, this.#host.state(), revision);
+    encodePong(this.#output.writer, message, this.#list, this.#host.state(), revision);
     this.#list.clear();
   }
 

@@ -1,7 +1,7 @@
 // WatchList: the events that wait for a session's next heartbeat, oldest first. Bounded: the oldest make room, counted.
 
 import { Ring } from '../../core/index.js';
-import { type EventTail, encodeEvent } from './codec.js';
+import { type EventTail, encodeEvent } from './events.js';
 import type { Writer } from './writer.js';
 
 export interface WatchLimits {

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import * as codec from '../../../src/adapters/haven/codec.js';
 import { HavenMessage } from '../../../src/adapters/haven/codec.js';
+import { beginPushed, type EventTail, encodeEventTail, encodePong } from '../../../src/adapters/haven/events.js';
 import { msgpack } from '../../../src/adapters/haven/index.js';
 import { Scanner } from '../../../src/adapters/haven/scanner.js';
 import { WatchList } from '../../../src/adapters/haven/watchlist.js';
 import { ERROR, type HavenErrorName, havenError, MAGIC } from '../../../src/adapters/haven/wire.js';
-import { Writer } from '../../../src/adapters/haven/writer.js';
+import { Constant, Writer } from '../../../src/adapters/haven/writer.js';
 import {
   Entry,
   Payload,
@@ -314,12 +315,12 @@ describe('answers, to the byte', () => {
         'all',
       );
     };
-    list.push(1, codec.encodeEventTail(writer, news('a', null), msgpack));
-    list.push(2, codec.encodeEventTail(writer, news('b', { n: 1 }), msgpack));
+    list.push(1, encodeEventTail(writer, news('a', null), msgpack));
+    list.push(2, encodeEventTail(writer, news('b', { n: 1 }), msgpack));
     const state = pack({ uuid: 'u' });
     const events = [{ watch: 2, path: 'b', type: 'write', value: { n: 1 }, revision: 9, time: 5, by: 'ann' }];
     expect(list.missed).toBe(1);
-    expect(answer((w) => codec.encodePong(w, shaped('map'), list, state, 9))).toEqual({
+    expect(answer((w) => encodePong(w, shaped('map'), list, state, 9))).toEqual({
       action: 'heartbeat',
       type: 'pong',
       result: events,
@@ -328,14 +329,14 @@ describe('answers, to the byte', () => {
       revision: 9,
     });
     list.clear();
-    list.push(1, codec.encodeEventTail(writer, news('a', null), msgpack));
+    list.push(1, encodeEventTail(writer, news('a', null), msgpack));
     const removal = [{ watch: 1, path: 'a', type: 'delete', revision: 9, time: 5, by: 'ann' }];
-    expect(answer((w) => codec.encodePong(w, shaped('array'), list, state, 9))).toEqual([1, 0, removal, { uuid: 'u' }]);
+    expect(answer((w) => encodePong(w, shaped('array'), list, state, 9))).toEqual([1, 0, removal, { uuid: 'u' }]);
     expect(writer.length).toBe(0);
   });
 
   it('pushed events', () => {
-    expect(answer((writer) => codec.beginPushed(writer, 0))).toEqual({ action: 'heartbeat', type: 'pong', push: true, result: [] });
+    expect(answer((writer) => beginPushed(writer, 0))).toEqual({ action: 'heartbeat', type: 'pong', push: true, result: [] });
   });
 });
 
@@ -405,6 +406,20 @@ describe('writer', () => {
     expect(unpack(writer.take())).toEqual([127, 65_535, 4_294_967_295, 2 ** 40, -1, long, 'x'.repeat(40), null, {}]);
   });
 
+  it('writes constants of every length to their last byte and not beyond, across its buffers too', () => {
+    const writer = new Writer();
+    const written: Buffer[] = [];
+    const wanted: Buffer[] = [];
+    for (let n = 0; n < 20_000; n++) {
+      const bytes = Buffer.alloc(n % 14, n);
+      writer.constant(new Constant(bytes));
+      wanted.push(bytes);
+      if (n % 5 === 0) written.push(writer.take());
+    }
+    written.push(writer.take());
+    expect(Buffer.concat(written).equals(Buffer.concat(wanted))).toBe(true);
+  });
+
   it('what was taken is never written again', () => {
     const writer = new Writer();
     const taken: Buffer[] = [];
@@ -426,7 +441,7 @@ describe('writer', () => {
 });
 
 describe('watchlist', () => {
-  const tail = (bytes: number): codec.EventTail => ({ entries: 0, bytes: Buffer.alloc(bytes) });
+  const tail = (bytes: number): EventTail => ({ entries: 0, bytes: Buffer.alloc(bytes) });
 
   it('keeps the newest within both bounds and counts what had to go', () => {
     const list = new WatchList({ maxEvents: 3, maxBytes: 200 });
