@@ -79,10 +79,13 @@ export class Readings implements ScanHost {
     conclude();
   }
 
+  /** Not before the call that began the reading is over: whoever made it settles what is not being read. */
   fail(request: DataRequest | SubscribeRequest, error: unknown): void {
-    const reply = failedReply(request, this.#parts.failures.asRequestError(error, request));
-    if (request.op === 'subscribe') this.#endFailed(request);
-    this.finish(request, reply);
+    queueMicrotask(() => {
+      const reply = failedReply(request, this.#parts.failures.asRequestError(error, request));
+      if (request.op === 'subscribe') this.#endFailed(request);
+      this.finish(request, reply);
+    });
   }
 
   /** A subscription without its initial values counts as none. */

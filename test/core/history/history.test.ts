@@ -261,6 +261,9 @@ describe('a pattern as of a moment', () => {
     expect(await allAt('/c/*', { revision: 3 })).toBe('UNSUPPORTED');
     expect(await allAt('/a/*', { revision: 5 })).toBe('INVALID_REQUEST');
     expect(await allAt('/a/*', { time: harness.clock.time + 1 })).toBe('INVALID_REQUEST');
+    // Each has given its credit back, once.
+    await settled();
+    expect([session.inFlight, harness.counters.gauges.get('requests_unsettled')?.read()]).toEqual([0, 0]);
     await restart({ rules: [], maxBytes: MANY });
     expect(await allAt('/a/*', { revision: 3 })).toBe('UNSUPPORTED');
   });
