@@ -1,8 +1,9 @@
 // The log: pino on stderr, as JSON lines or as text for a person. Secrets never reach it, control characters stay escaped.
 
-import { type DestinationStream, destination, pino } from 'pino';
+import { type DestinationStream, pino } from 'pino';
 import { escapeControls } from './core/data/value.js';
 import type { Log } from './core/index.js';
+import { Stderr } from './stderr.js';
 
 export interface LogOptions {
   readonly level: string;
@@ -16,15 +17,11 @@ export interface OpenLog {
   readonly flush: () => void;
 }
 
-const STDERR = 2;
-/** A reader of stderr that does not read costs log lines beyond this, never memory. */
-const BUFFER_MAX_BYTES = 4 * 1024 * 1024;
-
 /** Field names whose values are secrets wherever they stand; one level down as well. */
 const SECRETS = ['password', 'passwordFile', 'token', 'secret', 'authorization', 'cookie', 'credentials'];
 
 export function openLog(options: LogOptions): OpenLog {
-  const stderr = destination({ fd: STDERR, sync: false, maxLength: BUFFER_MAX_BYTES });
+  const stderr = theStderr();
   const form = options.format === 'json' ? escapeJson : textLine;
   const stream: DestinationStream = { write: (line) => stderr.write(form(line)) };
   const log = pino(
@@ -37,15 +34,19 @@ export function openLog(options: LogOptions): OpenLog {
     },
     stream,
   );
-  return { log, flush: () => flush(stderr) };
+  stderr.onLost = (lines) => log.warn({ lines }, 'lines of the log could not be written');
+  return { log, flush: () => stderr.flush() };
 }
 
-function flush(stderr: ReturnType<typeof destination>): void {
-  try {
-    stderr.flushSync();
-  } catch {
-    // Nobody reads stderr any more, or it was never opened: there is nobody left to tell.
-  }
+let stderr: Stderr | null = null;
+
+/** One for all logs of this process. */
+function theStderr(): Stderr {
+  if (stderr !== null) return stderr;
+  const made = new Stderr();
+  process.on('exit', () => made.flush());
+  stderr = made;
+  return made;
 }
 
 /** `12:30:01.123 info  text  field=value …` */

@@ -1,8 +1,9 @@
 // The command `trivium` as a real process: ready file, banner, exit codes, signals, refusals. Of what is refused for its words alone, most
 // in one process.
 
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { connect as connectTcp, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { Level } from 'level';
@@ -220,6 +221,40 @@ describe('a signal', () => {
     await reader.subscribeAsync('load/#');
     await until('all that was acknowledged is there', () => [...acknowledged].every((topic) => kept.has(topic)));
     await reader.endAsync();
+  });
+});
+
+describe('output that goes nowhere', () => {
+  it('on a full disk ends nothing: the gateway serves, and stops when it is told to', async () => {
+    const full = openSync('/dev/full', 'w');
+    const gateway = await start({ output: full });
+    closeSync(full);
+    const health = await fetch(`http://127.0.0.1:${gateway.ports.admin}/health`);
+    expect(health.status).toBe(200);
+    expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+  });
+
+  it('of a command is told in one line', async () => {
+    const full = openSync('/dev/full', 'w');
+    const { exited } = new CliProcess(['config'], { output: full });
+    closeSync(full);
+    expect(await exited).toEqual({ code: 1, signal: null });
+  });
+
+  it('into a pipe that nobody empties ends nothing, and holds no stop', async () => {
+    const pipe = join(temporaryDirectory(), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const end = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+    expect(() => {
+      for (;;) writeSync(end, Buffer.alloc(4_096));
+    }).toThrow('EAGAIN');
+    const log = openSync(pipe, 'w');
+    const gateway = await start({ output: log, flags: ['--log-format', 'json'] });
+    closeSync(log);
+    const begun = performance.now();
+    expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    expect(performance.now() - begun).toBeLessThan(5_000);
+    closeSync(end);
   });
 });
 

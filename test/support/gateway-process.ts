@@ -38,6 +38,8 @@ export interface StartOptions {
   readonly cheapPasswords?: boolean;
   /** It gets a pipe to read from; nothing to read when absent. */
   readonly withInput?: boolean;
+  /** An open file that gets its stdout and stderr, which are not collected then. */
+  readonly output?: number;
 }
 
 export interface Exit {
@@ -111,7 +113,7 @@ export class CliProcess {
     const [program = '', ...rest] = [...limited, ...command];
     this.child = spawn(program, rest, {
       env: cleanEnvironment(options.env),
-      stdio: [options.withInput === true ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+      stdio: [options.withInput === true ? 'pipe' : 'ignore', options.output ?? 'pipe', options.output ?? 'pipe'],
     });
     running.add(this.child);
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
