@@ -176,8 +176,9 @@ export interface Adapter {
    */
   start(context: AdapterContext): Promise<Listeners>;
   /**
-   * No new connections from now on. Flushes, ends the sessions with `reason` and tells clients as the protocol does, also whether
-   * they should come back where the protocol can say so; done within `deadlineMs`.
+   * No new connections from now on. Answers what is in flight, flushes, ends the sessions with `reason` and tells clients as the
+   * protocol does, also whether they should come back where the protocol can say so. A peer may take what it is owed until
+   * `deadlineMs` have passed; one that is owed nothing holds the stop up for CLOSE_GRACE_MS at most (Connections.untilClosed).
    */
   stop(deadlineMs: number, reason: ConnectionError): Promise<void>;
   /** What /health tells under the adapter's name; null: nothing. */

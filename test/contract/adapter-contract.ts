@@ -5,8 +5,9 @@ import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { INBOUND_LIMITS } from '../../src/core/engine/inbound-queue.js';
-import { type Adapter, goodbye } from '../../src/core/index.js';
+import { type Adapter, CLOSE_GRACE_MS, goodbye } from '../../src/core/index.js';
 import { type Address, ContractHouse } from '../support/contract-house.js';
+import { livedTime } from '../support/lived-time.js';
 import { PlainAdapter } from '../support/plain-adapter/index.js';
 import { PlainClient } from '../support/plain-client.js';
 import type { ContractClient, Doc, Heard } from './contract-client.js';
@@ -56,6 +57,8 @@ export interface AdapterSubject<Client extends ContractClient> {
 }
 
 const STOP_MS = 3_000;
+/** A deadline that nothing comes near to. */
+const FAR_MS = 80_000;
 
 export function adapterContract<Client extends ContractClient>(subject: AdapterSubject<Client>): void {
   const { supports } = subject;
@@ -451,6 +454,18 @@ export function adapterContract<Client extends ContractClient>(subject: AdapterS
       expect(performance.now() - begun).toBeLessThan(2_500);
       client.resume();
       await Promise.all([client.ended, writer.ended]);
+    });
+
+    it('waits no longer than the grace for a peer that is owed nothing and does not close its side', async () => {
+      const clients = await Promise.all([connect(), connect()]);
+      await clients[0]?.set('t/a', { n: 1 });
+      for (const client of clients) client.stall();
+      const lived = livedTime();
+      await adapter.stop(FAR_MS, goodbye(true));
+      lived.end();
+      expect(lived.ms()).toBeLessThan(4 * CLOSE_GRACE_MS);
+      for (const client of clients) client.resume();
+      await Promise.all(clients.map((client) => client.ended));
     });
 
     it('answers what is in flight, and ends a connection at once although its reading was paused', async () => {

@@ -128,6 +128,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
   }
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
+    const deadline = performance.now() + deadlineMs;
     this.#accepting = false;
     if (this.#sweep !== null) clearInterval(this.#sweep);
     if (this.#beat !== null) clearInterval(this.#beat);
@@ -136,8 +137,11 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
     for (const session of open) session.stopReading();
     await untilNone<HappnSession | LocalSession>(all, (session) => !session.closed && session.hasUnsent, deadlineMs / 2);
     await inPortions(all, ENDED_PER_TURN, (session) => session.close(reason));
-    await this.#sessions.untilEmpty(deadlineMs / 2);
-    for (const session of this.#sessions) session.destroy();
+    await this.#sessions.untilClosed(
+      deadline - performance.now(),
+      (session) => session.bufferedBytes > 0,
+      (session) => session.destroy(),
+    );
   }
 
   // -------------------------------------------------------------- in-process clients

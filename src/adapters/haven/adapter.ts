@@ -129,14 +129,18 @@ export class HavenAdapter implements Adapter, Host {
   }
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
+    const deadline = performance.now() + deadlineMs;
     this.#accepting = false;
     const closed = this.#server === null ? Promise.resolve() : new Promise<void>((resolve) => this.#server?.close(() => resolve()));
     for (const socket of this.#waitingRoom) socket.destroy();
     this.#waitingRoom.clear();
     await inPortions([...this.#sessions], ENDED_PER_TURN, (session) => session.finish(reason));
-    await this.#sessions.untilEmpty(deadlineMs);
+    await this.#sessions.untilClosed(
+      deadline - performance.now(),
+      (session) => !session.ended || session.bufferedBytes > 0,
+      (session) => session.destroy(),
+    );
     if (this.#sweep !== null) clearInterval(this.#sweep);
-    for (const session of [...this.#sessions]) session.destroy();
     await closed;
   }
 

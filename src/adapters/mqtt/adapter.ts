@@ -201,7 +201,6 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
 
   async stop(deadlineMs: number, reason: ConnectionError): Promise<void> {
     const deadline = performance.now() + deadlineMs;
-    const leftMs = (): number => Math.max(0, deadline - performance.now());
     this.#websockets?.close();
     this.#system?.stop();
     if (this.#timer !== null) clearInterval(this.#timer);
@@ -210,10 +209,11 @@ export class MqttAdapter implements Adapter, MqttSessionHost, ConnectionHost, Li
     for (const connection of this.#connections) connection.stopReading();
     await untilNone([...this.#connections], (connection) => connection.inFlight > 0, deadlineMs / 2);
     await inPortions([...this.#connections], ENDED_PER_TURN, (connection) => connection.close(reason));
-    await this.#connections.untilEmpty(leftMs() / 2);
-    // Peers that do not close their side in time are cut off.
-    for (const connection of this.#connections) connection.destroyTransport();
-    await this.#connections.untilEmpty(leftMs());
+    await this.#connections.untilClosed(
+      deadline - performance.now(),
+      (connection) => connection.isOwed,
+      (connection) => connection.destroyTransport(),
+    );
     this.#broker?.close();
   }
 

@@ -387,6 +387,11 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     if (this.#isLost && !this.#intake.hasRest) this.close(null);
   }
 
+  /** Something that was written for it is not with the system yet. */
+  get isOwed(): boolean {
+    return this.#transport.bufferedBytes > 0;
+  }
+
   /** Without waiting for what the peer does not read. */
   destroyTransport(): void {
     this.#transport.destroy();

@@ -119,6 +119,11 @@ export class MqttConnection implements TransportOwner {
     this.#transport.end();
   }
 
+  /** Bytes that the system has not taken yet. */
+  get isOwed(): boolean {
+    return this.#transport.bufferedBytes > 0;
+  }
+
   destroyTransport(): void {
     this.#transport.destroy();
   }

@@ -6,6 +6,7 @@ import {
   type Adapter,
   type AdapterContext,
   type ConnectionError,
+  Connections,
   type Listeners,
   OUTBOUND_LIMITS,
   type OutboundLimits,
@@ -33,7 +34,7 @@ export const PLAIN_DEFAULTS: PlainConfig = Object.freeze({
 export class PlainAdapter implements Adapter {
   readonly name = 'plain';
   readonly #config: PlainConfig;
-  readonly #sessions = new Map<Socket, PlainSession>();
+  readonly #sessions = new Connections<PlainSession>();
   #server: Server | null = null;
 
   constructor(config: Partial<PlainConfig> = {}) {
@@ -60,17 +61,19 @@ export class PlainAdapter implements Adapter {
     this.#server = null;
     const closed = once(server, 'close');
     server.close();
-    for (const session of this.#sessions.values()) session.stop(reason);
-    const timer = setTimeout(() => {
-      for (const socket of this.#sessions.keys()) socket.destroy();
-    }, deadlineMs);
+    for (const session of this.#sessions) session.stop(reason);
+    await this.#sessions.untilClosed(
+      deadlineMs,
+      (session) => session.isOwed,
+      (session) => session.destroy(),
+    );
     await closed;
-    clearTimeout(timer);
   }
 
   #accept(socket: Socket, context: AdapterContext): void {
     const { outbound, connectTimeoutMs } = this.#config;
-    this.#sessions.set(socket, new PlainSession(context, socket, outbound, connectTimeoutMs));
-    socket.on('close', () => this.#sessions.delete(socket));
+    const session = new PlainSession(context, socket, outbound, connectTimeoutMs);
+    this.#sessions.add(session);
+    socket.on('close', () => this.#sessions.delete(session));
   }
 }

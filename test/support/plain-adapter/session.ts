@@ -71,6 +71,15 @@ export class PlainSession extends Session {
     return this.socket.writableLength;
   }
 
+  /** Answers, events or bytes are on their way to the system. */
+  get isOwed(): boolean {
+    return this.inFlight > 0 || this.outbound.length > 0 || this.bufferedBytes > 0;
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
   override pauseReading(): void {
     this.#reading = false;
     this.socket.pause();

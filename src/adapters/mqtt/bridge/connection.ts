@@ -5,7 +5,7 @@
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { connect, type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient, type Packet } from 'mqtt';
-import type { Qos } from '../../../core/index.js';
+import { CLOSE_GRACE_MS, type Qos } from '../../../core/index.js';
 import { FIRST_BYTE, PACKET, PACKET_ID_MAX } from '../wire.js';
 import { PacketIds } from './packet-ids.js';
 import { encodeProperties, messageOf } from './packets.js';
@@ -39,7 +39,7 @@ export interface ConnectionOptions {
 
 /** From the beginning of the attempt until publishing may begin. */
 const READY_WITHIN_MS = 30_000;
-/** A remote that does not close its side after a DISCONNECT is cut off. */
+/** A remote that does not take the DISCONNECT is cut off. */
 const LINGER_MS = 500;
 const HIGH_WATER_BYTES = 1024 * 1024;
 /** The session at the remote does not expire. */
@@ -191,8 +191,9 @@ export class Connection {
     this.#failure ??= 'closed';
     if (!this.#accepted) return this.destroy();
     // DISCONNECT without properties has the same two bytes in both versions.
-    this.#client.stream.end(Buffer.of(PACKET.DISCONNECT << 4, 0));
-    setTimeout(() => this.destroy(), LINGER_MS).unref();
+    const destroyAfter = (ms: number): void => void setTimeout(() => this.destroy(), ms).unref();
+    this.#client.stream.end(Buffer.of(PACKET.DISCONNECT << 4, 0), () => destroyAfter(CLOSE_GRACE_MS));
+    destroyAfter(LINGER_MS);
   }
 
   destroy(): void {
