@@ -4,7 +4,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { SubscribeRequest } from '../../src/core/message.js';
 import type { Durability } from '../../src/core/store/store.js';
-import { type Harness, settled, startEngine, type TestSession, until } from '../support/core-harness.js';
+import { type Harness, type HarnessOptions, settled, startEngine, type TestSession, until } from '../support/core-harness.js';
 
 let house: Harness;
 /** How many replies the observed session had when each batch was begun. */
@@ -15,8 +15,8 @@ afterEach(async () => {
   await house.stop();
 });
 
-async function open(durability: Durability = 'sync'): Promise<TestSession> {
-  house = await startEngine({ durability });
+async function open(durability: Durability = 'sync', options: HarnessOptions = {}): Promise<TestSession> {
+  house = await startEngine({ durability, ...options });
   const session = house.session(true);
   begun = [];
   const write = house.store.write.bind(house.store);
@@ -144,6 +144,162 @@ describe('many requests that are there at once', () => {
     await until(() => session.replies.length === 200);
     expect(session.log).toEqual(replies(...Array.from({ length: 200 }, (_, i) => `${i}`)));
     expect(begun).toHaveLength(2);
+  });
+});
+
+describe('where the store takes two batches at once', () => {
+  const openTwo = (options: HarnessOptions = {}): Promise<TestSession> => open('sync', { writesAtOnce: 2, besideRequests: 2, ...options });
+
+  it('the second is given to it beside the first, and is answered behind it', async () => {
+    const session = await openTwo();
+    await writing(session);
+    for (const id of ['a', 'b']) void session.set(id, 1, {}, id);
+    await settled();
+    expect([session.log, begun]).toEqual([[], [0, 0]]);
+    house.store.releaseOne();
+    await settled();
+    expect(session.log).toEqual(replies('writing'));
+    house.store.releaseOne();
+    await settled();
+    expect(session.log).toEqual(replies('writing', 'a', 'b'));
+    expect(session.replies.map(({ entry }) => entry?.revision)).toEqual([1, 2, 3]);
+  });
+
+  it('a third waits for the first, and gathers what comes meanwhile', async () => {
+    const session = await openTwo();
+    await writing(session);
+    for (const id of ['a', 'b', 'c', 'd']) {
+      void session.set(id, 1, {}, id);
+      void session.set(id, 2, {}, `${id} again`);
+      await settled();
+    }
+    expect(begun).toEqual([0, 0]);
+    house.store.releaseOne();
+    await settled();
+    expect(begun).toEqual([0, 0, 0]);
+    house.store.release();
+    await until(() => session.replies.length === 9);
+    expect(begun).toHaveLength(3);
+  });
+
+  it('few requests wait for the batch before: a write of their own would cost more', async () => {
+    const session = await openTwo({ besideRequests: 3 });
+    await writing(session);
+    for (const id of ['a', 'b']) void session.set(id, 1, {}, id);
+    await settled();
+    expect(begun).toEqual([0]);
+    void session.set('c', 1, {}, 'c');
+    await settled();
+    expect(begun).toEqual([0, 0]);
+  });
+
+  it('reads alone are answered behind both, without a batch of their own', async () => {
+    const session = await openTwo();
+    await writing(session);
+    for (const id of ['a', 'b']) void session.set('x', id, {}, id);
+    await settled();
+    void session.get('x', 'read');
+    void session.get('x', 'read again');
+    await settled();
+    house.store.releaseOne();
+    await settled();
+    expect([session.log, begun]).toEqual([replies('writing'), [0, 0]]);
+    house.store.release();
+    await until(() => session.replies.length === 5);
+    expect(session.log).toEqual(replies('writing', 'a', 'b', 'read', 'read again'));
+    expect(session.replies.at(-1)?.entry?.payload.value()).toBe('b');
+    expect(begun).toHaveLength(2);
+  });
+
+  it('a change is seen by what follows, whichever batch it is in, also where nothing is kept in memory', async () => {
+    const session = await openTwo({ cacheBytes: 0, history: { rules: [{ pattern: '*', revisions: 10, age: null }], maxBytes: 1_000_000 } });
+    await writing(session);
+    for (const round of ['second', 'third', 'fourth']) {
+      void session.set('x', round, {}, round);
+      void session.set('y', round, {}, `y ${round}`);
+      await settled();
+    }
+    void session.set('x', 'fifth', { expect: 6 }, 'fifth');
+    void session.set('x', 'sixth', { expect: 6 }, 'too late');
+    await settled();
+    expect(begun).toEqual([0, 0]);
+    house.store.releaseOne();
+    await settled();
+    void session.set('x', 'seventh', { expect: 8 }, 'seventh');
+    house.store.release();
+    await until(() => session.replies.length === 10);
+    const conflicts = session.replies.filter(({ error }) => error !== null).map(({ request }) => request.id);
+    expect(conflicts).toEqual(['too late']);
+    const states: unknown[] = [];
+    for (const revision of [1, 2, 4, 6, 8, 9]) {
+      const { entry } = await session.get('x', `as of ${revision}`, { asOf: { revision, time: 0 } });
+      states.push(entry?.payload.value());
+    }
+    expect(states).toEqual(['first', 'second', 'third', 'fourth', 'fifth', 'seventh']);
+  });
+
+  it('what is no change of records alone waits for both', async () => {
+    const session = await openTwo();
+    await writing(session);
+    for (const id of ['a', 'b']) void session.set(id, 1, {}, id);
+    await settled();
+    void session.durably({ type: 'open', key: 'kept', clean: true, expiryMs: 60_000 }, 'open');
+    void session.set('c', 1, {}, 'c');
+    house.store.releaseOne();
+    await settled();
+    expect([session.log, begun]).toEqual([replies('writing'), [0, 0]]);
+    house.store.release();
+    await until(() => session.replies.length === 5);
+    expect(session.log).toEqual(replies('writing', 'a', 'b', 'open', 'c'));
+  });
+
+  it('a refused batch takes with it all that are behind it', async () => {
+    const session = await openTwo();
+    await session.set('x', 'old', {}, 'before');
+    await writing(session);
+    for (const id of ['a', 'b', 'c', 'd']) {
+      void session.set('x', id, {}, id);
+      void session.set(id, 1, {}, `new ${id}`);
+      await settled();
+    }
+    void session.get('x', 'read');
+    expect(begun).toHaveLength(3);
+    house.store.failure = new Error('ENOSPC');
+    house.store.release();
+    await until(() => session.replies.length === 11 && house.engine.writable);
+    expect(session.replies.filter(({ error }) => error?.code === 'STORE_FAILED')).toHaveLength(9);
+    expect(session.replies.at(-1)?.entry?.payload.value()).toBe('old');
+    expect(house.store.reopened).toBe(1);
+    expect((await session.set('z', 1)).entry?.revision).toBe(2);
+    const { entries } = await session.find('*');
+    expect(entries?.map(({ path }) => path)).toEqual(['x', 'z']);
+    expect([session.inFlight, session.uncommitted]).toEqual([0, 0]);
+    expect(house.counters.gauges.get('records')?.read()).toBe(2);
+  });
+
+  it('a batch that is refused behind one that is written takes nothing of that', async () => {
+    const session = await openTwo();
+    await writing(session);
+    for (const id of ['a', 'b']) void session.set(id, 1, {}, id);
+    await settled();
+    house.store.releaseOne();
+    await until(() => session.replies.length === 1);
+    house.store.failure = new Error('ENOSPC');
+    house.store.release();
+    await until(() => session.replies.length === 3 && house.engine.writable);
+    expect(session.log).toEqual(['reply writing', 'reply a STORE_FAILED', 'reply b STORE_FAILED']);
+    expect((await session.get('x')).entry?.payload.value()).toBe('first');
+  });
+
+  it('many requests that are there at once are two batches that are written together', async () => {
+    const session = await open('sync', { writesAtOnce: 2 });
+    house.store.held = true;
+    for (let i = 0; i < 64; i++) void session.set(`p/${i}`, i, {}, `${i}`);
+    await until(() => begun.length === 2);
+    house.store.release();
+    await until(() => session.replies.length === 64);
+    expect(session.log).toEqual(replies(...Array.from({ length: 64 }, (_, i) => `${i}`)));
+    expect(begun).toEqual([0, 0]);
   });
 });
 

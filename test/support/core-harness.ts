@@ -75,15 +75,15 @@ export class GateStore extends MemoryStore {
   mostReading = 0;
   /** Scans that were not closed. */
   openScans = 0;
-  #release: (() => void) | null = null;
+  #waitingWrites: (() => void)[] = [];
   #waitingScans: (() => void)[] = [];
 
   override async write(batch: WriteBatch, state: StoreState): Promise<void> {
     this.writes += 1;
     if (this.held) {
       this.isWriting = true;
-      await new Promise<void>((resolve) => (this.#release = resolve));
-      this.isWriting = false;
+      await new Promise<void>((resolve) => this.#waitingWrites.push(resolve));
+      this.isWriting = this.#waitingWrites.length > 0;
     }
     if (this.failure !== null) {
       this.failure = null;
@@ -94,8 +94,12 @@ export class GateStore extends MemoryStore {
 
   release(): void {
     this.held = false;
-    this.#release?.();
-    this.#release = null;
+    for (const release of this.#waitingWrites.splice(0)) release();
+  }
+
+  /** The oldest write goes on; what follows it is held. */
+  releaseOne(): void {
+    this.#waitingWrites.shift()?.();
   }
 
   override async reopen(): Promise<StoreState> {
@@ -372,6 +376,10 @@ export interface HarnessOptions {
   readonly scan?: Partial<ScanLimits>;
   readonly pathIndexBytes?: number;
   readonly history?: HistorySettings;
+  /** Batches that the store takes at once. */
+  readonly writesAtOnce?: number;
+  readonly besideRequests?: number;
+  readonly cacheBytes?: number;
   readonly log?: Log;
   /** What the clock shows when the engine starts. */
   readonly time?: number;
@@ -379,6 +387,7 @@ export interface HarnessOptions {
 
 export async function startEngine(options: HarnessOptions = {}): Promise<Harness> {
   const store = options.store ?? new GateStore();
+  store.writesAtOnce = options.writesAtOnce ?? 1;
   const counters = new Counters();
   const clock = { time: options.time ?? 1_700_000_000_000, mono: 1 };
   const time: Clock = { now: () => clock.time, monotonic: () => clock.mono };
@@ -397,9 +406,10 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
       inbound: options.inbound ?? INBOUND_LIMITS,
       queue: options.queue ?? QUEUE_LIMITS,
       scan: { ...SCAN_LIMITS, ...options.scan },
-      cacheBytes: 1024 * 1024,
+      cacheBytes: options.cacheBytes ?? 1024 * 1024,
       pathIndexBytes: options.pathIndexBytes ?? PATH_INDEX_BYTES,
       history: options.history ?? NO_HISTORY,
+      ...(options.besideRequests === undefined ? {} : { besideRequests: options.besideRequests }),
     },
   });
   await engine.start();

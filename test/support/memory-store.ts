@@ -46,6 +46,7 @@ export class MemoryDisk {
 
 export class MemoryStore implements Store {
   failed: Store['failed'] = null;
+  writesAtOnce = 1;
   #open = false;
   #broken = false;
   #failNext = false;

@@ -15,8 +15,8 @@ export class Records {
   planned: View | null = null;
   /** Changes of the turn that is being executed. */
   executing: View | null = null;
-  /** Changes that are being written: the cache has them already, since the disk leaves time for that. */
-  #committing: View | null = null;
+  /** Changes that are being written, the oldest first: the cache has them already, since the disk leaves time for that. */
+  readonly #committing: View[] = [];
   /** Bytes that were read from the store, counted up. */
   bytesRead = 0;
   /** No entry of the cache that is committed has a higher one, and every change that is still to be committed does. */
@@ -44,8 +44,10 @@ export class Records {
     if (executing !== undefined) return executing;
     const cached = this.#cache.get(path);
     if (cached !== undefined) return cached;
-    const committing = this.#committing?.get(path);
-    if (committing !== undefined) return committing;
+    for (let i = this.#committing.length - 1; i >= 0; i--) {
+      const committing = (this.#committing[i] as View).get(path);
+      if (committing !== undefined) return committing;
+    }
     const bytes = this.store.read(SECTION.record, path);
     if (bytes === undefined) return null;
     this.bytesRead += bytes.length;
@@ -63,13 +65,13 @@ export class Records {
 
   /** These changes are going to be written, after all that were before. */
   writing(view: View): void {
-    this.#committing = view;
+    this.#committing.push(view);
     view.forEach(this.#follow);
   }
 
-  /** The changes that were being written are what the store holds now. */
+  /** The oldest changes that were being written are what the store holds now. */
   committed(revision: number): void {
-    this.#committing = null;
+    this.#committing.shift();
     this.revision = revision;
   }
 
@@ -86,7 +88,7 @@ export class Records {
 
   /** The store may differ from what was last read of it. */
   forget(): void {
-    this.#committing = null;
+    this.#committing.length = 0;
     this.#cache.clear();
   }
 }

@@ -57,6 +57,7 @@ export class LevelStore implements Store {
   readonly #options: LevelStoreOptions;
   failed: ((error: Error) => void) | null = null;
   readonly #memory = new BatchMemory();
+  readonly writesAtOnce = 1;
   #database: Database | null = null;
   #trail: CheckTrail | null = null;
   /** Of durability `sync`: what makes a batch durable, */
