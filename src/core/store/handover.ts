@@ -63,9 +63,14 @@ export class Handover {
     this.#begin();
   }
 
+  /** No further batch may be taken now. */
+  get isFull(): boolean {
+    return this.#staging.isFull && this.#failure === null;
+  }
+
   /** Resolves when one more batch may be taken: memory is bounded. */
   async room(): Promise<void> {
-    while (this.#staging.isFull && this.#failure === null) await this.#work;
+    while (this.isFull) await this.#work;
   }
 
   /** `waiting` gets the moment when LevelDB has what was added by now, and nothing else. */

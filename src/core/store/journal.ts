@@ -1,15 +1,16 @@
 // Journal: every batch as bytes in files of its own, which are flushed in LevelDB's place. A file of a journal is written over from
 // its beginning when all that it holds is in LevelDB's tables: a flush that changes no size and takes no new room costs the disk
-// half as much. Knows nothing of LevelDB: opening.ts reads a journal, and gives LevelDB what it has lost.
+// half as much. Several records are on their way to the disk at once; each counts when all before it are there. Knows nothing of
+// LevelDB: opening.ts reads a journal, and gives LevelDB what it has lost.
 //
 // Files are `journal.<n>`, of records (journal-record.ts) that follow each other; the last one is followed by zeros or by older records,
 // whose numbers tell that they are.
 
-import { close, constants, fdatasync, fstat, ftruncate, open, writev } from 'node:fs';
+import { close, constants, fdatasync, open, writev } from 'node:fs';
 import { open as openFile, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { batchOf, type JournalRecord, RECORD_HEAD_BYTES, recordsIn } from './journal-record.js';
+import { batchOf, type JournalRecord, recordsIn } from './journal-record.js';
 
 /** A file takes no more once it has so much: it is written over when all of it is in tables. */
 const FILE_BYTES = 4 * 1024 * 1024;
@@ -38,19 +39,26 @@ export class Journal {
   #nextNumber = 1;
   /** Up to this batch nothing is needed any more. */
   #released = 0;
+  /** All records up to the last one. */
   #writing: Promise<void> = Promise.resolve();
+  /** Records that are written with nothing beside them, or wait until they can be. */
+  #alone = 0;
 
   private constructor(location: string) {
     this.#location = location;
   }
 
-  /** Begins an empty journal in the directory, of one file at least; what an earlier one held is needed no more. */
+  /**
+   * Begins an empty journal in the directory, of one file; what an earlier one held is needed no more. Its files are not written over:
+   * of records that were on their way together, a later one may be there without the earlier one.
+   */
   static async begin(location: string): Promise<Journal> {
     const journal = new Journal(location);
     const names = await namesIn(location);
+    for (const name of names) journal.#nextNumber = Math.max(journal.#nextNumber, numberOf(name) + 1);
     try {
-      for (const name of names) await journal.#take(name);
-      if (names.length === 0) await journal.#nextFile();
+      await journal.#nextFile();
+      for (const name of names) await unlink(join(location, name));
     } catch (error) {
       await journal.close();
       throw error;
@@ -58,40 +66,40 @@ export class Journal {
     return journal;
   }
 
-  async #take(name: string): Promise<void> {
-    const file = await this.#open(name);
-    this.#nextNumber = Math.max(this.#nextNumber, numberOf(name) + 1);
-    // A batch of any size may have made it larger.
-    if (file.size > FILE_BYTES) await promisify(ftruncate)(file.fd, FILE_BYTES);
-    await write(file.fd, [ZEROS.subarray(0, RECORD_HEAD_BYTES)], 0);
-    file.size = Math.min(Math.max(file.size, RECORD_HEAD_BYTES), FILE_BYTES);
-  }
-
-  async #open(name: string): Promise<JournalFile> {
-    const path = join(this.#location, name);
-    const fd = await promisify(open)(path, FLAGS, 0o666);
-    const file: JournalFile = { fd, end: 0, size: 0, lastBatch: 0 };
-    this.#files.push(file);
-    file.size = (await promisify(fstat)(fd)).size;
-    return file;
-  }
-
-  /** Resolves when the record of this batch is on the disk. One at a time; its bytes must stay as they are until then. */
+  /** Resolves when the record of this batch is on the disk, and all before it are. Its bytes must stay as they are until then. */
   append(record: Buffer, batch: number): Promise<void> {
-    this.#writing = this.#append(record, batch);
+    const file = this.#current;
+    const isBeside = this.#alone === 0 && file !== null && file.end + record.length <= file.size;
+    const own = isBeside ? this.#write(file, record, batch) : this.#appendAlone(this.#writing, record, batch);
+    this.#writing = behind(this.#writing, own);
     return this.#writing;
   }
 
-  async #append(record: Buffer, batch: number): Promise<void> {
-    const current = this.#current;
-    const file = current !== null && current.end + record.length <= FILE_BYTES ? current : await this.#nextFile();
-    this.#current = file;
-    const end = file.end + record.length;
+  /**
+   * A file gets its first record when all of the file before is there, so that no gap hides what follows; and nothing is on its way to
+   * where a file is being made larger.
+   */
+  async #appendAlone(before: Promise<void>, record: Buffer, batch: number): Promise<void> {
+    this.#alone += 1;
+    try {
+      await before;
+      const current = this.#current;
+      this.#current = current !== null && current.end + record.length <= FILE_BYTES ? current : await this.#nextFile();
+      await this.#write(this.#current, record, batch);
+    } finally {
+      this.#alone -= 1;
+    }
+  }
+
+  #write(file: JournalFile, record: Buffer, batch: number): Promise<void> {
+    const from = file.end;
+    const end = from + record.length;
     const size = end <= file.size ? file.size : Math.ceil(end / GROWTH_BYTES) * GROWTH_BYTES;
-    await write(file.fd, size === file.size ? [record] : [record, ZEROS.subarray(0, size - end)], file.end);
-    file.size = size;
+    const buffers = size === file.size ? [record] : [record, ZEROS.subarray(0, size - end)];
     file.end = end;
+    file.size = size;
     file.lastBatch = batch;
+    return write(file.fd, buffers, from);
   }
 
   async #nextFile(): Promise<JournalFile> {
@@ -102,7 +110,9 @@ export class Journal {
     }
     const name = `journal.${this.#nextNumber}`;
     this.#nextNumber += 1;
-    const file = await this.#open(name);
+    const fd = await promisify(open)(join(this.#location, name), FLAGS, 0o666);
+    const file: JournalFile = { fd, end: 0, size: 0, lastBatch: 0 };
+    this.#files.push(file);
     await flushDirectory(this.#location);
     return file;
   }
@@ -150,6 +160,11 @@ async function namesIn(location: string): Promise<string[]> {
 
 function numberOf(name: string): number {
   return Number(FILE_NAME.exec(name)?.[1]);
+}
+
+async function behind(before: Promise<void>, own: Promise<void>): Promise<void> {
+  const outcomes = await Promise.allSettled([before, own]);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
 async function write(fd: number, buffers: readonly Uint8Array[], position: number): Promise<void> {

@@ -7,6 +7,7 @@ import { BatchMemory, RecordBatch } from '../../../src/core/store/batch-memory.j
 import { type Check, NOTHING_WRITTEN } from '../../../src/core/store/check-trail.js';
 import { Journal, readJournal, removeJournal } from '../../../src/core/store/journal.js';
 import { SECTION } from '../../../src/core/store/store.js';
+import { randomOf } from '../../support/random.js';
 import { temporaryDirectory } from '../../support/temporary.js';
 
 const MIB = 1024 * 1024;
@@ -90,7 +91,28 @@ describe('a journal', () => {
     expect(kept[0]).toBeLessThanOrEqual(301);
   });
 
-  test('begins anew in the same files, whatever they held', async () => {
+  test('takes records while others are on their way: each counts when those before it are there', async () => {
+    const location = await temporaryDirectory();
+    const journal = await begin(location);
+    const random = randomOf(7);
+    const written: number[] = [];
+    let [last, before] = [Promise.resolve(), Promise.resolve()];
+    for (let n = 1; n <= 600; n++) {
+      if (n > 100) journal.release(n - 100);
+      // Where a large one is on its way, a small one is on the disk first.
+      const bytes = random(10) === 0 ? 1 + random(900_000) : 1 + random(50);
+      await before;
+      before = last;
+      last = append(journal, n, n, bytes).then(() => void written.push(n));
+    }
+    await last;
+    expect(written).toEqual(numbers(1, 600));
+    const kept = await found(location);
+    expect(kept).toEqual(numbers(kept[0] as number, 600));
+    expect(kept[0]).toBeLessThanOrEqual(501);
+  });
+
+  test('begins anew in a file of its own, whatever was there', async () => {
     const location = await temporaryDirectory();
     const first = await begin(location);
     await append(first, 1, 100, 100_000);
@@ -100,7 +122,7 @@ describe('a journal', () => {
     expect(await found(location)).toEqual([]);
     await append(second, 50, 52);
     expect(await found(location)).toEqual([50, 51, 52]);
-    expect(await files(location)).toEqual(names);
+    expect(await files(location)).toEqual([`journal.${names.length + 1}`]);
   });
 });
 
