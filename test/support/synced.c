@@ -1,6 +1,6 @@
 /* What of each file is on the disk for certain: every sync is written down with the path and the size of its file, and every write to a
-   file that syncs its writes with the path and its end. Loaded before the
-   libraries of the process that is looked at (LD_PRELOAD); SYNCED_LOG names where it is written. */
+   file that syncs its writes with the path, its beginning and its end, in lines "<from> <end> <path>". Loaded before the libraries of the
+   process that is looked at (LD_PRELOAD); SYNCED_LOG names where it is written. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -10,14 +10,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static void note(int fd, long long size) {
+static void note(int fd, long long from, long long end) {
   char link[64], path[4096], line[4352];
   const char *log = getenv("SYNCED_LOG");
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t length = readlink(link, path, sizeof path - 1);
   if (log == NULL || length < 0) return;
   path[length] = 0;
-  int bytes = snprintf(line, sizeof line, "%lld %s\n", size, path);
+  int bytes = snprintf(line, sizeof line, "%lld %lld %s\n", from, end, path);
   int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (out < 0) return;
   if (write(out, line, (size_t)bytes) != bytes) abort();
@@ -30,7 +30,7 @@ static int sync_with(const char *name, int fd) {
   int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
   int result = real(fd);
   /* What is written while it syncs may not be on the disk yet. */
-  if (result == 0 && known == 0) note(fd, (long long)before.st_size);
+  if (result == 0 && known == 0) note(fd, 0, (long long)before.st_size);
   return result;
 }
 
@@ -39,7 +39,7 @@ int fsync(int fd) { return sync_with("fsync", fd); }
 
 static void note_write(int fd, off_t from, ssize_t written) {
   int flags = fcntl(fd, F_GETFL);
-  if (written > 0 && flags >= 0 && (flags & O_DSYNC) != 0) note(fd, (long long)from + written);
+  if (written > 0 && flags >= 0 && (flags & O_DSYNC) != 0) note(fd, (long long)from, (long long)from + written);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t from) {

@@ -64,23 +64,41 @@ async function cut(durability: 'sync' | 'os', after: number): Promise<Written> {
   return { acknowledged: counted, left: [...left] };
 }
 
+type Span = readonly [from: number, end: number];
+
 /** Only what was synced is left. */
 function forget(dataDir: string, log: string): void {
-  const synced = new Map<string, number>();
+  const synced = new Map<string, Span[]>();
   for (const line of readFileSync(log, 'utf8').split('\n')) {
-    const at = line.indexOf(' ');
-    if (at <= 0) continue;
-    const [path, size] = [line.slice(at + 1), Number(line.slice(0, at))];
-    // Files of the journal are written over from their beginning.
-    synced.set(path, JOURNAL.test(path) ? Math.max(size, synced.get(path) ?? 0) : size);
+    const [from, end, ...path] = line.split(' ');
+    if (end === undefined) continue;
+    const name = path.join(' ');
+    const spans = synced.get(name) ?? [];
+    spans.push([Number(from), Number(end)]);
+    synced.set(name, spans);
   }
   const [store = ''] = [...synced.keys()].filter((path) => path.endsWith('.log') && existsSync(path)).map((path) => join(path, '..'));
   const files = store === '' ? levelFiles(dataDir) : readdirSync(store).map((name) => join(store, name));
   for (const file of files) {
     const name = file.slice(file.lastIndexOf('/') + 1);
-    if (APART.has(name) || !(JOURNAL.test(file) || /^(\d+\.(log|ldb|sst)|MANIFEST-\d+)$/.test(name))) continue;
-    truncateSync(file, Math.min(statSync(file).size, synced.get(file) ?? 0));
+    const spans = synced.get(file) ?? [];
+    // Files of the journal are written over, in several places at once.
+    if (JOURNAL.test(file)) forgetBetween(file, spans);
+    else if (!APART.has(name) && /^(\d+\.(log|ldb|sst)|MANIFEST-\d+)$/.test(name)) {
+      truncateSync(file, Math.min(statSync(file).size, spans.at(-1)?.[1] ?? 0));
+    }
   }
+}
+
+/** Zeros take the place of what was never synced. */
+function forgetBetween(file: string, spans: readonly Span[]): void {
+  const bytes = readFileSync(file);
+  let known = 0;
+  for (const [from, end] of spans.toSorted(([a], [b]) => a - b)) {
+    if (from > known) bytes.fill(0, known, from);
+    known = Math.max(known, end);
+  }
+  writeFileSync(file, bytes.subarray(0, known));
 }
 
 function levelFiles(directory: string): string[] {
