@@ -2,6 +2,7 @@
 // each message, or bare values one after the other. What it hands out has passed the scanner.
 
 import { ConnectionError } from '../../core/index.js';
+import { uint32At } from './integers.js';
 import { INCOMPLETE, type ScanLimits, Scanner } from './scanner.js';
 
 /** prefixed: a big-endian length of four bytes, then one value. bare: values. message: each `push` is one message. */
@@ -118,7 +119,7 @@ export class Deframer {
   #nextPrefixed(): boolean {
     const from = this.#start + PREFIX_BYTES;
     if (from > this.#end) return false;
-    const length = this.bytes.readUInt32BE(this.#start);
+    const length = uint32At(this.bytes, this.#start);
     const { maxBytes } = this.#scanner.limits;
     if (length > maxBytes) throw new ConnectionError('FRAME_TOO_LARGE', `a message has more than ${maxBytes} bytes`);
     if (from + length > this.#end) return false;

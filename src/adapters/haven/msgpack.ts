@@ -4,6 +4,7 @@
 import { isUtf8 } from 'node:buffer';
 import { Packr } from 'msgpackr';
 import type { Format, Value } from '../../core/index.js';
+import { uint32At, uintAt } from './integers.js';
 
 const packr = new Packr({
   useRecords: false,
@@ -79,7 +80,7 @@ export function skipValue(bytes: Buffer, at: number): number {
     else if (first < 0xc0) position += first & 0x1f;
     else if (first >= 0xdc) {
       const width = (first & 1) === 0 ? 2 : 4;
-      values += bytes.readUIntBE(position, width) * (first >= 0xde ? 2 : 1);
+      values += uintAt(bytes, position, width) * (first >= 0xde ? 2 : 1);
       position += width;
     } else position = skipWide(bytes, position, first);
   }
@@ -88,12 +89,12 @@ export function skipValue(bytes: Buffer, at: number): number {
 
 /** `at` is behind the first byte of a token that is no container. */
 function skipWide(bytes: Buffer, at: number, first: number): number {
-  if (first >= 0xd9) return at + (1 << (first - 0xd9)) + bytes.readUIntBE(at, 1 << (first - 0xd9));
+  if (first >= 0xd9) return at + (1 << (first - 0xd9)) + uintAt(bytes, at, 1 << (first - 0xd9));
   if (first >= 0xd4) return at + 1 + (1 << (first - 0xd4));
   if (first >= 0xcc) return at + (1 << (first & 3));
   if (first >= 0xca) return at + (first === 0xca ? 4 : 8);
   if (first === 0xc7) return at + 2 + (bytes[at] as number);
-  return at + (1 << (first - 0xc4)) + bytes.readUIntBE(at, 1 << (first - 0xc4));
+  return at + (1 << (first - 0xc4)) + uintAt(bytes, at, 1 << (first - 0xc4));
 }
 
 /** Whether the token is a text or old-spec raw, or a bin, which text may come as. */
@@ -235,19 +236,18 @@ class Reader {
     const at = this.at + 1;
     this.at = at + length;
     const { bytes } = this;
-    if (length === 4) return new Date(bytes.readUInt32BE(at) * 1000);
+    if (length === 4) return new Date(uint32At(bytes, at) * 1000);
     if (length === 8) {
-      const high = bytes.readUInt32BE(at);
-      return moment((high & 3) * TWO_TO_THE_32 + bytes.readUInt32BE(at + 4), high >>> 2);
+      const high = uint32At(bytes, at);
+      return moment((high & 3) * TWO_TO_THE_32 + uint32At(bytes, at + 4), high >>> 2);
     }
-    return moment(Number(bytes.readBigInt64BE(at + 4)), bytes.readUInt32BE(at));
+    return moment(Number(bytes.readBigInt64BE(at + 4)), uint32At(bytes, at));
   }
 
   #unsigned(width: number): number {
-    const { bytes, at } = this;
+    const { at } = this;
     this.at = at + width;
-    if (width === 1) return bytes[at] as number;
-    return width === 2 ? bytes.readUInt16BE(at) : bytes.readUInt32BE(at);
+    return uintAt(this.bytes, at, width);
   }
 
   #signed(width: number): number {

@@ -3,6 +3,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { ConnectionError } from '../../core/index.js';
+import { uint16At, uint32At, uintAt } from './integers.js';
 
 export interface ScanLimits {
   /** Bytes of one message. */
@@ -109,10 +110,10 @@ export class Scanner {
         return body + (bytes[at + 1] as number);
       case 0xc5:
       case 0xda:
-        return body + bytes.readUInt16BE(at + 1);
+        return body + uint16At(bytes, at + 1);
       case 0xc6:
       case 0xdb:
-        return body + bytes.readUInt32BE(at + 1);
+        return body + uint32At(bytes, at + 1);
       case 0xc7:
         return this.#extension(bytes, body, end, bytes[at + 1] as number);
       case 0xc8:
@@ -125,10 +126,10 @@ export class Scanner {
         this.#checkFloat(bytes.readDoubleBE(at + 1));
         return body;
       case 0xcf:
-        if (bytes.readUInt32BE(at + 1) > SAFE_HIGH_MAX) this.#outOfRange();
+        if (uint32At(bytes, at + 1) > SAFE_HIGH_MAX) this.#outOfRange();
         return body;
       case 0xd3:
-        this.#checkInt64(bytes.readInt32BE(at + 1), bytes.readUInt32BE(at + 5));
+        this.#checkInt64(bytes.readInt32BE(at + 1), uint32At(bytes, at + 5));
         return body;
       case 0xd4:
       case 0xd5:
@@ -137,13 +138,13 @@ export class Scanner {
       case 0xd8:
         return this.#extension(bytes, body, end, 1 << (first - 0xd4));
       case 0xdc:
-        return this.#open(bytes.readUInt16BE(at + 1), false, body);
+        return this.#open(uint16At(bytes, at + 1), false, body);
       case 0xdd:
-        return this.#open(bytes.readUInt32BE(at + 1), false, body);
+        return this.#open(uint32At(bytes, at + 1), false, body);
       case 0xde:
-        return this.#open(bytes.readUInt16BE(at + 1), true, body);
+        return this.#open(uint16At(bytes, at + 1), true, body);
       case 0xdf:
-        return this.#open(bytes.readUInt32BE(at + 1), true, body);
+        return this.#open(uint32At(bytes, at + 1), true, body);
       default:
         return body;
     }
@@ -176,7 +177,7 @@ export class Scanner {
 
   #checkTimestamp(bytes: Buffer, at: number, length: number): void {
     if (length === 4) return;
-    const nanoseconds = length === 8 ? bytes.readUInt32BE(at) >>> 2 : bytes.readUInt32BE(at);
+    const nanoseconds = length === 8 ? uint32At(bytes, at) >>> 2 : uint32At(bytes, at);
     if (nanoseconds >= NANOSECONDS_PER_SECOND) throw malformed('a timestamp has a second or more of nanoseconds');
     if (nanoseconds % NANOSECONDS_PER_MILLISECOND !== 0) {
       this.problem = 'a timestamp must be in whole milliseconds';
@@ -212,7 +213,7 @@ function keyEnd(bytes: Buffer, at: number, end: number, first: number): number {
     if (width === 0) throw malformed('a key of a map must be text');
     from += width;
     if (from > end) return INCOMPLETE;
-    length = bytes.readUIntBE(at + 1, width);
+    length = uintAt(bytes, at + 1, width);
   }
   const to = from + length;
   if (to <= end && !isText(bytes, from, to)) throw malformed('a key of a map must be UTF-8');
