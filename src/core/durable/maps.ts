@@ -3,7 +3,7 @@
 import { Agenda } from '../pace/agenda.js';
 import { type Pattern, parsePattern } from '../paths/pattern.js';
 import { Subscription } from '../routing/subscription.js';
-import { ByUser } from '../sessions/by-user.js';
+import { ByKey } from '../sessions/by-key.js';
 import type { Session } from '../sessions/session.js';
 import { DIGITS } from '../store/digits.js';
 import { SECTION, StoreDamage } from '../store/store.js';
@@ -13,7 +13,7 @@ import { decodeRemainder, decodeSession, decodeSubscription, numberIn } from './
 export class DurableMaps {
   readonly sessions = new Map<string, DurableSession>();
   readonly byNumber = new Map<number, DurableSession>();
-  readonly byUser = new ByUser<DurableSession>();
+  readonly byUser = new ByKey<DurableSession>();
   /** By the id of the connection that opened them last. */
   readonly holders = new Map<string, DurableSession>();
   /** Sessions that have a connection. */

@@ -9,6 +9,7 @@ import { guardOf } from '../security/guards.js';
 import type { Principal } from '../security/identity.js';
 import type { EndReason } from '../security/policy.js';
 import type { Session } from '../sessions/session.js';
+import type { Sessions } from '../sessions/sessions.js';
 import { Effect, type Turn } from '../turn.js';
 import type { Run } from './run.js';
 
@@ -90,12 +91,20 @@ export function tellChange(users: ReadonlySet<string>, change: SecurityChange, r
   );
 }
 
-/** When it is stored, sessions end whose user or token is no longer good. `user`: whose they are; null: a token's id does not say it. */
-export function endRevoked(user: string | null, run: Run): void {
-  const { sessions } = run.state;
+/** When it is stored, sessions of the user end whose user or token is no longer good. */
+export function endRevoked(user: string, run: Run): void {
+  endThose(({ ofUsers }) => ofUsers.of([user]), run);
+}
+
+/** As `endRevoked`, of the sessions that logged in with a token. */
+export function endRevokedToken(id: string, run: Run): void {
+  endThose(({ ofUsers }) => ofUsers.ofToken(id), run);
+}
+
+function endThose(found: (sessions: Sessions) => Session[], run: Run): void {
   run.say(
     new Effect(() => {
-      for (const session of user === null ? [...sessions] : sessions.ofUsers.of([user])) {
+      for (const session of found(run.state.sessions)) {
         const reason = endOf(session, run);
         if (reason !== null) run.end(session, new SessionRevoked(reason));
       }

@@ -35,7 +35,7 @@ import {
 import { Effect, type Turn } from '../turn.js';
 import { changing, checkWhen, missing, NOBODY, type Outcome, tooMany } from './directory-changes.js';
 import { changeTable, deleteTable, putTable } from './lookup-tables.js';
-import { applyRights, endRevoked, tellChange } from './rights-change.js';
+import { applyRights, endRevoked, endRevokedToken, tellChange } from './rights-change.js';
 import type { Run } from './run.js';
 
 type Command<Type extends SecurityCommand['type']> = Extract<SecurityCommand, { type: Type }>;
@@ -52,7 +52,7 @@ export function security(request: SecurityRequest, run: Run): void {
   if (event !== null) run.say(new Effect(() => run.state.audit.tell(event)));
   // Whoever revokes its own token is answered first.
   if (command.type === 'deleteUser' || command.type === 'revokeAll') endRevoked(command.name, run);
-  else if (command.type === 'revoke') endRevoked(null, run);
+  else if (command.type === 'revoke') endRevokedToken(command.tokenId, run);
 }
 
 /** A refusal is no change: it is entered behind the turn. */

@@ -77,9 +77,9 @@ export abstract class Session {
   }
 
   set identity(identity: Identity) {
-    const { principal } = this.#identity;
+    const before = this.#identity;
     this.#identity = identity;
-    if (principal !== identity.principal) this.users?.moved(this, principal);
+    if (before !== identity) this.users?.moved(this, before);
   }
 
   /** What the audit says of who asks. */

@@ -1,33 +1,40 @@
-// UsersSessions: open sessions by who their peers are.
+// UsersSessions: open sessions by who their peers are, and by the tokens of their logins.
 
-import type { Principal } from '../security/identity.js';
-import { ByUser } from './by-user.js';
+import type { Identity } from '../security/identity.js';
+import { ByKey } from './by-key.js';
 import type { Session } from './session.js';
 
 export class UsersSessions {
-  readonly #own = new ByUser<Session>();
+  readonly #own = new ByKey<Session>();
+  readonly #byToken = new ByKey<Session>();
   /** Those that may have subscriptions by the rights of others than the user that they have now. */
   readonly #mixed = new Set<Session>();
 
   open(session: Session): void {
     session.users = this;
-    const { principal } = session.identity;
+    const { principal, login } = session.identity;
     if (principal !== null) this.#own.add(principal.name, session);
+    if (login !== null) this.#byToken.add(login.tokenId, session);
   }
 
   close(session: Session): void {
     session.users = null;
-    const { principal } = session.identity;
+    const { principal, login } = session.identity;
     if (principal !== null) this.#own.delete(principal.name, session);
+    if (login !== null) this.#byToken.delete(login.tokenId, session);
     this.#mixed.delete(session);
   }
 
-  /** Its peer is somebody else from now on. */
-  moved(session: Session, before: Principal | null): void {
-    const now = session.identity.principal;
-    if (before?.name === now?.name) return;
-    if (before !== null) this.#own.delete(before.name, session);
-    if (now !== null) this.#own.add(now.name, session);
+  /** Its peer is somebody else from now on, or has logged in anew. */
+  moved(session: Session, before: Identity): void {
+    const { principal, login } = session.identity;
+    if (before.login?.tokenId !== login?.tokenId) {
+      if (before.login !== null) this.#byToken.delete(before.login.tokenId, session);
+      if (login !== null) this.#byToken.add(login.tokenId, session);
+    }
+    if (before.principal?.name === principal?.name) return;
+    if (before.principal !== null) this.#own.delete(before.principal.name, session);
+    if (principal !== null) this.#own.add(principal.name, session);
     if (session.subscriptions.size > 0) this.#mixed.add(session);
   }
 
@@ -41,7 +48,12 @@ export class UsersSessions {
     return this.#own.of(names);
   }
 
-  /** Those, and all others that may have subscriptions by the rights of one of them. */
+  /** Sessions whose login is that of a token. */
+  ofToken(id: string): Session[] {
+    return this.#byToken.of([id]);
+  }
+
+  /** Those of users, and all others that may have subscriptions by the rights of one of them. */
   concernedBy(names: Iterable<string>): ReadonlySet<Session> {
     return new Set([...this.of(names), ...this.#mixed]);
   }

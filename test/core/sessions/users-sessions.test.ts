@@ -72,6 +72,35 @@ it('finds what a session subscribed to on behalf of that user', async () => {
   expect(session.lost).toEqual(['/bob/*']);
 });
 
+it('ends the sessions of a revoked token, also of one that came later, and looks at no others', async () => {
+  const [first, second, moved, other] = ['a', 'a', 'b', 'c'].map((tokenId) => house.login('ann', { tokenId })) as SecureSession[];
+  (moved as SecureSession).identity = (first as SecureSession).identity;
+  const identity = (other as SecureSession).identity;
+  let looks = 0;
+  Object.defineProperty(other, 'identity', {
+    get: () => {
+      looks += 1;
+      return identity;
+    },
+  });
+  await house.command({ type: 'revoke', tokenId: 'a', until: house.clock.time + 60_000 });
+  expect([first, second, moved, other].map((session) => session?.closedWith?.code)).toEqual([
+    'SESSION_REVOKED',
+    'SESSION_REVOKED',
+    'SESSION_REVOKED',
+    undefined,
+  ]);
+  expect(looks).toBe(0);
+});
+
+it('does not end a session that has another token by now, or that is closed', async () => {
+  const [moved, closed] = ['a', 'a'].map((tokenId) => house.login('ann', { tokenId })) as SecureSession[];
+  (moved as SecureSession).identity = house.login('ann', { tokenId: 'b' }).identity;
+  closed?.close(null);
+  await house.command({ type: 'revoke', tokenId: 'a', until: house.clock.time + 60_000 });
+  expect([moved, closed].map((session) => session?.closedWith ?? null)).toEqual([null, null]);
+});
+
 it('ends the sessions of a deleted user, and finds none that is closed', async () => {
   const [gone, bob, ann] = [house.login('bob'), house.login('bob'), house.login('ann')];
   gone.close(null);

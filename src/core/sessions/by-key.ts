@@ -1,0 +1,24 @@
+// ByKey: things of somebody by a text that says whose they are (the name of a user, the id of a token), so that what concerns one costs
+// by what that one has.
+
+export class ByKey<T> {
+  readonly #things = new Map<string, Set<T>>();
+
+  add(key: string, thing: T): void {
+    const known = this.#things.get(key);
+    if (known === undefined) this.#things.set(key, new Set([thing]));
+    else known.add(thing);
+  }
+
+  delete(key: string, thing: T): void {
+    const known = this.#things.get(key);
+    if (known?.delete(thing) === true && known.size === 0) this.#things.delete(key);
+  }
+
+  /** A list of its own: what is done with them may change what there is. */
+  of(keys: Iterable<string>): T[] {
+    const found: T[] = [];
+    for (const key of keys) for (const thing of this.#things.get(key) ?? []) found.push(thing);
+    return found;
+  }
+}
