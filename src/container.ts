@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type DependencyContainer, type InjectionToken, instancePerContainerCachingFactory as once, container as root } from 'tsyringe';
 import { HappnAdapter, type HappnLayers, type LocalClient } from './adapters/happn/index.js';
 import { HavenAdapter, msgpack } from './adapters/haven/index.js';
-import { BridgeAdapter, clientOf, MqttAdapter } from './adapters/mqtt/index.js';
+import { BridgeAdapter, clientOf, MqttAdapter, whose } from './adapters/mqtt/index.js';
 import { GatewayAdministration } from './administration.js';
 import { type Config, usesTls } from './config/index.js';
 import { binary, json, raw } from './core/data/formats.js';
@@ -160,6 +160,7 @@ function registerCore(container: DependencyContainer): void {
           log: parts.resolve(TOKEN.log),
           counters: parts.resolve(TOKEN.counters),
           limits: engineLimits(parts.resolve(TOKEN.config)),
+          whose,
         }),
     ),
   });

@@ -67,6 +67,8 @@ export interface EngineParts {
   readonly log: Log;
   readonly counters: Counters;
   readonly limits: EngineLimits;
+  /** What the log says of the key of a durable session; the key itself when absent. */
+  readonly whose?: (key: string) => object;
 }
 
 /** What a context is made of beside the engine itself. */
@@ -174,7 +176,7 @@ export class Engine {
       audit,
       sessions,
       queueLimits: limits.queue,
-      losses: new Losses(log, counters),
+      losses: new Losses(log, counters, this.#parts.whose),
       queuedPublication: (number) => this.#delivery.queuedPublication(number, null),
       revision: 0,
       committed: 0,

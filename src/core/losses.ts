@@ -9,6 +9,7 @@ import type { Session } from './sessions/session.js';
 
 export class Losses {
   readonly #log: Log;
+  readonly #whose: (key: string) => object;
   readonly #dropped: Counter;
   readonly #overdue: Counter;
   readonly #sessionsOver: Counter;
@@ -17,8 +18,10 @@ export class Losses {
   /** Sessions of which it was told that messages of theirs were refused. */
   readonly #refused = new WeakSet<Session>();
 
-  constructor(log: Log, counters: Counters) {
+  /** `whose`: what the log says of the key of a durable session. */
+  constructor(log: Log, counters: Counters, whose: (key: string) => object = (durable) => ({ durable })) {
     this.#log = log;
+    this.#whose = whose;
     this.#dropped = counters.counter('queue_dropped_total', 'Messages that a full queue of a durable session refused');
     this.#overdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
     this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
@@ -44,7 +47,7 @@ export class Losses {
     durable.fullWith = Math.max(1, queue.size);
     const what = overflow === 'newest' ? 'messages for it' : 'its oldest messages';
     this.#log.warn(
-      { durable: durable.key, messages: queue.size, bytes: queueBytes },
+      { ...this.#whose(durable.key), messages: queue.size, bytes: queueBytes },
       `the queue of a durable session is full: ${what} are dropped until it has room`,
     );
   }
@@ -52,13 +55,13 @@ export class Losses {
   /** So many messages waited too long in a queue, and were dropped. */
   queueOverdue({ key }: DurableSession, dropped: number): void {
     this.#overdue.add(dropped);
-    this.#log.info({ durable: key, messages: dropped }, 'messages waited too long for a durable session: dropped');
+    this.#log.info({ ...this.#whose(key), messages: dropped }, 'messages waited too long for a durable session: dropped');
   }
 
   /** The time of a durable session that nobody resumed is over. */
   sessionOver({ key, queue }: DurableSession): void {
     this.#sessionsOver.add();
-    this.#log.info({ durable: key, messages: queue.size }, 'nobody resumed a durable session in time: dropped');
+    this.#log.info({ ...this.#whose(key), messages: queue.size }, 'nobody resumed a durable session in time: dropped');
   }
 
   /** A will was not published: its author may not do that any more. */

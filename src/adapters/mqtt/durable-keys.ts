@@ -12,6 +12,13 @@ export function bridgeKey(name: string): string {
   return BRIDGE + name;
 }
 
+/** The fields by which a log says whose such a key is. */
+export function whose(key: string): { readonly user?: string; readonly client: string } | { readonly bridge: string } {
+  if (key.startsWith(BRIDGE)) return { bridge: key.slice(BRIDGE.length) };
+  const [user, client] = JSON.parse(key) as [string, string];
+  return user === '' ? { client } : { user, client };
+}
+
 /** For people: whose such a key is. */
 export function clientOf(key: string): { readonly protocol: string; readonly client: string } {
   if (key.startsWith(BRIDGE)) return { protocol: 'bridge', client: key.slice(BRIDGE.length) };

@@ -3,5 +3,5 @@
 export { MqttAdapter, type MqttConfig } from './adapter.js';
 export { BridgeAdapter, type BridgesConfig } from './bridge/adapter.js';
 export type { BridgeConfig } from './bridge/config.js';
-export { clientOf } from './durable-keys.js';
+export { clientOf, whose } from './durable-keys.js';
 export { MQTT_LIMITS, type MqttLimits } from './wire.js';
