@@ -2,7 +2,7 @@
 
 import { type Entry, putEntry } from './data/entry.js';
 import { expiryKey } from './data/expiry.js';
-import type { View } from './data/records.js';
+import type { Records, View } from './data/records.js';
 import type { PastView } from './history/history.js';
 import type { Outbound, Publication, Request } from './message.js';
 import type { RemovalSlice } from './operations/run.js';
@@ -47,7 +47,10 @@ export class Turn {
   #undo: (() => void)[] | null = null;
   #shared: Map<number, Publication> | null = null;
 
-  constructor(private readonly store: Store) {}
+  constructor(
+    private readonly store: Store,
+    private readonly known: Records,
+  ) {}
 
   get batch(): WriteBatch {
     this.#batch ??= this.store.batch();
@@ -73,6 +76,7 @@ export class Turn {
   put(entry: Entry, before: Entry | null): void {
     putEntry(this.batch, entry);
     this.view.set(entry.path, entry);
+    this.known.changed(entry.path, entry);
     if (before === null) {
       this.records += 1;
       this.paths.set(entry.path, true);
@@ -84,6 +88,7 @@ export class Turn {
 
   remove(before: Entry): void {
     this.view.set(before.path, null);
+    this.known.changed(before.path, null);
     this.paths.set(before.path, false);
     this.batch.delete(SECTION.record, before.path);
     this.records -= 1;

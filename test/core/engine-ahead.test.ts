@@ -82,6 +82,47 @@ describe('while a batch is written', () => {
     expect(values(hearer)).toEqual(['first', 'second', 'third']);
   });
 
+  for (const cacheBytes of [0, 1_500, 1024 * 1024]) {
+    it(`each change builds on the one before, whatever is cached (${cacheBytes} bytes)`, async () => {
+      const session = await open('sync', { cacheBytes });
+      await session.set('x', 'old');
+      await session.set('y', 'old');
+      await writing(session, 'x');
+      const fill = async (): Promise<void> => {
+        for (let i = 0; i < 10; i++) void session.set(`fill/${i}`, i);
+        await settled();
+      };
+      await fill();
+      const replies = [
+        session.set('x', 'second', { expect: 3 }),
+        session.remove('y'),
+        session.set('y', 'anew', { condition: 'absent' }),
+        session.remove('x'),
+        session.set('x', 'none', { condition: 'present' }),
+      ];
+      await fill();
+      replies.push(session.remove('x'), session.set('y', 'third', { condition: 'present' }), session.get('x'), session.get('y'));
+      await settled();
+      house.store.release();
+      const told = (await Promise.all(replies)).map(({ error, entry, count }) => error?.code ?? entry?.payload.value() ?? count);
+      expect(told).toEqual(['second', 1, 'anew', 1, 'NOT_FOUND', 0, 'third', 0, 'third']);
+    });
+  }
+
+  it('what it changed and was refused is not seen any more', async () => {
+    const session = await open();
+    await session.set('x', 'old');
+    await writing(session, 'other');
+    const refused = [session.set('x', 'new'), session.set('y', 'new')];
+    await settled();
+    house.store.failure = new Error('disk full');
+    house.store.release();
+    for (const { error } of await Promise.all(refused)) expect(error?.code).toBe('STORE_FAILED');
+    await until(() => house.engine.writable);
+    expect((await session.get('x')).entry?.payload.value()).toBe('old');
+    expect((await session.get('y')).entry).toBeNull();
+  });
+
   it('reads alone are answered behind it, without a batch of their own', async () => {
     const session = await open();
     await writing(session);

@@ -1,5 +1,5 @@
-// Records: the entries as operations see them. What a transaction plans hides what its turn changed, that hides the cache, which has
-// what is being committed unless there is no room for that, and both hide the store.
+// Records: the entries as operations see them. What a transaction plans hides the cache, where every change is as soon as it is made. What
+// there is no room for, and what was removed, is found in the changes that the store does not have yet; these hide the store.
 
 import type { Formats } from '../adapter.js';
 import { SECTION, type Store } from '../store/store.js';
@@ -13,9 +13,9 @@ export class Records {
   readonly #cache: EntryCache;
   /** Changes of a transaction that is being planned: they may come to nothing. */
   planned: View | null = null;
-  /** Changes of the turn that is being executed. */
+  /** Changes of the turn that is being executed, and is not written yet: the cache has them at once, as far as there is room. */
   executing: View | null = null;
-  /** Changes that are being written, the oldest first: the cache has them already, since the disk leaves time for that. */
+  /** Changes that are being written, the oldest first. */
   readonly #committing: View[] = [];
   /** Bytes that were read from the store, counted up. */
   bytesRead = 0;
@@ -40,10 +40,10 @@ export class Records {
   stored(path: string): Entry | null {
     const planned = this.planned?.get(path);
     if (planned !== undefined) return planned;
-    const executing = this.executing?.get(path);
-    if (executing !== undefined) return executing;
     const cached = this.#cache.get(path);
     if (cached !== undefined) return cached;
+    const executing = this.executing?.get(path);
+    if (executing !== undefined) return executing;
     for (let i = this.#committing.length - 1; i >= 0; i--) {
       const committing = (this.#committing[i] as View).get(path);
       if (committing !== undefined) return committing;
@@ -63,10 +63,16 @@ export class Records {
     return entry !== undefined && entry.revision <= revision ? entry : null;
   }
 
+  /** The change of a turn that is being executed; null: removed. */
+  changed(path: string, entry: Entry | null): void {
+    if (entry === null) this.#cache.delete(path);
+    else this.#keep(entry);
+  }
+
   /** These changes are going to be written, after all that were before. */
   writing(view: View): void {
+    this.executing = null;
     this.#committing.push(view);
-    view.forEach(this.#follow);
   }
 
   /** The oldest changes that were being written are what the store holds now. */
@@ -74,11 +80,6 @@ export class Records {
     this.#committing.shift();
     this.revision = revision;
   }
-
-  readonly #follow = (entry: Entry | null, path: string): void => {
-    if (entry === null) this.#cache.delete(path);
-    else this.#keep(entry);
-  };
 
   /** The cache counts the bytes of a payload, so these must be all that it holds on to. */
   #keep(entry: Entry): void {
@@ -88,6 +89,7 @@ export class Records {
 
   /** The store may differ from what was last read of it. */
   forget(): void {
+    this.executing = null;
     this.#committing.length = 0;
     this.#cache.clear();
   }

@@ -93,9 +93,9 @@ export class Commits {
   /** The turn to be filled now; null: none can be begun before what is being written is done. */
   open(): Turn | null {
     const last = this.#writing.at(-1);
-    if (last === undefined) return new Turn(this.#store);
+    if (last === undefined) return new Turn(this.#store, this.#records);
     if (!last.isPlain) return null;
-    this.#next ??= new Turn(this.#store);
+    this.#next ??= new Turn(this.#store, this.#records);
     return this.#next;
   }
 

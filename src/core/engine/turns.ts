@@ -167,8 +167,7 @@ export class Turns {
   }
 
   #end(): void {
-    const { records, history } = this.#state;
-    records.executing = null;
+    const { history } = this.#state;
     if (history !== null) history.executing = null;
     this.#turnRun = this.#execution.immediate;
   }

@@ -60,6 +60,7 @@ class House {
       if (entry === null) batch.delete(SECTION.record, path);
       else batch.put(SECTION.record, path, encodeEntry(entry));
       view.set(path, entry);
+      this.records.changed(path, entry);
     }
     this.#batch += 1;
     await this.store.write(batch, { batch: this.#batch, revision: this.#revision, applied: this.#batch });
