@@ -41,7 +41,7 @@ export class Entry {
 
   /** Bytes of the body as it is stored. */
   get bodyBytes(): number {
-    if (this.#bodyBytes === -1) this.#bodyBytes = this.payload.ownBytes().length;
+    if (this.#bodyBytes === -1) this.#bodyBytes = this.payload.ownSize;
     return this.#bodyBytes;
   }
 
@@ -65,7 +65,7 @@ export function encodeEntry(entry: Entry): Buffer {
 }
 
 function rowLength({ payload, author, expires, meta }: Entry): number {
-  return authorPlace(expires, meta) + textBytes(author) + payload.ownBytes().length + SEAL_BYTES;
+  return authorPlace(expires, meta) + textBytes(author) + payload.ownSize + SEAL_BYTES;
 }
 
 function authorPlace(expires: number, meta: Meta | null): number {
@@ -96,7 +96,7 @@ function writeRow(entry: Entry, memory: RowMemory, from: number, end: number): v
     view.setUint32(authorAt - metaBytes.length - META_LENGTH_BYTES, metaBytes.length, true);
   }
   if (authorBytes > 0) bytes.write(author, authorAt);
-  bytes.set(payload.ownBytes(), authorAt + authorBytes);
+  payload.copyTo(bytes, authorAt + authorBytes);
   sealIn(memory, from, end);
 }
 

@@ -28,14 +28,14 @@ const SHARING_BYTES_MAX = 128;
 let shared = Buffer.allocUnsafeSlow(PINNED_BYTES_MAX);
 let sharedEnd = 0;
 
-function ownMemory(length: number): Buffer {
-  if (length > SHARING_BYTES_MAX) return Buffer.allocUnsafeSlow(length);
-  if (sharedEnd + length > shared.length) {
+/** Where there is room for so many bytes in `shared`. */
+function placeInShared(length: number): number {
+  if (sharedEnd + length > PINNED_BYTES_MAX) {
     shared = Buffer.allocUnsafeSlow(PINNED_BYTES_MAX);
     sharedEnd = 0;
   }
   sharedEnd += length;
-  return shared.subarray(sharedEnd - length, sharedEnd);
+  return sharedEnd - length;
 }
 
 /** Immutable: whoever was given bytes or a value must not change them. */
@@ -46,10 +46,10 @@ export class Payload {
   #estimate = -1;
   /** A wire text that an adapter derived from this payload (one adapter's own form), kept so it is made once. */
   text: string | null = null;
-  /** The frame that it came in, where the adapter that took it may hand on the same; not kept where the payload is going to live long. */
-  #frame: Uint8Array | null = null;
-  /** Where in the frame the bytes begin, which go to its end. */
+  /** Where the bytes are, from `#start` to `#end`, as long as nobody asked for a view of them. null: they have been views, or values. */
+  #memory: Uint8Array | null = null;
   #start = 0;
+  #end = 0;
   /** The bytes keep alive little more than they are. */
   #isDetached = false;
 
@@ -67,22 +67,20 @@ export class Payload {
     return new Payload(format, bytes, NOT_CONVERTED);
   }
 
-  /** The bytes from `start` to `end` of a chunk of a socket. Short ones are copied at once, for which a view of them is not made. */
+  /** The bytes from `start` to `end` of a chunk of a socket; short ones are copied at once. */
   static fromChunk(chunk: Buffer, start: number, end: number, format: Format): Payload {
-    const length = end - start;
-    if (length > SHARING_BYTES_MAX) return new Payload(format, chunk.subarray(start, end), NOT_CONVERTED);
-    const bytes = ownMemory(length);
-    for (let i = 0; i < length; i++) bytes[i] = chunk[start + i] as number;
-    const payload = new Payload(format, bytes, NOT_CONVERTED);
-    payload.#isDetached = true;
+    const payload = new Payload(format, null, NOT_CONVERTED);
+    if (end - start <= SHARING_BYTES_MAX) payload.#share(chunk, start, end);
+    else payload.#bytes = chunk.subarray(start, end);
     return payload;
   }
 
   /** The bytes from `start` to the end of `frame`, which is kept as long as an adapter may hand it on as it is. */
   static fromFrame(frame: Uint8Array, start: number, format: Format): Payload {
     const payload = new Payload(format, null, NOT_CONVERTED);
-    payload.#frame = frame;
+    payload.#memory = frame;
     payload.#start = start;
+    payload.#end = frame.length;
     return payload;
   }
 
@@ -121,15 +119,28 @@ export class Payload {
     return this.bytes(this.format);
   }
 
+  /** Bytes of the body in its own format. */
+  get ownSize(): number {
+    return this.#memory === null ? this.ownBytes().length : this.#end - this.#start;
+  }
+
+  /** Writes the body in its own format to `at` in `target`. */
+  copyTo(target: Buffer, at: number): void {
+    const memory = this.#memory;
+    const length = this.#end - this.#start;
+    if (memory === null || length > SHARING_BYTES_MAX) target.set(this.ownBytes(), at);
+    else for (let i = 0; i < length; i++) target[at + i] = memory[this.#start + i] as number;
+  }
+
   /** The body in its own format when that costs nothing: it came so, or was made so before. Else null. */
   get bytesAtHand(): Uint8Array | null {
-    if (this.#bytes === null && this.#frame !== null) this.#bytes = this.#frame.subarray(this.#start);
+    if (this.#bytes === null && this.#memory !== null) this.#bytes = this.#memory.subarray(this.#start, this.#end);
     return this.#bytes;
   }
 
-  /** The frame that it came in, if an adapter may hand that on. */
+  /** The frame that it came in, if an adapter may hand that on: not once the payload is going to live long. */
   get frame(): Uint8Array | null {
-    return this.#frame;
+    return this.#isDetached ? null : this.#memory;
   }
 
   /**
@@ -137,21 +148,40 @@ export class Payload {
    * pool) move to memory of their own, so that they keep alive little more than they are. What shares that memory is let go.
    */
   detach(): void {
-    if (this.#isDetached) return;
-    const bytes = this.bytesAtHand;
-    this.#isDetached = bytes !== null;
-    this.#frame = null;
-    if (bytes === null || bytes.buffer.byteLength <= bytes.length * 2 + PINNED_BYTES_MAX) return;
-    this.#bytes = ownMemory(bytes.length);
-    this.#bytes.set(bytes);
+    const memory = this.#bytes ?? this.#memory;
+    if (this.#isDetached || memory === null) return;
+    this.#isDetached = true;
+    const { size } = this;
+    if (memory.buffer.byteLength <= size * 2 + PINNED_BYTES_MAX) return;
+    if (size <= SHARING_BYTES_MAX) {
+      const start = this.#bytes === null ? this.#start : 0;
+      this.#share(memory, start, start + size);
+    } else {
+      const own = Buffer.allocUnsafeSlow(size);
+      own.set(this.bytesAtHand as Uint8Array);
+      this.#bytes = own;
+      this.#memory = null;
+    }
     this.#value = NOT_CONVERTED;
     this.#converted = null;
   }
 
+  /** Moves short bytes to memory that they share with others. */
+  #share(source: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    const at = placeInShared(length);
+    for (let i = 0; i < length; i++) shared[at + i] = source[start + i] as number;
+    this.#bytes = null;
+    this.#memory = shared;
+    this.#start = at;
+    this.#end = at + length;
+    this.#isDetached = true;
+  }
+
   /** Bytes for queue accounting: exact when bytes are at hand, else an estimate that never forces a conversion. */
   get size(): number {
+    if (this.#memory !== null) return this.#end - this.#start;
     if (this.#bytes !== null) return this.#bytes.length;
-    if (this.#frame !== null) return this.#frame.length - this.#start;
     if (this.text !== null) return this.text.length;
     if (this.#estimate < 0) this.#estimate = estimate(this.#value as Value);
     return this.#estimate;

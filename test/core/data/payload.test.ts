@@ -119,7 +119,10 @@ describe('a payload', () => {
       const body = 'b'.repeat(length);
       chunk.write(body, 100);
       const payload = Payload.fromChunk(chunk, 100, 100 + length, raw);
-      expect(payload.size).toBe(length);
+      const row = Buffer.alloc(length + 2, '-');
+      payload.copyTo(row, 1);
+      expect([payload.size, payload.ownSize, row.toString()]).toEqual([length, length, `-${body}-`]);
+      expect(payload.frame).toBeNull();
       if (length > 128) {
         expect(payload.ownBytes().buffer).toBe(chunk.buffer);
         payload.detach();
