@@ -70,8 +70,10 @@ export class Connection {
         reject(lost('the connection is gone'));
         return;
       }
+      // What cannot be sent is answered by nobody: it must not wait for what others are answered.
+      const frame = frameOf(message);
       this.#waiting.push({ resolve, reject, onAnswer });
-      this.#socket.write(frameOf(message));
+      this.#socket.write(frame);
     });
   }
 

@@ -1,6 +1,6 @@
 // What the client of Haven takes and gives. Times are milliseconds since 1970, revisions count all stored changes.
 
-/** Any MessagePack value: nil, booleans, numbers, text, bytes (Buffer), dates, lists, and maps with text keys. */
+/** nil, booleans, finite numbers, text, bytes (Buffer), dates, lists, and maps with text keys. Anything else is MALFORMED, and not sent. */
 export type HavenValue = unknown;
 
 export interface HavenOptions {

@@ -1,6 +1,7 @@
 // The wire as the client speaks it: MessagePack maps with their length of four bytes in front. The only door to msgpackr here.
 
 import { Packr, Unpackr } from 'msgpackr';
+import { checkSayable } from './values.js';
 
 /** Longer answers end the connection: no gateway makes them. */
 const ANSWER_MAX_BYTES = 256 * 1024 * 1024;
@@ -15,7 +16,9 @@ export interface Answer {
   readonly [field: string]: unknown;
 }
 
+/** Throws HavenError MALFORMED for what cannot be said. */
 export function frameOf(message: object): Buffer {
+  checkSayable(message);
   const body = packr.pack(message);
   const frame = Buffer.allocUnsafe(PREFIX_BYTES + body.length);
   frame.writeUInt32BE(body.length);

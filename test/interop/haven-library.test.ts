@@ -5,7 +5,15 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connect, type HavenClient, HavenError, type HavenOptions, type Watch, type WatchEvent } from '../../src/haven-client/index.js';
+import {
+  connect,
+  type Found,
+  type HavenClient,
+  HavenError,
+  type HavenOptions,
+  type Watch,
+  type WatchEvent,
+} from '../../src/haven-client/index.js';
 import { cleanEnvironment, freePort, type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -55,6 +63,47 @@ describe('data', () => {
     await expect(client.list('/data')).rejects.toMatchObject({ name: 'INVALID_PATH' });
     expect(await client.delete('/data/a')).toBe(1);
     expect(await client.delete('/data/a')).toBe(0);
+  });
+
+  it('that cannot be said is refused before it is sent, and what others are answered stays theirs', async () => {
+    const client = await open({ reconnect: false });
+    const circle: unknown[] = [];
+    circle.push({ circle });
+    const unsayable = [
+      Symbol('x'),
+      { call: () => 1 },
+      [Number.NaN],
+      Number.POSITIVE_INFINITY,
+      2n ** 64n,
+      new Date(Number.NaN),
+      new Map([[1, 1]]),
+      new Set([1]),
+      /x/,
+      new Error('x'),
+      new Float32Array([1.5]),
+      new ArrayBuffer(1),
+      circle,
+    ];
+    for (const value of unsayable) {
+      const asked = [client.write('/say/it', value), client.write('/say/n', 1), client.read('/say/n')] as const;
+      await expect(asked[0], String(typeof value)).rejects.toMatchObject({ name: 'MALFORMED', code: 1 });
+      expect((await asked[1]).revision).toBeGreaterThan(0);
+      expect((await asked[2])?.value).toBe(1);
+    }
+    class Reading {
+      n = 1;
+    }
+    await client.write('/say/it', [
+      undefined,
+      -5n,
+      new Map([['a', Buffer.from('b')]]),
+      new Reading(),
+      new Date(5),
+      'x',
+      Object.create(null),
+    ]);
+    const { value } = (await client.read('/say/it')) as Found;
+    expect(value).toEqual([null, -5, { a: Buffer.from('b') }, { n: 1 }, new Date(5), 'x', {}]);
   });
 
   it('is found by pattern', async () => {
