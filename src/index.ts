@@ -4,6 +4,7 @@ import { type Config, type ConfigInput, loadConfig } from './config/index.js';
 import type { Built, HappnLayers, LocalClient } from './container.js';
 import { ConfigError, StartError } from './core/errors.js';
 import type { Credentials, Listeners, Log } from './core/index.js';
+import { checkOptions } from './embed-options.js';
 import { CustomRoutes, type GatewayHttp } from './http/custom-routes.js';
 
 export type { Config, ConfigInput } from './config/index.js';
@@ -63,9 +64,10 @@ export interface EmbeddedGateway {
 
 const NOT_LISTENING: Listeners = new Map();
 
-/** Throws ConfigError for a key or value that the schema does not allow. Environment and files are not read. */
+/** Throws ConfigError for a key, an option or a value that there is not. Environment and files are not read. */
 export function createGateway(input: ConfigInput = {}, options: EmbedOptions = {}): EmbeddedGateway {
   const { config } = loadConfig({ given: input });
+  checkOptions(options);
   if (config.secure && options.onAdminPassword === undefined && config.admin.password === null && config.admin.passwordFile === null) {
     throw new ConfigError('admin.password: nobody would know the one that is made; give one, or the option onAdminPassword (given)');
   }

@@ -36,6 +36,12 @@ describe('createGateway', () => {
   it('refuses a wrong configuration at once', () => {
     expect(() => createGateway({ mqtt: { port: -1 } })).toThrow(ConfigError);
     expect(() => createGateway({ mqt: {} } as never)).toThrow('unknown key');
+    expect(() => createGateway({}, { onAdminPasword: () => {} } as never)).toThrow('unknown option onAdminPasword');
+    expect(() => createGateway({}, { happn: { inboundLayer: [] } } as never)).toThrow('unknown option happn.inboundLayer');
+    expect(() => createGateway({}, { happn: { inboundLayers: [null] } } as never)).toThrow(
+      'happn.inboundLayers: it must be a list of functions',
+    );
+    expect(() => createGateway({}, { happn: undefined, log: null } as never)).toThrow(ConfigError);
   });
 
   it('leaves nothing open when it cannot start', async () => {
