@@ -6,8 +6,6 @@ import {
   ConnectionError,
   type Credentials,
   type DataRequest,
-  type DurableCommand,
-  DurableRequest,
   type Entry,
   isGoodbye,
   OUTBOUND_LIMITS,
@@ -22,17 +20,16 @@ import {
 import type { Visit } from './admission.js';
 import { malformed } from './codec.js';
 import { Deliveries, type DeliveryHost } from './deliveries.js';
-import { clientKey, clientOf } from './durable-keys.js';
+import { clientKey, whose } from './durable-keys.js';
 import type { Encoder } from './encoder.js';
 import { endBy } from './ends.js';
 import { Filters } from './filters.js';
 import type { Guard, HeaderFault, PacketTaker } from './guard.js';
 import { Hearing } from './hearing.js';
 import { Intake } from './intake.js';
-import { Keeping } from './keeping.js';
+import { type Awaiting, Keeping, type KeptSession } from './keeping.js';
 import { Output } from './output.js';
 import { Patience } from './patience.js';
-import type { HandOut } from './retained.js';
 import type { Arrival, SessionHost } from './session-host.js';
 import type { SystemReader } from './sys.js';
 import { LINGER_MS, type Transport, type TransportOwner } from './transport.js';
@@ -41,20 +38,17 @@ import { PACKET } from './wire.js';
 /** `streamMs`: after which time retained messages that nobody takes hold on to no state of the store. */
 const OUTBOUND: OutboundLimits = Object.freeze({ ...OUTBOUND_LIMITS, dropBytes: 2 * 1024 * 1024, streamMs: 10_000 });
 
-/** Waits for a reply; carried by the request. */
-export type Awaiting = (reply: Reply) => void;
-
 /** new: the CONNECT has not come. connecting: it was not accepted yet. */
 type Phase = 'new' | 'connecting' | 'ready' | 'closed';
 
-export abstract class BaseSession extends Session implements PacketTaker, TransportOwner, DeliveryHost, SystemReader {
+export abstract class BaseSession extends Session implements PacketTaker, TransportOwner, DeliveryHost, KeptSession, SystemReader {
   /** User and client id: what is taken over, and what a durable session is kept under. */
   key = '';
   flushPlanned = false;
   protected readonly deliveries: Deliveries;
   protected readonly filters: Filters;
   protected readonly hearing: Hearing;
-  protected readonly keeping = new Keeping((command, awaiting) => this.submitDurable(command, awaiting));
+  readonly keeping = new Keeping(this);
   protected phase: Phase = 'new';
   /** Longest silence of this client. */
   protected silenceMs = Number.POSITIVE_INFINITY;
@@ -193,31 +187,8 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.host.context.submit(request);
   }
 
-  protected submitDurable(command: DurableCommand, awaiting: Awaiting | null): void {
-    this.submit(new DurableRequest(this, null, command, awaiting));
-  }
-
-  acknowledge(number: number): void {
-    this.submitDurable({ type: 'acknowledge', number }, null);
-  }
-
   queuedPublication(number: number): Publication | null {
     return this.host.context.queuedPublication(number, this);
-  }
-
-  handOut(command: HandOut, awaiting: Awaiting): void {
-    this.submitDurable(command, (reply) => {
-      if (reply.error !== null) this.closeFailed(reply.error);
-      else awaiting(reply);
-    });
-  }
-
-  /** A message of QoS 2 comes in. */
-  protected checkIncomingOnce(packetId: number): void {
-    const received = this.durable?.received ?? this.received;
-    if (received !== null && received.size >= this.host.limits.maxIncomingOnce && !received.has(packetId)) {
-      throw malformed(`more than ${this.host.limits.maxIncomingOnce} messages of QoS 2 are not released`);
-    }
   }
 
   // From the core.
@@ -298,7 +269,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   }
 
   /** What could not be stored is not acknowledged: the client comes back and sends it again. */
-  protected closeFailed(error: RequestError): void {
+  closeFailed(error: RequestError): void {
     this.close(endBy(error));
   }
 
@@ -420,8 +391,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   }
 
   protected logEnd({ code, message }: ConnectionError): void {
-    const { name: user } = this.identity;
-    const whose = this.key === '' ? {} : { ...(user === '' ? {} : { user }), client: clientOf(this.key).client };
-    this.host.context.log.info({ session: this.id, peer: this.#visit.peer, ...whose, code }, `a connection ended: ${message}`);
+    const whoseEnd = this.key === '' ? {} : whose(this.key);
+    this.host.context.log.info({ session: this.id, peer: this.#visit.peer, ...whoseEnd, code }, `a connection ended: ${message}`);
   }
 }

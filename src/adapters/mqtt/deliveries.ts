@@ -12,6 +12,7 @@ import {
 } from '../../core/index.js';
 import { encodeAcknowledge } from './codec.js';
 import { type Encoder, NO_TERMS, type Terms } from './encoder.js';
+import type { Keeping } from './keeping.js';
 import { type HandOut, RetainedMessages, type RetainedOutlet } from './retained.js';
 import { DUP, FIRST_BYTE, PACKET_ID_MAX, QOS_SHIFT, RETAIN } from './wire.js';
 
@@ -42,9 +43,7 @@ export interface DeliveryHost {
   /** What it subscribes to with this lets it see the record. */
   shows(entry: Entry, subscription: Subscription): boolean;
   queuedPublication(number: number): Publication | null;
-  handOut(command: HandOut, awaiting: (reply: Reply) => void): void;
-  /** The queued message was received (or is gone): it leaves the queue. */
-  acknowledge(number: number): void;
+  readonly keeping: Pick<Keeping, 'acknowledge' | 'handOut'>;
   /** Milliseconds since 1970. */
   now(): number;
   /** A message is not sent because its time is over. */
@@ -167,7 +166,7 @@ export class Deliveries implements RetainedOutlet {
   #finish(packetId: number, flight: number): boolean {
     this.#inFlight.delete(packetId);
     const number = Math.floor(flight / AWAITS_RANGE);
-    if (number > 0) this.host.acknowledge(number);
+    if (number > 0) this.host.keeping.acknowledge(number);
     return true;
   }
 
@@ -238,7 +237,7 @@ export class Deliveries implements RetainedOutlet {
   }
 
   handOut(command: HandOut, awaiting: (reply: Reply) => void): void {
-    this.host.handOut(command, awaiting);
+    this.host.keeping.handOut(command, awaiting);
   }
 
   sendQueued(number: number): boolean {
@@ -247,7 +246,7 @@ export class Deliveries implements RetainedOutlet {
     if (queued.state === 'queued') {
       const publication = queued.publication ?? this.host.queuedPublication(number);
       if (publication !== null) return this.#sendQueuedMessage(queued, publication);
-      this.host.acknowledge(number);
+      this.host.keeping.acknowledge(number);
       return true;
     }
     // [MQTT5-4.9.0-3]: the window is one of PUBLISH packets.
@@ -265,7 +264,7 @@ export class Deliveries implements RetainedOutlet {
     const flags = (qos << QOS_SHIFT) | (queued.sent ? DUP : 0) | (queued.initial ? RETAIN : 0);
     const frame = isOver ? null : this.host.encoder.publication(publication, queued, flags, packetId);
     if (frame === null) {
-      this.host.acknowledge(number);
+      this.host.keeping.acknowledge(number);
       return true;
     }
     queued.sent = true;

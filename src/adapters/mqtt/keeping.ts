@@ -1,8 +1,25 @@
-// Keeping: what outlives the connection of one session: the durable session of its user and client id, and its will.
+// Keeping: what outlives the connection of one session: the durable session of its user and client id, and its will. What the core
+// is to do with them is asked here.
 
-import type { DurableCommand, Reply, RequestError, Will } from '../../core/index.js';
+import {
+  type DurableCommand,
+  DurableRequest,
+  type Reply,
+  type Request,
+  type RequestError,
+  type Session,
+  type Will,
+} from '../../core/index.js';
+import type { HandOut } from './retained.js';
 
-type Submit = (command: DurableCommand, awaiting: ((reply: Reply) => void) | null) => void;
+/** Waits for a reply; carried by the request. */
+export type Awaiting = (reply: Reply) => void;
+
+export interface KeptSession extends Session {
+  submit(request: Request): void;
+  /** What could not be stored is not acknowledged: the connection ends. */
+  closeFailed(error: RequestError): void;
+}
 
 export class Keeping {
   /** Left by the CONNECT. */
@@ -13,7 +30,24 @@ export class Keeping {
   present = false;
   #isWillKept = false;
 
-  constructor(private readonly submit: Submit) {}
+  constructor(private readonly session: KeptSession) {}
+
+  submit(command: DurableCommand, awaiting: Awaiting | null): void {
+    this.session.submit(new DurableRequest(this.session, null, command, awaiting));
+  }
+
+  /** The client has a queued message, or is never to have it. */
+  acknowledge(number: number): void {
+    this.submit({ type: 'acknowledge', number }, null);
+  }
+
+  /** Initial values are queued before they are sent. `awaiting` hears of what was stored alone. */
+  handOut(command: HandOut, awaiting: Awaiting): void {
+    this.submit(command, (reply) => {
+      if (reply.error !== null) this.session.closeFailed(reply.error);
+      else awaiting(reply);
+    });
+  }
 
   /**
    * Opens what is kept under the key, or drops it, and keeps the will. `expiryMs`: how long the session outlives the connection.

@@ -126,8 +126,16 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
 
   #publish(first: number, bytes: Buffer, start: number, body: number, end: number): void {
     const request = this.#publishing.read(first, bytes, start, body, end);
-    if (request.onceId > 0) this.checkIncomingOnce(request.onceId);
+    if (request.onceId > 0) this.#checkIncomingOnce(request.onceId);
     this.submit(request);
+  }
+
+  #checkIncomingOnce(packetId: number): void {
+    const received = this.durable?.received ?? this.received;
+    const { maxIncomingOnce } = this.#host.limits;
+    if (received !== null && received.size >= maxIncomingOnce && !received.has(packetId)) {
+      throw malformed(`more than ${maxIncomingOnce} messages of QoS 2 are not released`);
+    }
   }
 
   #onPuback(packetId: number): void {
@@ -252,13 +260,13 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
     const number = this.deliveries.onPubrec(packetId);
     // [MQTT-4.6.0-4]: where others wait for the store, what is not queued waits behind them.
     if (number === null || (number === 0 && this.durable === null)) return outcome.settle(undefined);
-    this.submitDurable({ type: 'release', number }, this.#settling(outcome));
+    this.keeping.submit({ type: 'release', number }, this.#settling(outcome));
     return outcome;
   }
 
   onReleased(packetId: number): Outcome {
     const outcome = new Outcome();
-    this.submitDurable({ type: 'forget', onceId: packetId }, this.#settling(outcome));
+    this.keeping.submit({ type: 'forget', onceId: packetId }, this.#settling(outcome));
     return outcome;
   }
 

@@ -285,7 +285,7 @@ export class PropertySession extends BaseSession {
       this.write(encodeAcknowledge(FIRST_BYTE.PUBCOMP, packetId, REASON.PACKET_IDENTIFIER_NOT_FOUND));
       return;
     }
-    this.submitDurable({ type: 'forget', onceId: packetId }, ({ error }) => {
+    this.keeping.submit({ type: 'forget', onceId: packetId }, ({ error }) => {
       if (error !== null) return this.closeFailed(error);
       this.#unreleased.delete(packetId);
       this.write(encodeAcknowledge(FIRST_BYTE.PUBCOMP, packetId, REASON.SUCCESS));
@@ -308,7 +308,7 @@ export class PropertySession extends BaseSession {
       this.write(encodeAcknowledge(FIRST_BYTE.PUBREL, packetId, REASON.SUCCESS));
     } else {
       // [MQTT5-4.6.0-4]: where others wait for the store, what is not queued waits behind them.
-      this.submitDurable({ type: 'release', number }, ({ error }) => {
+      this.keeping.submit({ type: 'release', number }, ({ error }) => {
         if (error !== null) return this.closeFailed(error);
         this.write(encodeAcknowledge(FIRST_BYTE.PUBREL, packetId, REASON.SUCCESS));
       });
@@ -329,7 +329,7 @@ export class PropertySession extends BaseSession {
       // Section 3.14.2.2.2.
       if (before === 0 && sessionExpirySeconds > 0) throw protocolError('a session that ends with its connection cannot be kept');
       const expiryMs = Math.min(sessionExpirySeconds * 1_000, this.#host.limits.sessionExpiryMs);
-      this.submitDurable({ type: 'expiry', expiryMs }, null);
+      this.keeping.submit({ type: 'expiry', expiryMs }, null);
     }
     // [MQTT5-3.14.4-3]
     this.keeping.goodbye = reason === REASON.SUCCESS;
