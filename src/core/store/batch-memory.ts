@@ -2,13 +2,14 @@
 // used again. While the record of one batch is on its way to the disk, the next one is filled behind it.
 
 import type { Check } from './check-trail.js';
-import { finishRecord, RECORD_HEAD_BYTES, REMOVED, roomOfChange, writeChange } from './journal-record.js';
+import { finishRecord, RECORD_HEAD_BYTES, RECORD_TAIL_BYTES, REMOVED, roomOfChange, writeChange } from './journal-record.js';
 import { RowMemory } from './row-memory.js';
 import type { Section, WriteBatch } from './store.js';
 
 /** What is kept of a piece is handed over to LevelDB together, and read again at a start after a kill. */
 const PIECE_BYTES = 8 * 1024 * 1024;
 const OWN_BYTES = 1024;
+const RECORD_ENDS_BYTES = RECORD_HEAD_BYTES + RECORD_TAIL_BYTES;
 
 export class Piece extends RowMemory {
   /** Where the next record begins. */
@@ -49,8 +50,8 @@ export class BatchMemory {
     this.#piece = isFitting ? spare : new Piece(Buffer.allocUnsafeSlow(bytes <= PIECE_BYTES ? PIECE_BYTES : bytes * 2));
   }
 
-  /** The batch takes nothing more, and is used: its piece is to be released. */
-  finish(batch: RecordBatch): void {
+  /** The batch takes nothing more, and its piece is used. */
+  close(batch: RecordBatch): void {
     batch.memory.users += 1;
     if (batch !== this.#last) return;
     this.#last = null;
@@ -108,18 +109,24 @@ export class RecordBatch implements WriteBatch {
   /** Where its value begins, for which there is room. */
   #begin(section: Section, key: string, length: number, room: number): number {
     const bytes = roomOfChange(key, room);
-    if (this.end + bytes > this.memory.bytes.length) this.room.extend(this, bytes + RECORD_HEAD_BYTES);
+    if (this.end + bytes > this.memory.bytes.length - RECORD_TAIL_BYTES) this.room.extend(this, bytes + RECORD_ENDS_BYTES);
     this.keys.push(key);
     this.positions.push(this.end);
     return writeChange(this.memory, this.end, section, key, length);
   }
 
-  /** Its record, to which nothing can be added any more. */
+  /** Its record, to which nothing can be added any more. `memory` is to be released when it is needed no more. */
   finish(check: Check): Buffer {
-    if (this.memory === NONE) this.room.extend(this, RECORD_HEAD_BYTES);
-    this.room.finish(this);
-    finishRecord(this.memory, this.#from, this.end, check);
+    if (this.memory === NONE) this.room.extend(this, RECORD_ENDS_BYTES);
+    this.end = finishRecord(this.memory, this.#from, this.end, check);
+    this.room.close(this);
     return this.memory.bytes.subarray(this.#from, this.end);
+  }
+
+  /** The same where its record is not needed. */
+  close(): void {
+    if (this.memory === NONE) this.room.extend(this, RECORD_ENDS_BYTES);
+    this.room.close(this);
   }
 
   /** To be called by the memory alone. */

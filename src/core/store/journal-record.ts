@@ -1,7 +1,8 @@
 // Records of the journal: one for each batch, with its changes. Pure.
 //
 // A record: crc32 u32 of all behind it, length u32 of all of it, check (check-trail.ts), then the changes: length of the key u32,
-// length of the value u32 (REMOVED: none), key, value. Little-endian.
+// length of the value u32 (REMOVED: none), key, value. Little-endian. The last change fills the last block of 512 bytes: of it only the
+// lengths are looked at. (Records were of any length, without it, once; they are read as well.)
 
 import { crc32 } from 'node:zlib';
 import { CHECK_BYTES, type Check, decodeCheck, encodeCheck } from './check-trail.js';
@@ -9,6 +10,12 @@ import { checksum, type RowMemory } from './row-memory.js';
 
 export const RECORD_HEAD_BYTES = 8 + CHECK_BYTES;
 const CHANGE_BYTES = 8;
+/** Records are whole blocks, which a disk takes as they are. */
+export const BLOCK_BYTES = 512;
+/** The section of a change that fills the last block. Its row says that there is a journal, and may hold anything. */
+const PADDING_SECTION = 'j';
+/** What the padding of a record takes at most. */
+export const RECORD_TAIL_BYTES = BLOCK_BYTES + CHANGE_BYTES + 1;
 export const REMOVED = 0xffffffff;
 /** Of longer texts, each character costs less in the library. */
 const SHORT_TEXT = 64;
@@ -46,12 +53,23 @@ function writeText(bytes: Buffer, at: number, text: string): number {
   return length;
 }
 
-/** Writes the head of a record whose changes are there. */
-export function finishRecord(memory: RowMemory, from: number, end: number, check: Check): void {
+/** Writes the head and the padding of a record whose changes end at `to`; returns its end. */
+export function finishRecord(memory: RowMemory, from: number, to: number, check: Check): number {
   const { bytes, view } = memory;
+  const end = to + pad(memory, to, (from - to) & (BLOCK_BYTES - 1));
   bytes.set(encodeCheck(check), from + 8);
   view.setUint32(from + 4, end - from, true);
   view.setUint32(from, checksum(memory, from + 4, end), true);
+  return end;
+}
+
+/** `missing`: to the end of the block. Returns how much was written. */
+function pad(memory: RowMemory, at: number, missing: number): number {
+  if (missing === 0) return 0;
+  const length = missing <= CHANGE_BYTES ? missing + BLOCK_BYTES : missing;
+  const from = writeChange(memory, at, PADDING_SECTION, '', length - CHANGE_BYTES - 1);
+  memory.bytes.fill(0, from, at + length);
+  return length;
 }
 
 /** The section of the change that begins there. */
@@ -98,9 +116,11 @@ function changesIn(check: Check, bytes: Buffer, from: number, to: number): Journ
     const keyAt = at + CHANGE_BYTES;
     const valueAt = keyAt + bytes.readUInt32LE(at);
     const length = bytes.readUInt32LE(at + 4);
-    keys.push(bytes.toString('utf8', keyAt, valueAt));
-    values.push(length === REMOVED ? null : bytes.subarray(valueAt, valueAt + length));
     at = length === REMOVED ? valueAt : valueAt + length;
+    const key = bytes.toString('utf8', keyAt, valueAt);
+    if (key === PADDING_SECTION) continue;
+    keys.push(key);
+    values.push(length === REMOVED ? null : bytes.subarray(valueAt, at));
   }
   return { check, keys, values };
 }

@@ -6,18 +6,24 @@
 // Files are `journal.<n>`, of records (journal-record.ts) that follow each other; the last one is followed by zeros or by older records,
 // whose numbers tell that they are.
 
-import { close, constants, fdatasync, open, writev } from 'node:fs';
+import { close, constants, fdatasync, fstat, open, write } from 'node:fs';
 import { open as openFile, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { DIRECT_FLAG, directMemory } from './direct.js';
 import { batchOf, type JournalRecord, recordsIn } from './journal-record.js';
 
 /** A file takes no more once it has so much: it is written over when all of it is in tables. */
 const FILE_BYTES = 4 * 1024 * 1024;
 /** Files grow by so much, in zeros: most records change no size. */
 const GROWTH_BYTES = 256 * 1024;
+/** When a file has so much, the next one is made ready beside. */
+const READY_BYTES = FILE_BYTES / 2;
+/** Past the cache of the system, so many records are on their way at once, */
+const PARTS = 2;
+/** and a record in parts of so much. */
+const PART_BYTES = 256 * 1024;
 const FILE_NAME = /^journal\.(\d+)$/;
-const ZEROS = Buffer.alloc(GROWTH_BYTES);
 /** Elsewhere a synchronous write need not reach the disk itself, or there is none. */
 const IS_WRITE_SYNCED = process.platform === 'linux';
 const FLAGS = constants.O_RDWR | constants.O_CREAT | (IS_WRITE_SYNCED ? constants.O_DSYNC : 0);
@@ -34,28 +40,44 @@ interface JournalFile {
 
 export class Journal {
   readonly #location: string;
+  readonly #flags: number;
+  readonly #zeros: Buffer;
+  /** Memory that records are copied to, of which each write on its way has one; null: they are written from where they are. */
+  readonly #parts: Buffer[] | null;
   readonly #files: JournalFile[] = [];
   #current: JournalFile | null = null;
-  #nextNumber = 1;
+  #nextNumber: number;
   /** Up to this batch nothing is needed any more. */
   #released = 0;
   /** All records up to the last one. */
   #writing: Promise<void> = Promise.resolve();
   /** Records that are written with nothing beside them, or wait until they can be. */
   #alone = 0;
+  /** The next file is being made ready; resolves also when it cannot be. */
+  #preparing: Promise<void> | null = null;
+  /** That was begun since the current file was taken. */
+  #isNextBegun = false;
+  #isClosed = false;
 
-  private constructor(location: string) {
+  /** `memory`: from directMemory. */
+  private constructor(location: string, nextNumber: number, memory: Buffer | null) {
     this.#location = location;
+    this.#nextNumber = nextNumber;
+    this.#flags = memory === null ? FLAGS : FLAGS | DIRECT_FLAG;
+    this.#zeros = memory === null ? Buffer.alloc(GROWTH_BYTES) : memory.subarray(0, GROWTH_BYTES);
+    this.#parts = memory === null ? null : partsOf(memory.subarray(GROWTH_BYTES));
   }
 
   /**
    * Begins an empty journal in the directory, of one file; what an earlier one held is needed no more. Its files are not written over:
-   * of records that were on their way together, a later one may be there without the earlier one.
+   * of records that were on their way together, a later one may be there without the earlier one. `isDirect` false: through the cache
+   * of the system, as where it has to be.
    */
-  static async begin(location: string): Promise<Journal> {
-    const journal = new Journal(location);
+  static async begin(location: string, isDirect = true): Promise<Journal> {
     const names = await namesIn(location);
-    for (const name of names) journal.#nextNumber = Math.max(journal.#nextNumber, numberOf(name) + 1);
+    const number = Math.max(0, ...names.map(numberOf)) + 1;
+    const memory = isDirect ? await directMemory(join(location, nameOf(number)), FLAGS, GROWTH_BYTES + PARTS * PART_BYTES) : null;
+    const journal = new Journal(location, number, memory);
     try {
       await journal.#nextFile();
       for (const name of names) await unlink(join(location, name));
@@ -69,7 +91,7 @@ export class Journal {
   /** Resolves when the record of this batch is on the disk, and all before it are. Its bytes must stay as they are until then. */
   append(record: Buffer, batch: number): Promise<void> {
     const file = this.#current;
-    const isBeside = this.#alone === 0 && file !== null && file.end + record.length <= file.size;
+    const isBeside = this.#alone === 0 && this.#hasPart && file !== null && file.end + record.length <= file.size;
     const own = isBeside ? this.#write(file, record, batch) : this.#appendAlone(this.#writing, record, batch);
     this.#writing = behind(this.#writing, own);
     return this.#writing;
@@ -83,38 +105,92 @@ export class Journal {
     this.#alone += 1;
     try {
       await before;
-      const current = this.#current;
-      this.#current = current !== null && current.end + record.length <= FILE_BYTES ? current : await this.#nextFile();
-      await this.#write(this.#current, record, batch);
+      let file = this.#current;
+      if (file === null || file.end + record.length > FILE_BYTES) {
+        file = await this.#nextFile();
+        this.#current = file;
+        this.#isNextBegun = false;
+      }
+      await this.#write(file, record, batch);
     } finally {
       this.#alone -= 1;
     }
   }
 
-  #write(file: JournalFile, record: Buffer, batch: number): Promise<void> {
+  get #hasPart(): boolean {
+    return this.#parts === null || this.#parts.length > 0;
+  }
+
+  async #write(file: JournalFile, record: Buffer, batch: number): Promise<void> {
     const from = file.end;
     const end = from + record.length;
-    const size = end <= file.size ? file.size : Math.ceil(end / GROWTH_BYTES) * GROWTH_BYTES;
-    const buffers = size === file.size ? [record] : [record, ZEROS.subarray(0, size - end)];
+    const grown = end <= file.size ? 0 : Math.ceil(end / GROWTH_BYTES) * GROWTH_BYTES;
     file.end = end;
-    file.size = size;
+    file.size = Math.max(file.size, grown);
     file.lastBatch = batch;
-    return write(file.fd, buffers, from);
+    if (end > READY_BYTES && !this.#isNextBegun) this.#prepareNext();
+    await this.#writeRecord(file.fd, record, from);
+    await this.#writeZeros(file.fd, end, grown);
+  }
+
+  async #writeRecord(fd: number, record: Buffer, position: number): Promise<void> {
+    const part = this.#parts?.pop();
+    if (part === undefined) return writeAll(fd, record, position);
+    for (let from = 0; from < record.length; from += PART_BYTES) {
+      const copied = record.copy(part, 0, from, from + PART_BYTES);
+      await writeAll(fd, part.subarray(0, copied), position + from);
+    }
+    this.#parts?.push(part);
+  }
+
+  async #writeZeros(fd: number, from: number, to: number): Promise<void> {
+    for (let at = from; at < to; at += GROWTH_BYTES) await writeAll(fd, this.#zeros.subarray(0, to - at), at);
+  }
+
+  /** A file whose records are needed no more. */
+  get #free(): JournalFile | undefined {
+    return this.#files.find((file) => file !== this.#current && file.lastBatch <= this.#released);
   }
 
   async #nextFile(): Promise<JournalFile> {
-    const free = this.#files.find((file) => file !== this.#current && file.lastBatch <= this.#released);
-    if (free !== undefined) {
-      free.end = 0;
-      return free;
+    if (this.#free === undefined) await this.#preparing;
+    let file = this.#free;
+    if (file === undefined) {
+      file = await this.#newFile();
+      this.#files.push(file);
     }
-    const name = `journal.${this.#nextNumber}`;
-    this.#nextNumber += 1;
-    const fd = await promisify(open)(join(this.#location, name), FLAGS, 0o666);
-    const file: JournalFile = { fd, end: 0, size: 0, lastBatch: 0 };
-    this.#files.push(file);
-    await flushDirectory(this.#location);
+    file.end = 0;
     return file;
+  }
+
+  async #newFile(): Promise<JournalFile> {
+    const name = nameOf(this.#nextNumber);
+    this.#nextNumber += 1;
+    const fd = await promisify(open)(join(this.#location, name), this.#flags, 0o666);
+    const { size } = await promisify(fstat)(fd);
+    await flushDirectory(this.#location);
+    return { fd, end: 0, size, lastBatch: 0 };
+  }
+
+  /** So that nothing waits for a file to grow. If that fails, it fails again when the file is needed. */
+  #prepareNext(): void {
+    this.#isNextBegun = true;
+    if (this.#free !== undefined) return;
+    const end = (): void => {
+      this.#preparing = null;
+    };
+    this.#preparing = this.#addReady().then(end, end);
+  }
+
+  async #addReady(): Promise<void> {
+    const file = await this.#newFile();
+    try {
+      for (; file.size < FILE_BYTES && !this.#isClosed; file.size += GROWTH_BYTES) {
+        await this.#writeZeros(file.fd, file.size, file.size + GROWTH_BYTES);
+      }
+    } finally {
+      this.#files.push(file);
+    }
   }
 
   /** Batches up to this one are in tables. */
@@ -124,7 +200,9 @@ export class Journal {
 
   /** What is being written is finished. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await Promise.allSettled([this.#writing]);
+    await this.#preparing;
     for (const { fd } of this.#files.splice(0)) await promisify(close)(fd);
   }
 }
@@ -158,8 +236,14 @@ async function namesIn(location: string): Promise<string[]> {
   return (await readdir(location)).filter((name) => FILE_NAME.test(name));
 }
 
+const nameOf = (number: number): string => `journal.${number}`;
+
 function numberOf(name: string): number {
   return Number(FILE_NAME.exec(name)?.[1]);
+}
+
+function partsOf(memory: Buffer): Buffer[] {
+  return Array.from({ length: PARTS }, (_, i) => memory.subarray(i * PART_BYTES, (i + 1) * PART_BYTES));
 }
 
 async function behind(before: Promise<void>, own: Promise<void>): Promise<void> {
@@ -167,32 +251,17 @@ async function behind(before: Promise<void>, own: Promise<void>): Promise<void> 
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
-async function write(fd: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
-  await writeAll(fd, buffers, position);
-  if (!IS_WRITE_SYNCED) await promisify(fdatasync)(fd);
-}
-
 /** The system may take less at once. */
-function writeAll(fd: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
+function writeAll(fd: number, bytes: Buffer, position: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const size = buffers.reduce((bytes, { length }) => bytes + length, 0);
-    writev(fd, buffers, position, (error, written) => {
+    write(fd, bytes, 0, bytes.length, position, (error, written) => {
       if (error !== null) reject(error);
-      else if (written === size) resolve();
       else if (written === 0) reject(new Error('the system takes no more of the journal'));
-      else resolve(writeAll(fd, restOf(buffers, written), position + written));
+      else if (written < bytes.length) resolve(writeAll(fd, bytes.subarray(written), position + written));
+      else if (IS_WRITE_SYNCED) resolve();
+      else fdatasync(fd, (failure) => (failure === null ? resolve() : reject(failure)));
     });
   });
-}
-
-function restOf(buffers: readonly Uint8Array[], written: number): Uint8Array[] {
-  const rest: Uint8Array[] = [];
-  let skip = written;
-  for (const buffer of buffers) {
-    if (skip < buffer.length) rest.push(buffer.subarray(skip));
-    skip = Math.max(0, skip - buffer.length);
-  }
-  return rest;
 }
 
 /** The name of a new file is on the disk when its directory is. */

@@ -266,7 +266,7 @@ export class LevelStore implements Store {
   /** Of durabilities without a journal. */
   #writeAtOnce(database: Database, trail: CheckTrail, batch: RecordBatch, state: StoreState): Promise<void> {
     const check = trail.link(state);
-    batch.finish(check);
+    batch.close();
     const { keys, positions, memory } = batch;
     const rows = database.batch();
     let bytes = CHECK_CHANGE_BYTES;

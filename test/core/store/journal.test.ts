@@ -2,19 +2,22 @@
 
 import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { BatchMemory, RecordBatch } from '../../../src/core/store/batch-memory.js';
 import { type Check, NOTHING_WRITTEN } from '../../../src/core/store/check-trail.js';
 import { Journal, readJournal, removeJournal } from '../../../src/core/store/journal.js';
 import { SECTION } from '../../../src/core/store/store.js';
+import { until } from '../../support/gateway-process.js';
 import { randomOf } from '../../support/random.js';
 import { temporaryDirectory } from '../../support/temporary.js';
 
 const MIB = 1024 * 1024;
+const HEAD_BYTES = 40;
 const checkOf = (batch: number): Check => ({ ...NOTHING_WRITTEN, batch, revision: batch * 2, applied: batch * 3, link: batch * 5 });
 
-async function begin(location: string): Promise<Journal> {
-  const journal = await Journal.begin(location);
+async function begin(location: string, isDirect = true): Promise<Journal> {
+  const journal = await Journal.begin(location, isDirect);
   onTestFinished(() => journal.close());
   return journal;
 }
@@ -48,6 +51,26 @@ async function found(location: string): Promise<number[]> {
 const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 const files = async (location: string): Promise<string[]> => (await readdir(location)).sort();
 
+/** As a record was once: its last change is one that a user made. */
+function withoutPadding(record: Buffer): Buffer {
+  let [at, end] = [HEAD_BYTES, HEAD_BYTES];
+  while (at < record.length) {
+    const value = record.readUInt32LE(at + 4);
+    end = at;
+    at += 8 + record.readUInt32LE(at) + (value === 0xffffffff ? 0 : value);
+  }
+  if (String.fromCharCode(record[end + 8] as number) !== 'j') return record;
+  const short = Buffer.from(record.subarray(0, end));
+  short.writeUInt32LE(end, 4);
+  short.writeUInt32LE(crc32(short.subarray(4)), 0);
+  return short;
+}
+
+const ROADS = [
+  { road: 'past the cache of the system', isDirect: true },
+  { road: 'through it', isDirect: false },
+];
+
 describe('a journal', () => {
   test('holds what was appended, in order', async () => {
     const location = await temporaryDirectory();
@@ -59,9 +82,9 @@ describe('a journal', () => {
     expect(await files(location)).toEqual([]);
   });
 
-  test('holds batches of any size, also empty ones', async () => {
+  test.each(ROADS)('holds batches of any size, also empty ones, $road', async ({ isDirect }) => {
     const location = await temporaryDirectory();
-    const journal = await begin(location);
+    const journal = await begin(location, isDirect);
     await appendOne(journal, 1, [], []);
     await appendOne(journal, 2, ['a', 'b'], [Buffer.alloc(9 * MIB, 1), Buffer.alloc(0)]);
     await appendOne(journal, 3, ['c'], [Buffer.from('c')]);
@@ -76,9 +99,9 @@ describe('a journal', () => {
     ]);
   });
 
-  test('grows in steps, and is written over when what it holds is released', async () => {
+  test.each(ROADS)('grows in steps, and is written over when what it holds is released, $road', async ({ isDirect }) => {
     const location = await temporaryDirectory();
-    const journal = await begin(location);
+    const journal = await begin(location, isDirect);
     await append(journal, 1, 1);
     expect((await stat(join(location, 'journal.1'))).size).toBe(MIB / 4);
     for (let n = 2; n <= 400; n++) {
@@ -91,25 +114,62 @@ describe('a journal', () => {
     expect(kept[0]).toBeLessThanOrEqual(301);
   });
 
-  test('takes records while others are on their way: each counts when those before it are there', async () => {
+  test.each(ROADS)(
+    'takes records while others are on their way: each counts when those before it are there, $road',
+    async ({ isDirect }) => {
+      const location = await temporaryDirectory();
+      const journal = await begin(location, isDirect);
+      const random = randomOf(7);
+      const written: number[] = [];
+      let [last, before] = [Promise.resolve(), Promise.resolve()];
+      for (let n = 1; n <= 600; n++) {
+        if (n > 100) journal.release(n - 100);
+        // Where a large one is on its way, a small one is on the disk first.
+        const bytes = random(10) === 0 ? 1 + random(900_000) : 1 + random(50);
+        await before;
+        before = last;
+        last = append(journal, n, n, bytes).then(() => void written.push(n));
+      }
+      await last;
+      expect(written).toEqual(numbers(1, 600));
+      const kept = await found(location);
+      expect(kept).toEqual(numbers(kept[0] as number, 600));
+      expect(kept[0]).toBeLessThanOrEqual(501);
+    },
+  );
+
+  test('has the next file ready before it is needed', async () => {
     const location = await temporaryDirectory();
     const journal = await begin(location);
-    const random = randomOf(7);
-    const written: number[] = [];
-    let [last, before] = [Promise.resolve(), Promise.resolve()];
-    for (let n = 1; n <= 600; n++) {
-      if (n > 100) journal.release(n - 100);
-      // Where a large one is on its way, a small one is on the disk first.
-      const bytes = random(10) === 0 ? 1 + random(900_000) : 1 + random(50);
-      await before;
-      before = last;
-      last = append(journal, n, n, bytes).then(() => void written.push(n));
-    }
-    await last;
-    expect(written).toEqual(numbers(1, 600));
-    const kept = await found(location);
-    expect(kept).toEqual(numbers(kept[0] as number, 600));
-    expect(kept[0]).toBeLessThanOrEqual(501);
+    await append(journal, 1, 21, 100_000);
+    const next = join(location, 'journal.2');
+    await until('it is ready', async () => (await stat(next).catch(() => null))?.size === 4 * MIB);
+    await append(journal, 22, 60, 100_000);
+    expect((await stat(next)).size).toBe(4 * MIB);
+    expect(await found(location)).toEqual(numbers(1, 60));
+  });
+
+  test('is closed while the next file is made ready', async () => {
+    const location = await temporaryDirectory();
+    const journal = await begin(location);
+    await append(journal, 1, 21, 100_000);
+    await journal.close();
+    expect(await found(location)).toEqual(numbers(1, 21));
+    expect(await files(location)).toEqual(['journal.1', 'journal.2']);
+  });
+
+  test('consists of whole blocks, and is read also where it does not', async () => {
+    const location = await temporaryDirectory();
+    const journal = await begin(location);
+    for (let n = 1; n <= 600; n++) await append(journal, n, n, n);
+    const bytes = await readFile(join(location, 'journal.1'));
+    const written: Buffer[] = [];
+    for (let at = 0; written.length < 600; at += bytes.readUInt32LE(at + 4))
+      written.push(bytes.subarray(at, at + bytes.readUInt32LE(at + 4)));
+    expect(written.filter(({ length }) => length % 512 !== 0)).toEqual([]);
+    const other = await temporaryDirectory();
+    await writeFile(join(other, 'journal.1'), Buffer.concat(written.map(withoutPadding)));
+    expect(await found(other)).toEqual(numbers(1, 600));
   });
 
   test('begins anew in a file of its own, whatever was there', async () => {
