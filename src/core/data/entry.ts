@@ -96,7 +96,7 @@ function writeRow(entry: Entry, memory: RowMemory, from: number, end: number): v
     view.setUint32(authorAt - metaBytes.length - META_LENGTH_BYTES, metaBytes.length, true);
   }
   if (authorBytes > 0) bytes.write(author, authorAt);
-  payload.copyTo(bytes, authorAt + authorBytes);
+  payload.copyTo(memory, authorAt + authorBytes);
   sealIn(memory, from, end);
 }
 

@@ -1,6 +1,9 @@
 // Payload: the body of a record or event, kept as it came (bytes or value) and converted lazily,
 // at most once each way per format. Knows formats only through the Format interface.
 
+import { RowMemory } from '../store/row-memory.js';
+import { copyShort, wordsOf } from './short-copies.js';
+
 /**
  * The value model that all protocols share: null, boolean, number (finite; integers within ±(2^53 - 1)), text,
  * bytes, Date (milliseconds), lists, and maps with text keys as plain objects.
@@ -25,13 +28,13 @@ const NOT_CONVERTED = Symbol('not converted');
 const PINNED_BYTES_MAX = 1_024;
 /** Shorter bytes that are going to live long share pieces of memory of that size: one of its own costs more than all else. */
 const SHARING_BYTES_MAX = 128;
-let shared = Buffer.allocUnsafeSlow(PINNED_BYTES_MAX);
+let shared = new RowMemory(Buffer.allocUnsafeSlow(PINNED_BYTES_MAX));
 let sharedEnd = 0;
 
 /** Where there is room for so many bytes in `shared`. */
 function placeInShared(length: number): number {
   if (sharedEnd + length > PINNED_BYTES_MAX) {
-    shared = Buffer.allocUnsafeSlow(PINNED_BYTES_MAX);
+    shared = new RowMemory(Buffer.allocUnsafeSlow(PINNED_BYTES_MAX));
     sharedEnd = 0;
   }
   sharedEnd += length;
@@ -48,6 +51,8 @@ export class Payload {
   text: string | null = null;
   /** Where the bytes are, from `#start` to `#end`, as long as nobody asked for a view of them. null: they have been views, or values. */
   #memory: Uint8Array | null = null;
+  /** Of the same memory, where others share it. */
+  #words: DataView | null = null;
   #start = 0;
   #end = 0;
   /** The bytes keep alive little more than they are. */
@@ -125,11 +130,9 @@ export class Payload {
   }
 
   /** Writes the body in its own format to `at` in `target`. */
-  copyTo(target: Buffer, at: number): void {
-    const memory = this.#memory;
-    const length = this.#end - this.#start;
-    if (memory === null || length > SHARING_BYTES_MAX) target.set(this.ownBytes(), at);
-    else for (let i = 0; i < length; i++) target[at + i] = memory[this.#start + i] as number;
+  copyTo(target: RowMemory, at: number): void {
+    if (this.#words === null) target.bytes.set(this.ownBytes(), at);
+    else copyShort(this.#words, this.#start, this.#end - this.#start, target.view, at);
   }
 
   /** The body in its own format when that costs nothing: it came so, or was made so before. Else null. */
@@ -170,9 +173,14 @@ export class Payload {
   #share(source: Uint8Array, start: number, end: number): void {
     const length = end - start;
     const at = placeInShared(length);
-    for (let i = 0; i < length; i++) shared[at + i] = source[start + i] as number;
+    const { bytes, view } = shared;
+    const words = length === source.length ? null : wordsOf(source);
+    if (words !== null) copyShort(words, start, length, view, at);
+    else if (length === source.length) bytes.set(source, at);
+    else for (let i = 0; i < length; i++) bytes[at + i] = source[start + i] as number;
     this.#bytes = null;
-    this.#memory = shared;
+    this.#memory = bytes;
+    this.#words = view;
     this.#start = at;
     this.#end = at + length;
     this.#isDetached = true;

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { binary, json, raw } from '../../../src/core/data/formats.js';
 import { type Format, Payload, type Value } from '../../../src/core/data/payload.js';
+import { RowMemory } from '../../../src/core/store/row-memory.js';
 import { anyValue, jsonValue } from '../../support/values.js';
 
 /** A format that counts its work. */
@@ -119,9 +120,9 @@ describe('a payload', () => {
       const body = 'b'.repeat(length);
       chunk.write(body, 100);
       const payload = Payload.fromChunk(chunk, 100, 100 + length, raw);
-      const row = Buffer.alloc(length + 2, '-');
+      const row = new RowMemory(Buffer.alloc(length + 2, '-'));
       payload.copyTo(row, 1);
-      expect([payload.size, payload.ownSize, row.toString()]).toEqual([length, length, `-${body}-`]);
+      expect([payload.size, payload.ownSize, row.bytes.toString()]).toEqual([length, length, `-${body}-`]);
       expect(payload.frame).toBeNull();
       if (length > 128) {
         expect(payload.ownBytes().buffer).toBe(chunk.buffer);
@@ -131,6 +132,24 @@ describe('a payload', () => {
       payload.detach();
       expect(Buffer.from(payload.ownBytes()).toString()).toBe(body);
       expect(payload.ownBytes().buffer.byteLength).toBeLessThanOrEqual(Math.max(length, 1_024));
+    }
+  });
+
+  test('of one chunk are as many as are asked for, of every length, and nothing beside them is touched', () => {
+    const chunks = [1, 2, 3].map((n) => Buffer.from(Array.from({ length: 20_000 }, (_, at) => (at * 7 + n) & 0xff)));
+    const kept: [Payload, Buffer][] = [];
+    for (let n = 0; n < 600; n++) {
+      const chunk = chunks[n < 300 ? 0 : n % 3] as Buffer;
+      const length = n % 129;
+      const start = n * 11;
+      kept.push([Payload.fromChunk(chunk, start, start + length, raw), Buffer.from(chunk.subarray(start, start + length))]);
+    }
+    for (const chunk of chunks) chunk.fill(0);
+    for (const [payload, body] of kept) {
+      const row = new RowMemory(Buffer.alloc(body.length + 10, 0xee));
+      payload.copyTo(row, 5);
+      expect(row.bytes.equals(Buffer.concat([Buffer.alloc(5, 0xee), body, Buffer.alloc(5, 0xee)]))).toBe(true);
+      expect(body.equals(payload.ownBytes())).toBe(true);
     }
   });
 
