@@ -7,6 +7,8 @@ import { type Answer, Deframer, frameOf } from './wire.js';
 /** Signs of life in the time after which the gateway drops a silent session. */
 const BEATS = 3;
 
+const GONE = 'the connection is gone';
+
 interface Waiting {
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: HavenError) => void;
@@ -40,8 +42,10 @@ export class Connection {
     this.#socket = socket;
     this.#options = options;
     socket.on('data', (chunk) => this.#onData(chunk));
-    socket.on('error', (error) => this.#end(`the connection failed: ${reasonOf(error)}`));
-    socket.on('close', () => this.#end('the connection is gone'));
+    socket.on('error', (error) => this.#end(lost(`the connection failed: ${reasonOf(error)}`)));
+    socket.on('close', () => {
+      this.#end(lost(this.hello === null ? 'the connection ended before anything was answered: is this a Haven port?' : GONE));
+    });
   }
 
   /** Rejects with HavenError: CONNECTION_LOST, TIMEOUT, or what the gateway says. */
@@ -49,7 +53,7 @@ export class Connection {
     const socket = connect({ host: options.host, port: options.port, noDelay: true });
     const connection = new Connection(socket, options);
     const { credentials, heartbeatMs, timeoutMs } = options;
-    const patience = setTimeout(() => socket.destroy(), timeoutMs);
+    const patience = setTimeout(() => connection.#giveUp(new HavenError('TIMEOUT', 0, unanswered(timeoutMs))), timeoutMs);
     try {
       const message = { action: 'connect', version: '1', heartbeat: heartbeatMs, ...(credentials === null ? {} : { credentials }) };
       connection.hello = (await connection.ask(message)) as unknown as Hello;
@@ -67,7 +71,7 @@ export class Connection {
   ask(message: object, onAnswer?: (answer: Answer) => void): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#isOver) {
-        reject(lost('the connection is gone'));
+        reject(lost(GONE));
         return;
       }
       // What cannot be sent is answered by nobody: it must not wait for what others are answered.
@@ -79,12 +83,13 @@ export class Connection {
 
   close(): void {
     this.#socket.end();
-    this.#end('the connection was closed');
+    this.#end(lost('the connection was closed'));
   }
 
   #sayAlive(): void {
     // An answer that does not come in time is the sign that nobody is there.
-    const patience = setTimeout(() => this.#socket.destroy(), this.#options.timeoutMs);
+    const { timeoutMs } = this.#options;
+    const patience = setTimeout(() => this.#giveUp(lost(unanswered(timeoutMs))), timeoutMs);
     const settled = (): void => clearTimeout(patience);
     this.ask({ action: 'heartbeat', type: 'ping' }).then(settled, settled);
   }
@@ -94,8 +99,7 @@ export class Connection {
     try {
       for (let answer = this.#deframer.next(); answer !== null; answer = this.#deframer.next()) this.#onAnswer(answer);
     } catch (error) {
-      this.#socket.destroy();
-      this.#end((error as Error).message);
+      this.#giveUp(lost((error as Error).message));
     }
   }
 
@@ -114,11 +118,16 @@ export class Connection {
     waiting?.resolve(answer);
   }
 
-  #end(reason: string): void {
+  #giveUp(error: HavenError): void {
+    this.#socket.destroy();
+    this.#end(error);
+  }
+
+  #end(error: HavenError): void {
     if (this.#isOver) return;
     this.#isOver = true;
     if (this.#beat !== null) clearInterval(this.#beat);
-    for (const { reject } of this.#waiting.splice(0)) reject(lost(reason));
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
     this.#socket.destroySoon();
     if (this.hello !== null) this.#options.onLost();
   }
@@ -127,6 +136,10 @@ export class Connection {
 /** Of a name with several addresses, what happened at each. */
 function reasonOf(error: Error): string {
   return error instanceof AggregateError ? error.errors.map((each: Error) => each.message).join(', ') : error.message;
+}
+
+function unanswered(timeoutMs: number): string {
+  return `no answer within ${timeoutMs} ms`;
 }
 
 function lost(reason: string): HavenError {

@@ -11,7 +11,7 @@ export interface HavenOptions {
   readonly credentials?: { readonly username?: string; readonly password?: string; readonly token?: string };
   /** After so much silence the gateway may drop the session; the client says something three times as often. 30,000 when absent. */
   readonly heartbeatMs?: number;
-  /** A connection, and an answer, takes no longer than this; 30,000 when absent. */
+  /** A connection takes no longer than this, and one that answers no heartbeat for so long is lost; 30,000 when absent. */
   readonly timeoutMs?: number;
   /** false: a lost connection is not made again. */
   readonly reconnect?: boolean;

@@ -1,9 +1,12 @@
 // `trivium/haven`, as programs get it, against the running gateway.
 
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Packr } from 'msgpackr';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   connect,
@@ -288,6 +291,34 @@ describe('the node', () => {
 describe('the connection', () => {
   it('that nobody takes is an error', async () => {
     await expect(connect({ port: await freePort() })).rejects.toMatchObject({ name: 'CONNECTION_LOST', code: 0 });
+  });
+
+  it('to something that is no gateway says what became of it', async () => {
+    const packr = new Packr({ useRecords: false });
+    const hello = packr.pack({ result: true, version: '1', session: 's', node: { uuid: 'u', name: 'n' }, heartbeat: 30 });
+    const prefix = Buffer.alloc(4);
+    prefix.writeUInt32BE(hello.length);
+    const others = {
+      silent: createServer(),
+      ending: createServer((socket) => socket.end()),
+      silentLater: createServer((socket) => socket.once('data', () => socket.write(Buffer.concat([prefix, hello])))),
+    };
+    const portOf = async (server: Server): Promise<number> => {
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      return (server.address() as AddressInfo).port;
+    };
+    await expect(connect({ port: await portOf(others.silent), timeoutMs: 50 })).rejects.toMatchObject({
+      name: 'TIMEOUT',
+      code: 0,
+      message: 'no answer within 50 ms',
+    });
+    await expect(connect({ port: await portOf(others.ending) })).rejects.toMatchObject({
+      name: 'CONNECTION_LOST',
+      message: expect.stringContaining('is this a Haven port?'),
+    });
+    const client = await connect({ port: await portOf(others.silentLater), timeoutMs: 50, reconnect: false });
+    await expect(client.read('/a')).rejects.toMatchObject({ name: 'CONNECTION_LOST', message: 'no answer within 50 ms' });
+    for (const server of Object.values(others)) server.close();
   });
 
   it('lives on when nobody says anything', async () => {
