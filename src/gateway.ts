@@ -1,7 +1,6 @@
 // Gateway: starts store, engine, adapters and listeners in this order, and stops them in reverse, each within its time.
 // Decides nothing about messages.
 
-import { rmSync } from 'node:fs';
 import type { Config } from './config/index.js';
 import type { Engine } from './core/engine.js';
 import {
@@ -17,11 +16,11 @@ import {
   StartError,
 } from './core/index.js';
 import { StoreDamage, StoreFailure, StoreFormat, StoreLocked } from './core/store/store.js';
-import { prepareDataDirectory, readNode, reasonOf } from './data-directory.js';
+import { prepareDataDirectory, readNode } from './data-directory.js';
 import { type AdminListener, type Health, sendJson } from './http/admin.js';
 import type { HttpListener } from './http/listener.js';
+import { ReadyFile } from './ready-file.js';
 import { VERSION } from './version.js';
-import { writeFileAtomically } from './write-file.js';
 
 export interface TlsPart {
   /** Rejects with ConfigError or StartError. */
@@ -152,7 +151,9 @@ export class Gateway {
   #steps(): Step[] {
     const { config, engine, security, tls, http } = this.#parts;
     const admin = this.#parts.admin(() => this.#health());
+    const ready = new ReadyFile(config.readyFile);
     return [
+      { name: 'old ready file', start: () => ready.forget() },
       { name: 'data directory', start: () => prepareDataDirectory(config.data.dir) },
       { name: 'engine', start: () => engine.start(), stop: () => engine.stop(), stopWithinMs: ENGINE_STOP_MS },
       { name: 'node', start: () => this.#introduce() },
@@ -162,7 +163,7 @@ export class Gateway {
       { name: 'adapters', start: () => this.#startAdapters(), stop: () => this.#stopAdapters(), stopWithinMs: ADAPTERS_STOP_MS + 100 },
       { name: 'http', start: () => this.#listen('happn', http), stop: () => http.stopAccepting(), stopWithinMs: LISTENER_STOP_MS },
       { name: 'admin', start: () => this.#listen('admin', admin), stop: () => admin.close(), stopWithinMs: LISTENER_STOP_MS },
-      { name: 'ready file', start: () => this.#writeReadyFile(), stop: () => this.#removeReadyFile() },
+      { name: 'ready file', start: () => ready.write(portsOf(this.#listeners)), stop: () => ready.remove() },
     ];
   }
 
@@ -214,23 +215,6 @@ export class Gateway {
     await Promise.all(stops);
   }
 
-  async #writeReadyFile(): Promise<void> {
-    const file = this.#parts.config.readyFile;
-    if (file === null) return;
-    const ports = Object.fromEntries([...this.#listeners].map(([name, listening]) => [name, listening.port]));
-    try {
-      await writeFileAtomically(file, `${JSON.stringify({ pid: process.pid, ports })}\n`);
-    } catch (error) {
-      throw new StartError(`readyFile: cannot write ${file}: ${reasonOf(error)}`, { cause: error });
-    }
-  }
-
-  /** At once: whoever watches it is to see it first of all, however much the loop has to do. */
-  #removeReadyFile(): void {
-    const file = this.#parts.config.readyFile;
-    if (file !== null) rmSync(file, { force: true });
-  }
-
   async #undo(): Promise<void> {
     const steps = this.#started.reverse();
     this.#started = [];
@@ -265,6 +249,10 @@ function answerHealth(http: HttpListener): void {
 
 async function openAll(parts: readonly TlsPart[]): Promise<void> {
   for (const part of parts) await part.open();
+}
+
+function portsOf(listeners: Listeners): Record<string, number> {
+  return Object.fromEntries([...listeners].map(([name, { port }]) => [name, port]));
 }
 
 function closeAll(parts: readonly TlsPart[]): void {

@@ -1,6 +1,7 @@
 // Gateway: order of start and stop, deadlines, and that a failed start leaves nothing behind. Parts are stand-ins.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../src/config/index.js';
@@ -81,6 +82,23 @@ describe('Gateway', () => {
     expect(gateway.state).toBe('stopped');
     expect(existsSync(readyFile)).toBe(false);
     expect(log.lines).toEqual([]);
+  });
+
+  it('has no ready file of a run that was killed while it starts, and leaves that of one that runs', async () => {
+    const killed = spawnSync(process.execPath, ['-e', '']).pid;
+    const seen: string[] = [];
+    const engine = {
+      ...parts.engine,
+      start: async () => void seen.push(existsSync(readyFile) ? readFileSync(readyFile, 'utf8') : ''),
+    } as Engine;
+    for (const text of [`{"pid":${killed}}`, `{"pid":${process.pid}}`, `{"pid":${process.ppid}}`, 'notes', 'null']) {
+      writeFileSync(readyFile, text);
+      const gateway = new Gateway({ ...parts, engine });
+      await gateway.start();
+      expect(JSON.parse(readFileSync(readyFile, 'utf8'))).toMatchObject({ pid: process.pid });
+      await gateway.stop();
+    }
+    expect(seen).toEqual(['', '', `{"pid":${process.ppid}}`, 'notes', 'null']);
   });
 
   it('stops once, however often it is asked, also while it starts', async () => {
