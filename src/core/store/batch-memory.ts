@@ -76,8 +76,8 @@ export class RecordBatch implements WriteBatch {
   /** Where each change begins in `memory`. */
   readonly positions: number[] = [];
   memory = NONE;
-  /** Of its record. */
-  #from = 0;
+  /** Of its record: where it begins and ends. */
+  from = 0;
   end = 0;
 
   constructor(private readonly room: BatchMemory) {}
@@ -88,7 +88,7 @@ export class RecordBatch implements WriteBatch {
 
   /** Bytes of its record, so far. */
   get size(): number {
-    return this.end - this.#from;
+    return this.end - this.from;
   }
 
   put(section: Section, key: string, value: Uint8Array): void {
@@ -118,9 +118,9 @@ export class RecordBatch implements WriteBatch {
   /** Its record, to which nothing can be added any more. `memory` is to be released when it is needed no more. */
   finish(check: Check): Buffer {
     if (this.memory === NONE) this.room.extend(this, RECORD_ENDS_BYTES);
-    this.end = finishRecord(this.memory, this.#from, this.end, check);
+    this.end = finishRecord(this.memory, this.from, this.end, check);
     this.room.close(this);
-    return this.memory.bytes.subarray(this.#from, this.end);
+    return this.memory.bytes.subarray(this.from, this.end);
   }
 
   /** The same where its record is not needed. */
@@ -132,11 +132,11 @@ export class RecordBatch implements WriteBatch {
   /** To be called by the memory alone. */
   moveTo(piece: Piece, from: number): void {
     const isNew = this.memory === NONE;
-    const by = from - this.#from;
-    if (!isNew) piece.bytes.set(this.memory.bytes.subarray(this.#from, this.end), from);
+    const by = from - this.from;
+    if (!isNew) piece.bytes.set(this.memory.bytes.subarray(this.from, this.end), from);
     for (let i = 0; i < this.positions.length; i++) this.positions[i] = (this.positions[i] as number) + by;
     this.memory = piece;
     this.end = isNew ? from + RECORD_HEAD_BYTES : this.end + by;
-    this.#from = from;
+    this.from = from;
   }
 }

@@ -9,6 +9,7 @@
 // the checkpoint names the last batch of which no check is needed any more.
 
 import { crc32 } from 'node:zlib';
+import { checksum, RowMemory } from './row-memory.js';
 import type { StoreState } from './store.js';
 
 export const CHECK_BYTES = 32;
@@ -30,11 +31,15 @@ export function checkKey(batch: number): string {
 }
 
 export function encodeCheck(check: Check): Buffer {
-  const buffer = Buffer.allocUnsafe(CHECK_BYTES);
-  writeState(buffer, check);
-  buffer.writeUInt32LE(check.link, LINKED_BYTES);
-  buffer.writeUInt32LE(crc32(buffer.subarray(0, LINKED_BYTES + 4)), LINKED_BYTES + 4);
-  return buffer;
+  writeCheck(own, 0, check);
+  return Buffer.from(own.bytes);
+}
+
+/** Writes a check where there is room for one. */
+export function writeCheck(memory: RowMemory, at: number, check: Check): void {
+  writeState(memory.view, at, check);
+  memory.view.setUint32(at + LINKED_BYTES, check.link, true);
+  memory.view.setUint32(at + LINKED_BYTES + 4, checksum(memory, at, at + LINKED_BYTES + 4), true);
 }
 
 /** null when the bytes are not what was written. */
@@ -50,17 +55,18 @@ export function decodeCheck(bytes: Uint8Array): Check | null {
   };
 }
 
-function writeState(buffer: Buffer, state: StoreState): void {
-  buffer.writeDoubleLE(state.batch, 0);
-  buffer.writeDoubleLE(state.revision, 8);
-  buffer.writeDoubleLE(state.applied, 16);
+function writeState(view: DataView, at: number, state: StoreState): void {
+  view.setFloat64(at, state.batch, true);
+  view.setFloat64(at + 8, state.revision, true);
+  view.setFloat64(at + 16, state.applied, true);
 }
 
-const linked = Buffer.allocUnsafe(LINKED_BYTES);
+/** For what is made of one check at a time. */
+const own = new RowMemory(Buffer.alloc(CHECK_BYTES));
 
 function linkAfter(previous: Check, state: StoreState): number {
-  writeState(linked, state);
-  return crc32(linked, previous.link);
+  writeState(own.view, 0, state);
+  return checksum(own, 0, LINKED_BYTES, previous.link);
 }
 
 /** What goes into the engine beside checks and changes. */
@@ -103,9 +109,9 @@ export class CheckTrail {
   }
 
   /** The check of the next batch. */
-  link({ batch, revision, applied }: StoreState): Check {
-    const state = { batch, revision, applied };
-    this.#last = { ...state, link: linkAfter(this.#last, state) };
+  link(state: StoreState): Check {
+    const { batch, revision, applied } = state;
+    this.#last = { batch, revision, applied, link: linkAfter(this.#last, state) };
     return this.#last;
   }
 

@@ -3,7 +3,8 @@
 
 import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import type { BatchMemory, RecordBatch } from './batch-memory.js';
-import { type Check, checkKey, encodeCheck } from './check-trail.js';
+import { CHECK_BYTES, type Check, checkKey } from './check-trail.js';
+import { CHECK_AT, valueAt } from './journal-record.js';
 import {
   CHANGE_OVERHEAD_BYTES,
   CHECK_CHANGE_BYTES,
@@ -104,17 +105,16 @@ export class Handover {
 
   async #give(stage: Stage): Promise<void> {
     const rows = this.#parts.database.batch();
-    let left = SLICE_ROWS;
     let bytes = 0;
-    for (const [key, value] of stage.rows()) {
-      putRow(rows, key, value);
-      bytes += key.length + CHANGE_OVERHEAD_BYTES + (value === null ? 0 : value.length);
-      left -= 1;
-      if (left > 0) continue;
-      await turnOfLoop();
-      left = SLICE_ROWS;
+    for (const [code, changes] of stage.rows) {
+      const section = String.fromCharCode(code);
+      const left = changes.entries();
+      for (let given = 0; given < changes.size; given += SLICE_ROWS) {
+        if (given > 0) await turnOfLoop();
+        bytes += putRows(rows, section, left, stage.piece.bytes);
+      }
     }
-    for (const check of stage.checks) rows.put(CHECK_SECTION + checkKey(check.batch), encodeCheck(check));
+    putChecks(rows, stage);
     const { length } = stage.checks;
     const last = stage.checks[length - 1] as Check;
     await this.#parts.commit(rows, last, length, bytes + length * CHECK_CHANGE_BYTES);
@@ -140,5 +140,27 @@ export class Handover {
     this.#failure = { error };
     this.#staging.fail(error);
     this.#parts.failed(error);
+  }
+}
+
+/** Gives some more changes of one section; returns the bytes that they take at least. */
+function putRows(rows: ChainedBatch, section: string, left: Iterator<[string, number]>, memory: Buffer): number {
+  let bytes = 0;
+  for (let n = 0; n < SLICE_ROWS; n++) {
+    const next = left.next();
+    if (next.done === true) break;
+    const [key, position] = next.value;
+    const value = valueAt(memory, position);
+    putRow(rows, section + key, value);
+    bytes += 1 + key.length + CHANGE_OVERHEAD_BYTES + (value === null ? 0 : value.length);
+  }
+  return bytes;
+}
+
+/** As the records have them. */
+function putChecks(rows: ChainedBatch, { checks, records, piece }: Stage): void {
+  for (let i = 0; i < checks.length; i++) {
+    const at = (records[i] as number) + CHECK_AT;
+    putRow(rows, CHECK_SECTION + checkKey((checks[i] as Check).batch), piece.bytes.subarray(at, at + CHECK_BYTES));
   }
 }

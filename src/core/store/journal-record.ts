@@ -5,10 +5,12 @@
 // lengths are looked at. (Records were of any length, without it, once; they are read as well.)
 
 import { crc32 } from 'node:zlib';
-import { CHECK_BYTES, type Check, decodeCheck, encodeCheck } from './check-trail.js';
+import { CHECK_BYTES, type Check, decodeCheck, writeCheck } from './check-trail.js';
 import { checksum, type RowMemory } from './row-memory.js';
 
-export const RECORD_HEAD_BYTES = 8 + CHECK_BYTES;
+/** Where the check of a record is. */
+export const CHECK_AT = 8;
+export const RECORD_HEAD_BYTES = CHECK_AT + CHECK_BYTES;
 const CHANGE_BYTES = 8;
 /** Records are whole blocks, which a disk takes as they are. */
 export const BLOCK_BYTES = 512;
@@ -55,9 +57,9 @@ function writeText(bytes: Buffer, at: number, text: string): number {
 
 /** Writes the head and the padding of a record whose changes end at `to`; returns its end. */
 export function finishRecord(memory: RowMemory, from: number, to: number, check: Check): number {
-  const { bytes, view } = memory;
+  const { view } = memory;
   const end = to + pad(memory, to, (from - to) & (BLOCK_BYTES - 1));
-  bytes.set(encodeCheck(check), from + 8);
+  writeCheck(memory, from + CHECK_AT, check);
   view.setUint32(from + 4, end - from, true);
   view.setUint32(from, checksum(memory, from + 4, end), true);
   return end;
@@ -105,7 +107,7 @@ function recordAt(bytes: Buffer, from: number): JournalRecord | null {
   const to = from + bytes.readUInt32LE(from + 4);
   if (to < from + RECORD_HEAD_BYTES || to > bytes.length) return null;
   if (crc32(bytes.subarray(from + 4, to)) !== bytes.readUInt32LE(from)) return null;
-  const check = decodeCheck(bytes.subarray(from + 8, from + RECORD_HEAD_BYTES));
+  const check = decodeCheck(bytes.subarray(from + CHECK_AT, from + RECORD_HEAD_BYTES));
   return check === null ? null : changesIn(check, bytes, from + RECORD_HEAD_BYTES, to);
 }
 

@@ -16,10 +16,10 @@ const SHORT_BYTES = 256;
 const TABLES = 8;
 const table = crcTables();
 
-/** The CRC-32 of the bytes from `from` to `end`. */
-export function checksum({ bytes, view }: RowMemory, from: number, end: number): number {
-  if (end - from > SHORT_BYTES) return crc32(bytes.subarray(from, end));
-  let crc = -1;
+/** The CRC-32 of the bytes from `from` to `end`, begun with that of others. */
+export function checksum({ bytes, view }: RowMemory, from: number, end: number, begun = 0): number {
+  if (end - from > SHORT_BYTES) return crc32(bytes.subarray(from, end), begun);
+  let crc = ~begun;
   let at = from;
   // Eight bytes at a time: a table for the place of each.
   for (; at + 8 <= end; at += 8) {

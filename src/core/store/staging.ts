@@ -24,13 +24,15 @@ export interface Waiting {
 /** Batches in a row, with the last change of each key. */
 export class Stage {
   readonly checks: Check[] = [];
+  /** Where the record of each begins. */
+  readonly records: number[] = [];
   readonly waiting: Waiting[] = [];
   /** Nothing more joins. */
   isSealed = false;
   /** Bytes of its records. */
   size = 0;
   /** By section and key: where the change begins. */
-  readonly #rows = new Map<number, Map<string, number>>();
+  readonly rows = new Map<number, Map<string, number>>();
 
   constructor(readonly piece: Piece) {}
 
@@ -51,32 +53,23 @@ export class Stage {
 
   get length(): number {
     let length = 0;
-    for (const { size } of this.#rows.values()) length += size;
+    for (const { size } of this.rows.values()) length += size;
     return length;
   }
 
   #rowsOf(section: number): Map<string, number> {
-    let rows = this.#rows.get(section);
+    let rows = this.rows.get(section);
     if (rows === undefined) {
       rows = new Map();
-      this.#rows.set(section, rows);
+      this.rows.set(section, rows);
     }
     return rows;
   }
 
   /** null: deleted; undefined: not changed. The value shares the memory of the stage, which lasts until it is handed over. */
   get(section: string, key: string): Buffer | null | undefined {
-    const position = this.#rows.get(section.charCodeAt(0))?.get(key);
+    const position = this.rows.get(section.charCodeAt(0))?.get(key);
     return position === undefined ? undefined : valueAt(this.piece.bytes, position);
-  }
-
-  /** Keys with their section; null: deleted. */
-  *rows(): Generator<[string, Buffer | null]> {
-    const { bytes } = this.piece;
-    for (const [code, rows] of this.#rows) {
-      const section = String.fromCharCode(code);
-      for (const [key, position] of rows) yield [section + key, valueAt(bytes, position)];
-    }
   }
 }
 
@@ -108,6 +101,7 @@ export class Staging {
     const stage = this.#stageFor(batch.memory);
     stage.add(batch);
     stage.checks.push(check);
+    stage.records.push(batch.from);
     stage.size += batch.size;
     this.memory.release(batch.memory);
     if (stage.checks.length >= STAGE_BATCHES || stage.length >= STAGE_ROWS) stage.isSealed = true;
