@@ -3,6 +3,7 @@
 import {
   type AsOf,
   type Clock,
+  checkPath,
   type DataOptions,
   DataRequest,
   isDocument,
@@ -55,7 +56,7 @@ export function readRequest(session: Session, message: HavenMessage, maxItems: n
   const query = queryOf(message.details);
   const base = message.mode === 'rt' ? { ...STORED, asOf: asOfOf(message.details, clock.now()) } : STORED;
   if (!isWildcard(path)) {
-    return new DataRequest('get', session, null, addressOf(path), null, null, withQuery(base, query), true, 0, message);
+    return new DataRequest('get', session, null, checkPath(path), null, null, withQuery(base, query), true, 0, message);
   }
   const details = message.ownDetails();
   const { after } = details;
@@ -74,7 +75,7 @@ export function deleteRequest(session: Session, message: HavenMessage): DataRequ
   const base = criteria === null ? STORED : withQuery(STORED, parseQuery({ criteria }));
   if (!isWildcard(path)) {
     const options = withExpect(base, expect);
-    return new DataRequest('remove', session, null, addressOf(path), null, null, options, true, 0, message);
+    return new DataRequest('remove', session, null, checkPath(path), null, null, options, true, 0, message);
   }
   if (expect !== null) throw new RequestError('INVALID_REQUEST', 'expect needs a path without wildcards');
   return new DataRequest('remove', session, null, path, patternOf(path), null, base, true, 0, message);

@@ -1,5 +1,5 @@
 // One Haven connection: reads its messages in their order, has its answers sent, and knows how it lives and ends. Its parts:
-// dispatcher.ts, handshake.ts, data-answers.ts, watches.ts, local-answers.ts and output.ts.
+// dispatcher.ts, handshake.ts, data-answers.ts, watches.ts, local-answers.ts, local-writer.ts and output.ts.
 
 import { randomBytes } from 'node:crypto';
 import {
@@ -17,18 +17,17 @@ import { Attachment } from './attachment.js';
 import * as codec from './codec.js';
 import { HavenMessage } from './codec.js';
 import { DataAnswers } from './data-answers.js';
-import { locationFor } from './discovery.js';
 import { Dispatcher, type Holder } from './dispatcher.js';
 import { Deframer, framingOf } from './framing.js';
 import { Handshake } from './handshake.js';
 import type { Host } from './host.js';
 import type { Link } from './link.js';
-import { type LocalAnswer, LocalAnswers } from './local-answers.js';
+import { LocalAnswers } from './local-answers.js';
+import { LocalWriter } from './local-writer.js';
 import type { LongAnswer } from './long-answers.js';
-import { pack } from './msgpack.js';
 import { HIGH_WATER_BYTES, Output, type Speaker } from './output.js';
 import { Unwatching, Watches, Watching } from './watches.js';
-import { connectionErrorName, type HavenError, type Shape } from './wire.js';
+import { connectionErrorName, type Shape } from './wire.js';
 
 /** Ends without another word: the peer does not read. */
 const ABRUPT: ReadonlySet<ConnectionErrorCode> = new Set(['SLOW_CONSUMER']);
@@ -52,7 +51,8 @@ export class HavenSession extends Session implements Holder, Speaker {
   readonly #deframer: Deframer;
   readonly #handshake: Handshake;
   readonly #output: Output;
-  readonly #answers = new LocalAnswers((answer) => this.#writeLocal(answer));
+  readonly #answers = new LocalAnswers((answer) => this.#local.write(answer));
+  readonly #local: LocalWriter;
   readonly #data: DataAnswers;
   readonly #watches: Watches;
   readonly #dispatcher: Dispatcher;
@@ -80,6 +80,7 @@ export class HavenSession extends Session implements Holder, Speaker {
     this.#output = new Output(this, host, link, this.#deframer);
     this.#data = new DataAnswers(this, host, this.#output);
     this.#watches = new Watches(this, host, this.#output, this.#answers);
+    this.#local = new LocalWriter(this, host, link, { output: this.#output, handshake: this.#handshake, watches: this.#watches });
     const parts = {
       handshake: this.#handshake,
       answers: this.#answers,
@@ -219,38 +220,6 @@ export class HavenSession extends Session implements Holder, Speaker {
   }
 
   // ---------------------------------------------------------------- writing
-
-  #writeLocal({ message, kind, error, uuid }: LocalAnswer): void {
-    const { writer } = this.#host;
-    this.#watches.writePushed();
-    const mark = this.#output.begin();
-    switch (kind) {
-      case 'connected':
-        codec.encodeConnected(writer, message, this.#handshake.welcome(this.id, this.#host.context.node));
-        break;
-      case 'pong':
-        this.#watches.encodePong(message);
-        break;
-      case 'became':
-        codec.encodeBecame(writer, message, uuid);
-        break;
-      case 'located':
-        this.#encodeLocated(message);
-        break;
-      case 'error':
-        codec.encodeError(writer, message, error as HavenError, !this.connected);
-    }
-    this.#output.end(mark);
-  }
-
-  #encodeLocated(message: HavenMessage): void {
-    try {
-      codec.encodeLocated(this.#host.writer, message, pack(locationFor(message, this.#host, this.#link)));
-    } catch (error) {
-      if (!(error instanceof RequestError)) throw error;
-      this.#output.fault(message, error);
-    }
-  }
 
   flush(): void {
     if (this.#phase !== 'ended') this.#output.flush();
