@@ -38,6 +38,20 @@ interface JournalFile {
   lastBatch: number;
 }
 
+/** A record on its way to the disk. */
+interface Append {
+  readonly record: Buffer;
+  readonly batch: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+  /** It is begun when all before it are there. */
+  isWaiting: boolean;
+  /** The system said what became of it, */
+  isDone: boolean;
+  /** and why it is not there. */
+  error: Error | null;
+}
+
 export class Journal {
   readonly #location: string;
   readonly #flags: number;
@@ -49,10 +63,14 @@ export class Journal {
   #nextNumber: number;
   /** Up to this batch nothing is needed any more. */
   #released = 0;
-  /** All records up to the last one. */
-  #writing: Promise<void> = Promise.resolve();
-  /** Records that are written with nothing beside them, or wait until they can be. */
+  /** The oldest first. */
+  readonly #appends: Append[] = [];
+  /** Of them, those that are written with nothing beside them, or wait until they can be. */
   #alone = 0;
+  /** Why a record was not written: nothing behind it counts. */
+  #failure: Error | null = null;
+  /** Told when nothing is on its way. */
+  #idle: (() => void) | null = null;
   /** The next file is being made ready; resolves also when it cannot be. */
   #preparing: Promise<void> | null = null;
   /** That was begun since the current file was taken. */
@@ -90,61 +108,104 @@ export class Journal {
 
   /** Resolves when the record of this batch is on the disk, and all before it are. Its bytes must stay as they are until then. */
   append(record: Buffer, batch: number): Promise<void> {
-    const file = this.#current;
-    const isBeside = this.#alone === 0 && this.#hasPart && file !== null && file.end + record.length <= file.size;
-    const own = isBeside ? this.#write(file, record, batch) : this.#appendAlone(this.#writing, record, batch);
-    this.#writing = behind(this.#writing, own);
-    return this.#writing;
+    return new Promise((resolve, reject) => {
+      const file = this.#current;
+      const isBeside = this.#alone === 0 && this.#hasPart && record.length <= PART_BYTES;
+      const append: Append = { record, batch, resolve, reject, isWaiting: false, isDone: false, error: null };
+      this.#appends.push(append);
+      if (isBeside && file !== null && file.end + record.length <= file.size) {
+        this.#writeBeside(file, append);
+        return;
+      }
+      this.#alone += 1;
+      if (this.#appends[0] === append) void this.#writeAlone(append);
+      else append.isWaiting = true;
+    });
+  }
+
+  #writeBeside(file: JournalFile, append: Append): void {
+    const { record, batch } = append;
+    const from = this.#take(file, record, batch);
+    const part = this.#parts?.pop();
+    if (part !== undefined) record.copy(part);
+    writeAll(file.fd, part ?? record, 0, record.length, from, (error) => {
+      if (part !== undefined) this.#parts?.push(part);
+      this.#done(append, error);
+    });
   }
 
   /**
    * A file gets its first record when all of the file before is there, so that no gap hides what follows; and nothing is on its way to
    * where a file is being made larger.
    */
-  async #appendAlone(before: Promise<void>, record: Buffer, batch: number): Promise<void> {
-    this.#alone += 1;
+  async #writeAlone(append: Append): Promise<void> {
+    const { record, batch } = append;
     try {
-      await before;
       let file = this.#current;
       if (file === null || file.end + record.length > FILE_BYTES) {
         file = await this.#nextFile();
         this.#current = file;
         this.#isNextBegun = false;
       }
-      await this.#write(file, record, batch);
-    } finally {
+      const { size } = file;
+      const from = this.#take(file, record, batch);
+      await this.#writeRecord(file.fd, record, from);
+      if (file.size > size) await this.#writeZeros(file.fd, file.end, file.size);
       this.#alone -= 1;
+      this.#done(append, null);
+    } catch (error) {
+      this.#alone -= 1;
+      this.#done(append, error as Error);
     }
+  }
+
+  /** Each is told when all before it are done. */
+  #done(append: Append, error: Error | null): void {
+    append.isDone = true;
+    append.error = error;
+    const appends = this.#appends;
+    for (let first = appends[0]; first !== undefined; first = appends[0]) {
+      if (first.isWaiting && this.#failure === null) {
+        first.isWaiting = false;
+        void this.#writeAlone(first);
+        return;
+      }
+      if (first.isWaiting) this.#alone -= 1;
+      else if (!first.isDone) return;
+      appends.shift();
+      this.#failure ??= first.error;
+      if (this.#failure === null) first.resolve();
+      else first.reject(this.#failure);
+    }
+    this.#idle?.();
+  }
+
+  /** Gives a record its place in the file: returns where that begins. */
+  #take(file: JournalFile, { length }: Buffer, batch: number): number {
+    const from = file.end;
+    file.end += length;
+    if (file.end > file.size) file.size = Math.ceil(file.end / GROWTH_BYTES) * GROWTH_BYTES;
+    file.lastBatch = batch;
+    if (file.end > READY_BYTES && !this.#isNextBegun) this.#prepareNext();
+    return from;
   }
 
   get #hasPart(): boolean {
     return this.#parts === null || this.#parts.length > 0;
   }
 
-  async #write(file: JournalFile, record: Buffer, batch: number): Promise<void> {
-    const from = file.end;
-    const end = from + record.length;
-    const grown = end <= file.size ? 0 : Math.ceil(end / GROWTH_BYTES) * GROWTH_BYTES;
-    file.end = end;
-    file.size = Math.max(file.size, grown);
-    file.lastBatch = batch;
-    if (end > READY_BYTES && !this.#isNextBegun) this.#prepareNext();
-    await this.#writeRecord(file.fd, record, from);
-    await this.#writeZeros(file.fd, end, grown);
-  }
-
   async #writeRecord(fd: number, record: Buffer, position: number): Promise<void> {
     const part = this.#parts?.pop();
-    if (part === undefined) return writeAll(fd, record, position);
+    if (part === undefined) return writeWhole(fd, record, 0, record.length, position);
     for (let from = 0; from < record.length; from += PART_BYTES) {
       const copied = record.copy(part, 0, from, from + PART_BYTES);
-      await writeAll(fd, part.subarray(0, copied), position + from);
+      await writeWhole(fd, part, 0, copied, position + from);
     }
     this.#parts?.push(part);
   }
 
   async #writeZeros(fd: number, from: number, to: number): Promise<void> {
-    for (let at = from; at < to; at += GROWTH_BYTES) await writeAll(fd, this.#zeros.subarray(0, to - at), at);
+    for (let at = from; at < to; at += GROWTH_BYTES) await writeWhole(fd, this.#zeros, 0, Math.min(to - at, GROWTH_BYTES), at);
   }
 
   /** A file whose records are needed no more. */
@@ -201,7 +262,7 @@ export class Journal {
   /** What is being written is finished. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.allSettled([this.#writing]);
+    if (this.#appends.length > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
     await this.#preparing;
     for (const { fd } of this.#files.splice(0)) await promisify(close)(fd);
   }
@@ -246,23 +307,18 @@ function partsOf(memory: Buffer): Buffer[] {
   return Array.from({ length: PARTS }, (_, i) => memory.subarray(i * PART_BYTES, (i + 1) * PART_BYTES));
 }
 
-async function behind(before: Promise<void>, own: Promise<void>): Promise<void> {
-  const outcomes = await Promise.allSettled([before, own]);
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-}
-
 /** The system may take less at once. */
-function writeAll(fd: number, bytes: Buffer, position: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    write(fd, bytes, 0, bytes.length, position, (error, written) => {
-      if (error !== null) reject(error);
-      else if (written === 0) reject(new Error('the system takes no more of the journal'));
-      else if (written < bytes.length) resolve(writeAll(fd, bytes.subarray(written), position + written));
-      else if (IS_WRITE_SYNCED) resolve();
-      else fdatasync(fd, (failure) => (failure === null ? resolve() : reject(failure)));
-    });
+function writeAll(fd: number, bytes: Buffer, from: number, length: number, position: number, done: (error: Error | null) => void): void {
+  write(fd, bytes, from, length, position, (error, written) => {
+    if (error !== null) done(error);
+    else if (written === 0) done(new Error('the system takes no more of the journal'));
+    else if (written < length) writeAll(fd, bytes, from + written, length - written, position + written, done);
+    else if (IS_WRITE_SYNCED) done(null);
+    else fdatasync(fd, done);
   });
 }
+
+const writeWhole = promisify(writeAll);
 
 /** The name of a new file is on the disk when its directory is. */
 async function flushDirectory(location: string): Promise<void> {

@@ -1,6 +1,6 @@
 // The files of the journal, and what is left of them after a crash.
 
-import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -156,6 +156,21 @@ describe('a journal', () => {
     await journal.close();
     expect(await found(location)).toEqual(numbers(1, 21));
     expect(await files(location)).toEqual(['journal.1', 'journal.2']);
+  });
+
+  test('refuses what is behind a record that was not written, and can be closed', async () => {
+    const location = await temporaryDirectory();
+    const journal = await begin(location);
+    await rm(location, { recursive: true });
+    const outcomes = await Promise.allSettled([1, 2, 3, 4].map((n) => append(journal, n, n, n < 3 ? 3 * MIB : 10)));
+    expect(outcomes.map((outcome) => (outcome.status === 'rejected' ? (outcome.reason as { code?: string }).code : 'there'))).toEqual([
+      'there',
+      'ENOENT',
+      'ENOENT',
+      'ENOENT',
+    ]);
+    await expect(append(journal, 5, 5)).rejects.toThrow(/ENOENT/);
+    await journal.close();
   });
 
   test('consists of whole blocks, and is read also where it does not', async () => {
