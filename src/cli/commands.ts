@@ -11,7 +11,7 @@ import { fields, lookupTable, permissionTable, table } from './output.js';
 import { readPassword } from './passwords.js';
 
 export function addAdminCommands(program: Command): void {
-  const login = add(program, 'login <username>', 'get a token for a name and a password', logIn);
+  const login = add(program, 'login <username>', 'get a token for a name and a password, good for HTTP alone', logIn);
   login.option('--password-file <file>', 'file whose first line is the password, - for stdin (default: typed, or stdin)');
   login.option('--out <file>', 'write the token to this file, for --token-file, instead of printing it');
   topic(program, 'user', 'users: who may log in, and what they may do', addUsers);

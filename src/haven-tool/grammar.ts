@@ -79,7 +79,7 @@ export function grammar(
     .option('--port <number>', 'its Haven port (7854)', wholeNumber)
     .option('--user <name>', 'who asks; with --password-file or TRIVIUM_HAVEN_PASSWORD')
     .option('--password-file <file>', 'holds the password')
-    .option('--token-file <file>', 'holds a token, instead of user and password (or TRIVIUM_HAVEN_TOKEN)')
+    .option('--token-file <file>', 'holds a token of trivium token issue, instead of user and password (or TRIVIUM_HAVEN_TOKEN)')
     .option('--timeout <ms>', 'how long a connection or an answer may take (30000)', wholeNumber)
     .option('--json', 'print JSON, one object a line');
   let chosen: Deeds | null = null;

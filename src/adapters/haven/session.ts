@@ -131,7 +131,7 @@ export class HavenSession extends Session implements Holder, Speaker {
   onMessage(bytes: Buffer, binary: boolean): void {
     if (this.#phase !== 'open') return;
     if (!binary || bytes.length === 0) {
-      this.writing(() => this.#refuse(new ConnectionError('MALFORMED_FRAME', 'a message must be a binary frame')));
+      this.writing(() => this.#refuse(new ConnectionError('MALFORMED_FRAME', 'a message must be a binary frame, and not empty')));
       return;
     }
     this.#frames.push(bytes);
