@@ -103,10 +103,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Whoever read our output (`trivium config | head`) may stop reading; the gateway itself goes on, also when the disk is full.
   if (error.code === 'EPIPE') return;
   process.exitCode = EXIT_RUNTIME;
+  // When stderr goes nowhere, too, nobody is left to tell.
+  process.stderr.on('error', () => {});
   process.stderr.write(`trivium: the output could not be written: ${error.message}\n`);
 });
-// Nobody is left to tell.
-process.stderr.on('error', () => {});
 
 try {
   await commandLine().parseAsync();

@@ -189,6 +189,14 @@ describe('trivium audit', () => {
     expect(wrong.stderr).toBe('trivium: --since: yesterday is no time such as 2030-01-31 or 2030-01-31T08:00:00Z\n');
   });
 
+  it('follows no longer when nobody reads', async () => {
+    const following = trivium('--follow', '--limit', '1');
+    await until('it shows what was there', () => following.stdout.split('\n').length > 2);
+    following.child.stdout?.destroy();
+    await api.ask('PUT', '/groups/unread', {});
+    expect(await following.exited).toEqual({ code: 0, signal: null });
+  });
+
   it('follows, and ends with the gateway', async () => {
     const [following, programs] = [trivium('--follow', '--limit', '1'), trivium('--follow', '--limit', '1', '--json')];
     await until('it shows what was there', () => following.stdout.split('\n').length > 2 && programs.stdout !== '');

@@ -31,9 +31,10 @@ const showAudit: Work = async (client, flags) => {
   return { json: answer, text: table(HEADS, entriesOf(answer).map(rowOf)) };
 };
 
-/** Never resolves: it is ended from outside, or the gateway is. With --json a line is an entry. */
+/** Never resolves: it is ended from outside, the gateway is, or nobody reads any more. With --json a line is an entry. */
 async function follow(client: AdminClient, query: Query, asJson: boolean): Promise<never> {
   if (query['before'] !== undefined) throw new CommandFailure(2, '--before says nothing together with --follow');
+  process.stdout.on('error', () => process.exit());
   let answer = await page(client, query);
   if (!asJson) process.stdout.write(line(HEADS));
   for (;;) {
