@@ -76,20 +76,33 @@ export class GateStore extends MemoryStore {
   /** Scans that were not closed. */
   openScans = 0;
   #waitingWrites: (() => void)[] = [];
+  /** Until the write that was asked for last goes on. */
+  #ahead: Promise<unknown> | null = null;
   #waitingScans: (() => void)[] = [];
 
   override async write(batch: WriteBatch, state: StoreState): Promise<void> {
     this.writes += 1;
-    if (this.held) {
+    if (this.held || this.#ahead !== null) {
+      const { reopened } = this;
+      const passed = this.#untilPassed();
+      this.#ahead = passed;
       this.isWriting = true;
-      await new Promise<void>((resolve) => this.#waitingWrites.push(resolve));
+      await passed;
+      if (this.#ahead === passed) this.#ahead = null;
       this.isWriting = this.#waitingWrites.length > 0;
+      if (this.reopened > reopened) throw new StoreFailure('a batch before it failed, and the store was reopened');
     }
     if (this.failure !== null) {
       this.failure = null;
       this.failNextWrite();
     }
     await super.write(batch, state);
+  }
+
+  /** A write goes on behind those before it, also when it is not held itself. */
+  #untilPassed(): Promise<unknown> {
+    const released = this.held ? new Promise<void>((resolve) => this.#waitingWrites.push(resolve)) : null;
+    return Promise.all([this.#ahead, released]);
   }
 
   release(): void {
