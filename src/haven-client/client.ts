@@ -99,7 +99,7 @@ export class HavenClient implements EventSource {
    * know that any more, UNSUPPORTED when it keeps no history of the path.
    */
   async read(path: string, options: Pick<ReadOptions, 'criteria' | 'fields' | 'at'> = {}): Promise<Found | null> {
-    if (path.includes('*')) throw new HavenError('INVALID_PATH', 11, 'read takes one path; list takes patterns');
+    if (hasWildcard(path)) throw new HavenError('INVALID_PATH', 11, 'read takes one path; list takes patterns');
     try {
       return await this.#query<Found>('read', { path, ...asked(options) });
     } catch (error) {
@@ -110,7 +110,7 @@ export class HavenClient implements EventSource {
 
   /** The records that a pattern finds (`*` is any run of characters), by path unless sorted. `at`: as in `read`. */
   async list(pattern: string, options: ReadOptions = {}): Promise<Items> {
-    if (!pattern.includes('*')) throw new HavenError('INVALID_PATH', 11, 'list takes a pattern; read takes one path');
+    if (!hasWildcard(pattern)) throw new HavenError('INVALID_PATH', 11, 'list takes a pattern; read takes one path');
     const { items, more = false } = await this.#query<Partial<Items>>('read', { path: pattern, ...asked(options) });
     return { items: items as Items['items'], more };
   }
@@ -126,7 +126,8 @@ export class HavenClient implements EventSource {
   }
 
   async #query<T>(type: string, fields: object): Promise<T> {
-    return (await this.#ask({ action: 'query', type, ...fields })) as unknown as T;
+    const { result: _good, ...said } = await this.#ask({ action: 'query', type, ...fields });
+    return said as unknown as T;
   }
 
   // ---------------------------------------------------------------- watches
@@ -310,6 +311,12 @@ export class HavenClient implements EventSource {
 /** What ends with the connection needs no other end. */
 function ignoreLoss(error: HavenError): void {
   if (error.name !== 'CONNECTION_LOST') throw error;
+}
+
+/** Programs without types may give anything. */
+function hasWildcard(path: string): boolean {
+  if (typeof path !== 'string') throw new HavenError('INVALID_PATH', 11, 'a path is text');
+  return path.includes('*');
 }
 
 /** As the fields of a message. */

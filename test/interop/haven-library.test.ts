@@ -61,7 +61,12 @@ describe('data', () => {
     await client.update('/data/a', { m: Buffer.from([1]) }, { merge: true, expect: written.revision });
     expect((await client.read('/data/a'))?.value).toMatchObject({ n: 1 });
     await expect(client.write('/data/a', 0, { expect: written.revision })).rejects.toBeInstanceOf(HavenError);
+    const times = { created: expect.any(Number), modified: expect.any(Number) };
+    expect(await client.create('/data/b', 1)).toEqual({ revision: expect.any(Number), ...times });
+    expect(await client.read('/data/b')).toEqual({ value: 1, revision: expect.any(Number), ...times });
     expect(await client.read('/data/none')).toBeNull();
+    await expect(client.read(5 as never)).rejects.toMatchObject({ name: 'INVALID_PATH', code: 11 });
+    await expect(client.list(undefined as never)).rejects.toMatchObject({ name: 'INVALID_PATH', code: 11 });
     await expect(client.read('/data/*')).rejects.toMatchObject({ name: 'INVALID_PATH' });
     await expect(client.list('/data')).rejects.toMatchObject({ name: 'INVALID_PATH' });
     expect(await client.delete('/data/a')).toBe(1);
