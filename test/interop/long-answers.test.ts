@@ -6,6 +6,7 @@ import { WebSocket } from 'ws';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
 import { type Answer, HavenClient } from '../support/haven-client.js';
 import { metric, residentBytes } from '../support/metrics.js';
+import { loopMs } from '../support/processor-time.js';
 
 const LONG = process.env.TRIVIUM_TEST_LONG === '1';
 /** Small ones, and large ones that are too much for the memory of many slow readers. */
@@ -15,15 +16,19 @@ const LARGE_BYTES = 16 * 1024;
 const READERS = 12;
 /** Two thirds of the answers of all readers would be more than this; what each may have waiting is less. */
 const GROWTH_BYTES = 256 * 1024 * 1024;
+const HEARTBEAT = Buffer.from('"primus::ping::');
 const HELD_MS = 50;
 const TRIES = 5;
-const WITHIN_MS = 60_000;
+/** After which something hangs. */
+const WITHIN_MS = 240_000;
 
 let gateway: GatewayProcess;
 let url: string;
 
 beforeAll(async () => {
-  gateway = await startGateway({ flags: ['--durability', 'none', '--log-level', 'warn', '--haven-read-max-items', '100000'] });
+  gateway = await startGateway({
+    flags: ['--durability', 'none', '--log-level', 'warn', '--haven-read-max-items', '100000', '--happn-ping-interval-ms', '45000'],
+  });
   url = `ws://127.0.0.1:${gateway.ports.happn}/primus?_primuscb=raw`;
   const writer = await Client.connect();
   await writer.fill('small', SMALL, 'what is kept \u00e4 here');
@@ -40,6 +45,8 @@ class Client {
 
   private constructor(readonly socket: WebSocket) {
     socket.on('message', (message: Buffer) => {
+      // A heartbeat, which comes where all this takes long.
+      if (message.subarray(0, HEARTBEAT.length).equals(HEARTBEAT)) return;
       this.count += 1;
       if (this.messages.length < 2) this.messages.push(message);
       this.onMessage?.();
@@ -166,15 +173,18 @@ describe(`an answer of ${SMALL} records`, () => {
     expect(least).toBeLessThan(HELD_MS);
   });
 
+  /** Time in which the gateway did not run does not count. */
   async function longestPing(pinger: Client, read: () => Promise<void>): Promise<number> {
     let longest = 0;
     let sentAt = 0;
+    let done = 0;
     const ping = (): void => {
       sentAt = performance.now();
+      done = loopMs(gateway.pid) as number;
       pinger.socket.send('"primus::ping::1"');
     };
     pinger.onMessage = () => {
-      longest = Math.max(longest, performance.now() - sentAt);
+      longest = Math.max(longest, Math.min(performance.now() - sentAt, (loopMs(gateway.pid) as number) - done));
       setTimeout(ping, 1);
     };
     ping();

@@ -7,6 +7,7 @@ import { INBOUND_LIMITS, type InboundLimits } from '../../src/core/engine/inboun
 import { Engine } from '../../src/core/engine.js';
 import {
   type Adapter,
+  type Clock,
   Counters,
   type Formats,
   goodbye,
@@ -34,6 +35,7 @@ const formats: Formats = {
 };
 
 const STOP_WITHIN_MS = 5_000;
+const REAL: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
 
 export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -60,8 +62,7 @@ export class ContractHouse {
   readonly #log: Log = this.#makeLog();
   #httpAt: Listening | null = null;
 
-  constructor(inbound: InboundLimits = INBOUND_LIMITS, access: Access = OPEN_ACCESS, directory = new Directory()) {
-    const clock = { now: () => Date.now(), monotonic: () => performance.now() };
+  constructor(inbound: InboundLimits = INBOUND_LIMITS, access: Access = OPEN_ACCESS, directory = new Directory(), clock: Clock = REAL) {
     this.#engine = new Engine({
       store: this.store,
       durability: 'sync',

@@ -204,7 +204,7 @@ function judge({ deliveries, published, acknowledged }: Life): void {
 }
 
 describe('random lives of a durable session', () => {
-  it(`lose nothing, and deliver nothing that was refused (${LIVES} lives)`, { timeout: LIVES * 60 }, async () => {
+  it(`lose nothing, and deliver nothing that was refused (${LIVES} lives)`, { timeout: 120_000 + LIVES * 60 }, async () => {
     for (let seed = 1; seed <= LIVES; seed++) {
       const life = new Life(randomOf(seed));
       await life.live();
