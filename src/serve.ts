@@ -10,7 +10,7 @@ import type { Gateway } from './gateway.js';
 const STOP_WITHIN_MS = 4_800;
 /** A terminal and npm both hand on the same keystroke; a person needs longer to mean it twice. */
 const SAME_SIGNAL_MS = 100;
-const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGINT: 2, SIGTERM: 15 };
+const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
 
 /** Resolves when the gateway runs; it ends the process itself after a signal. Rejects with StartError or ConfigError. */
 export async function serve({ config }: LoadedConfig): Promise<void> {
@@ -75,4 +75,6 @@ function stopOnSignals(gateway: Gateway, log: Log, flush: () => void): void {
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  // The terminal was closed.
+  process.on('SIGHUP', onSignal);
 }

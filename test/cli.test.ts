@@ -151,7 +151,7 @@ describe('serve', () => {
 });
 
 describe('a signal', () => {
-  it.each(['SIGTERM', 'SIGINT'] as const)(
+  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
     'A7 %s ends the process with exit code 0 within 5 s while clients are connected',
     async (signal) => {
       const gateway = await start();
