@@ -9,7 +9,7 @@ import { Records } from './data/records.js';
 import { Tally } from './data/tally.js';
 import type { DurableSession, QueueLimits } from './durable/durable-session.js';
 import { DurableTable } from './durable/table.js';
-import { BESIDE_REQUESTS, Commits } from './engine/commits.js';
+import { Commits } from './engine/commits.js';
 import { Delivery } from './engine/delivery.js';
 import { EngineFigures } from './engine/engine-figures.js';
 import { Execution } from './engine/execution.js';
@@ -52,8 +52,6 @@ export interface EngineLimits {
   readonly pathIndexBytes: number;
   /** None when left out. */
   readonly history?: HistorySettings;
-  /** BESIDE_REQUESTS when left out. */
-  readonly besideRequests?: number;
 }
 
 export interface EngineParts {
@@ -127,7 +125,6 @@ export class Engine {
     const execution = this.#execution;
     const commits = new Commits({
       ...{ store, durability, state, tally, intake, delivery, counters },
-      besideRequests: limits.besideRequests ?? BESIDE_REQUESTS,
       committed: () => this.#committed(),
       refused: (refused, error) => this.#recovery.begin(refused, error),
     });

@@ -159,8 +159,7 @@ class Program {
     if (dice < 62) this.#submit();
     else if (dice < 78) await this.#turns(1 + random(3));
     else if (dice < 84) store.held = true;
-    else if (dice < 86) store.release();
-    else if (dice < 88) store.releaseOne();
+    else if (dice < 88) store.release();
     else if (dice < 91) store.scansHeld = true;
     else if (dice < 94) store.releaseSlice();
     else if (dice < 96) store.releaseScans();
@@ -527,8 +526,6 @@ async function runProgram(seed: number, durability: Durability): Promise<void> {
     durability,
     // Of two records, answers are streams to sessions that take streams.
     scan: { headBytes: 1, windowBytes: 6 },
-    writesAtOnce: durability === 'none' ? 1 : 1 + (seed % 3),
-    besideRequests: 1,
     cacheBytes: seed % 4 === 0 ? 0 : 1024 * 1024,
   });
   try {

@@ -75,22 +75,15 @@ export class GateStore extends MemoryStore {
   mostReading = 0;
   /** Scans that were not closed. */
   openScans = 0;
-  #waitingWrites: (() => void)[] = [];
-  /** Until the write that was asked for last goes on. */
-  #ahead: Promise<unknown> | null = null;
+  #release: (() => void) | null = null;
   #waitingScans: (() => void)[] = [];
 
   override async write(batch: WriteBatch, state: StoreState): Promise<void> {
     this.writes += 1;
-    if (this.held || this.#ahead !== null) {
-      const { reopened } = this;
-      const passed = this.#untilPassed();
-      this.#ahead = passed;
+    if (this.held) {
       this.isWriting = true;
-      await passed;
-      if (this.#ahead === passed) this.#ahead = null;
-      this.isWriting = this.#waitingWrites.length > 0;
-      if (this.reopened > reopened) throw new StoreFailure('a batch before it failed, and the store was reopened');
+      await new Promise<void>((resolve) => (this.#release = resolve));
+      this.isWriting = false;
     }
     if (this.failure !== null) {
       this.failure = null;
@@ -99,20 +92,10 @@ export class GateStore extends MemoryStore {
     await super.write(batch, state);
   }
 
-  /** A write goes on behind those before it, also when it is not held itself. */
-  #untilPassed(): Promise<unknown> {
-    const released = this.held ? new Promise<void>((resolve) => this.#waitingWrites.push(resolve)) : null;
-    return Promise.all([this.#ahead, released]);
-  }
-
   release(): void {
     this.held = false;
-    for (const release of this.#waitingWrites.splice(0)) release();
-  }
-
-  /** The oldest write goes on; what follows it is held. */
-  releaseOne(): void {
-    this.#waitingWrites.shift()?.();
+    this.#release?.();
+    this.#release = null;
   }
 
   override async reopen(): Promise<StoreState> {
@@ -389,9 +372,6 @@ export interface HarnessOptions {
   readonly scan?: Partial<ScanLimits>;
   readonly pathIndexBytes?: number;
   readonly history?: HistorySettings;
-  /** Batches that the store takes at once. */
-  readonly writesAtOnce?: number;
-  readonly besideRequests?: number;
   readonly cacheBytes?: number;
   readonly log?: Log;
   /** What the clock shows when the engine starts. */
@@ -400,7 +380,6 @@ export interface HarnessOptions {
 
 export async function startEngine(options: HarnessOptions = {}): Promise<Harness> {
   const store = options.store ?? new GateStore();
-  store.writesAtOnce = options.writesAtOnce ?? 1;
   const counters = new Counters();
   const clock = { time: options.time ?? 1_700_000_000_000, mono: 1 };
   const time: Clock = { now: () => clock.time, monotonic: () => clock.mono };
@@ -422,7 +401,6 @@ export async function startEngine(options: HarnessOptions = {}): Promise<Harness
       cacheBytes: options.cacheBytes ?? 1024 * 1024,
       pathIndexBytes: options.pathIndexBytes ?? PATH_INDEX_BYTES,
       history: options.history ?? NO_HISTORY,
-      ...(options.besideRequests === undefined ? {} : { besideRequests: options.besideRequests }),
     },
   });
   await engine.start();

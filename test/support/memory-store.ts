@@ -46,7 +46,6 @@ export class MemoryDisk {
 
 export class MemoryStore implements Store {
   failed: Store['failed'] = null;
-  writesAtOnce = 1;
   #open = false;
   #broken = false;
   #failNext = false;

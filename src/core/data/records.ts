@@ -15,8 +15,8 @@ export class Records {
   planned: View | null = null;
   /** Changes of the turn that is being executed, and is not written yet: the cache has them at once, as far as there is room. */
   executing: View | null = null;
-  /** Changes that are being written, the oldest first. */
-  readonly #committing: View[] = [];
+  /** Changes that are being written. */
+  #committing: View | null = null;
   /** Bytes that were read from the store, counted up. */
   bytesRead = 0;
   /** No entry of the cache that is committed has a higher one, and every change that is still to be committed does. */
@@ -44,10 +44,8 @@ export class Records {
     if (cached !== undefined) return cached;
     const executing = this.executing?.get(path);
     if (executing !== undefined) return executing;
-    for (let i = this.#committing.length - 1; i >= 0; i--) {
-      const committing = (this.#committing[i] as View).get(path);
-      if (committing !== undefined) return committing;
-    }
+    const committing = this.#committing?.get(path);
+    if (committing !== undefined) return committing;
     const bytes = this.store.read(SECTION.record, path);
     if (bytes === undefined) return null;
     this.bytesRead += bytes.length;
@@ -72,12 +70,12 @@ export class Records {
   /** These changes are going to be written, after all that were before. */
   writing(view: View): void {
     this.executing = null;
-    this.#committing.push(view);
+    this.#committing = view;
   }
 
-  /** The oldest changes that were being written are what the store holds now. */
+  /** The changes that were being written are what the store holds now. */
   committed(revision: number): void {
-    this.#committing.shift();
+    this.#committing = null;
     this.revision = revision;
   }
 
@@ -90,7 +88,7 @@ export class Records {
   /** The store may differ from what was last read of it. */
   forget(): void {
     this.executing = null;
-    this.#committing.length = 0;
+    this.#committing = null;
     this.#cache.clear();
   }
 }

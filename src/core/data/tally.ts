@@ -1,5 +1,5 @@
 // Tally: how many records the store holds, and the bytes of their bodies. Every batch that changes that writes it, too, so that
-// a start need not count. What is being written counts already; `load` takes back what the store refused.
+// a start need not count.
 
 import type { Formats } from '../adapter.js';
 import { SEAL_BYTES, seal, unsealed } from '../store/seal.js';
@@ -42,12 +42,16 @@ export class Tally {
   /** The turn is about to be written. */
   write(turn: Turn): void {
     if (turn.records === 0 && turn.recordBytes === 0) return;
+    const row = Buffer.allocUnsafe(16 + SEAL_BYTES);
+    row.writeDoubleLE(this.#records + turn.records, 0);
+    row.writeDoubleLE(this.#bytes + turn.recordBytes, 8);
+    turn.batch.put(SECTION.meta, KEY, seal(row));
+  }
+
+  /** The turn is written. */
+  committed(turn: Turn): void {
     this.#records += turn.records;
     this.#bytes += turn.recordBytes;
-    const row = Buffer.allocUnsafe(16 + SEAL_BYTES);
-    row.writeDoubleLE(this.#records, 0);
-    row.writeDoubleLE(this.#bytes, 8);
-    turn.batch.put(SECTION.meta, KEY, seal(row));
   }
 
   /** null: nothing is kept, or it is damaged. */

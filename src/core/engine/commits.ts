@@ -1,7 +1,6 @@
-// Commits: writes the batches of turns, and settles their requests, in order, when the store has them (under durability `none`, before).
-// While a turn is written, the next one is filled, if all of them change records alone: its batch follows at once, before anybody is
-// told of the one before, or even beside it, where the store takes several. So the disk is not kept waiting by the work of the
-// process, nor this by the disk.
+// Commits: writes a turn's batch, one at a time, and settles its requests when the store has it (under durability `none`, before).
+// While a turn is written, the next one is filled, if both change records alone: its batch follows at once, before anybody is told
+// of the one before, so that the disk is not kept waiting by the work of the process, nor this by the disk.
 
 import type { Counter, Counters } from '../counters.js';
 import type { Records } from '../data/records.js';
@@ -14,9 +13,6 @@ import { Turn } from '../turn.js';
 import type { Delivery } from './delivery.js';
 import type { Intake } from './intake.js';
 
-/** A turn that is filled while others are written is written beside them when it has so many requests: fewer would not pay the write. */
-export const BESIDE_REQUESTS = 32;
-
 export interface CommitParts {
   readonly store: Store;
   readonly durability: Durability;
@@ -25,7 +21,6 @@ export interface CommitParts {
   readonly intake: Intake;
   readonly delivery: Delivery;
   readonly counters: Counters;
-  readonly besideRequests: number;
   /** The store has a turn, and its requests are settled. */
   readonly committed: () => void;
   /** The store has nothing of these turns, the older one first, and takes no other before it is reopened. */
@@ -43,19 +38,16 @@ export class Commits {
   readonly #history: History | null;
   readonly #intake: Intake;
   readonly #delivery: Delivery;
-  readonly #besideRequests: number;
   readonly #onCommitted: () => void;
   readonly #onRefused: (turns: readonly Turn[], error: unknown) => void;
   readonly #turns: Counter;
   readonly #failures: Counter;
-  /** The turns that are being written, the oldest first, */
-  readonly #writing: Turn[] = [];
+  /** The turn that is being written, */
+  #turn: Turn | null = null;
   /** and the one that is executed meanwhile. */
   #next: Turn | null = null;
-  /** What the store holds, */
+  /** What the store holds. */
   #stored: StoreState = { batch: 0, revision: 0, applied: 0 };
-  /** and what it was given. */
-  #given: StoreState = this.#stored;
 
   constructor(parts: CommitParts) {
     const { state, counters } = parts;
@@ -68,33 +60,26 @@ export class Commits {
     this.#history = state.history;
     this.#intake = parts.intake;
     this.#delivery = parts.delivery;
-    this.#besideRequests = parts.besideRequests;
     this.#onCommitted = parts.committed;
     this.#onRefused = parts.refused;
     this.#turns = counters.counter('batches_total', 'Batches written to the store');
     this.#failures = counters.counter('store_failures_total', 'Batches that the store refused');
   }
 
-  /** Batches are being written: only what is plain can be executed behind them. */
+  /** A batch is being written: no other can be begun. */
   get isWriting(): boolean {
-    return this.#writing.length > 0;
+    return this.#turn !== null;
   }
 
-  /** The store takes no further batch now. */
-  get isFull(): boolean {
-    return this.#writing.length >= this.#store.writesAtOnce;
-  }
-
-  /** Something may be executed in a turn behind those that are being written. */
+  /** Something may be executed in a turn behind the one that is being written. */
   get isOpenAhead(): boolean {
-    return this.#writing.at(-1)?.isPlain === true && this.#next?.closed !== true;
+    return this.#turn?.isPlain === true && this.#next?.closed !== true;
   }
 
-  /** The turn to be filled now; null: none can be begun before what is being written is done. */
+  /** The turn to be filled now; null: none can be begun before the one that is being written is done. */
   open(): Turn | null {
-    const last = this.#writing.at(-1);
-    if (last === undefined) return new Turn(this.#store, this.#records);
-    if (!last.isPlain) return null;
+    if (this.#turn === null) return new Turn(this.#store, this.#records);
+    if (!this.#turn.isPlain) return null;
     this.#next ??= new Turn(this.#store, this.#records);
     return this.#next;
   }
@@ -108,47 +93,43 @@ export class Commits {
   restore(stored: StoreState): void {
     const state = this.#state;
     this.#stored = stored;
-    this.#given = stored;
     state.committed = stored.revision;
     state.expiry.reset();
     state.revision = stored.revision;
     state.applied = stored.applied;
   }
 
-  /** Writes the turn's batch, now, or when a turn before is written; settles when nothing changed. */
+  /** Writes the turn's batch, now or behind that of the turn before; settles when nothing changed. */
   finish(turn: Turn): void {
-    if (turn.requests.length === 0) return;
-    if (turn !== this.#next) {
-      if (turn.changes === 0) this.#settle(turn);
-      else this.#write(turn);
-    } else if (!this.isFull && turn.changes > 0 && turn.requests.length >= this.#besideRequests) {
-      this.#next = null;
-      this.#write(turn);
-    }
+    if (turn === this.#next || turn.requests.length === 0) return;
+    if (turn.changes === 0) this.#settle(turn);
+    else this.#write(turn);
   }
 
   #write(turn: Turn): void {
-    const next: StoreState = { batch: this.#given.batch + 1, revision: this.#state.revision, applied: this.#state.applied };
-    this.#writing.push(turn);
-    this.#given = next;
+    const next: StoreState = { batch: this.#stored.batch + 1, revision: this.#state.revision, applied: this.#state.applied };
+    this.#turn = turn;
     this.#records.writing(turn.view);
     this.#tally.write(turn);
+    if (this.#history !== null) this.#history.committing = turn;
     this.#history?.write(turn);
     this.#turns.add();
     if (this.isSaidBefore) this.#sayAll(turn, false);
     this.#store.write(turn.batch, next).then(
       () => this.#committed(turn, next),
-      (error: unknown) => this.#writeFailed(turn, error),
+      (error: unknown) => this.#refused(this.#next === null ? [turn] : [turn, this.#next], error),
     );
   }
 
   #committed(turn: Turn, stored: StoreState): void {
     this.#stored = stored;
     this.#state.committed = stored.revision;
+    this.#tally.committed(turn);
     this.#history?.committed(turn);
-    this.#writing.shift();
+    const next = this.#next;
+    this.#next = null;
+    this.#turn = null;
     this.#records.committed(stored.revision);
-    const next = this.#takeNext();
     if (next !== null && next.changes > 0) this.#write(next);
     this.#paths.committed(turn.paths);
     if (this.isSaidBefore) {
@@ -161,22 +142,6 @@ export class Commits {
     this.#onCommitted();
   }
 
-  /** The turn behind, if it can be written or settled now: reads alone wait for all that is before them. */
-  #takeNext(): Turn | null {
-    const next = this.#next;
-    if (next !== null && next.changes === 0 && this.isWriting) return null;
-    this.#next = null;
-    return next;
-  }
-
-  /** None of the turns behind is written either; each of them says so, too. */
-  #writeFailed(turn: Turn, error: unknown): void {
-    if (!this.#writing.includes(turn)) return;
-    const turns = [...this.#writing];
-    if (this.#next !== null) turns.push(this.#next);
-    this.#refused(turns, error);
-  }
-
   /** The store failed while nothing was being written. */
   failed(error: unknown): void {
     this.#refused([], error);
@@ -185,7 +150,7 @@ export class Commits {
   /** What memory holds of the store may be ahead of it. */
   #refused(turns: readonly Turn[], error: unknown): void {
     this.#failures.add();
-    this.#writing.length = 0;
+    this.#turn = null;
     this.#next = null;
     this.#records.forget();
     this.#paths.reset();

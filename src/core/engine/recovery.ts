@@ -1,4 +1,4 @@
-// Recovery: what follows when the store refuses a turn. Nothing counts of it and of those that were executed behind it: what stores
+// Recovery: what follows when the store refuses a turn. Nothing counts of it and of the one that was executed behind it: what stores
 // fails, the rest begins anew, and the store is reopened and verified before it is written to again.
 
 import type { Log } from '../adapter.js';
@@ -46,7 +46,7 @@ export class Recovery {
     await this.#done;
   }
 
-  /** `refused`: the turns that were being written, the oldest first, then the one behind them, if there is one. */
+  /** `refused`: the turn that was being written, then the one behind it, if there is one. */
   begin(refused: readonly Turn[], error: unknown): void {
     const { lifecycle, log, turns } = this.#parts;
     lifecycle.phase = 'recovering';

@@ -27,7 +27,7 @@ const TURN_STEPS = 1_000_000;
 /** and nothing that stores once its batch holds so many changes (messages queued for durable sessions, that is). */
 const TURN_CHANGES = 16_384;
 /** Of so many requests that are there at once, the first half is written while the other is executed. */
-const SPLIT_REQUESTS = 64;
+const SPLIT_REQUESTS = 128;
 
 export interface TurnParts {
   readonly state: State;
@@ -141,7 +141,7 @@ export class Turns {
       if (request === undefined) break;
       this.#noteTaken(request);
       this.take(request, turn);
-      if (turn === null || turn.requests.length < share || !turn.isPlain || this.#commits.isFull) continue;
+      if (turn === null || turn.requests.length < share || !turn.isPlain || this.#commits.isWriting) continue;
       this.#commits.finish(turn);
       turn = this.#commits.open();
     }
@@ -153,7 +153,7 @@ export class Turns {
   /** After how many requests the turn is written while more are there; behind another one it is when that is done. */
   #shareOf(turn: Turn | null): number {
     const there = this.#intake.length;
-    if (turn === null || this.#commits.isFull || there < SPLIT_REQUESTS) return Number.POSITIVE_INFINITY;
+    if (turn === null || this.#commits.isWriting || there < SPLIT_REQUESTS) return Number.POSITIVE_INFINITY;
     return Math.ceil(Math.min(there, TURN_REQUESTS) / 2);
   }
 

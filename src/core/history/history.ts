@@ -66,10 +66,9 @@ export interface Present {
 
 export class History {
   rules: HistoryRules;
-  /** The turn that is being executed. */
+  /** The turn that is being executed, and the one that is being written. */
   executing: Turn | null = null;
-  /** Those that are being written, the oldest first. */
-  readonly #committing: Turn[] = [];
+  committing: Turn | null = null;
   readonly #parts: HistoryParts;
   readonly #expiry: ExpirySweep;
   /** By path. One transaction cannot touch so much that what it looked at first is gone when it is carried out. */
@@ -106,7 +105,7 @@ export class History {
   /** The store may differ from what was last read of it. */
   forget(): void {
     this.executing = null;
-    this.#committing.length = 0;
+    this.committing = null;
     this.#timelines.clear();
   }
 
@@ -313,7 +312,7 @@ export class History {
   #entryOf(path: string, revision: number, { records }: Present): Entry {
     const current = records.stored(path);
     if (current?.revision === revision) return current;
-    const changed = this.#changed((past) => past.entries.get(revision));
+    const changed = this.executing?.past?.entries.get(revision) ?? this.committing?.past?.entries.get(revision);
     if (changed !== undefined) return changed;
     const key = digits(revision);
     const row = this.#parts.store.read(SECTION.history, key);
@@ -323,7 +322,7 @@ export class History {
   }
 
   #timelineOf(path: string): Timeline {
-    const changed = this.#changed((past) => past.timelines.get(path));
+    const changed = this.executing?.past?.timelines.get(path) ?? this.committing?.past?.timelines.get(path);
     if (changed !== undefined) return changed;
     const cached = this.#timelines.get(path);
     if (cached !== undefined) return cached;
@@ -333,17 +332,6 @@ export class History {
     return timeline;
   }
 
-  /** What a turn that the store does not have yet made of something, the newest first. */
-  #changed<Kept>(look: (past: PastView) => Kept | undefined): Kept | undefined {
-    const executing = this.executing?.past;
-    let changed = executing == null ? undefined : look(executing);
-    for (let i = this.#committing.length - 1; i >= 0 && changed === undefined; i--) {
-      const { past } = this.#committing[i] as Turn;
-      if (past !== null) changed = look(past);
-    }
-    return changed;
-  }
-
   // ---------------------------------------------------------------- the turn
 
   /** The turn is about to be written. */
@@ -351,15 +339,13 @@ export class History {
     if (this.#isFloorRaised) this.rules.write(turn.batch);
     this.#isFloorRaised = false;
     const bytes = turn.past?.bytes ?? 0;
-    this.#bytes += bytes;
-    if (bytes !== 0) putHistoryBytes(turn.batch, this.#bytes);
-    this.#committing.push(turn);
+    if (bytes !== 0) putHistoryBytes(turn.batch, this.#bytes + bytes);
   }
 
-  /** The oldest turn that was being written is written. */
+  /** The turn is written. */
   committed({ past }: Turn): void {
-    this.#committing.shift();
     if (past === null) return;
+    this.#bytes += past.bytes;
     for (const [path, timeline] of past.timelines) this.#timelines.set(path, timeline);
   }
 }

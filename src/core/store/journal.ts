@@ -1,7 +1,6 @@
 // Journal: every batch as bytes in files of its own, which are flushed in LevelDB's place. A file of a journal is written over from
 // its beginning when all that it holds is in LevelDB's tables: a flush that changes no size and takes no new room costs the disk
-// half as much. Several records are on their way to the disk at once; each counts when all before it are there. Knows nothing of
-// LevelDB: opening.ts reads a journal, and gives LevelDB what it has lost.
+// half as much. Knows nothing of LevelDB: opening.ts reads a journal, and gives LevelDB what it has lost.
 //
 // Files are `journal.<n>`, of records (journal-record.ts) that follow each other; the last one is followed by zeros or by older records,
 // whose numbers tell that they are.
@@ -19,9 +18,7 @@ const FILE_BYTES = 4 * 1024 * 1024;
 const GROWTH_BYTES = 256 * 1024;
 /** When a file has so much, the next one is made ready beside. */
 const READY_BYTES = FILE_BYTES / 2;
-/** Past the cache of the system, so many records are on their way at once, */
-const PARTS = 2;
-/** and a record in parts of so much. */
+/** Past the cache of the system, a record is written in parts of so much. */
 const PART_BYTES = 256 * 1024;
 const FILE_NAME = /^journal\.(\d+)$/;
 /** Elsewhere a synchronous write need not reach the disk itself, or there is none. */
@@ -38,39 +35,18 @@ interface JournalFile {
   lastBatch: number;
 }
 
-/** A record on its way to the disk. */
-interface Append {
-  readonly record: Buffer;
-  readonly batch: number;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
-  /** It is begun when all before it are there. */
-  isWaiting: boolean;
-  /** The system said what became of it, */
-  isDone: boolean;
-  /** and why it is not there. */
-  error: Error | null;
-}
-
 export class Journal {
   readonly #location: string;
   readonly #flags: number;
   readonly #zeros: Buffer;
-  /** Memory that records are copied to, of which each write on its way has one; null: they are written from where they are. */
-  readonly #parts: Buffer[] | null;
+  /** Memory that records are copied to; null: they are written from where they are. */
+  readonly #part: Buffer | null;
   readonly #files: JournalFile[] = [];
   #current: JournalFile | null = null;
   #nextNumber: number;
   /** Up to this batch nothing is needed any more. */
   #released = 0;
-  /** The oldest first. */
-  readonly #appends: Append[] = [];
-  /** Of them, those that are written with nothing beside them, or wait until they can be. */
-  #alone = 0;
-  /** Why a record was not written: nothing behind it counts. */
-  #failure: Error | null = null;
-  /** Told when nothing is on its way. */
-  #idle: (() => void) | null = null;
+  #writing: Promise<void> = Promise.resolve();
   /** The next file is being made ready; resolves also when it cannot be. */
   #preparing: Promise<void> | null = null;
   /** That was begun since the current file was taken. */
@@ -83,18 +59,18 @@ export class Journal {
     this.#nextNumber = nextNumber;
     this.#flags = memory === null ? FLAGS : FLAGS | DIRECT_FLAG;
     this.#zeros = memory === null ? Buffer.alloc(GROWTH_BYTES) : memory.subarray(0, GROWTH_BYTES);
-    this.#parts = memory === null ? null : partsOf(memory.subarray(GROWTH_BYTES));
+    this.#part = memory === null ? null : memory.subarray(GROWTH_BYTES);
   }
 
   /**
    * Begins an empty journal in the directory, of one file; what an earlier one held is needed no more. Its files are not written over:
-   * of records that were on their way together, a later one may be there without the earlier one. `isDirect` false: through the cache
-   * of the system, as where it has to be.
+   * nothing that is left of them can be taken for what this one writes. `isDirect` false: through the cache of the system, as where it
+   * has to be.
    */
   static async begin(location: string, isDirect = true): Promise<Journal> {
     const names = await namesIn(location);
     const number = Math.max(0, ...names.map(numberOf)) + 1;
-    const memory = isDirect ? await directMemory(join(location, nameOf(number)), FLAGS, GROWTH_BYTES + PARTS * PART_BYTES) : null;
+    const memory = isDirect ? await directMemory(join(location, nameOf(number)), FLAGS, GROWTH_BYTES + PART_BYTES) : null;
     const journal = new Journal(location, number, memory);
     try {
       await journal.#nextFile();
@@ -106,78 +82,34 @@ export class Journal {
     return journal;
   }
 
-  /** Resolves when the record of this batch is on the disk, and all before it are. Its bytes must stay as they are until then. */
+  /** Resolves when the record of this batch is on the disk. One at a time; its bytes must stay as they are until then. */
   append(record: Buffer, batch: number): Promise<void> {
-    return new Promise((resolve, reject) => {
+    this.#writing = new Promise((resolve, reject) => {
       const file = this.#current;
-      const isBeside = this.#alone === 0 && this.#hasPart && record.length <= PART_BYTES;
-      const append: Append = { record, batch, resolve, reject, isWaiting: false, isDone: false, error: null };
-      this.#appends.push(append);
-      if (isBeside && file !== null && file.end + record.length <= file.size) {
-        this.#writeBeside(file, append);
+      const isPlain = file !== null && file.end + record.length <= file.size && (this.#part === null || record.length <= PART_BYTES);
+      if (!isPlain) {
+        this.#appendInParts(record, batch).then(resolve, reject);
         return;
       }
-      this.#alone += 1;
-      if (this.#appends[0] === append) void this.#writeAlone(append);
-      else append.isWaiting = true;
-    });
-  }
-
-  #writeBeside(file: JournalFile, append: Append): void {
-    const { record, batch } = append;
-    const from = this.#take(file, record, batch);
-    const part = this.#parts?.pop();
-    if (part !== undefined) record.copy(part);
-    writeAll(file.fd, part ?? record, 0, record.length, from, (error) => {
-      if (part !== undefined) this.#parts?.push(part);
-      this.#done(append, error);
-    });
-  }
-
-  /**
-   * A file gets its first record when all of the file before is there, so that no gap hides what follows; and nothing is on its way to
-   * where a file is being made larger.
-   */
-  async #writeAlone(append: Append): Promise<void> {
-    const { record, batch } = append;
-    try {
-      let file = this.#current;
-      if (file === null || file.end + record.length > FILE_BYTES) {
-        file = await this.#nextFile();
-        this.#current = file;
-        this.#isNextBegun = false;
-      }
-      const { size } = file;
       const from = this.#take(file, record, batch);
-      await this.#writeRecord(file.fd, record, from);
-      if (file.size > size) await this.#writeZeros(file.fd, file.end, file.size);
-      this.#alone -= 1;
-      this.#done(append, null);
-    } catch (error) {
-      this.#alone -= 1;
-      this.#done(append, error as Error);
-    }
+      if (this.#part !== null) record.copy(this.#part);
+      writeAll(file.fd, this.#part ?? record, 0, record.length, from, (error) => (error === null ? resolve() : reject(error)));
+    });
+    return this.#writing;
   }
 
-  /** Each is told when all before it are done. */
-  #done(append: Append, error: Error | null): void {
-    append.isDone = true;
-    append.error = error;
-    const appends = this.#appends;
-    for (let first = appends[0]; first !== undefined; first = appends[0]) {
-      if (first.isWaiting && this.#failure === null) {
-        first.isWaiting = false;
-        void this.#writeAlone(first);
-        return;
-      }
-      if (first.isWaiting) this.#alone -= 1;
-      else if (!first.isDone) return;
-      appends.shift();
-      this.#failure ??= first.error;
-      if (this.#failure === null) first.resolve();
-      else first.reject(this.#failure);
+  /** A record that is large, begins a file, or makes it grow. */
+  async #appendInParts(record: Buffer, batch: number): Promise<void> {
+    let file = this.#current;
+    if (file === null || file.end + record.length > FILE_BYTES) {
+      file = await this.#nextFile();
+      this.#current = file;
+      this.#isNextBegun = false;
     }
-    this.#idle?.();
+    const { size } = file;
+    const from = this.#take(file, record, batch);
+    await this.#writeRecord(file.fd, record, from);
+    if (file.size > size) await this.#writeZeros(file.fd, file.end, file.size);
   }
 
   /** Gives a record its place in the file: returns where that begins. */
@@ -190,18 +122,13 @@ export class Journal {
     return from;
   }
 
-  get #hasPart(): boolean {
-    return this.#parts === null || this.#parts.length > 0;
-  }
-
   async #writeRecord(fd: number, record: Buffer, position: number): Promise<void> {
-    const part = this.#parts?.pop();
-    if (part === undefined) return writeWhole(fd, record, 0, record.length, position);
+    const part = this.#part;
+    if (part === null) return writeWhole(fd, record, 0, record.length, position);
     for (let from = 0; from < record.length; from += PART_BYTES) {
       const copied = record.copy(part, 0, from, from + PART_BYTES);
       await writeWhole(fd, part, 0, copied, position + from);
     }
-    this.#parts?.push(part);
   }
 
   async #writeZeros(fd: number, from: number, to: number): Promise<void> {
@@ -262,7 +189,7 @@ export class Journal {
   /** What is being written is finished. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    if (this.#appends.length > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+    await Promise.allSettled([this.#writing]);
     await this.#preparing;
     for (const { fd } of this.#files.splice(0)) await promisify(close)(fd);
   }
@@ -301,10 +228,6 @@ const nameOf = (number: number): string => `journal.${number}`;
 
 function numberOf(name: string): number {
   return Number(FILE_NAME.exec(name)?.[1]);
-}
-
-function partsOf(memory: Buffer): Buffer[] {
-  return Array.from({ length: PARTS }, (_, i) => memory.subarray(i * PART_BYTES, (i + 1) * PART_BYTES));
 }
 
 /** The system may take less at once. */

@@ -49,9 +49,6 @@ import {
 } from './store.js';
 import { directoryBytes, RESTORE_HINT } from './store-directory.js';
 
-/** Batches that are on their way to the journal at once: the disk has one more while the process makes the next. */
-const JOURNAL_WRITES = 2;
-
 export interface LevelStoreOptions extends OpeningOptions {
   readonly durability: Durability;
 }
@@ -60,28 +57,20 @@ export class LevelStore implements Store {
   readonly #options: LevelStoreOptions;
   failed: ((error: Error) => void) | null = null;
   readonly #memory = new BatchMemory();
-  readonly writesAtOnce: number;
   #database: Database | null = null;
   #trail: CheckTrail | null = null;
   /** Of durability `sync`: what makes a batch durable, */
   #journal: Journal | null = null;
   /** and what LevelDB is still to be given of that. */
   #handover: Handover | null = null;
-  /** What is written, */
   #state: StoreState = NOTHING_WRITTEN;
-  /** and what the last call said. */
-  #given: StoreState = NOTHING_WRITTEN;
   /** Of the scans that were begun since a write began or ended last. */
   #moment: Moment | null = null;
-  /** Batches that are being written. */
-  #writes = 0;
-  /** The last of them that waits for room. */
-  #waiting: Promise<void> | null = null;
+  #writing = false;
   #broken = false;
 
   constructor(options: LevelStoreOptions) {
     this.#options = options;
-    this.writesAtOnce = options.durability === 'sync' ? JOURNAL_WRITES : 1;
   }
 
   async open(): Promise<StoreState> {
@@ -96,7 +85,6 @@ export class LevelStore implements Store {
     this.#trail = new CheckTrail(last, oldest, WRITE_BUFFER_BYTES);
     this.#handover = this.#journal === null ? null : this.#handoverTo(database, this.#trail, this.#journal);
     this.#state = { batch: last.batch, revision: last.revision, applied: last.applied };
-    this.#given = this.#state;
     this.#database = database;
     this.#broken = false;
     return this.#state;
@@ -222,20 +210,18 @@ export class LevelStore implements Store {
   async write(batch: WriteBatch, state: StoreState): Promise<void> {
     const database = this.#opened();
     if (this.#broken) throw new StoreFailure('the store failed and accepts nothing until it is reopened');
-    if (this.#writes >= this.writesAtOnce) throw new RangeError(`writes at a time: ${this.writesAtOnce}`);
-    if (state.batch !== this.#given.batch + 1) throw new RangeError(`batch ${state.batch} does not follow batch ${this.#given.batch}`);
-    const given = { batch: state.batch, revision: state.revision, applied: state.applied };
-    this.#given = given;
-    this.#writes += 1;
+    if (this.#writing) throw new RangeError('one write at a time');
+    if (state.batch !== this.#state.batch + 1) throw new RangeError(`batch ${state.batch} does not follow batch ${this.#state.batch}`);
+    this.#writing = true;
     try {
-      await this.#write(database, batch as RecordBatch, given);
-      this.#state = given;
+      await this.#write(database, batch as RecordBatch, state);
+      this.#state = { batch: state.batch, revision: state.revision, applied: state.applied };
     } catch (error) {
       // LevelDB goes on saying yes after a failed append, and all of that is gone at the next start: stop here.
       this.#broken = true;
       throw this.#unwritable(error);
     } finally {
-      this.#writes -= 1;
+      this.#writing = false;
     }
   }
 
@@ -243,24 +229,13 @@ export class LevelStore implements Store {
     const trail = this.#trail as CheckTrail;
     const [journal, handover] = [this.#journal, this.#handover];
     if (journal === null || handover === null) return this.#writeAtOnce(database, trail, batch, state);
-    if (this.#waiting !== null || handover.isFull) await this.#room(handover);
+    if (handover.isFull) await handover.room();
     if (this.#journal !== journal) throw new StoreFailure('the store was closed meanwhile');
     if (this.#broken) throw new StoreFailure('the store failed meanwhile');
     const check = trail.link(state);
     await journal.append(batch.finish(check), check.batch);
     if (this.#broken) throw new StoreFailure('the store failed meanwhile');
     handover.add(check, batch);
-  }
-
-  /** Resolves when one more batch may be taken, and those that came before have been. */
-  #room(handover: Handover): Promise<void> {
-    const before = this.#waiting;
-    const room = before === null ? handover.room() : before.then(() => handover.room());
-    this.#waiting = room.finally(() => {
-      if (this.#waiting === waiting) this.#waiting = null;
-    });
-    const waiting = this.#waiting;
-    return waiting;
   }
 
   /** Of durabilities without a journal. */
@@ -309,7 +284,7 @@ export class LevelStore implements Store {
   /** LevelDB refused what was acknowledged: whoever writes now is told, else `failed` is. */
   #fail(error: unknown): void {
     this.#broken = true;
-    if (this.#writes === 0) this.failed?.(this.#unwritable(error));
+    if (!this.#writing) this.failed?.(this.#unwritable(error));
   }
 
   async reopen(): Promise<StoreState> {

@@ -100,12 +100,10 @@ export interface Store {
    */
   scanKeys(range: Range, sliceRows: number): StoreKeyScan;
   batch(): WriteBatch;
-  /** So many batches may be written at once. */
-  readonly writesAtOnce: number;
   /**
-   * Writes the batch atomically as number `state.batch`, which must be that of the last call plus one.
-   * Resolves when it has reached the configured durability, and all batches before it have.
-   * After a failure no batch behind it is kept, and nothing more is accepted until `reopen` succeeds.
+   * Writes the batch atomically as number `state.batch`, which must be the last number plus one.
+   * Resolves when it has reached the configured durability. One write at a time.
+   * After a failure nothing more is accepted until `reopen` succeeds.
    */
   write(batch: WriteBatch, state: StoreState): Promise<void>;
   /** After a failed write: close, open, verify. Resolves with what is really there. */

@@ -199,55 +199,6 @@ describe('when the power fails', () => {
   });
 });
 
-describe('two batches at once', () => {
-  function write(store: LevelStore, n: number, value = String(n)): Promise<void> {
-    const batch = store.batch();
-    batch.put(SECTION.record, `k${n}`, Buffer.from(value));
-    return store.write(batch, { batch: n, revision: n, applied: n });
-  }
-
-  test('are there in their order; the store says how many it takes', async () => {
-    const { location, store, flushed } = await running(0);
-    const written: number[] = [];
-    let [last, before] = [Promise.resolve(), Promise.resolve()];
-    for (let n = 1; n <= 300; n++) {
-      await before;
-      before = last;
-      last = write(store, n, 'x'.repeat(n % 50 === 0 ? 700_000 : n)).then(() => void written.push(n));
-    }
-    await expect(write(store, 301)).rejects.toThrow(RangeError);
-    await last;
-    expect(store.writesAtOnce).toBe(2);
-    expect(written).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
-    await opened(
-      location,
-      (copy) => cutLogs(copy, 0, flushed),
-      (found) => expect(text(found, 'k300')).toHaveLength(700_000),
-    );
-  });
-
-  test('of which the power left the later one alone are not there, and it does not come back later', async () => {
-    const { location, store, flushed } = await running(0);
-    await Promise.all([write(store, 1), write(store, 2)]);
-    const copy = `${location}-ghost`;
-    await copyOf(location, copy);
-    const name = join(copy, 'journal.1');
-    const bytes = await readFile(name);
-    await writeFile(name, bytes.fill(0, 0, bytes.readUInt32LE(4)));
-    await cutLogs(copy, 0, flushed);
-    const again = storeAt(copy);
-    expect((await again.open()).batch).toBe(0);
-    const safe = await flushedNow(copy);
-    await write(again, 1, 'I');
-    await opened(
-      copy,
-      (cut) => cutLogs(cut, 0, safe),
-      (found) => expect([text(found, 'k1'), text(found, 'k2')]).toEqual(['I', '']),
-    );
-    await again.close();
-  });
-});
-
 describe('a journal that does not continue the store', () => {
   /** The journal of another store. */
   async function foreign(copy: string): Promise<void> {
