@@ -171,23 +171,6 @@ describe('while a batch is written', () => {
   });
 });
 
-describe('many requests that are there at once', () => {
-  it('are two batches, the second of which is ready when the first is written', async () => {
-    const session = await open();
-    house.store.held = true;
-    for (let i = 0; i < 200; i++) void session.set(`p/${i}`, i, {}, `${i}`);
-    await until(() => begun.length === 1);
-    await settled();
-    await releaseOne();
-    await until(() => session.replies.length === 100);
-    expect(begun).toEqual([0, 0]);
-    house.store.release();
-    await until(() => session.replies.length === 200);
-    expect(session.log).toEqual(replies(...Array.from({ length: 200 }, (_, i) => `${i}`)));
-    expect(begun).toHaveLength(2);
-  });
-});
-
 describe('when the store refuses a batch', () => {
   async function refuse(): Promise<void> {
     house.store.failure = new Error('ENOSPC');

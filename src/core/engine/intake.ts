@@ -20,11 +20,6 @@ export class Intake {
     return this.#released.length > 0 || this.inbound.length > 0;
   }
 
-  /** Requests that can be taken now, or wait for the commit. */
-  get length(): number {
-    return this.#released.length + this.inbound.length + this.waiting.length;
-  }
-
   next(): Request | undefined {
     return this.#released.shift() ?? this.inbound.shift();
   }

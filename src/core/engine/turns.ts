@@ -26,8 +26,6 @@ const TURN_COPIES = 65_536;
 const TURN_STEPS = 1_000_000;
 /** and nothing that stores once its batch holds so many changes (messages queued for durable sessions, that is). */
 const TURN_CHANGES = 16_384;
-/** Of so many requests that are there at once, the first half is written while the other is executed. */
-const SPLIT_REQUESTS = 128;
 
 export interface TurnParts {
   readonly state: State;
@@ -133,29 +131,18 @@ export class Turns {
     // What was said before goes out first: so queues of receivers do not grow, and it is `conclude` that comes back here.
     if (this.#lifecycle.isStopped || this.#sessions.isFlushing) return;
     this.#begin();
-    let turn = this.#lifecycle.isRunning ? this.#commits.open() : null;
-    const share = this.#shareOf(turn);
+    const turn = this.#lifecycle.isRunning ? this.#commits.open() : null;
     if (turn !== null) this.#takeWaiting(turn);
     while (this.#hasRoom) {
       const request = this.#intake.next();
       if (request === undefined) break;
       this.#noteTaken(request);
       this.take(request, turn);
-      if (turn === null || turn.requests.length < share || !turn.isPlain || this.#commits.isWriting) continue;
-      this.#commits.finish(turn);
-      turn = this.#commits.open();
     }
     this.#end();
     if (turn !== null) this.#commits.finish(turn);
     this.conclude();
   };
-
-  /** After how many requests the turn is written while more are there; behind another one it is when that is done. */
-  #shareOf(turn: Turn | null): number {
-    const there = this.#intake.length;
-    if (turn === null || this.#commits.isWriting || there < SPLIT_REQUESTS) return Number.POSITIVE_INFINITY;
-    return Math.ceil(Math.min(there, TURN_REQUESTS) / 2);
-  }
 
   #begin(): void {
     this.#now = this.#clock.now();
