@@ -31,42 +31,32 @@ export interface EventTail {
 }
 
 export function encodeEventTail(writer: Writer, publication: Publication, format: Format, base = ''): EventTail {
-  const { payload } = publication;
-  const entries = (payload === null ? 5 : 6) + metaEntries(publication);
+  return encodeTail(writer, publication, publication.time, format, base);
+}
+
+/** The event that a watch begins with: the record as it is. */
+export function encodeInitialTail(writer: Writer, entry: Entry, format: Format, base = ''): EventTail {
+  return encodeTail(writer, entry, entry.modified, format, base);
+}
+
+function encodeTail(writer: Writer, told: Publication | Entry, time: number, format: Format, base: string): EventTail {
+  const { payload } = told;
   const mark = writer.length;
   writer.constant(PATH);
-  writer.text(relative(publication.path, base));
+  writer.text(relative(told.path, base));
   writer.constant(payload === null ? TYPE_DELETE : TYPE_WRITE);
   if (payload !== null) {
     writer.constant(VALUE);
     writer.raw(payload.bytes(format));
   }
   writer.constant(REVISION);
-  writer.number(publication.revision);
+  writer.number(told.revision);
   writer.constant(TIME);
-  writer.number(publication.time);
+  writer.number(time);
   writer.constant(BY);
-  writer.text(publication.author);
-  metaOf(writer, publication, format);
-  return { entries, bytes: writer.cut(mark) };
-}
-
-/** The event that a watch begins with: the record as it is. */
-export function encodeInitialTail(writer: Writer, entry: Entry, format: Format, base = ''): EventTail {
-  const mark = writer.length;
-  writer.constant(PATH);
-  writer.text(relative(entry.path, base));
-  writer.constant(TYPE_WRITE);
-  writer.constant(VALUE);
-  writer.raw(entry.payload.bytes(format));
-  writer.constant(REVISION);
-  writer.number(entry.revision);
-  writer.constant(TIME);
-  writer.number(entry.modified);
-  writer.constant(BY);
-  writer.text(entry.author);
-  metaOf(writer, entry, format);
-  return { entries: 6 + metaEntries(entry), bytes: writer.cut(mark) };
+  writer.text(told.author);
+  metaOf(writer, told, format);
+  return { entries: (payload === null ? 5 : 6) + metaEntries(told), bytes: writer.cut(mark) };
 }
 
 export function encodeEvent(writer: Writer, watch: number, tail: EventTail): void {

@@ -21,8 +21,6 @@ const META_LENGTH_BYTES = 4;
 
 /** Immutable. `created`, `modified` and `expires` are milliseconds since 1970. */
 export class Entry {
-  #bodyBytes = -1;
-
   constructor(
     readonly path: string,
     readonly payload: Payload,
@@ -41,8 +39,7 @@ export class Entry {
 
   /** Bytes of the body as it is stored. */
   get bodyBytes(): number {
-    if (this.#bodyBytes === -1) this.#bodyBytes = this.payload.ownSize;
-    return this.#bodyBytes;
+    return this.payload.ownSize;
   }
 
   /** Nobody sees it any more; it is only still to be removed. */
