@@ -1,8 +1,9 @@
 // Turn: one slice of engine work: what it changes, what it says, and which requests wait for its commit.
 
+import { ChangedRecords } from './data/changed-records.js';
 import { type Entry, putEntry } from './data/entry.js';
 import { expiryKey } from './data/expiry.js';
-import type { Records, View } from './data/records.js';
+import type { Records } from './data/records.js';
 import type { PastView } from './history/history.js';
 import type { Outbound, Publication, Request } from './message.js';
 import type { RemovalSlice } from './operations/run.js';
@@ -23,7 +24,8 @@ export type Outcome = Outbound | Effect | Job;
 
 export class Turn {
   #batch: WriteBatch | null = null;
-  readonly view: View = new Map();
+  /** The records that it changes. */
+  readonly changed = new ChangedRecords();
   /** Paths that its requests are about without a change there: of events, of what failed, of what a transaction reads. */
   readonly unchanged = new Set<string>();
   /** In the order in which they were made. */
@@ -59,12 +61,12 @@ export class Turn {
 
   /** Whether a request of it is about that path. */
   touches(path: string): boolean {
-    return this.view.has(path) || (this.unchanged.size > 0 && this.unchanged.has(path));
+    return this.changed.view.has(path) || (this.unchanged.size > 0 && this.unchanged.has(path));
   }
 
   /** Of how many paths. */
   get touched(): number {
-    return this.view.size + this.unchanged.size;
+    return this.changed.view.size + this.unchanged.size;
   }
 
   /** How much there is to write. */
@@ -75,7 +77,7 @@ export class Turn {
   /** `before`: what the entry takes the place of. */
   put(entry: Entry, before: Entry | null): void {
     putEntry(this.batch, entry);
-    this.view.set(entry.path, entry);
+    this.changed.note(entry.path, entry);
     this.known.changed(entry.path, entry);
     if (before === null) {
       this.records += 1;
@@ -87,7 +89,7 @@ export class Turn {
   }
 
   remove(before: Entry): void {
-    this.view.set(before.path, null);
+    this.changed.note(before.path, null);
     this.known.changed(before.path, null);
     this.paths.set(before.path, false);
     this.batch.delete(SECTION.record, before.path);

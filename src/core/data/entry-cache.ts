@@ -10,6 +10,8 @@ export class EntryCache {
   #young = new Map<string, Entry>();
   #old = new Map<string, Entry>();
   #youngBytes = 0;
+  /** The entry of the young generation that was last asked for or set: what is read is often what is changed next. */
+  #last: Entry | null = null;
   readonly #generationBytes: number;
 
   constructor(maxBytes: number) {
@@ -18,7 +20,10 @@ export class EntryCache {
 
   get(path: string): Entry | undefined {
     const young = this.#young.get(path);
-    if (young !== undefined) return young;
+    if (young !== undefined) {
+      this.#last = young;
+      return young;
+    }
     const old = this.#old.get(path);
     if (old !== undefined) this.set(old);
     return old;
@@ -37,14 +42,16 @@ export class EntryCache {
       this.delete(path);
       return;
     }
-    const replaced = this.#young.get(path);
+    const replaced = this.#last?.path === path ? this.#last : this.#young.get(path);
     if (replaced !== undefined) this.#youngBytes -= bytesOf(replaced);
     if (this.#youngBytes + bytes > this.#generationBytes) this.#age();
     this.#youngBytes += bytes;
     this.#young.set(path, entry);
+    this.#last = entry;
   }
 
   delete(path: string): void {
+    this.#last = null;
     const young = this.#young.get(path);
     if (young !== undefined) {
       this.#youngBytes -= bytesOf(young);
@@ -62,6 +69,7 @@ export class EntryCache {
     this.#old = this.#young;
     this.#young = new Map();
     this.#youngBytes = 0;
+    this.#last = null;
   }
 }
 

@@ -3,20 +3,18 @@
 
 import type { Formats } from '../adapter.js';
 import { SECTION, type Store } from '../store/store.js';
+import type { ChangedRecords, View } from './changed-records.js';
 import { decodeEntry, type Entry } from './entry.js';
 import { EntryCache } from './entry-cache.js';
-
-/** Changed entries by path; null: removed. */
-export type View = Map<string, Entry | null>;
 
 export class Records {
   readonly #cache: EntryCache;
   /** Changes of a transaction that is being planned: they may come to nothing. */
   planned: View | null = null;
   /** Changes of the turn that is being executed, and is not written yet: the cache has them at once, as far as there is room. */
-  executing: View | null = null;
+  executing: ChangedRecords | null = null;
   /** Changes that are being written. */
-  #committing: View | null = null;
+  #committing: ChangedRecords | null = null;
   /** Bytes that were read from the store, counted up. */
   bytesRead = 0;
   /** No entry of the cache that is committed has a higher one, and every change that is still to be committed does. */
@@ -42,9 +40,9 @@ export class Records {
     if (planned !== undefined) return planned;
     const cached = this.#cache.get(path);
     if (cached !== undefined) return cached;
-    const executing = this.executing?.get(path);
+    const executing = this.executing?.view.get(path);
     if (executing !== undefined) return executing;
-    const committing = this.#committing?.get(path);
+    const committing = this.#committing?.view.get(path);
     if (committing !== undefined) return committing;
     const bytes = this.store.read(SECTION.record, path);
     if (bytes === undefined) return null;
@@ -68,9 +66,9 @@ export class Records {
   }
 
   /** These changes are going to be written, after all that were before. */
-  writing(view: View): void {
+  writing(changed: ChangedRecords): void {
     this.executing = null;
-    this.#committing = view;
+    this.#committing = changed;
   }
 
   /** The changes that were being written are what the store holds now. */

@@ -109,7 +109,7 @@ export class Commits {
   #write(turn: Turn): void {
     const next: StoreState = { batch: this.#stored.batch + 1, revision: this.#state.revision, applied: this.#state.applied };
     this.#turn = turn;
-    this.#records.writing(turn.view);
+    this.#records.writing(turn.changed);
     this.#tally.write(turn);
     if (this.#history !== null) this.#history.committing = turn;
     this.#history?.write(turn);

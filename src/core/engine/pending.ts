@@ -125,7 +125,7 @@ export class Pending {
     if (paths === 0) return false;
     if (paths > COMPARED_PATHS) return true;
     if (isAnyOf(this.#waiting.keys(), pattern)) return true;
-    return this.#turns.some(({ view, unchanged }) => isAnyOf(view.keys(), pattern) || isAnyOf(unchanged, pattern));
+    return this.#turns.some(({ changed, unchanged }) => isAnyOf(changed.view.keys(), pattern) || isAnyOf(unchanged, pattern));
   }
 }
 

@@ -225,7 +225,7 @@ export class Turns {
   #executeIn(turn: Turn, request: Request | RemovalSlice): void {
     const { records, history, copies, revision } = this.#state;
     if (this.#turnRun.turn !== turn) this.#turnRun = this.#execution.in(turn);
-    records.executing = turn.view;
+    records.executing = turn.changed;
     if (history !== null) history.executing = turn;
     request.time ||= this.#now;
     if (turn.requests.length === 0) this.#intake.pending.begin(turn);
@@ -246,7 +246,7 @@ export class Turns {
   }
 }
 
-/** What the turn's view does not tell of a request that changed no record, or not all that it is about. */
+/** What the turn's changes do not tell of a request that changed no record, or not all that it is about. */
 function noteUnchanged(request: Request | RemovalSlice, { unchanged }: Turn): void {
   switch (request.op) {
     case 'set':

@@ -1,8 +1,8 @@
 // Transactions: changes of single records that happen all or not at all. All of them are planned first, each on what those before
 // it would leave; only when nothing speaks against any of them is the first one made.
 
+import type { View } from '../data/changed-records.js';
 import type { Entry } from '../data/entry.js';
-import type { View } from '../data/records.js';
 import { RequestError, TransactionError } from '../errors.js';
 import { type DataRequest, Reply, TRANSACTION_MAX, type TransactionRequest } from '../message.js';
 import { CONTROL_AREA, CONTROL_PATH } from '../paths/path.js';

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Counters } from '../../../src/core/counters.js';
+import { ChangedRecords } from '../../../src/core/data/changed-records.js';
 import { Entry, encodeEntry } from '../../../src/core/data/entry.js';
 import { Payload } from '../../../src/core/data/payload.js';
-import { Records, type View } from '../../../src/core/data/records.js';
+import { Records } from '../../../src/core/data/records.js';
 import { Shifts } from '../../../src/core/pace/shifts.js';
 import { PATH_INDEX_BYTES, PathIndex } from '../../../src/core/paths/path-index.js';
 import { type Dialect, parsePattern } from '../../../src/core/paths/pattern.js';
@@ -52,21 +53,21 @@ class House {
 
   /** null: remove. */
   async commit(changes: Readonly<Record<string, number | null>>): Promise<void> {
-    const view: View = new Map();
+    const changed = new ChangedRecords();
     const batch = this.store.batch();
     for (const [path, value] of Object.entries(changes)) {
       this.#revision += 1;
       const entry = value === null ? null : new Entry(path, Payload.fromValue({ value }, formats.json), 1, 1, this.#revision, '');
       if (entry === null) batch.delete(SECTION.record, path);
       else batch.put(SECTION.record, path, encodeEntry(entry));
-      view.set(path, entry);
+      changed.note(path, entry);
       this.records.changed(path, entry);
     }
     this.#batch += 1;
     await this.store.write(batch, { batch: this.#batch, revision: this.#revision, applied: this.#batch });
-    this.records.writing(view);
+    this.records.writing(changed);
     this.records.committed(this.#revision);
-    this.paths.committed(new Map([...view].map(([path, entry]) => [path, entry !== null])));
+    this.paths.committed(new Map([...changed.view].map(([path, entry]) => [path, entry !== null])));
   }
 
   /** The paths are found in memory from now on. */
