@@ -8,6 +8,7 @@ export * from './message/durable-commands.js';
 export * from './message/options.js';
 export * from './message/publication.js';
 export * from './message/reply.js';
+export * from './message/reply-run.js';
 export * from './message/requests.js';
 
 export type Outbound = Reply | Publication;

@@ -5,7 +5,7 @@ import { type Entry, putEntry } from './data/entry.js';
 import { expiryKey } from './data/expiry.js';
 import type { Records } from './data/records.js';
 import type { PastView } from './history/history.js';
-import type { Outbound, Publication, Request } from './message.js';
+import type { Outbound, Publication, ReplyRun, Request } from './message.js';
 import type { RemovalSlice } from './operations/run.js';
 import { SEALED_NOTHING } from './store/seal.js';
 import { SECTION, type Store, type WriteBatch } from './store/store.js';
@@ -20,7 +20,7 @@ export class Effect {
   constructor(readonly apply: () => void) {}
 }
 
-export type Outcome = Outbound | Effect | Job;
+export type Outcome = Outbound | ReplyRun | Effect | Job;
 
 export class Turn {
   #batch: WriteBatch | null = null;
@@ -29,7 +29,7 @@ export class Turn {
   /** Paths that its requests are about without a change there: of events, of what failed, of what a transaction reads. */
   readonly unchanged = new Set<string>();
   /** In the order in which they were made. */
-  readonly outcomes: Outcome[] = [];
+  outcomes: Outcome[] = [];
   /** Requests whose effects are in the batch, or that follow one of those. */
   readonly requests: (Request | RemovalSlice)[] = [];
   /** Nothing more that stores may join: a job of this turn must see the store as it is after this turn. */

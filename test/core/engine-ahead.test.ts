@@ -171,6 +171,102 @@ describe('while a batch is written', () => {
   });
 });
 
+describe('replies to a session that writes ahead', () => {
+  async function openAhead(durability: Durability = 'sync'): Promise<TestSession> {
+    const session = await open(durability);
+    session.writesAhead = true;
+    return session;
+  }
+  const ids = (count: number): string[] => Array.from({ length: count }, (_, n) => `${n}`);
+  /** Sets that are written together, until the store is released. */
+  async function setAll(session: TestSession, names: readonly string[]): Promise<void> {
+    const batches = begun.length;
+    house.store.held = true;
+    for (const id of names) void session.set(`path/${id}`, id, {}, id);
+    await until(() => begun.length > batches);
+    await settled();
+  }
+
+  it('are written while the store is, and given when it has them, in their order', async () => {
+    const session = await openAhead();
+    await setAll(session, ids(6));
+    expect([session.ahead, session.log]).toEqual([[ids(6)], []]);
+    house.store.release();
+    await until(() => session.replies.length === 6);
+    expect(session.log).toEqual(replies(...ids(6)));
+    expect([session.outbound.length, session.outbound.bytes, session.inFlight]).toEqual([0, 0, 0]);
+  });
+
+  it('of the turn behind it are written as soon as that is', async () => {
+    const session = await openAhead();
+    await setAll(session, ['writing']);
+    for (const id of ids(5)) void session.set('x', 1, {}, id);
+    await settled();
+    expect(session.ahead).toEqual([]);
+    await releaseOne();
+    await settled();
+    expect([session.ahead, session.log]).toEqual([[ids(5)], replies('writing')]);
+    house.store.release();
+    await until(() => session.replies.length === 6);
+    expect(session.log).toEqual(replies('writing', ...ids(5)));
+  });
+
+  it('stand where they did among what it hears and what others are told', async () => {
+    const session = await openAhead();
+    const other = house.session();
+    await session.subscribe('path/1', 'glob', {}, false, 'subscribed');
+    await setAll(session, ids(6));
+    for (const id of ['a', 'b']) void other.set(`other/${id}`, id, {}, id);
+    for (const id of ['6', '7', '8', '9']) void session.set(`path/${id}`, id, {}, id);
+    await settled();
+    house.store.release();
+    await until(() => session.replies.length === 11 && other.replies.length === 2);
+    expect(session.log).toEqual(['reply subscribed', 'reply 0', 'set path/1 "1"', ...replies(...ids(10).slice(1))]);
+    expect(session.ahead).toEqual([ids(6).slice(1), ['6', '7', '8', '9']]);
+  });
+
+  it('are given one by one when they are few, or it cannot write them', async () => {
+    const session = await openAhead();
+    await setAll(session, ['0', '1', '2']);
+    house.store.release();
+    await until(() => session.replies.length === 3);
+    expect([session.ahead, session.log]).toEqual([[], replies(...ids(3))]);
+    await setAll(session, ['3', '4', '5']);
+    for (const id of ['6', '7', '8']) void session.set('x', id, {}, id);
+    void session.find('x', {}, '9');
+    await settled();
+    house.store.release();
+    await until(() => session.replies.length === 10);
+    expect([session.ahead, session.log]).toEqual([[['6', '7', '8', '9']], replies(...ids(10))]);
+  });
+
+  it('are not given when the store refuses them', async () => {
+    const session = await openAhead();
+    await setAll(session, ids(4));
+    house.store.failure = new Error('ENOSPC');
+    house.store.release();
+    await until(() => session.replies.length === 4);
+    expect(session.ahead).toEqual([ids(4)]);
+    expect(session.log).toEqual(ids(4).map((id) => `reply ${id} STORE_FAILED`));
+  });
+
+  it('are not given once it is closed', async () => {
+    const session = await openAhead();
+    await setAll(session, ids(4));
+    house.context.closeSession(session, null);
+    house.store.release();
+    await until(() => !house.store.isWriting);
+    await settled();
+    expect([session.log, session.outbound.length]).toEqual([[], 0]);
+  });
+
+  it('are not written ahead where nothing has to be waited for', async () => {
+    const session = await openAhead('none');
+    await setAll(session, ids(5));
+    expect([session.ahead, session.log]).toEqual([[], replies(...ids(5))]);
+  });
+});
+
 describe('when the store refuses a batch', () => {
   async function refuse(): Promise<void> {
     house.store.failure = new Error('ENOSPC');

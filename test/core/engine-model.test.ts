@@ -43,6 +43,7 @@ class Actor extends Session {
     readonly house: Harness,
     ordered: boolean,
     override readonly takesStreams = false,
+    override readonly writesAhead = false,
   ) {
     super(randomUUID(), 'model', ordered);
     house.context.openSession(this);
@@ -52,10 +53,16 @@ class Actor extends Session {
     if (!this.#taking.goOn((reply) => this.#give(reply))) return;
     for (let next = this.outbound.peek(); next !== undefined; next = this.outbound.peek()) {
       const subscription = this.outbound.peekSubscription();
+      const run = this.outbound.peekRun();
       this.outbound.shift();
-      if (next.kind === 'publication') this.given.push({ reply: null, publication: next, subscription });
+      if (run !== null) for (const reply of run.replies) this.#give(reply);
+      else if (next.kind === 'publication') this.given.push({ reply: null, publication: next, subscription });
       else if (!this.#taking.take(next, (reply) => this.#give(reply))) return;
     }
+  }
+
+  override writeAhead(replies: readonly Reply[]): Buffer | null {
+    return replies.some(({ stream }) => stream !== null) ? null : Buffer.alloc(1);
   }
 
   #give(reply: Reply): void {
@@ -105,8 +112,8 @@ class Program {
     this.listener = new Actor(house, false);
     this.actors = [
       new Actor(house, false, random(2) === 0),
-      new Actor(house, true, random(2) === 0),
-      new Actor(house, random(2) === 0, random(2) === 0),
+      new Actor(house, true, random(2) === 0, random(2) === 0),
+      new Actor(house, random(2) === 0, random(2) === 0, random(2) === 0),
     ];
     this.everyone = [...this.actors];
   }

@@ -194,6 +194,9 @@ export class StreamTaker {
 
 export class TestSession extends Session {
   override takesStreams = false;
+  override writesAhead = false;
+  /** What it was asked to write ahead. */
+  readonly ahead: string[][] = [];
   /** false: streams are left to the test. */
   takesAll = true;
   readonly replies: Reply[] = [];
@@ -231,11 +234,19 @@ export class TestSession extends Session {
     if (!this.#taking.goOn(note)) return false;
     for (let next = this.outbound.peek(); next !== undefined; next = this.outbound.peek()) {
       const subscription = this.outbound.peekSubscription();
+      const run = this.outbound.peekRun();
       this.outbound.shift();
-      if (next.kind === 'publication' || !this.takesAll) this.#note(next, subscription);
+      if (run !== null) for (const reply of run.replies) this.#note(reply, null);
+      else if (next.kind === 'publication' || !this.takesAll) this.#note(next, subscription);
       else if (!this.#taking.take(next, note)) return false;
     }
     return true;
+  }
+
+  /** Not what has entries. */
+  override writeAhead(replies: readonly Reply[]): Buffer | null {
+    this.ahead.push(replies.map(({ request }) => String(request.id)));
+    return replies.some(({ entries, stream }) => entries !== null || stream !== null) ? null : Buffer.from('written');
   }
 
   #breakIn(method: 'flush' | 'close' | 'pauseReading' | 'resumeReading'): void {

@@ -47,9 +47,9 @@ export class LocalAnswers {
     this.#submitted += 1;
   }
 
-  /** A request of the core was answered: what waited for that is written, too. */
-  onReplied(): void {
-    this.#replied += 1;
+  /** Requests of the core were answered: what waited for that is written, too. */
+  onReplied(requests = 1): void {
+    this.#replied += requests;
     for (let next = this.#waiting.peek(); next !== undefined && next.behind <= this.#replied; next = this.#waiting.peek()) {
       this.#waiting.shift();
       this.write(next);

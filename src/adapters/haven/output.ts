@@ -1,7 +1,7 @@
 // What goes out on one connection: frames into the adapter's writer, the queue of the core message by message, and the long answer
 // that everything behind it waits for.
 
-import type { Outbound, RequestError, Session, Subscription } from '../../core/index.js';
+import type { Outbound, ReplyRun, RequestError, Session, Subscription } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';
 import * as codec from './codec.js';
 import type { Framing } from './framing.js';
@@ -23,6 +23,8 @@ export interface Speaker extends Session {
   writing(write: () => void): void;
   /** Writes what a message of the queue means to the peer; returns what is to be worked off in steps instead. */
   write(message: Outbound, subscription: Subscription | null): LongAnswer | null;
+  /** Writes replies that were written ahead. */
+  writeRun(run: ReplyRun): void;
   /** Writes events that wait for company. */
   writePushed(): void;
   /** A reply of the core was written whole. */
@@ -93,8 +95,13 @@ export class Output implements Outlet {
     while (this.#long === null && !this.isFull()) {
       const message = outbound.peek();
       if (message === undefined) break;
+      const run = outbound.peekRun();
       const subscription = outbound.peekSubscription();
       outbound.shift();
+      if (run !== null) {
+        this.#speaker.writeRun(run);
+        continue;
+      }
       this.#long = this.#speaker.write(message, subscription);
       if (this.#long !== null) this.#step(this.#long);
       else if (message.kind === 'reply') this.#speaker.onReplied();

@@ -8,6 +8,7 @@ import {
   isGoodbye,
   type Outbound,
   type Reply,
+  type ReplyRun,
   type Request,
   RequestError,
   Session,
@@ -39,6 +40,7 @@ type Phase = 'open' | 'ending' | 'ended';
 
 export class HavenSession extends Session implements Holder, Speaker {
   override readonly takesStreams = true;
+  override readonly writesAhead: boolean;
   /** Monotonic milliseconds. */
   readonly openedAt: number;
   lastHeardAt: number;
@@ -74,6 +76,7 @@ export class HavenSession extends Session implements Holder, Speaker {
     super(randomBytes(16).toString('hex'), 'haven', true);
     this.#host = host;
     this.#link = link;
+    this.writesAhead = !link.byMessage;
     this.address = link.peer;
     this.#deframer = new Deframer(link.byMessage ? 'message' : null, host.early);
     this.#handshake = new Handshake(host.config);
@@ -242,6 +245,32 @@ export class HavenSession extends Session implements Holder, Speaker {
     if (tag instanceof Watching) return this.#watches.writeWatching(reply, tag);
     if (tag instanceof Unwatching) this.#watches.writeUnwatching(reply, tag);
     return null;
+  }
+
+  override writeAhead(replies: readonly Reply[]): Buffer | null {
+    const { writer } = this.#host;
+    for (const reply of replies) {
+      const { tag } = reply.request;
+      if (!(tag instanceof HavenMessage) || reply.entries !== null || reply.stream !== null || writer.length > HIGH_WATER_BYTES) {
+        writer.discard();
+        return null;
+      }
+      this.#data.writeReply(reply, tag);
+    }
+    return writer.take();
+  }
+
+  writeRun({ replies, bytes }: ReplyRun): void {
+    this.#watches.writePushed();
+    if (this.#answers.isAwaited) {
+      for (const reply of replies) {
+        this.#writeReply(reply);
+        this.#answers.onReplied();
+      }
+    } else {
+      this.#host.writer.raw(bytes);
+      this.#answers.onReplied(replies.length);
+    }
   }
 
   writePushed(): void {

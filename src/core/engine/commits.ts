@@ -12,6 +12,7 @@ import type { Durability, Store, StoreState } from '../store/store.js';
 import { Turn } from '../turn.js';
 import type { Delivery } from './delivery.js';
 import type { Intake } from './intake.js';
+import { writeAhead } from './reply-runs.js';
 
 export interface CommitParts {
   readonly store: Store;
@@ -102,8 +103,12 @@ export class Commits {
   /** Writes the turn's batch, now or behind that of the turn before; settles when nothing changed. */
   finish(turn: Turn): void {
     if (turn === this.#next || turn.requests.length === 0) return;
-    if (turn.changes === 0) this.#settle(turn);
-    else this.#write(turn);
+    if (turn.changes === 0) {
+      this.#settle(turn);
+      return;
+    }
+    this.#write(turn);
+    if (!this.isSaidBefore) writeAhead(turn);
   }
 
   #write(turn: Turn): void {
@@ -140,6 +145,7 @@ export class Commits {
     }
     if (next !== null && next.changes === 0) this.#settle(next);
     this.#onCommitted();
+    if (this.#turn !== null && !this.isSaidBefore) writeAhead(this.#turn);
   }
 
   /** The store failed while nothing was being written. */

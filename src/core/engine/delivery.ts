@@ -32,6 +32,7 @@ export class Delivery {
   settle(outcome: Outcome): void {
     if (typeof outcome === 'function') outcome();
     else if (outcome.kind === 'reply') this.#sessions.push(outcome.request.session, outcome, null, 1);
+    else if (outcome.kind === 'run') this.#sessions.pushRun(outcome);
     else if (outcome.kind === 'publication') this.#deliver(outcome);
     else outcome.apply();
   }

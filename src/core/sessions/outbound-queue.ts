@@ -1,6 +1,6 @@
 // OutboundQueue: what one session is still to be sent. Bounded in items and bytes; says what was refused.
 
-import type { Outbound } from '../message.js';
+import { type Outbound, type Reply, ReplyRun } from '../message.js';
 import { Ring } from '../pace/ring.js';
 import type { Subscription } from '../routing/subscription.js';
 
@@ -27,12 +27,12 @@ export const OUTBOUND_LIMITS: OutboundLimits = Object.freeze({
 });
 
 /**
- * Messages in order; a publication travels with the subscription that it is delivered under (null for replies).
- * Draining: `peek`/`subscription` look at the oldest, `shift` takes it.
+ * Messages in order; a publication travels with the subscription that it is delivered under (null for replies), the first reply of a
+ * run with all of it. Draining: `peek`, `peekSubscription` and `peekRun` look at the oldest, `shift` takes it, a run as a whole.
  */
 export class OutboundQueue {
   #messages = new Ring<Outbound>();
-  #subscriptions = new Ring<Subscription | null>();
+  #companions = new Ring<Subscription | ReplyRun | null>();
   #sizes = new Ring<number>();
   #bytes = 0;
 
@@ -52,9 +52,17 @@ export class OutboundQueue {
   }
 
   push(message: Outbound, subscription: Subscription | null): void {
-    const size = message.size;
+    this.#add(message, subscription, message.size);
+  }
+
+  /** For a session that writes ahead. */
+  pushRun(run: ReplyRun): void {
+    this.#add(run.replies[0] as Reply, run, run.bytes.length);
+  }
+
+  #add(message: Outbound, companion: Subscription | ReplyRun | null, size: number): void {
     this.#messages.push(message);
-    this.#subscriptions.push(subscription);
+    this.#companions.push(companion);
     this.#sizes.push(size);
     this.#bytes += size;
   }
@@ -65,20 +73,27 @@ export class OutboundQueue {
 
   /** Subscription of the oldest message. */
   peekSubscription(): Subscription | null {
-    return this.#subscriptions.peek() ?? null;
+    const companion = this.#companions.peek() ?? null;
+    return companion instanceof ReplyRun ? null : companion;
+  }
+
+  /** The run that the oldest message, a reply, is the first one of. */
+  peekRun(): ReplyRun | null {
+    const companion = this.#companions.peek();
+    return companion instanceof ReplyRun ? companion : null;
   }
 
   shift(): Outbound | undefined {
     const message = this.#messages.shift();
     if (message === undefined) return undefined;
-    this.#subscriptions.shift();
+    this.#companions.shift();
     this.#bytes -= this.#sizes.shift() as number;
     return message;
   }
 
   clear(): void {
     this.#messages.clear();
-    this.#subscriptions.clear();
+    this.#companions.clear();
     this.#sizes.clear();
     this.#bytes = 0;
   }

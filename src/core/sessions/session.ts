@@ -2,7 +2,7 @@
 
 import type { DurableSession } from '../durable/durable-session.js';
 import type { ConnectionError, RequestError } from '../errors.js';
-import type { Request } from '../message.js';
+import type { Reply, Request } from '../message.js';
 import type { Ring } from '../pace/ring.js';
 import type { Subscription } from '../routing/subscription.js';
 import type { EntryStream } from '../scans/entry-streams.js';
@@ -27,6 +27,8 @@ export abstract class Session {
   received: Set<number> | null = null;
   /** Takes long answers as streams, one after the other, and closes each; else they come as lists that are held in memory. */
   readonly takesStreams: boolean = false;
+  /** Can write replies that it is not given yet. */
+  readonly writesAhead: boolean = false;
 
   // Engine's accounting: adapters read, never write.
   /** Where it is found by its user while it is open. */
@@ -95,6 +97,14 @@ export abstract class Session {
 
   /** Drains `outbound` to the socket while it takes more; called at most once a turn. Never throws for the peer's faults. */
   abstract flush(): void;
+
+  /**
+   * Replies as they are going to be sent, if they come: that they are given is seen in `outbound` (`peekRun`). null: it wants them one
+   * by one. Asked only of a session that `writesAhead`.
+   */
+  writeAhead(_replies: readonly Reply[]): Buffer | null {
+    return null;
+  }
 
   /** Bytes that left `outbound` and are not with the operating system yet. */
   abstract get bufferedBytes(): number;

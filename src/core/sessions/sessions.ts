@@ -5,7 +5,7 @@ import type { Clock, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
 import { ConnectionError } from '../errors.js';
 import { type ProtocolFigures, ProtocolTotals } from '../figures.js';
-import type { Outbound } from '../message.js';
+import type { Outbound, ReplyRun } from '../message.js';
 import type { Subscription } from '../routing/subscription.js';
 import type { EntryStream } from '../scans/entry-streams.js';
 import type { Session } from './session.js';
@@ -105,10 +105,21 @@ export class Sessions {
       return;
     }
     outbound.push(message, subscription);
-    if (!session.touched) {
-      session.touched = true;
-      this.#touched.push(session);
-    }
+    this.#touch(session);
+  }
+
+  /** As if each of them were pushed. */
+  pushRun(run: ReplyRun): void {
+    const { session } = run;
+    if (session.closed) return;
+    session.outbound.pushRun(run);
+    this.#touch(session);
+  }
+
+  #touch(session: Session): void {
+    if (session.touched) return;
+    session.touched = true;
+    this.#touched.push(session);
   }
 
   /** The session is given a long answer. */

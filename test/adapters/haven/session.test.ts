@@ -440,6 +440,44 @@ describe('order', () => {
     expect(answered).toEqual(messages.map((_, index) => index));
   });
 
+  const speakers: [string, () => HavenClientOptions][] = [
+    ['with lengths in front', () => ({})],
+    ['bare', () => ({ framing: 'bare' })],
+    ['over a websocket', () => ({ url: overWebsocket() })],
+  ];
+  for (const [how, options] of speakers) {
+    for (const shape of ['map', 'array'] as const) {
+      it(`many writes that go to the disk together, pings among them, are answered in their order (${how}, ${shape})`, async () => {
+        const client = await connect(options());
+        const other = await connect();
+        const push = await other.watch('w/*', { push: true });
+        await client.write('first', 0);
+        house.store.held = true;
+        const write = (n: number): unknown =>
+          shape === 'map' ? { action: 'query', type: 'write', path: `w/${n}`, value: n } : [2, 3, null, null, `w/${n}`, n];
+        const isPing = (index: number): boolean => index < 100 && index % 20 === 19;
+        const messages = Array.from({ length: 200 }, (_, index) => (isPing(index) ? { action: 'heartbeat', type: 'ping' } : write(index)));
+        const answered: number[] = [];
+        const all = messages.map((message, index) => client.ask(message).finally(() => answered.push(index)));
+        await become(() => house.store.isWriting);
+        expect([answered, other.pushed]).toEqual([[], []]);
+        house.store.release();
+        const answers = await Promise.all(all);
+        expect(answered).toEqual(messages.map((_, index) => index));
+        let revision = 1;
+        for (const [index, answer] of answers.entries()) {
+          if (!isPing(index)) revision += 1;
+          const written = shape === 'map' ? { result: true, revision } : [20, 0, expect.objectContaining({ revision })];
+          expect(answer).toMatchObject(isPing(index) ? { type: 'pong' } : written);
+        }
+        await other.heartbeat();
+        expect(other.pushed.map(({ watch, value }) => [watch, value])).toEqual(
+          messages.flatMap((_, index) => (isPing(index) ? [] : [[push, index]])),
+        );
+      });
+    }
+  }
+
   it('an end that a broken message brings comes behind the answers before it', async () => {
     const client = await connect();
     house.store.held = true;
