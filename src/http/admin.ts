@@ -112,6 +112,8 @@ export class AdminListener {
       return { status: 403, code: 'ACCESS_DENIED', reason: 'the Host header does not name this listener' };
     if (!isOriginAllowed(origin, host, ORIGINS)) return { status: 403, code: 'ACCESS_DENIED', reason: 'pages of this Origin may not ask' };
     if (request.method === 'GET' || request.method === 'HEAD') return null;
+    // No page of another origin can send a DELETE without asking first (Origin).
+    if (request.method === 'DELETE' && !hasBody(request)) return null;
     // A form on any page can send text or form data here, but not JSON.
     if (request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() !== 'application/json') {
       return { status: 415, code: 'INVALID_REQUEST', reason: 'send application/json' };
@@ -120,6 +122,10 @@ export class AdminListener {
       return { status: 413, code: 'LIMIT_EXCEEDED', reason: `the body is larger than ${BODY_MAX_BYTES} bytes` };
     return null;
   }
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0;
 }
 
 function failed(code: RequestErrorCode, message: string): object {

@@ -98,8 +98,16 @@ describe('who may ask', () => {
   it('nobody with forms', async () => {
     const form = { 'content-type': 'application/x-www-form-urlencoded' };
     expect((await ask('/health', form, 'POST', 'a=b')).status).toBe(415);
-    expect((await ask('/health', {}, 'DELETE')).status).toBe(415);
+    expect((await ask('/health', {}, 'POST')).status).toBe(415);
     expect((await ask('/health', { 'content-type': 'application/json; charset=utf-8' }, 'POST', '{}')).status).toBe(405);
+  });
+
+  it('without saying that it is JSON what has no body: a DELETE', async () => {
+    expect((await ask('/health', {}, 'DELETE')).status).toBe(405);
+    expect((await ask('/health', { 'content-length': '0' }, 'DELETE')).status).toBe(405);
+    expect((await ask('/health', { 'content-length': '2' }, 'DELETE', '{}')).status).toBe(415);
+    expect((await ask('/health', { 'transfer-encoding': 'chunked' }, 'DELETE', '{}')).status).toBe(415);
+    expect((await ask('/health', { origin: 'https://evil.example' }, 'DELETE')).status).toBe(403);
   });
 
   it.each(['/', '/healthz', '/metrics/', '/../etc/passwd', '//'])('gets nothing at %s', async (path) => {
