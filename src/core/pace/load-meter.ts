@@ -5,7 +5,8 @@ import type { Clock, GatewayLoad } from '../adapter.js';
 import type { Counter } from '../counters.js';
 
 const SAMPLE_MS = 1_000;
-const RESOLUTION_MS = 20;
+/** How often the loop is woken to see whether it comes late: what is idle should sleep. */
+const RESOLUTION_MS = 100;
 
 export class LoadMeter {
   #timer: NodeJS.Timeout | null = null;
