@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { Meta } from '../../src/core/data/meta.js';
 import { SESSION_EXPIRY_MS } from '../../src/core/durable/durable-session.js';
 import { STORED } from '../../src/core/message.js';
 import { REMOVAL_SLICE } from '../../src/core/scans/removals.js';
@@ -165,6 +166,16 @@ describe('turns', () => {
     await Promise.all(Array.from({ length: 100 }, (_, i) => writer.emit(`p/${i}`, i)));
     expect(hearer.heard).toHaveLength(100);
     expect(hearer.flushes - before).toBe(1);
+  });
+
+  it('pause a session that has used up its bytes, those of meta included', async () => {
+    house = await startEngine({ inbound: { sessionMessages: 1e6, sessionBytes: 10_000, messages: 1e6, bytes: 1e9 } });
+    const session = house.session();
+    const meta = Meta.fromValues({ own: { deep: ['x'.repeat(1_000)] } });
+    const all = Array.from({ length: 20 }, (_, i) => session.emit(`p/${i}`, i, { meta }));
+    expect(session.pauses).toBe(1);
+    await Promise.all(all);
+    expect(session.paused).toBe(false);
   });
 
   it('pause a session that has used up its credit and go on with it later', async () => {
@@ -348,6 +359,16 @@ describe('a slow consumer', () => {
     expect(slow.closedWith?.code).toBe('SLOW_CONSUMER');
     expect(slow.outbound.length).toBe(0);
     expect(other.heard).toHaveLength(100);
+  });
+
+  it('is closed above it, too, when it is their meta that is large', async () => {
+    house = await startEngine();
+    const slow = house.session(false, { ...OUTBOUND_LIMITS, slowBytes: 1_000, closeBytes: 5_000 });
+    await slow.subscribe('a');
+    slow.stalled = true;
+    const meta = Meta.fromValues({ own: { deep: ['x'.repeat(1_000)] } });
+    for (let i = 0; i < 10; i++) await house.session().emit('a', i, { meta });
+    expect(slow.closedWith?.code).toBe('SLOW_CONSUMER');
   });
 });
 

@@ -3,7 +3,7 @@
 
 import type { Entry } from './entry.js';
 
-/** A slice ends when it has so many entries, or so many bytes of paths and payloads. */
+/** A slice ends when it has so many entries, or so many bytes of paths, payloads and meta. */
 export const SLICE_ENTRIES = 512;
 export const SLICE_BYTES = 256 * 1024;
 
@@ -82,6 +82,6 @@ export class EntryCursor {
 }
 
 /** What an entry counts in an answer. */
-export function bytesOf({ path, payload }: Entry): number {
-  return path.length + payload.size;
+export function bytesOf({ path, payload, meta }: Entry): number {
+  return path.length + payload.size + (meta === null ? 0 : meta.size);
 }

@@ -2,7 +2,7 @@
 // with a map of custom meta (happn, Haven) see the same.
 
 import { json, jsonText } from './formats.js';
-import type { Value } from './payload.js';
+import { estimatedSize, type Value } from './payload.js';
 import { binaryFromDocument } from './value.js';
 
 /** One custom property. Names may repeat. */
@@ -15,6 +15,7 @@ const PAYLOAD_FORMAT = 'payloadFormat';
 export class Meta {
   #values: { readonly [name: string]: Value } | null = null;
   #bytes: Uint8Array | null = null;
+  #size = -1;
 
   constructor(
     /** What the body is, for example a MIME type. */
@@ -97,11 +98,13 @@ export class Meta {
     return new Meta(contentType, responseTopic, correlation === null ? null : Buffer.from(correlation, 'base64'), isText, pairs);
   }
 
-  /** Bytes for queue accounting. */
+  /** Bytes for the accounting of queues and caches: about what is kept in memory. */
   get size(): number {
-    let size = (this.contentType?.length ?? 0) + (this.responseTopic?.length ?? 0) + (this.correlationData?.length ?? 0);
-    for (const [name, value] of this.pairs) size += name.length + (typeof value === 'string' ? value.length : 16);
-    return size;
+    if (this.#size < 0) {
+      this.#size = (this.contentType?.length ?? 0) + (this.responseTopic?.length ?? 0) + (this.correlationData?.length ?? 0);
+      for (const [name, value] of this.pairs) this.#size += name.length + estimatedSize(value);
+    }
+    return this.#size;
   }
 }
 

@@ -191,20 +191,21 @@ export class Payload {
     if (this.#memory !== null) return this.#end - this.#start;
     if (this.#bytes !== null) return this.#bytes.length;
     if (this.text !== null) return this.text.length;
-    if (this.#estimate < 0) this.#estimate = estimate(this.#value as Value);
+    if (this.#estimate < 0) this.#estimate = estimatedSize(this.#value as Value);
     return this.#estimate;
   }
 }
 
-function estimate(value: Value): number {
+/** About how many bytes a value takes when it is written. */
+export function estimatedSize(value: Value): number {
   if (typeof value === 'string') return value.length;
   if (value instanceof Uint8Array) return value.length;
   if (value === null || typeof value !== 'object' || value instanceof Date) return 8;
   let size = 2;
   if (Array.isArray(value)) {
-    for (const item of value) size += 1 + estimate(item);
+    for (const item of value) size += 1 + estimatedSize(item);
     return size;
   }
-  for (const key of Object.keys(value)) size += key.length + 4 + estimate(value[key] as Value);
+  for (const key of Object.keys(value)) size += key.length + 4 + estimatedSize(value[key] as Value);
   return size;
 }

@@ -1,7 +1,7 @@
 // InboundQueue: requests on their way to the engine, with the credit of each session. Always takes a request;
 // pauses the sender's reading when its credit, or the whole queue, is used up.
 
-import type { Request } from '../message.js';
+import type { DataRequest, Request } from '../message.js';
 import { Ring } from '../pace/ring.js';
 import type { Session } from '../sessions/session.js';
 
@@ -110,7 +110,7 @@ function sizeOf(request: Request): number {
     case 'set':
     case 'remove':
     case 'get':
-      return REQUEST_OVERHEAD_BYTES + request.path.length + (request.payload === null ? 0 : request.payload.size);
+      return REQUEST_OVERHEAD_BYTES + messageSize(request);
     case 'transaction':
       return request.operations.reduce((bytes, operation) => bytes + sizeOf(operation), REQUEST_OVERHEAD_BYTES);
     case 'subscribe':
@@ -120,7 +120,11 @@ function sizeOf(request: Request): number {
       return REQUEST_OVERHEAD_BYTES;
     case 'durable': {
       const will = request.command.type === 'will' ? request.command.will : null;
-      return REQUEST_OVERHEAD_BYTES + (will === null ? 0 : will.path.length + will.payload.size);
+      return REQUEST_OVERHEAD_BYTES + (will === null ? 0 : messageSize(will));
     }
   }
+}
+
+function messageSize({ path, payload, options: { meta } }: Pick<DataRequest, 'path' | 'payload' | 'options'>): number {
+  return path.length + (payload === null ? 0 : payload.size) + (meta === null ? 0 : meta.size);
 }

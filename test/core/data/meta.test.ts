@@ -37,6 +37,18 @@ describe('Meta', () => {
     expect(Meta.fromValues({})).toBeNull();
   });
 
+  test('counts all that it holds, however deep it is', () => {
+    const text = 'x'.repeat(10_000);
+    const meta = new Meta(text, text, Buffer.alloc(10_000), false, [
+      ['text', text],
+      ['bytes', Buffer.alloc(10_000)],
+      ['list', [text, [text]]],
+      ['map', { [text]: { deep: text } }],
+    ]);
+    expect(meta.size).toBeGreaterThan(90_000);
+    expect(meta.size).toBeLessThan(91_000);
+  });
+
   test('a name that is special to JavaScript is a name like any other', () => {
     const meta = new Meta(null, null, null, false, [
       ['__proto__', 'x'],
