@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage, type Server, type ServerOptions, ty
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { SecureContextOptions } from 'node:tls';
-import { type Counters, type HttpRoutes, type Listening, type Log, listen, StartError } from '../core/index.js';
+import type { SecureContextOptions, TLSSocket } from 'node:tls';
+import { type Counters, type HttpRoutes, type Listening, type Log, listen, peerName, rawSocketOf, StartError } from '../core/index.js';
 import { CustomRoutes } from './custom-routes.js';
 import { HEADERS_KEPT, headFault, makeSafe } from './heads.js';
 import { isOriginAllowed, type OriginRule } from './origin.js';
@@ -92,7 +92,7 @@ export class HttpListener implements HttpRoutes {
     this.#server.on('clientError', (error, socket) => this.#onClientError(error, socket));
     // Node would take a failed handshake for a bad request and answer it in plain text.
     this.#server.removeAllListeners('tlsClientError');
-    this.#server.on('tlsClientError', (error: Error, socket: Duplex) => this.#onHandshakeError(error, socket));
+    this.#server.on('tlsClientError', (error: Error, socket: TLSSocket) => this.#onHandshakeError(error, socket));
   }
 
   /** The certificate of new connections from now on; those that are open keep theirs. */
@@ -133,6 +133,8 @@ export class HttpListener implements HttpRoutes {
 
   #track(socket: Socket): void {
     this.#sockets.add(socket);
+    // For the case that its handshake fails: it is remembered, and cannot be asked for when the peer has gone.
+    if (this.#options.tls === true) void socket.remoteAddress;
     socket.on('close', this.#untrack);
   }
 
@@ -216,9 +218,10 @@ export class HttpListener implements HttpRoutes {
   }
 
   /** No TLS, too old a version, too slow, or not content with the certificate: there is no secure way to say more. */
-  #onHandshakeError(error: Error, socket: Duplex): void {
+  #onHandshakeError(error: Error, socket: TLSSocket): void {
     this.#counters.counter('tls_handshakes_failed_total', 'Connections to TLS ports that ended before they were secure').add();
-    this.#log.debug({ err: error }, 'a TLS handshake failed');
+    const { remoteAddress = '', remotePort = 0 } = rawSocketOf(socket);
+    this.#log.debug({ peer: peerName(remoteAddress, remotePort), err: error }, 'a TLS handshake failed');
     socket.destroy();
   }
 }

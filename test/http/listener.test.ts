@@ -6,7 +6,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Counters } from '../../src/core/counters.js';
 import { StartError } from '../../src/core/errors.js';
 import { HttpListener, type HttpListenerOptions } from '../../src/http/listener.js';
-import { keptLog } from '../support/silent-log.js';
+import { makePem } from '../support/certificates.js';
+import { until } from '../support/gateway-process.js';
+import { LOSSES, loseHandshake } from '../support/lost-handshakes.js';
+import { type KeptLine, keptLog } from '../support/silent-log.js';
 
 const options: HttpListenerOptions = {
   host: '127.0.0.1',
@@ -21,10 +24,12 @@ let listener: HttpListener;
 let port: number;
 let counters: Counters;
 let sockets: Socket[];
+let lines: KeptLine[];
 
 async function start(more: Partial<HttpListenerOptions> = {}): Promise<void> {
   counters = new Counters();
-  listener = new HttpListener({ ...options, ...more }, keptLog(), counters);
+  lines = [];
+  listener = new HttpListener({ ...options, ...more }, keptLog(lines), counters);
   listener.request('/hello', false, (_request, response) => response.end('exact'));
   listener.request('/deep', true, (_request, response) => response.end('deep'));
   listener.request('/deep/er', true, (_request, response) => response.end('deeper'));
@@ -167,5 +172,18 @@ describe('listening', () => {
     expect(socket.closed).toBe(false);
     await listener.close();
     if (!socket.closed) await once(socket, 'close');
+  });
+});
+
+describe('over TLS', () => {
+  it.each(LOSSES)('it tells whose handshake failed, also %s', async (_when, lose) => {
+    await listener.close();
+    listener = new HttpListener({ ...options, tls: true }, keptLog(lines), counters);
+    listener.setSecureContext(await makePem());
+    port = (await listener.listen()).port;
+    const peer = await loseHandshake(port, lose);
+    const told = () => lines.filter(({ text }) => text === 'a TLS handshake failed');
+    await until('both are told', () => told().length === 2);
+    expect(told()[1]?.fields).toMatchObject({ peer });
   });
 });

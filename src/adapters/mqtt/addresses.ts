@@ -12,11 +12,6 @@ export function normalAddress(address: string): string {
   return usual.startsWith(MAPPED) && usual.includes('.') ? usual.slice(MAPPED.length) : usual;
 }
 
-/** Address and port as the log has them. */
-export function peerName(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
 /** What an address counts as: one site is given a whole /64 of IPv6 addresses. */
 export function countedAddress(address: string): string {
   if (!isIPv6(address)) return address;

@@ -1,7 +1,7 @@
 // Admission: who may come in. Counts connections, in all and by address, and lets a crowd that has not logged in wait.
 
-import { Ring } from '../../core/index.js';
-import { countedAddress, peerName } from './addresses.js';
+import { peerName, Ring } from '../../core/index.js';
+import { countedAddress } from './addresses.js';
 import { Rate } from './rate.js';
 import type { MqttLimits } from './wire.js';
 

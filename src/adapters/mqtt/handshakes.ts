@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createServer, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
-import type { Counters, Log } from '../../core/index.js';
+import { type Counters, type Log, rawSocketOf } from '../../core/index.js';
 import type { Visit } from './admission.js';
 import { readText } from './codec.js';
 
@@ -28,6 +28,8 @@ export class Handshakes {
   readonly #server: Server;
   /** Those that are not done, by address and port of the raw socket. */
   readonly #open = new Map<string, Handshake>();
+  /** Of raw sockets: a connection may be gone before it is known that its handshake failed. */
+  readonly #peers = new WeakMap<Socket, string>();
   readonly #log: Log;
   readonly #counters: Counters;
 
@@ -59,6 +61,7 @@ export class Handshakes {
       socket.off('close', end);
     };
     this.#open.set(key, { visit, begin, end });
+    this.#peers.set(socket, visit.peer);
     socket.on('close', end);
     this.#server.emit('connection', socket);
   }
@@ -91,7 +94,7 @@ export class Handshakes {
 
   #onFailed(error: Error, socket: TLSSocket): void {
     this.#counters.counter('tls_handshakes_failed_total', 'Connections to TLS ports that ended before they were secure').add();
-    const peer = this.#open.get(keyOf(socket))?.visit.peer;
+    const peer = this.#peers.get(rawSocketOf(socket));
     const { code = '', reason = error.message } = error as { code?: string; reason?: string };
     // One side does not take what the other one is or shows; else the connection was lost, which probes do all the time.
     if (code.startsWith('ERR_SSL')) this.#log.info({ peer, reason }, 'a TLS handshake failed');

@@ -3,8 +3,8 @@
 
 import { createServer, type Server, type Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
-import { type AdapterContext, type ConnectionError, type Listening, listen } from '../../core/index.js';
-import { type AddressList, normalAddress, peerName } from './addresses.js';
+import { type AdapterContext, type ConnectionError, type Listening, listen, peerName } from '../../core/index.js';
+import { type AddressList, normalAddress } from './addresses.js';
 import { type Admission, type Exceeded, Visit } from './admission.js';
 import { Episode } from './episode.js';
 import { type ClientCertificates, Handshakes } from './handshakes.js';

@@ -1,4 +1,6 @@
-// Addresses: what the text of a host or of a peer says of it.
+// Addresses: what the text of a host or of a peer says of it, and where that of a peer is known.
+
+import type { Socket } from 'node:net';
 
 const LOOPBACK_V4 = /^127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}$/;
 
@@ -19,4 +21,17 @@ export function hostOf(address: string): string {
   if (bracketed !== undefined) return bracketed;
   // An address of version 6 has more than one colon.
   return address.split(':').length === 2 ? address.slice(0, address.indexOf(':')) : address;
+}
+
+/** Address and port as the log has them. */
+export function peerName(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/**
+ * The socket that a secure one was made of: one whose address was asked for while the peer was there knows it for ever. Node has no
+ * name for it in its documentation; where it is not to be had, the secure one stands for itself.
+ */
+export function rawSocketOf(secure: Socket): Socket {
+  return (secure as { readonly _parent?: Socket | null })._parent ?? secure;
 }

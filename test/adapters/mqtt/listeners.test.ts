@@ -11,6 +11,7 @@ import { identityNamed } from '../../../src/core/security/identity.js';
 import { accessOf } from '../../support/access.js';
 import { type MadePem, makeAuthority, makeClientPem, makePem } from '../../support/certificates.js';
 import { until } from '../../support/gateway-process.js';
+import { LOSSES, loseHandshake } from '../../support/lost-handshakes.js';
 import { encode, type HouseOptions, MqttHouse, MqttWire } from '../../support/mqtt-wire.js';
 
 let own: MadePem;
@@ -89,6 +90,14 @@ describe('the TLS port', () => {
     await until('it is told', () => house.lines.some(({ level, text }) => level === 'info' && text === 'a TLS handshake failed'));
     const { fields } = house.lines.find(({ text }) => text === 'a TLS handshake failed') as { fields: object };
     expect(fields).toEqual({ peer: expect.stringMatching(/^127\.0\.0\.1:\d+$/), reason: 'wrong version number' });
+  });
+
+  it.each(LOSSES)('tells whose handshake failed, also %s', async (_when, lose) => {
+    await startTls();
+    const peer = await loseHandshake(house.tlsPort as number, lose);
+    const told = () => house.lines.filter(({ text }) => text === 'a TLS handshake failed');
+    await until('both are told', () => told().length === 2);
+    expect(told()[1]?.fields).toMatchObject({ peer });
   });
 
   it('serves clients as the plain one does', async () => {
