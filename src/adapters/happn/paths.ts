@@ -9,12 +9,15 @@ const ALLOWED = /^[a-zA-Z0-9/(){}+=&:%@._*\-\s]*$/;
 const EVENT_MAX = 64;
 const DEPTH_MAX = 100;
 
-/** Throws INVALID_PATH with the text that client libraries raise themselves. Returns the path unchanged. */
+/**
+ * Throws INVALID_PATH, for other characters with the text that client libraries raise themselves; for control characters, which
+ * they take for white space, with the text of the core. Returns the path unchanged.
+ */
 export function checkRequestPath(path: unknown): string {
   if (typeof path !== 'string') throw new RequestError('INVALID_PATH', notText(path));
   if (path.length === 0) throw new RequestError('INVALID_PATH', 'Bad path, must not be empty');
   if (!ALLOWED.test(path)) throw new RequestError('INVALID_PATH', MESSAGES.badCharacters);
-  return path;
+  return checkPath(path);
 }
 
 /** The path of a get: any text that can be an address at all. */
