@@ -426,6 +426,33 @@ describe('an increment', () => {
     }
     expect((await session.get('c')).entry?.revision).toBe(1);
   });
+
+  it('may have a name that means something else to JavaScript', async () => {
+    house = await startEngine();
+    const session = house.session();
+    await session.set('c', { text: 'x' });
+    for (const name of ['toString', 'valueOf', 'hasOwnProperty']) {
+      for (const counter of [1, 2]) expect((await session.set('c', null, { increment: { name, by: 1 } })).counter).toBe(counter);
+    }
+  });
+
+  it('beyond what can be counted is refused, and changes nothing', async () => {
+    house = await startEngine();
+    const session = house.session();
+    const { MAX_SAFE_INTEGER, MAX_VALUE } = Number;
+    await session.set('c', { whole: { value: MAX_SAFE_INTEGER - 1 }, large: { value: MAX_VALUE } });
+    const by = (name: string, n: number) => session.set('c', null, { increment: { name, by: n } });
+    expect((await by('whole', 1)).counter).toBe(MAX_SAFE_INTEGER);
+    for (const [name, n] of [
+      ['whole', 1],
+      ['large', MAX_VALUE],
+      ['new', -MAX_VALUE],
+    ] as const) {
+      expect((await by(name, n)).error?.code, name).toBe('INVALID_REQUEST');
+    }
+    expect((await session.get('c')).entry?.revision).toBe(2);
+    expect((await by('fraction', 0.25)).counter).toBe(0.25);
+  });
 });
 
 describe('targets and receipts', () => {

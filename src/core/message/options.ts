@@ -8,7 +8,8 @@ export type Qos = 0 | 1 | 2;
 
 /**
  * `<record>.<name>.value` becomes greater by `by`, from 0 when the record or the counter is missing. INVALID_REQUEST when
- * there is something else than a number. Others hear of the record, the given payload is `{value, gauge: name}`.
+ * there is something else than a number, or when the sum is no number that a Value may be. Others hear of the record, the given payload
+ * is `{value, gauge: name}`.
  */
 export interface Increment {
   readonly name: string;

@@ -3,7 +3,7 @@
 
 import type { Formats } from '../adapter.js';
 import { Entry } from '../data/entry.js';
-import { Payload } from '../data/payload.js';
+import { Payload, type Value } from '../data/payload.js';
 import { documentOf, isDocument, mergeDocuments } from '../data/value.js';
 import { RequestError } from '../errors.js';
 import { isQuiet } from '../history/rules.js';
@@ -99,7 +99,7 @@ export function planSet(request: DataRequest, state: State, revision: number): P
   state.history?.prepare(path, presentOf(state, time));
   const before = stored?.isExpired(time) === true ? null : stored;
   checkCondition(path, before, options);
-  const counter = increment === null ? 0 : counted(before, increment) + increment.by;
+  const counter = increment === null ? 0 : incremented(before, increment);
   const given = increment === null ? (request.payload as Payload) : gaugeOf(increment, counter, state.formats);
   const added = increment === null ? given : addition(increment, counter, state.formats);
   const isMerged = merge || increment !== null;
@@ -138,9 +138,19 @@ function receiptOf(publication: Publication | null, options: DataOptions): Recei
   return publication === null ? new Receipt() : publication.receipt;
 }
 
-function counted(before: Entry | null, { name }: Increment): number {
-  const counter = before === null ? undefined : documentOf(before.payload.value())[name];
-  if (counter === undefined) return 0;
+/** The counter's new value. Throws what Increment says. */
+function incremented(before: Entry | null, { name, by }: Increment): number {
+  const counter = counted(before, name) + by;
+  // Beyond that it would be rounded, or no number that can be stored.
+  if (Number.isSafeInteger(counter) || (Number.isFinite(counter) && !Number.isInteger(counter))) return counter;
+  throw new RequestError('INVALID_REQUEST', `${name} cannot count that far`);
+}
+
+function counted(before: Entry | null, name: string): number {
+  if (before === null) return 0;
+  const document = documentOf(before.payload.value());
+  if (!Object.hasOwn(document, name)) return 0;
+  const counter = document[name] as Value;
   const value = isDocument(counter) ? counter.value : undefined;
   if (typeof value !== 'number') throw new RequestError('INVALID_REQUEST', `${name} is no counter`);
   return value;
