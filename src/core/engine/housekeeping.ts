@@ -15,13 +15,13 @@ import { RemovalSlice, TrimSlice } from '../operations/run.js';
 import type { Subscription } from '../routing/subscription.js';
 import type { Audit } from '../security/audit.js';
 import type { SecurityCommand } from '../security/commands.js';
-import type { Directory } from '../security/directory.js';
+import { type Directory, FORGOTTEN_AT_A_TIME } from '../security/directory.js';
 import { isOverdue, overAt } from '../security/policy.js';
 import { SystemSession } from '../sessions/desk-session.js';
 import type { Sessions } from '../sessions/sessions.js';
 import { Sweeper } from './sweeper.js';
 
-/** Revocations whose time is over are looked for so often. */
+/** Revocations and locks whose time is over are looked for so often. */
 const REVOCATIONS_SWEEP_MS = 60_000;
 
 export interface HousekeepingParts {
@@ -131,12 +131,16 @@ export class Housekeeping {
     for (const key of sessions) this.#parts.submit(new DurableRequest(this.#system, null, { type: 'sweep', key }, null));
     this.#endOverdueLogins(now);
     void this.enterAudit();
+    this.#forgetRevocations(now);
+  }
+
+  #forgetRevocations(now: number): void {
     if (now < this.#revocationsSweptAt + REVOCATIONS_SWEEP_MS && now >= this.#revocationsSweptAt) return;
-    this.#revocationsSweptAt = now;
     const { directory } = this.#parts;
-    if (directory.revocationsOver(now).length > 0 || directory.locksOver(now).length > 0) {
-      this.#parts.submit(new SecurityRequest(this.#system, null, { type: 'sweepRevocations' }, null));
-    }
+    const over = Math.max(directory.revocationsOver(now).length, directory.locksOver(now).length);
+    // Where one operation cannot forget all of them, the next sweep goes on.
+    if (over < FORGOTTEN_AT_A_TIME) this.#revocationsSweptAt = now;
+    if (over > 0) this.#parts.submit(new SecurityRequest(this.#system, null, { type: 'sweepRevocations' }, null));
   }
 
   #endOverdueLogins(now: number): void {

@@ -12,7 +12,8 @@ import { Principals } from './principals.js';
 import type { DirectoryReader } from './reader.js';
 
 const SCAN_ROWS = 1_000;
-const FORGOTTEN_AT_A_TIME = 1_000;
+/** Revocations, and locks, that one operation forgets. */
+export const FORGOTTEN_AT_A_TIME = 1_000;
 
 /** It is always there. What its members may do needs no permission; this says so to a person. */
 const ADMIN_GROUP: Group = Object.freeze({

@@ -1,6 +1,6 @@
 // The directory: what its commands change and refuse, what is kept over a restart, and what a refused batch leaves.
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ADMIN, ANONYMOUS, RequestError, type RequestErrorCode, SECURITY_LIMITS, type SecurityCommand } from '../../../src/core/index.js';
 import { SECTION } from '../../../src/core/store/store.js';
 import { GateStore, settled, until } from '../../support/core-harness.js';
@@ -178,6 +178,25 @@ describe('tokens', () => {
     expect([isRevoked('a'), isRevoked('b')]).toEqual([false, true]);
     await house.command({ type: 'revokeAll', name: 'ann' });
     expect([isRevoked('c', house.clock.time - 1), isRevoked('c')]).toEqual([true, false]);
+  });
+
+  it('that were revoked are all forgotten soon after their time is over, however many', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      await restart();
+      const until_ = house.clock.time + 10_000;
+      await Promise.all(Array.from({ length: 2_500 }, (_, i) => house.command({ type: 'revoke', tokenId: `t${i}`, until: until_ })));
+      const kept = (): number => house.counters.gauges.get('revoked_tokens')?.read() ?? -1;
+      expect(kept()).toBe(2_500);
+      for (let seconds = 0; seconds < 4; seconds++) {
+        house.clock.time += seconds === 0 ? 60_000 : 1_000;
+        vi.advanceTimersByTime(1_000);
+        await settled();
+      }
+      expect(kept()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 
