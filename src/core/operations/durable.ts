@@ -113,7 +113,7 @@ function resume(durable: DurableSession, expiryMs: number, { time }: DurableRequ
  */
 function end(durable: DurableSession, request: DurableRequest, run: Run): void {
   if (durable.delayedWill !== null) fireWill(request, durable.delayedWill.key, run);
-  const orphans = orphansOf(durable, request.time, run);
+  const orphans = orphansOf([durable], request.time, run);
   run.state.durables.drop(durable, (run.turn as Turn).batch);
   giveAgain(orphans, request, run);
 }

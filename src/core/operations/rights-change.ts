@@ -3,6 +3,7 @@
 
 import type { DurableSession } from '../durable/durable-session.js';
 import { SessionRevoked } from '../errors.js';
+import type { SecurityRequest } from '../message.js';
 import type { Subscription } from '../routing/subscription.js';
 import type { SecurityChange } from '../security/commands.js';
 import { guardOf } from '../security/guards.js';
@@ -11,11 +12,12 @@ import type { EndReason } from '../security/policy.js';
 import type { Session } from '../sessions/session.js';
 import type { Sessions } from '../sessions/sessions.js';
 import { Effect, type Turn } from '../turn.js';
+import { giveAgain, orphansOf } from './orphans.js';
 import type { Run } from './run.js';
 
-/** Looks again at all subscriptions of these users. */
-export function applyRights(users: ReadonlySet<string>, run: Run): void {
-  const { access, sessions, durables, directory } = run.state;
+/** Looks again at all subscriptions of these users. `request`: that of the change. */
+export function applyRights(users: ReadonlySet<string>, request: SecurityRequest, run: Run): void {
+  const { access, sessions, directory } = run.state;
   if (access.isOpen) return;
   for (const session of sessions.ofUsers.concernedBy(users)) {
     for (const subscription of session.subscriptions) {
@@ -25,23 +27,34 @@ export function applyRights(users: ReadonlySet<string>, run: Run): void {
       lookAgain(subscription, actor === null ? subscription.owner : directory.principal(actor), run);
     }
   }
-  for (const durable of durables.ofUsers(users)) lookAtDurable(durable, durable.user as string, run);
+  lookAtDurables(users, request, run);
   run.say(new Effect(() => directory.forgetGone(users)));
 }
 
 /** Of a user who is no more nothing is kept. What others queued is looked at when it is handed out. */
-function lookAtDurable(durable: DurableSession, user: string, run: Run): void {
+function lookAtDurables(users: ReadonlySet<string>, request: SecurityRequest, run: Run): void {
   const { durables, directory } = run.state;
-  const { batch } = run.turn as Turn;
-  const { session } = durable;
-  const principal = session?.identity.principal ?? directory.principal(user);
-  if (principal === null || principal.isGone) {
-    if (durable.delayedWill !== null) durables.wills.drop(durable.delayedWill.key, batch);
-    durables.drop(durable, batch);
-    return;
+  const ofNobody: DurableSession[] = [];
+  for (const durable of durables.ofUsers(users)) {
+    const principal = durable.session?.identity.principal ?? directory.principal(durable.user as string);
+    if (principal === null || principal.isGone) ofNobody.push(durable);
+    else lookAtDurable(durable, principal, run);
   }
+  const orphans = orphansOf(ofNobody, request.time, run);
+  for (const durable of ofNobody) drop(durable, run);
+  giveAgain(orphans, request, run);
+}
+
+function lookAtDurable(durable: DurableSession, principal: Principal, run: Run): void {
   for (const subscription of [...durable.subscriptions.values()]) lookAgain(subscription, principal, run);
   for (const message of durable.queue.values()) message.publication = null;
+}
+
+function drop(durable: DurableSession, run: Run): void {
+  const { durables } = run.state;
+  const { batch } = run.turn as Turn;
+  if (durable.delayedWill !== null) durables.wills.drop(durable.delayedWill.key, batch);
+  durables.drop(durable, batch);
 }
 
 function lookAgain(subscription: Subscription, principal: Principal | null, run: Run): void {

@@ -46,7 +46,7 @@ export function security(request: SecurityRequest, run: Run): void {
   const event = eventOf(command, session.asker);
   const { users, change } = attempt(request, event, run);
   if (event !== null) run.state.audit.enter({ event, time }, turn);
-  if (users.size > 0) applyRights(users, run);
+  if (users.size > 0) applyRights(users, request, run);
   if (change !== null) tellChange(users, change, run);
   run.say(new Reply(request));
   if (event !== null) run.say(new Effect(() => run.state.audit.tell(event)));

@@ -394,6 +394,24 @@ describe('a durable session', () => {
     expect((await root.get('/d/gone')).entry).toBeNull();
   });
 
+  it('ends with its user; what it was given as one of several goes to another of them', async () => {
+    const shared = { qos: 1, group: 'g' } as const;
+    await house.user('ann', { '/d/*': ALL });
+    await house.user('bob', { '/d/*': ALL });
+    for (const key of ['ann/1', 'ann/2']) {
+      const ann = house.login('ann', { ordered: true });
+      await ann.durably({ ...OPEN, key });
+      await ann.subscribe('/d/#', 'mqtt', shared);
+      ann.close(null);
+    }
+    await setAll('/d/1', '/d/2', '/d/3', '/d/4');
+    const bob = house.login('bob');
+    await bob.subscribe('/d/#', 'mqtt', shared);
+    await house.command({ type: 'deleteUser', name: 'ann' });
+    await settled();
+    expect(pathsHeard(bob).sort()).toEqual(['/d/1', '/d/2', '/d/3', '/d/4']);
+  });
+
   it('has its rights again after a restart, before anybody is there', async () => {
     const store = new GateStore();
     await house.stop();
