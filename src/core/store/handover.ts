@@ -36,6 +36,8 @@ export interface HandoverParts {
 export class Handover {
   readonly #parts: HandoverParts;
   readonly #staging: Staging;
+  /** What was taken last, and is staged when there is time, or somebody looks. */
+  #newest: { readonly check: Check; readonly batch: RecordBatch } | null = null;
   #work: Promise<void> | null = null;
   #tables: Promise<void> | null = null;
   /** null: it has not failed. */
@@ -50,16 +52,26 @@ export class Handover {
 
   /** A copy of what the journal has; null: deleted; undefined: it is as LevelDB has it. */
   get(section: string, key: string): Buffer | null | undefined {
+    this.stage();
     return this.#staging.get(section, key);
   }
 
   /** LevelDB has everything. */
   get isDone(): boolean {
-    return this.#staging.isEmpty;
+    return this.#newest === null && this.#staging.isEmpty;
   }
 
-  /** Takes a batch that is in the journal now. */
+  /** Takes a batch that is in the journal now: those who wait for it are told before any more is made of it. */
   add(check: Check, batch: RecordBatch): void {
+    this.stage();
+    this.#newest = { check, batch };
+  }
+
+  /** There is time: a batch is on its way to the journal. */
+  stage(): void {
+    if (this.#newest === null) return;
+    const { check, batch } = this.#newest;
+    this.#newest = null;
     this.#staging.add(check, batch);
     this.#begin();
   }
@@ -77,12 +89,14 @@ export class Handover {
   /** `waiting` gets the moment when LevelDB has what was added by now, and nothing else. */
   wait(waiting: Waiting): void {
     if (this.#failure !== null) return waiting.fail(this.#failure.error);
+    this.stage();
     this.#staging.seal(waiting);
     this.#begin();
   }
 
   /** Hands over the rest, unless LevelDB refuses it: the journal has it. */
   async end(): Promise<void> {
+    this.stage();
     this.#staging.seal();
     this.#begin();
     await this.#work;

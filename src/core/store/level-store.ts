@@ -233,7 +233,9 @@ export class LevelStore implements Store {
     if (this.#journal !== journal) throw new StoreFailure('the store was closed meanwhile');
     if (this.#broken) throw new StoreFailure('the store failed meanwhile');
     const check = trail.link(state);
-    await journal.append(batch.finish(check), check.batch);
+    const appended = journal.append(batch.finish(check), check.batch);
+    handover.stage();
+    await appended;
     if (this.#broken) throw new StoreFailure('the store failed meanwhile');
     handover.add(check, batch);
   }
