@@ -225,6 +225,19 @@ describe('replies to a session that writes ahead', () => {
     expect(session.ahead).toEqual([ids(6).slice(1), ['6', '7', '8', '9']]);
   });
 
+  it('stand where they did among the last that it hears of a subscription that ends with them', async () => {
+    const session = await openAhead();
+    const subscription = session.subscription('path/2');
+    await session.submit(new SubscribeRequest('subscribe', session, 'subscribed', subscription, null, null));
+    house.store.held = true;
+    for (const id of ids(6)) void session.set(`path/${id}`, id, {}, id);
+    void session.unsubscribe(subscription, 'ended');
+    await until(() => begun.length > 0);
+    house.store.release();
+    await until(() => session.replies.length === 8);
+    expect(session.log).toEqual(['reply subscribed', ...replies('0', '1'), 'set path/2 "2"', ...replies('2', '3', '4', '5', 'ended')]);
+  });
+
   it('are given one by one when they are few, or it cannot write them', async () => {
     const session = await openAhead();
     await setAll(session, ['0', '1', '2']);

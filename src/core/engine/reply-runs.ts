@@ -13,7 +13,7 @@ const REPLIES_MAX = 64;
 /** Has the turn's replies written, and puts the runs of them among the outcomes: each session is told in the same order as without. */
 export function writeAhead(turn: Turn): void {
   if (turn.outcomes.length < REPLIES_MIN) return;
-  const gathering = new Gathering();
+  const gathering = new Gathering(turn.isPlain);
   for (const outcome of turn.outcomes) gathering.take(outcome);
   turn.outcomes = gathering.end();
 }
@@ -26,6 +26,9 @@ class Gathering {
   #session: Session | null = null;
   /** What came between its replies and concerns others. */
   #between: Outcome[] = [];
+
+  /** `isPlain`: no subscription ended in the turn, so that what a session has is all that it hears of. */
+  constructor(private readonly isPlain: boolean) {}
 
   take(outcome: Outcome): void {
     const session = writerOf(outcome);
@@ -49,7 +52,7 @@ class Gathering {
 
   /** News, and the session of the run hears none. */
   #concernsOthers(outcome: Outcome): boolean {
-    if (this.#session === null || typeof outcome === 'function' || outcome.kind !== 'publication') return false;
+    if (!this.isPlain || this.#session === null || typeof outcome === 'function' || outcome.kind !== 'publication') return false;
     return this.#session.subscriptions.size === 0;
   }
 
