@@ -3,7 +3,8 @@
 //
 // A check (32 bytes, little-endian): batch f64, revision f64, applied f64, link u32, crc32 u32 of the 28 bytes before.
 // The link is the crc32 of the first 24 bytes, begun with the link of the batch before: a check that was left over from
-// another history does not fit, even if its number does.
+// another history does not fit, even if its number does. Links begin with a random one at each opening: nobody who stores
+// something can know them.
 //
 // Only a batch that is still in the engine's write-ahead log can get lost unnoticed, so checks behind those are trimmed:
 // the checkpoint names the last batch of which no check is needed any more.
@@ -67,6 +68,11 @@ const own = new RowMemory(Buffer.alloc(CHECK_BYTES));
 function linkAfter(previous: Check, state: StoreState): number {
   writeState(own.view, 0, state);
   return checksum(own, 0, LINKED_BYTES, previous.link);
+}
+
+/** It was made right after `previous`. */
+export function follows(check: Check, previous: Check): boolean {
+  return check.batch === previous.batch + 1 && check.link === linkAfter(previous, check);
 }
 
 /** What goes into the engine beside checks and changes. */

@@ -5,7 +5,7 @@
 // lengths are looked at. (Records were of any length, without it, once; they are read as well.)
 
 import { crc32 } from 'node:zlib';
-import { CHECK_BYTES, type Check, decodeCheck, writeCheck } from './check-trail.js';
+import { CHECK_BYTES, type Check, decodeCheck, follows, writeCheck } from './check-trail.js';
 import { checksum, type RowMemory } from './row-memory.js';
 
 /** Where the check of a record is. */
@@ -86,14 +86,18 @@ export function valueAt(bytes: Buffer, position: number): Buffer | null {
   return length === REMOVED ? null : bytes.subarray(from, from + length);
 }
 
-/** Records from the beginning on that follow each other in number, whole. */
+/**
+ * Records from the beginning on that follow each other, whole. Behind the last one there may be anything that was stored before: what
+ * looks like the next one is one only if it is linked to it.
+ */
 export function recordsIn(bytes: Buffer): JournalRecord[] {
   const records: JournalRecord[] = [];
-  let at = 0;
-  for (let record = recordAt(bytes, at); record !== null; record = recordAt(bytes, at)) {
-    if (records.length > 0 && record.check.batch !== batchOf(records.at(-1)) + 1) break;
-    records.push(record);
-    at += bytes.readUInt32LE(at + 4);
+  for (let from = 0, found = checkAt(bytes, from); found !== null; found = checkAt(bytes, from)) {
+    const last = records.at(-1);
+    if (last !== undefined && !follows(found, last.check)) break;
+    const to = endOf(bytes, from);
+    records.push(changesIn(found, bytes, from + RECORD_HEAD_BYTES, to));
+    from = to;
   }
   return records;
 }
@@ -101,14 +105,18 @@ export function recordsIn(bytes: Buffer): JournalRecord[] {
 /** 0: there is none. */
 export const batchOf = (record: JournalRecord | undefined): number => record?.check.batch ?? 0;
 
-/** null: there is none, or it was not written to its end. */
-function recordAt(bytes: Buffer, from: number): JournalRecord | null {
+/** Of the record that begins there; null: there is none, or it was not written to its end. */
+function checkAt(bytes: Buffer, from: number): Check | null {
   if (bytes.length - from < RECORD_HEAD_BYTES) return null;
-  const to = from + bytes.readUInt32LE(from + 4);
+  const to = endOf(bytes, from);
   if (to < from + RECORD_HEAD_BYTES || to > bytes.length) return null;
   if (crc32(bytes.subarray(from + 4, to)) !== bytes.readUInt32LE(from)) return null;
-  const check = decodeCheck(bytes.subarray(from + CHECK_AT, from + RECORD_HEAD_BYTES));
-  return check === null ? null : changesIn(check, bytes, from + RECORD_HEAD_BYTES, to);
+  return decodeCheck(bytes.subarray(from + CHECK_AT, from + RECORD_HEAD_BYTES));
+}
+
+/** Where the record that begins there says that it ends. */
+function endOf(bytes: Buffer, from: number): number {
+  return from + bytes.readUInt32LE(from + 4);
 }
 
 function changesIn(check: Check, bytes: Buffer, from: number, to: number): JournalRecord {

@@ -1,6 +1,7 @@
 // Opening: makes of a directory a database that holds every batch that was acknowledged, or says what is missing. What LevelDB has
 // lost since its files were last flushed is in the journal, and is given back. The only importer of `level`.
 
+import { randomInt } from 'node:crypto';
 import { Level } from 'level';
 import { CHECK_BYTES, type Check, checkKey, decodeCheck, encodeCheck, NOTHING_WRITTEN, TrailVerifier } from './check-trail.js';
 import { hasJournal, readJournal } from './journal.js';
@@ -32,6 +33,8 @@ const BLOCK_CACHE_BYTES = 32 * 1024 * 1024;
 /** A scan holds no more than about this much of a slice in memory. */
 export const SCAN_SLICE_BYTES = 256 * 1024;
 const VERIFY_SLICE_ROWS = 1000;
+/** Of 32 bits. */
+const LINKS = 2 ** 32;
 /** What was lost is given back in batches of about so much. */
 const GIVE_BACK_BYTES = 1024 * 1024;
 const GIVE_BACK_ROWS = 10_000;
@@ -58,13 +61,13 @@ export interface Opened {
   readonly oldest: number;
 }
 
-/** All of it is on the disk then: of a journal nothing is needed any more. */
+/** All of it is on the disk then: of a journal nothing is needed any more. What is written from now on is linked to a random number. */
 export async function openStore(options: OpeningOptions): Promise<Opened> {
   const { location } = options;
   const found = await inspectDirectory(location);
   const database = await openDatabase(location, found === 'new');
   try {
-    const last = await verify(database, options);
+    const last = { ...(await verify(database, options)), link: randomInt(LINKS) };
     await setCheckpoint(database, last);
     const oldest = (await oldestCheck(database)) ?? last.batch + 1;
     prime(database);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { BatchMemory, RecordBatch } from '../../../src/core/store/batch-memory.js';
-import { type Check, NOTHING_WRITTEN } from '../../../src/core/store/check-trail.js';
+import { type Check, CheckTrail, NOTHING_WRITTEN } from '../../../src/core/store/check-trail.js';
 import { Journal, readJournal, removeJournal } from '../../../src/core/store/journal.js';
 import { SECTION } from '../../../src/core/store/store.js';
 import { until } from '../../support/gateway-process.js';
@@ -14,7 +14,15 @@ import { temporaryDirectory } from '../../support/temporary.js';
 
 const MIB = 1024 * 1024;
 const HEAD_BYTES = 40;
-const checkOf = (batch: number): Check => ({ ...NOTHING_WRITTEN, batch, revision: batch * 2, applied: batch * 3, link: batch * 5 });
+const BLOCK_BYTES = 512;
+
+const trail = new CheckTrail(NOTHING_WRITTEN, 1, MIB);
+const checks: Check[] = [NOTHING_WRITTEN];
+/** Each is linked to the one before. */
+function checkOf(batch: number): Check {
+  for (let n = checks.length; n <= batch; n++) checks.push(trail.link({ batch: n, revision: n * 2, applied: n * 3 }));
+  return checks[batch] as Check;
+}
 
 async function begin(location: string, isDirect = true): Promise<Journal> {
   const journal = await Journal.begin(location, isDirect);
@@ -224,9 +232,29 @@ describe('after a crash', () => {
     const journal = await begin(location);
     await append(journal, 1, 90, 100_000);
     journal.release(90);
-    await append(journal, 91, 95, 100_000);
+    await append(journal, 91, 91, 4 * MIB);
+    await append(journal, 92, 95, 200_000);
     const kept = await found(location);
     expect(kept.at(-1)).toBe(95);
     expect(kept).toEqual(numbers(kept[0] as number, 95));
+  });
+
+  test('what somebody stored is not taken for a record, whatever it looks like', async () => {
+    const location = await temporaryDirectory();
+    const journal = await begin(location);
+    // By its number it follows the first record that is written over values like this one.
+    const made = new RecordBatch(new BatchMemory());
+    made.put(SECTION.directory, 'user', Buffer.from('made by somebody'));
+    const record = made.finish({ ...checkOf(94), link: 1 });
+    expect(record).toHaveLength(BLOCK_BYTES);
+    const valueAt = HEAD_BYTES + 8 + 'rk'.length;
+    const value = Buffer.alloc(100_000);
+    for (let at = BLOCK_BYTES - valueAt; at + BLOCK_BYTES <= value.length; at += BLOCK_BYTES) value.set(record, at);
+    for (let n = 1; n <= 90; n++) await appendOne(journal, n, ['k'], [value]);
+    journal.release(90);
+    await append(journal, 91, 91, 4 * MIB);
+    await append(journal, 92, 93, 150_000);
+    const records = await readJournal(location);
+    expect(records.at(-1)?.check).toEqual(checkOf(93));
   });
 });

@@ -226,6 +226,11 @@ describe('a journal that does not continue the store', () => {
     expect(notices).toEqual([expect.stringMatching(/goes on to batch 80/)]);
   });
 
+  test('is damage also if the store that it is from was written in the same way', async () => {
+    const { location } = await running(50);
+    await expect(opened(location, foreign, () => null)).rejects.toThrow(/goes on to batch 80, and does not fit behind 49/);
+  });
+
   test('with a gap before it leaves the hole, which is refused', async () => {
     const { location, flushed } = await running(50);
     const hole = async (copy: string): Promise<void> => {
