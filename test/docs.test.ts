@@ -3,7 +3,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
@@ -308,6 +308,49 @@ describe('the page on administration', () => {
     const { stdout } = await host.run([topic, '--help']);
     return [...stdout.matchAll(/^ {2}([a-z-]+) /gm)].map(([, name]) => name as string).filter((name) => name !== 'help');
   }
+});
+
+describe('the page on the data directory', () => {
+  const page = read('docs/data-directory.md');
+  const directory = temporaryDirectory();
+  const [data, backup] = [join(directory, 'data'), join(directory, 'backup')];
+  const filesOf = (folder: string): string[] => readdirSync(folder, { recursive: true }).map(String).sort();
+
+  /** With a command `trivium`, and paths of its own. */
+  async function runSnippet(name: string): Promise<Ended> {
+    const found = new RegExp(`<!-- test: ${name} -->\\n\`\`\`sh\\n([\\s\\S]*?)\`\`\``).exec(page)?.[1] as string;
+    const paths = found.replaceAll('/tmp/', `${directory}/`).replaceAll('/var/lib/trivium', data).replaceAll('/backup/trivium', backup);
+    writeFileSync(join(directory, 'trivium'), `#!/bin/sh\nexec ${process.execPath} ${ROOT}/dist/main.js "$@"\n`, { mode: 0o755 });
+    return await run('bash', ['-e', '-c', `PATH=${directory}:$PATH\n${paths}`]);
+  }
+
+  /** As the table names the file. */
+  function named(file: string): string {
+    if (/^store\/(LOCK|LOG)/.test(file)) return file;
+    return /^store\/journal\./.test(file) ? 'store/journal.*' : file.replace(/^store\/.*/, 'store/');
+  }
+
+  it('names all that is in it, and shows how it is copied, verified and restored', async () => {
+    const flags = ['--secure', '--host', '127.0.0.1', '--admin-password', 'only for this test', '--tls-enabled'];
+    const options = { dataDir: data, flags: [...flags, '--security-groups', '[{"name":"readers"}]'] };
+    const first = await startGateway(options);
+    const device = await connectAsync(`mqtt://127.0.0.1:${first.ports.mqtt}`, { username: '_ADMIN', password: 'only for this test' });
+    for (const topic of ['a', 'b', 'c']) await device.publishAsync(topic, '1', { qos: 1, retain: true });
+    await device.endAsync();
+    await first.stop();
+    const kept = filesOf(data);
+    for (const file of kept.filter((name) => name !== 'store')) expect(page).toContain(`\`${named(file)}\``);
+    const done = { code: 0, stdout: '', stderr: '' };
+    expect(await runSnippet('backup')).toEqual(done);
+    expect(await runSnippet('verify')).toEqual({ ...done, stdout: '3\n' });
+    expect(await runSnippet('restore')).toEqual(done);
+    expect([filesOf(data), filesOf(`${data}.before`)]).toEqual([kept, kept]);
+    await (await startGateway(options)).stop();
+
+    for (const file of filesOf(backup).filter((name) => name.includes('journal.'))) rmSync(join(backup, file));
+    expect((await runSnippet('verify')).stdout).toBe('');
+    expect(readFileSync(join(directory, 'trivium-log'), 'utf8')).toMatch(/in its journal, whose files are gone/);
+  });
 });
 
 describe('npm start', () => {
