@@ -40,6 +40,16 @@ async function become(fact: () => boolean): Promise<void> {
   while (!fact()) await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
+/** Time goes on, by so much in each turn of the loop, until that has come. */
+async function passing(clock: SetClock, ms: number, fact: Promise<unknown>): Promise<void> {
+  let isThere = false;
+  void fact.then(() => (isThere = true));
+  await become(() => {
+    if (!isThere) clock.pass(ms);
+    return isThere;
+  });
+}
+
 async function rawSocket(): Promise<{ socket: Socket; received: () => Buffer; closed: Promise<unknown> }> {
   const socket = connectTcp(at.port, at.host);
   const chunks: Buffer[] = [];
@@ -101,10 +111,11 @@ describe('CONNECT', () => {
   });
 
   it('has to come in time', async () => {
-    await again({ connectMs: 60 });
+    const clock = new SetClock();
+    await again({ connectMs: 60 }, clock);
     const told = await connect({ hello: false });
     const { closed } = await rawSocket();
-    await Promise.all([told.ended, closed]);
+    await passing(clock, 10, Promise.all([told.ended, closed]));
     expect(house.lines.some(({ fields }) => fields.code === 'CONNECT_TIMEOUT')).toBe(true);
     const client = await connect();
     await client.write('a', 1);
@@ -112,11 +123,12 @@ describe('CONNECT', () => {
   });
 
   it('that is refused, or does not come, is told of in the log with its sender', async () => {
-    await again({ connectMs: 60 });
+    const clock = new SetClock();
+    await again({ connectMs: 60 }, clock);
     const wrong = await connect({ hello: false });
     await wrong.ask([1, 7, 1]);
     const silent = await rawSocket();
-    await Promise.all([wrong.ended, silent.closed]);
+    await passing(clock, 10, Promise.all([wrong.ended, silent.closed]));
     const told = house.lines.filter(({ level }) => level === 'info');
     expect(told.map(({ text }) => text).sort()).toEqual([
       'a connection ended: no CONNECT in time',
@@ -751,15 +763,18 @@ describe('broken bytes', () => {
   });
 
   it('an incomplete message of a silent peer does not live longer than the heartbeat', async () => {
-    await again({ heartbeatMinMs: 80, connectMs: 100 });
+    const clock = new SetClock();
+    await again({ heartbeatMinMs: 80, connectMs: 100 }, clock);
     const client = await connect({ framing: 'bare', connect: { heartbeat: 80 } });
-    let gone = false;
-    void client.ended.then(() => (gone = true));
     client.raw(hex('df 00000fff'));
-    while (!gone) {
+    let isGone = false;
+    void client.ended.then(() => (isGone = true));
+    await become(() => {
+      if (isGone) return true;
       client.raw(hex('a161 01'));
-      await new Promise<void>((resolve) => setImmediate(resolve));
-    }
+      clock.pass(1);
+      return false;
+    });
   });
 });
 
