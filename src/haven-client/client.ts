@@ -148,6 +148,7 @@ export class HavenClient implements EventSource {
   async #begin(queue: EventQueue, { since, initial, reason }: Begin, ask: Connection['ask']): Promise<void> {
     const message = { action: 'query', type: 'watch', path: queue.path, push: true, initial, ...(since === null ? {} : { since }) };
     await ask(message, ({ watch, revision, missed }) => {
+      if (queue.isOver) return this.#unwatchSoon(watch as number);
       queue.id = watch as number;
       this.#queues.add(queue);
       this.#byId.set(queue.id, queue);
@@ -167,22 +168,27 @@ export class HavenClient implements EventSource {
     const begun = (): void => {
       if (queue.id === id && this.#byId.get(id) === queue) queue.reached(revision);
     };
-    this.#connection?.ask(PING).then(begun).catch(ignoreLoss);
+    this.#connection?.ask(PING).then(begun, nobodyWaits);
   }
 
   rewatch(queue: EventQueue): void {
     const connection = this.#connection;
+    const { id } = queue;
     // With a new connection it begins anew anyway.
-    if (connection === null || !this.#byId.delete(queue.id)) return;
-    connection.ask({ action: 'query', type: 'unwatch', watch: queue.id }).catch(ignoreLoss);
+    if (connection === null || !this.#byId.delete(id)) return;
+    queue.id = 0;
+    this.#unwatchSoon(id);
     this.#beginAgain(queue, 'overflow', connection);
+  }
+
+  #unwatchSoon(id: number): void {
+    this.#connection?.ask(unwatching(id)).catch(nobodyWaits);
   }
 
   async unwatch(queue: EventQueue): Promise<void> {
     const { id } = queue;
     this.#queues.delete(queue);
-    if (!this.#byId.delete(id) || this.#connection === null) return;
-    await this.#connection.ask({ action: 'query', type: 'unwatch', watch: id }).catch(ignoreLoss);
+    if (this.#byId.delete(id)) await this.#connection?.ask(unwatching(id)).catch(ignoreGone);
   }
 
   #onPushed(events: readonly Answer[]): void {
@@ -267,6 +273,7 @@ export class HavenClient implements EventSource {
 
   #onLost(): void {
     this.#connection = null;
+    for (const queue of this.#byId.values()) queue.id = 0;
     this.#byId = new Map();
     if (this.#closing.signal.aborted) return;
     const error = new HavenError('CONNECTION_LOST', 0, 'the connection is gone');
@@ -303,15 +310,24 @@ export class HavenClient implements EventSource {
   #beginAgain(queue: EventQueue, reason: ResyncReason, connection: Connection): void {
     const begin: Begin = { since: queue.position, initial: true, reason };
     this.#begin(queue, begin, (message, onAnswer) => connection.ask(message, onAnswer)).catch((error: HavenError) => {
-      if (error.name !== 'CONNECTION_LOST') queue.end(error);
+      if (error.name === 'CONNECTION_LOST') return;
+      this.#queues.delete(queue);
+      queue.end(error);
     });
   }
 }
 
-/** What ends with the connection needs no other end. */
-function ignoreLoss(error: HavenError): void {
-  if (error.name !== 'CONNECTION_LOST') throw error;
+function unwatching(watch: number): object {
+  return { action: 'query', type: 'unwatch', watch };
 }
+
+/** What ended with the connection, or with the right for it, needs no other end. */
+function ignoreGone(error: HavenError): void {
+  if (error.name !== 'CONNECTION_LOST' && error.name !== 'NOT_FOUND') throw error;
+}
+
+/** What was asked on nobody's behalf and is refused changes nothing for anybody. */
+function nobodyWaits(): void {}
 
 /** Programs without types may give anything. */
 function hasWildcard(path: string): boolean {

@@ -38,6 +38,11 @@ export class EventQueue implements Watch {
     this.#source = source;
   }
 
+  /** Nobody reads it any more. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   push(event: WatchEvent): void {
     if (this.#isOver || this.#isOverflown) return;
     const reader = this.#readers.shift();

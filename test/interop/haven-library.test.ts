@@ -17,7 +17,9 @@ import {
   type Watch,
   type WatchEvent,
 } from '../../src/haven-client/index.js';
+import { AdminApi } from '../support/admin-api.js';
 import { cleanEnvironment, freePort, type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
+import { ALL, by, startSecureGateway } from '../support/secure-roads.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -179,6 +181,40 @@ describe('watches', () => {
     expect((await take(watch, 12)).map(brief)).toEqual([...waiting, ['overflow'], ['/slow/a', 49]]);
     await client.write('/slow/a', 50);
     expect((await take(watch, 1)).map(brief)).toEqual([['/slow/a', 50]]);
+  });
+
+  it('that are closed while they begin anew are watched no more', async () => {
+    const client = await open({ watchMaxEvents: 1 });
+    const api = await AdminApi.of(gateway.ports.admin);
+    const subscriptions = async (): Promise<unknown> => {
+      const { body } = await api.ask('GET', '/sessions?protocol=haven');
+      const sessions = body['sessions'] as { readonly id: string; readonly subscriptions: number }[];
+      return sessions.find(({ id }) => id === client.hello?.session)?.subscriptions;
+    };
+    const watch = await client.watch('/closed/*');
+    for (let n = 0; n < 3; n++) await client.write('/closed/a', n);
+    expect((await take(watch, 1)).map(brief)).toEqual([['/closed/a', 0]]);
+    await watch.close();
+    await client.read('/closed/a');
+    await until('it is watched no more', async () => (await subscriptions()) === 0);
+  });
+
+  it('whose right is taken away end like any other', async () => {
+    const own = await startSecureGateway();
+    await own.user('reader', { '/right/*': ALL });
+    const [reader, writer] = await Promise.all(
+      ['reader', '_ADMIN'].map((name) => open({ port: own.process.ports.haven, credentials: by(name), watchMaxEvents: 1 })),
+    );
+    const [closed, slow] = [await reader?.watch('/right/a'), await reader?.watch('/right/b')] as [Watch, Watch];
+    for (let n = 0; n < 3; n++) await writer?.write('/right/b', n);
+    // What it is answered comes behind the events.
+    await reader?.read('/right/b');
+    await own.user('reader', {});
+    await closed.close();
+    expect((await take(slow, 1)).map(brief)).toEqual([['/right/b', 0]]);
+    await expect(slow.next()).rejects.toMatchObject({ name: 'ACCESS_DENIED' });
+    await reader?.close();
+    await own.process.stop();
   });
 });
 
