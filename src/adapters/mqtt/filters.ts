@@ -76,15 +76,21 @@ export class Filters {
     const subscription = this.#all().get(key);
     if (subscription === undefined) return false;
     this.#drop(key, subscription);
-    this.#retained.get(key)?.cancel();
-    this.#retained.delete(key);
+    this.#cancelRetained(key);
     this.session.submit(new SubscribeRequest('unsubscribe', this.session, null, subscription, null, onReply));
     return true;
   }
 
   /** The right for it is gone: it has ended. */
   lost(subscription: Subscription): void {
-    this.#drop(subscriptionKey(subscription), subscription);
+    const key = subscriptionKey(subscription);
+    if (this.#all().get(key) === subscription) this.#cancelRetained(key);
+    this.#drop(key, subscription);
+  }
+
+  /** Whether the session subscribes to its filter: it may have ended before it was answered. */
+  isOpen(subscription: Subscription): boolean {
+    return this.#all().has(subscriptionKey(subscription));
   }
 
   /** A durable session was resumed. */
@@ -113,6 +119,11 @@ export class Filters {
       if (reply.error?.code === 'STORE_FAILED') session.close(new ConnectionError('STORE_FAILED', reply.error.message));
     };
     session.submit(new SubscribeRequest('subscribe', session, null, subscription, subscription.pattern, onReply, 'path', true));
+  }
+
+  #cancelRetained(key: string): void {
+    this.#retained.get(key)?.cancel();
+    this.#retained.delete(key);
   }
 
   #drop(key: string, subscription: Subscription): void {

@@ -54,6 +54,7 @@ export class Hearing {
     const isSystem = this.filters.system.has(subscription);
     const source = isSystem ? new EntryList(this.system.entriesFor(subscription.pattern)) : reply.source();
     if (source === null || (source.count === 0 && subscription.remainder === null)) return;
+    if (!this.filters.isOpen(subscription)) return source.close();
     const retained = this.deliveries.addRetained(subscription);
     this.filters.keepRetained(subscription, retained);
     retained.begin(source);

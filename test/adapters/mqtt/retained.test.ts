@@ -128,6 +128,20 @@ describe.each([
     });
   });
 
+  it.each([true, false])(
+    'that nobody wants any more do not come, also if that is said before they are there (durable %s)',
+    async (isDurable) => {
+      await fill(0, 100);
+      const wire = isDurable ? await durable() : await connect('hasty');
+      const subscriptions = version === 5 ? [{ topic: 'r/#', qos: 1, rh: 0 }] : [{ topic: 'r/#', qos: 1 }];
+      wire.send({ cmd: 'subscribe', messageId: 8, subscriptions }, { cmd: 'unsubscribe', messageId: 9, unsubscriptions: ['r/#'] });
+      await wire.answer('unsuback', 9);
+      expect(publishes(await wire.settled())).toEqual([]);
+      expect(remainders()).toBe(0);
+      expect(store.openScans).toBe(0);
+    },
+  );
+
   describe('of a durable session', () => {
     it.each([1, 2] as const)('at QoS %i what was not acknowledged is sent again under the same ids, and the rest follows', async (qos) => {
       await fill(0, 30, qos);
