@@ -82,6 +82,8 @@ export class ChannelState {
 export interface Added {
   readonly channel: ChannelState;
   readonly reference: string;
+  /** How many the client counts it as. */
+  readonly listeners: number;
   /** The subscription to be made for it; null when the channel has one that covers it. */
   readonly made: Subscription | null;
   /** The one that `made` replaces. */
@@ -108,9 +110,10 @@ export class Channels {
     this.#channels.set(channel.text, channel);
     channel.references.set(reference, { depth: declared, merge: options.merge === true });
     this.#references += 1;
-    channel.listeners += listenersIn(options);
+    const listeners = listenersIn(options);
+    channel.listeners += listeners;
     channel.refresh(version.protocol, mergeForm);
-    return { channel, reference, made, replaced: made === null ? null : replaced };
+    return { channel, reference, listeners, made, replaced: made === null ? null : replaced };
   }
 
   #channelOf(path: string): ChannelState {
@@ -153,9 +156,15 @@ export class Channels {
     return null;
   }
 
+  /** False once it was dropped, also if the client has made another one of the same name. */
+  has(channel: ChannelState): boolean {
+    return this.#channels.get(channel.text) === channel;
+  }
+
   /** Forgets a channel; returns the subscription that is to be ended. */
   drop(channel: ChannelState): Subscription | null {
-    if (!this.#channels.delete(channel.text)) return null;
+    if (!this.has(channel)) return null;
+    this.#channels.delete(channel.text);
     this.#references -= channel.references.size;
     channel.references.clear();
     return channel.subscription;

@@ -234,14 +234,16 @@ export class Subscriptions {
     if (channel.subscription !== made) return;
     channel.subscription = replaced;
     channel.depth = replaced.pattern.depth;
+    // An `off` came in between, and ended the one that was to take its place.
+    if (!this.#channels.has(channel)) this.#unsubscribe(replaced, null);
   }
 
   /** Nothing stays of an `on` that was refused. */
   #undoOn(added: Added, wasOnly: boolean): void {
-    const { channel, reference } = added;
+    const { channel, reference, listeners } = added;
     const { version, mergeForm } = this.#connection;
     this.#channels.dropReference([channel], reference, version.protocol, mergeForm);
-    channel.listeners -= 1;
+    channel.listeners -= listeners;
     if (wasOnly) channel.subscription = null;
     if (channel.references.size > 0) return;
     const subscription = this.#channels.drop(channel);

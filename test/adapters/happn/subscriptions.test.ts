@@ -1,0 +1,78 @@
+// What is left of an `on` that was refused, whatever the client has said before it is told.
+
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Connection, Host } from '../../../src/adapters/happn/host.js';
+import type { Sink } from '../../../src/adapters/happn/session-layers.js';
+import { Subscriptions } from '../../../src/adapters/happn/subscriptions.js';
+import { UNCONFIGURED, type Version, versionNamed } from '../../../src/adapters/happn/versions.js';
+import { NOBODY, Reply, RequestError, type SubscribeRequest } from '../../../src/core/index.js';
+
+const REFUSED = new RequestError('ACCESS_DENIED', 'no');
+
+let asked: SubscribeRequest[];
+let said: string[];
+let subscriptions: Subscriptions;
+
+function begin(version: Version): void {
+  asked = [];
+  said = [];
+  const answer = (text: string): number => said.push(text);
+  const connection = { id: 'a'.repeat(36), identity: NOBODY, version, mergeForm: 'record', ending: false, answer };
+  const host = { context: { submit: (request: SubscribeRequest) => asked.push(request) } };
+  subscriptions = new Subscriptions(connection as unknown as Connection, host as unknown as Host);
+}
+
+const on = (path: string, options: object = {}): void => subscriptions.on({ action: 'on', eventId: 1, path, options });
+const off = (path: string, options: object = {}): void => subscriptions.off({ action: 'off', eventId: 2, path, options });
+
+/** The core answers the oldest request that it was not asked to answer yet. */
+function answer(error: RequestError | null = null): void {
+  const request = asked.shift() as SubscribeRequest;
+  const reply = new Reply(request);
+  reply.error = error;
+  subscriptions.writeReply({ text: (text: string) => said.push(text) } as unknown as Sink, request, reply);
+}
+
+const opsOf = (): string[] => asked.map(({ op, subscription }) => `${op} ${subscription.pattern.text}`);
+
+describe('an on that is refused', () => {
+  beforeEach(() => begin(versionNamed('happn_4') as Version));
+
+  it('leaves alone what the client has asked for since under the same name', () => {
+    on('/ALL@/a');
+    off('/ALL@/a');
+    on('/ALL@/a');
+    answer(REFUSED);
+    answer();
+    answer();
+    expect(asked).toEqual([]);
+    off('/ALL@/a');
+    expect(opsOf()).toEqual(['unsubscribe /a']);
+  });
+
+  it('because it was to reach further ends with the narrower one that the client has ended meanwhile', () => {
+    on('/ALL@/a/**', { depth: 1 });
+    answer();
+    const narrow = asked.length;
+    on('/ALL@/a/**', { depth: 3 });
+    off('/ALL@/a/**');
+    expect(narrow).toBe(0);
+    const [wider, , ended] = asked.map(({ subscription }) => subscription);
+    expect(ended).toBe(wider);
+    for (let n = 0; n < 3; n++) answer(n < 2 ? REFUSED : null);
+    expect(asked.map(({ op, subscription }) => [op, subscription.pattern.depth])).toEqual([['unsubscribe', 1]]);
+  });
+});
+
+describe('an on that is refused to a client that counts listeners', () => {
+  beforeEach(() => begin(UNCONFIGURED));
+
+  it('counts for as many as it asked for', () => {
+    on('/ALL@/a', { event_type: 'all', refCount: 0 });
+    answer();
+    on('/ALL@/a', { refCount: 3 });
+    answer(REFUSED);
+    off('/ALL@/a', { refCount: 1 });
+    expect(opsOf()).toEqual(['unsubscribe /a']);
+  });
+});
