@@ -16,6 +16,9 @@ const NOT_CONNECTED: HavenError = Object.freeze({ name: 'NOT_CONNECTED', message
 const CONNECTED_ALREADY = new RequestError('INVALID_REQUEST', 'this connection has its session already');
 const NOTHING_SHOWN: Credentials = Object.freeze({});
 
+const LOGIN_FAILED = 'credentials of a Haven peer could not be looked at';
+const CONTROL_FAILED = 'a Haven control message failed';
+
 /** The session, to its dispatcher. */
 export interface Holder extends Connection {
   /** Neither says nor hears anything more. */
@@ -73,7 +76,7 @@ export class Dispatcher {
         if (message.action === 'connect') holder.release(() => this.#open(message, identity));
         else this.#parts.answers.whenIdle(() => this.#handleAs(message, identity));
       },
-      (error: unknown) => holder.release(() => this.#parts.answers.fault(message, asRequestError(error))),
+      (error: unknown) => holder.release(() => this.#parts.answers.fault(message, this.#asFault(error, LOGIN_FAILED))),
     );
   }
 
@@ -104,7 +107,7 @@ export class Dispatcher {
         holder.release(() => {
           this.#isBarred = true;
           if (error instanceof RequestError && error.code === 'NOT_AUTHENTICATED') this.#handle(message);
-          else this.#parts.answers.fault(message, asRequestError(error));
+          else this.#parts.answers.fault(message, this.#asFault(error, LOGIN_FAILED));
         }),
     );
   }
@@ -181,20 +184,16 @@ export class Dispatcher {
           if (message.type === 'attach') attachment.attach(control.quorum(uuid));
           answers.answer('became', message, null, uuid);
         }),
-      (error: unknown) => holder.release(() => answers.fault(message, this.#asFault(error))),
+      (error: unknown) => holder.release(() => answers.fault(message, this.#asFault(error, CONTROL_FAILED))),
     );
   }
 
-  #asFault(error: unknown): RequestError {
+  /** `what`: for the log, should it be the gateway's own failure. */
+  #asFault(error: unknown, what: string): RequestError {
     if (error instanceof RequestError) return error;
-    this.#host.context.log.error({ err: error, session: this.#holder.id }, 'a Haven control message failed');
+    this.#host.context.log.error({ err: error, session: this.#holder.id }, what);
     return new RequestError('INTERNAL', 'the gateway failed on this request');
   }
 }
 
 function nothing(): void {}
-
-function asRequestError(error: unknown): RequestError {
-  if (error instanceof RequestError) return error;
-  return new RequestError('INTERNAL', 'the credentials could not be looked at', { cause: error });
-}

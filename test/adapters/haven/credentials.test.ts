@@ -24,12 +24,15 @@ let loginsHeld: boolean;
 /** Who was judged for what, in the order of the decisions. */
 let judged: string[];
 let anonymous: boolean;
+/** What goes wrong in the gateway at every login; null: nothing. */
+let failure: Error | null;
 
 const access: Access = {
   ...accessOf(),
   authenticate: async (credentials: Credentials) => {
     const name = nameIn(credentials);
     if (loginsHeld) await new Promise<void>((resolve) => logins.push(resolve));
+    if (failure !== null) throw failure;
     if (name === null) throw new RequestError('NOT_AUTHENTICATED', 'Invalid credentials');
     return name === '' ? NOBODY : identityNamed(name);
   },
@@ -54,6 +57,7 @@ beforeEach(async () => {
   loginsHeld = false;
   judged = [];
   anonymous = false;
+  failure = null;
   house = new ContractHouse(INBOUND_LIMITS, access);
   await house.start();
   at = await house.add(new HavenAdapter({ port: 0, heartbeatMinMs: 1 }));
@@ -196,6 +200,17 @@ describe.each((['map', 'array'] as const).flatMap((shape) => ROADS.map((road) =>
     expect(await ask(client, 'write', '/ann/1')).toBe(6);
     expect(await ask(client, 'discover', '/')).toBe(7);
   });
+});
+
+it('a failure of the gateway itself is answered as one, and told in the log', async () => {
+  failure = new Error('the provider is broken');
+  const client = await HavenClient.connect(at.port, { hello: false });
+  const told = { errorName: 'INTERNAL' };
+  await expect(client.request({ action: 'connect', version: '1' })).rejects.toMatchObject(told);
+  await expect(client.request({ action: 'connect', version: '1', credentials: ANN })).rejects.toMatchObject(told);
+  const errors = house.lines.filter(({ level }) => level === 'error');
+  expect(errors.map(({ fields }) => fields['err'])).toEqual([failure, failure]);
+  await client.close();
 });
 
 describe('what is under way', () => {
