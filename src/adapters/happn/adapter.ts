@@ -14,6 +14,8 @@ import {
   inPortions,
   isLoopbackPeer,
   type Listeners,
+  peerOf,
+  plainAddress,
   type Session,
   tokenCookie,
   untilNone,
@@ -286,11 +288,10 @@ function describePeer(request: IncomingMessage, cookieName: string): Peer {
   }
   const socket = request.socket as Socket & { encrypted?: boolean };
   const secure = socket.encrypted === true;
-  const address = { ip: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''), secure, port: socket.remotePort ?? 0 };
+  const address = { ip: plainAddress(socket.remoteAddress ?? ''), secure, port: socket.remotePort ?? 0 };
   return {
-    described:
-      `"headers":${jsonText(headers)},"encrypted":${secure},"address":${jsonText(address)},` + `"url":${jsonText(request.url ?? '')}`,
-    address: `${address.ip}:${address.port}`,
+    described: `"headers":${jsonText(headers)},"encrypted":${secure},"address":${jsonText(address)},"url":${jsonText(request.url ?? '')}`,
+    address: peerOf(socket),
     cookieName: tokenCookie(cookieName, secure),
   };
 }

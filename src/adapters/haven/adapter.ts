@@ -17,6 +17,7 @@ import {
   type Listeners,
   listen,
   onBytes,
+  peerOf,
 } from '../../core/index.js';
 import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
 import { Control } from './control.js';
@@ -181,9 +182,11 @@ export class HavenAdapter implements Adapter, Host {
       socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n');
       return;
     }
-    const peer = `${request.socket.remoteAddress ?? '?'}:${request.socket.remotePort ?? 0}`;
     this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
-      const session = this.#open(new WebsocketLink(websocket, socket, peer, request.socket.localAddress ?? ''), elsewhere);
+      const session = this.#open(
+        new WebsocketLink(websocket, socket, peerOf(request.socket), request.socket.localAddress ?? ''),
+        elsewhere,
+      );
       this.#guardFirstBytes(session, socket);
       websocket.on('message', (data, binary) => session.onMessage(data as Buffer, binary));
       websocket.on('error', (error) => this.context.log.debug({ err: error }, 'a Haven connection failed'));

@@ -1,6 +1,6 @@
 // DISCOVER: where what was asked for is, as the peer can reach it.
 
-import type { Value } from '../../core/index.js';
+import { plainAddress, type Value } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';
 import type { Host } from './host.js';
 import type { Link } from './link.js';
@@ -10,7 +10,7 @@ import { VERSION } from './wire.js';
 export function locationFor(message: HavenMessage, { context, control, port }: Host, link: Link): Value {
   const found = control.discover(message);
   const { id } = context.node;
-  const address = link.localAddress.replace(/^::ffff:(?=\d+\.)/, '');
+  const address = plainAddress(link.localAddress);
   const location = { address, port, uuid: found.uuid, role: found.role, versions: [String(VERSION)] };
   return found.role === 'leader' ? { ...location, path: found.path, leader: id, members: [id] } : location;
 }

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
-import type { ConnectionError, ConnectionErrorCode } from '../../core/index.js';
+import { type ConnectionError, type ConnectionErrorCode, peerOf } from '../../core/index.js';
 
 export interface Link {
   /** true: every `send` is one message, or a part of one. false: it is any number of bytes. */
@@ -33,7 +33,7 @@ export class TcpLink implements Link {
 
   constructor(readonly socket: Socket) {
     this.localAddress = socket.localAddress ?? '';
-    this.peer = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+    this.peer = peerOf(socket);
   }
 
   get bufferedBytes(): number {

@@ -23,9 +23,19 @@ export function hostOf(address: string): string {
   return address.split(':').length === 2 ? address.slice(0, address.indexOf(':')) : address;
 }
 
-/** Address and port as the log has them. */
+/** IPv4 within IPv6, as a listener for both families shows it, as IPv4. Others stay as they are. */
+export function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/, '');
+}
+
+/** Address and port, as sessions and the log have them; `hostOf` finds the address in it again. */
 export function peerName(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** The name of who is at the other end; `?:0` when that is not known any more. */
+export function peerOf({ remoteAddress = '?', remotePort = 0 }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {
+  return peerName(plainAddress(remoteAddress), remotePort);
 }
 
 /**

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { Duplex } from 'node:stream';
 import { afterEach, expect, test } from 'vitest';
 import { HappnAdapter } from '../../../src/adapters/happn/index.js';
-import { type AdapterContext, goodbye } from '../../../src/core/index.js';
+import { type AdapterContext, goodbye, hostOf } from '../../../src/core/index.js';
 import { type Harness, SILENT, startEngine } from '../../support/core-harness.js';
 import { until } from '../../support/gateway-process.js';
 
@@ -37,6 +37,8 @@ async function start(maxFresh: number): Promise<Upgrade> {
 /** One end of a connection; keeps what is written to it. */
 class Peer extends Duplex {
   written = '';
+
+  readonly remotePort = 5_123;
 
   constructor(readonly remoteAddress: string) {
     super();
@@ -99,4 +101,12 @@ test('a place is free again when a connection asks for something, and when it go
   expect(knock(upgrade, '10.0.0.4').status).toBe(FULL);
   going.destroy();
   await until('the place is free', () => knock(upgrade, '10.0.0.4').status === OPEN);
+});
+
+test('where a connection comes from can be told from its port', async () => {
+  const upgrade = await start(10);
+  for (const address of ['10.0.0.1', '::ffff:10.0.0.2', '2001:db8::7']) knock(upgrade, address);
+  const addresses = [...(harness as Harness).engine.sessions()].map(({ address }) => address);
+  expect(addresses).toEqual(['10.0.0.1:5123', '10.0.0.2:5123', '[2001:db8::7]:5123']);
+  expect(addresses.map(hostOf)).toEqual(['10.0.0.1', '10.0.0.2', '2001:db8::7']);
 });
