@@ -33,3 +33,4 @@ export * from './sockets/connections.js';
 export * from './sockets/direct-reads.js';
 export * from './sockets/listen.js';
 export { tokenCookie } from './sockets/token-cookie.js';
+export * from './sockets/upgrades.js';

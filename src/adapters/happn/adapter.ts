@@ -14,9 +14,11 @@ import {
   inPortions,
   isLoopbackPeer,
   type Listeners,
+  limitEarlyBytes,
   peerOf,
   plainAddress,
   type Session,
+  sendAway,
   tokenCookie,
   untilNone,
 } from '../../core/index.js';
@@ -173,7 +175,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
     const address = request.socket.remoteAddress ?? '';
     const elsewhere = !isLoopbackPeer(address);
     if (!this.#accepting || (elsewhere && this.#isFull(address))) {
-      socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n');
+      sendAway(socket);
       return;
     }
     this.#server.handleUpgrade(request, socket, head, (websocket) => {
@@ -181,7 +183,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
       this.#sessions.add(session);
       if (elsewhere) this.#addFresh(session, address);
       this.context.openSession(session);
-      guardFirstBytes(session, socket);
+      limitFirstBytes(session, socket);
       websocket.on('message', (data, isBinary) => session.onMessage(data as Buffer, isBinary));
       websocket.on('ping', () => session.onWebsocketControl());
       websocket.on('pong', () => session.onWebsocketControl());
@@ -268,16 +270,10 @@ function answer(response: ServerResponse, status: number, type: string, body: st
 }
 
 /** A connection that sends much and asks nothing is ended before the websocket has collected a whole frame of it. */
-function guardFirstBytes(session: HappnSession, socket: Duplex): void {
-  let received = 0;
-  const count = (chunk: Buffer): void => {
-    received += chunk.length;
-    if (session.fresh && !session.ending && received > FIRST_FRAME_LIMITS.maxBytes) {
-      session.close(new ConnectionError('FRAME_TOO_LARGE', 'too much before the first valid request'));
-    }
-    if (!session.fresh || session.ending) socket.off('data', count);
-  };
-  socket.on('data', count);
+function limitFirstBytes(session: HappnSession, socket: Duplex): void {
+  const early = (): boolean => session.fresh && !session.ending;
+  const tooMuch = (): void => session.close(new ConnectionError('FRAME_TOO_LARGE', 'too much before the first valid request'));
+  limitEarlyBytes(socket, FIRST_FRAME_LIMITS.maxBytes, early, tooMuch);
 }
 
 function describePeer(request: IncomingMessage, cookieName: string): Peer {

@@ -15,9 +15,11 @@ import {
   inPortions,
   isLoopbackPeer,
   type Listeners,
+  limitEarlyBytes,
   listen,
   onBytes,
   peerOf,
+  sendAway,
 } from '../../core/index.js';
 import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
 import { Control } from './control.js';
@@ -179,7 +181,7 @@ export class HavenAdapter implements Adapter, Host {
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const elsewhere = this.#isElsewhere(request.socket.remoteAddress);
     if (!this.#accepting || (elsewhere && this.#fresh.size >= this.config.maxFresh)) {
-      socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n');
+      sendAway(socket);
       return;
     }
     this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
@@ -187,7 +189,7 @@ export class HavenAdapter implements Adapter, Host {
         new WebsocketLink(websocket, socket, peerOf(request.socket), request.socket.localAddress ?? ''),
         elsewhere,
       );
-      this.#guardFirstBytes(session, socket);
+      this.#limitFirstBytes(session, socket);
       websocket.on('message', (data, binary) => session.onMessage(data as Buffer, binary));
       websocket.on('error', (error) => this.context.log.debug({ err: error }, 'a Haven connection failed'));
       websocket.on('close', () => this.#onClosed(session));
@@ -196,15 +198,10 @@ export class HavenAdapter implements Adapter, Host {
   }
 
   /** A websocket is ended before it has collected a large frame of a peer that has not connected. */
-  #guardFirstBytes(session: HavenSession, socket: Duplex): void {
-    let received = 0;
-    const limit = 2 * this.early.maxBytes;
-    const count = (chunk: Buffer): void => {
-      received += chunk.length;
-      if (session.admitted || session.ended) socket.off('data', count);
-      else if (received > limit) session.close(new ConnectionError('FRAME_TOO_LARGE', 'too much before CONNECT'));
-    };
-    socket.on('data', count);
+  #limitFirstBytes(session: HavenSession, socket: Duplex): void {
+    const early = (): boolean => !session.admitted && !session.ended;
+    const tooMuch = (): void => session.close(new ConnectionError('FRAME_TOO_LARGE', 'too much before CONNECT'));
+    limitEarlyBytes(socket, 2 * this.early.maxBytes, early, tooMuch);
   }
 
   #open(link: Link, elsewhere: boolean): HavenSession {

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { peerName } from '../../core/index.js';
+import { limitEarlyBytes, peerName, sendAway } from '../../core/index.js';
 import { normalAddress } from './addresses.js';
 import { type Admission, type Exceeded, Visit } from './admission.js';
 import { LINGER_MS, type Transport, type TransportOwner, WebsocketTransport } from './transport.js';
@@ -20,7 +20,6 @@ export interface WebsocketHost {
 
 /** Options that the type declarations of the library do not know yet. */
 const NEWER_OPTIONS = Object.freeze({ maxFragments: 4_096, closeTimeout: LINGER_MS });
-const TOO_MANY = 'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n';
 
 export class Websockets {
   readonly #host: WebsocketHost;
@@ -48,7 +47,7 @@ export class Websockets {
   onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const visit = this.#closed ? null : this.#admit(request.socket);
     if (visit === null) {
-      socket.end(TOO_MANY);
+      sendAway(socket);
       return;
     }
     this.#host.admission.enter(visit, () => {
@@ -88,11 +87,10 @@ export class Websockets {
 /** A message is whole before it is seen: one that nobody has connected with yet is not collected beyond this. */
 function limitFirstBytes(socket: Duplex, transport: Transport, maxBytes: number): void {
   const { owner } = transport;
-  let received = 0;
-  const count = (chunk: Buffer): void => {
-    received += chunk.length;
-    if (transport.owner !== owner) socket.off('data', count);
-    else if (received > maxBytes) transport.destroy();
-  };
-  socket.on('data', count);
+  limitEarlyBytes(
+    socket,
+    maxBytes,
+    () => transport.owner === owner,
+    () => transport.destroy(),
+  );
 }

@@ -110,3 +110,11 @@ test('where a connection comes from can be told from its port', async () => {
   expect(addresses).toEqual(['10.0.0.1:5123', '10.0.0.2:5123', '[2001:db8::7]:5123']);
   expect(addresses.map(hostOf)).toEqual(['10.0.0.1', '10.0.0.2', '2001:db8::7']);
 });
+
+test('who is sent away leaves no socket behind, whether it closes its side or not', async () => {
+  const upgrade = await start(1);
+  const [taken, refused] = ['10.0.0.1', '10.0.0.2'].map((address) => knock(upgrade, address));
+  expect([taken?.status, refused?.status]).toEqual([OPEN, FULL]);
+  await until('the socket is let go', () => refused?.destroyed === true);
+  expect(taken?.destroyed).toBe(false);
+});
