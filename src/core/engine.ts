@@ -136,7 +136,12 @@ export class Engine {
     const turns = new Turns({ state, clock, lifecycle, intake, sessions, delivery, execution, commits });
     this.#recovery = new Recovery({
       ...{ log, lifecycle, state, intake, sessions, turns, commits },
-      reopen: async () => this.#load(await store.reopen()),
+      reopen: async () => {
+        const opened = await store.reopen();
+        // What was read meanwhile is not what a change made that was refused, and is there all the same.
+        commits.forget();
+        return await this.#load(opened);
+      },
     });
     this.#housekeeping = new Housekeeping({
       ...{ clock, log, counters, directory, audit, expiry, history, durables, sessions },

@@ -103,6 +103,25 @@ describe('a refused batch', () => {
     await repair();
   });
 
+  it('keeps nobody from reading while the disk is full; what was read then is read again when it is open', async () => {
+    house = await startEngine();
+    house.store.isReadable = true;
+    const session = house.session();
+    const { rows } = house.store.disk;
+    await session.set('a', 'new');
+    const row = rows.get(`${SECTION.record}a`) as Uint8Array;
+    await session.set('a', 'old');
+    await breakStore();
+    expect(house.engine.writable).toBe(false);
+    expect((await session.get('a')).entry?.payload.value()).toBe('old');
+    expect((await session.find('*')).entries).toHaveLength(1);
+    expect((await session.set('a', 1)).error?.code).toBe('STORE_FAILED');
+    // As if the journal had a change that was refused.
+    rows.set(`${SECTION.record}a`, row);
+    await repair();
+    expect((await session.get('a')).entry?.payload.value()).toBe('new');
+  });
+
   it('may become known when nothing is written: the store is reopened at once, and nobody lost anything', async () => {
     house = await startEngine();
     const session = house.session(true);

@@ -66,6 +66,8 @@ export class GateStore extends MemoryStore {
   /** Thrown by whatever reads a slice. */
   scanFailure: Error | null = null;
   unopenable = 0;
+  /** Such attempts leave it open for reading. */
+  isReadable = false;
   writes = 0;
   /** A write waits to be released. */
   isWriting = false;
@@ -102,7 +104,7 @@ export class GateStore extends MemoryStore {
     this.reopened += 1;
     if (this.unopenable > 0) {
       this.unopenable -= 1;
-      await this.close();
+      if (!this.isReadable) await this.close();
       throw new StoreFailure('there is still no space left on the device');
     }
     return super.reopen();

@@ -60,11 +60,12 @@ async function fill() {
   const again = await nameOfError(writeNext(1));
   const readable = Buffer.from(store.read(SECTION.queue, 'last') ?? []).toString();
   const reopenedWhileFull = await nameOfError(store.reopen());
+  const readWhileFull = await nameOfError((async () => store.read(SECTION.queue, 'last'))());
   makeRoom();
   state = await store.reopen();
   const reopened = state.batch;
   for (let i = 0; i < 20; i++) await writeNext(100);
-  say(JSON.stringify({ failure, again, acknowledged, readable, reopenedWhileFull, reopened, last: state.batch }));
+  say(JSON.stringify({ failure, again, acknowledged, readable, reopenedWhileFull, readWhileFull, reopened, last: state.batch }));
   process.kill(process.pid, 'SIGKILL');
 }
 

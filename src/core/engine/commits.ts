@@ -153,15 +153,19 @@ export class Commits {
     this.#refused([], error);
   }
 
-  /** What memory holds of the store may be ahead of it. */
   #refused(turns: readonly Turn[], error: unknown): void {
     this.#failures.add();
     this.#turn = null;
     this.#next = null;
+    this.forget();
+    this.#onRefused(turns, error);
+  }
+
+  /** What memory holds of the records in the store may be something else than what that has. */
+  forget(): void {
     this.#records.forget();
     this.#paths.reset();
     this.#history?.forget();
-    this.#onRefused(turns, error);
   }
 
   #settle(turn: Turn): void {

@@ -32,6 +32,7 @@ import {
   putRow,
   SCAN_SLICE_BYTES,
   SHORT_KEY_LENGTH,
+  tablesOf,
   WRITE_BUFFER_BYTES,
 } from './opening.js';
 import {
@@ -47,7 +48,10 @@ import {
   type StoreState,
   type WriteBatch,
 } from './store.js';
-import { directoryBytes, RESTORE_HINT } from './store-directory.js';
+import { directoryBytes, RESTORE_HINT, roomForOpening } from './store-directory.js';
+
+/** Opening makes a table of LevelDB's log, and gives back what is in the journal alone. */
+const OPENING_ROOM_BYTES = 2 * WRITE_BUFFER_BYTES;
 
 export interface LevelStoreOptions extends OpeningOptions {
   readonly durability: Durability;
@@ -292,6 +296,7 @@ export class LevelStore implements Store {
   async reopen(): Promise<StoreState> {
     const acknowledged = this.#state;
     this.#broken = true;
+    if (this.#database !== null) await this.#checkRoom(this.#database);
     await this.close();
     const state = await this.open();
     if (state.batch >= acknowledged.batch) return state;
@@ -302,6 +307,19 @@ export class LevelStore implements Store {
       `the store at ${this.#options.location} has lost changes that were acknowledged: ` +
         `batches ${state.batch + 1} to ${acknowledged.batch}; ${RESTORE_HINT}`,
     );
+  }
+
+  /** A database that was closed on a full disk could not be opened, and nobody could read. */
+  async #checkRoom(database: Database): Promise<void> {
+    const { location } = this.#options;
+    let room: number;
+    try {
+      room = await roomForOpening(location, tablesOf(database));
+    } catch (error) {
+      throw asStoreError(error, `how much room there is for the store at ${location} cannot be said`);
+    }
+    if (room < OPENING_ROOM_BYTES)
+      throw new StoreFailure(`the disk of the store at ${location} is full; the store can be read, not written`);
   }
 
   size(): Promise<number> {

@@ -182,9 +182,16 @@ export function makeTables(database: Database): Promise<void> {
   return (database as Database & ClassicLevel).compactRange(BEHIND_ALL, BEHIND_ALL);
 }
 
+/** Numbers of the tables that hold what LevelDB has. */
+export function tablesOf(database: Database): ReadonlySet<number> {
+  const text = (database as Database & ClassicLevel).getProperty('leveldb.sstables');
+  return new Set([...text.matchAll(/^ (\d+):\d+\[/gm)].map(([, number]) => Number(number)));
+}
+
 /** What `level` does not promise where it is something else than LevelDB. */
 interface ClassicLevel {
   compactRange(start: string, end: string): Promise<void>;
+  getProperty(name: string): string;
 }
 
 export function afterSection(section: string): string {

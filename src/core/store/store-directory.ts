@@ -1,11 +1,12 @@
 // The directory of a LevelDB database, looked at from outside: whether one may be made or opened there, and its size.
 // LevelDB itself would make an empty database over one whose CURRENT file is lost, and then delete its tables.
 
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StoreDamage, StoreFailure } from './store.js';
 
 const DATA_FILE = /^\d{6,}\.(ldb|sst|log)$/;
+const TABLE_FILE = /^\d{6,}\.(ldb|sst)$/;
 /** What a database has before the first byte is stored in it; an interrupted creation leaves some of it. */
 const EMPTY_DATABASE = /^(LOCK|LOG|LOG\.old|MANIFEST-000001|\d{6,}\.dbtmp)$/;
 const CURRENT = /^(MANIFEST-\d{6,})\n$/;
@@ -61,6 +62,18 @@ export async function directoryBytes(location: string): Promise<number> {
   const names = (await list(location)) ?? [];
   const sizes = await Promise.all(names.map((name) => fileBytes(join(location, name))));
   return sizes.reduce((total, size) => total + size, 0);
+}
+
+/**
+ * Bytes that the disk will have when the database is opened again: those that are free, and of tables that were begun and are none, which
+ * go then. `tables`: numbers of those that are.
+ */
+export async function roomForOpening(location: string, tables: ReadonlySet<number>): Promise<number> {
+  const { bavail, bsize } = await statfs(location);
+  const names = (await list(location)) ?? [];
+  const begun = names.filter((name) => TABLE_FILE.test(name) && !tables.has(Number.parseInt(name, 10)));
+  const sizes = await Promise.all(begun.map((name) => fileBytes(join(location, name))));
+  return sizes.reduce((total, size) => total + size, bavail * bsize);
 }
 
 async function fileBytes(path: string): Promise<number> {

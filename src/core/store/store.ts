@@ -106,7 +106,10 @@ export interface Store {
    * After a failure nothing more is accepted until `reopen` succeeds.
    */
   write(batch: WriteBatch, state: StoreState): Promise<void>;
-  /** After a failed write: close, open, verify. Resolves with what is really there. */
+  /**
+   * After a failed write: close, open, verify. Resolves with what is really there. Rejects with StoreFailure as long as that cannot be
+   * done; where the disk is known to be full before anything is closed, what was acknowledged can be read until then.
+   */
   reopen(): Promise<StoreState>;
   /** Approximate bytes on disk. */
   size(): Promise<number>;
