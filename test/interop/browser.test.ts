@@ -157,6 +157,32 @@ describe('the client for browsers', () => {
     expect(complaints).toEqual([]);
   });
 
+  it('hears on when others of its channel come and go before they are answered', async () => {
+    await connect();
+    const result = await run(`
+      const log = (name) => (data) => heard.push(name + data.n);
+      await client.on('/busy', log('first '));
+      // Events are on their way while it subscribes.
+      const under = [client.publish('/busy', { n: 1 }), client.once('/busy', log('once ')), client.publish('/busy', { n: 2 })];
+      await Promise.all(under);
+      await client.publish('/busy', { n: 3 });
+      await client.on('/left', log('left '));
+      const late = client.on('/left', log('late '));
+      await client.offPath('/left');
+      await late;
+      await client.on('/left', log('again '));
+      await client.publish('/left', { n: 4 });
+      const gone = client.on('/left', log('gone '));
+      await client.offAll();
+      await gone;
+      await client.on('/left', log('anew '));
+      await client.publish('/left', { n: 5 });
+      return heard;
+    `);
+    expect(result).toEqual(['first 1', 'first 2', 'once 2', 'first 3', 'again 4', 'anew 5']);
+    expect(complaints).toEqual([]);
+  });
+
   it('counts, and says when a publication was acknowledged by all who heard it', async () => {
     await connect();
     const result = await run(`

@@ -13,7 +13,8 @@
  * @property {Handler} handler
  * @property {Options} options as they were given
  * @property {number} left events that it still wants
- * @property {string | undefined} reference under which the gateway knows it
+ * @property {string | undefined} reference under which the gateway knows it; undefined until it has said so: what comes before that
+ *   is for others on the channel
  */
 
 /** The numbers that happn gives to the states of a client. */
@@ -543,8 +544,7 @@ class HappnClient {
     this.#subscribers.set(subscriber.id, subscriber);
     try {
       const { onPublished, ...sent } = options;
-      const response = await this.#ask('on', channel, null, sent);
-      subscriber.reference = response?._meta?.referenceId ?? response?.id;
+      const response = await this.#subscribe(subscriber, sent);
       if (options.initialEmit) for (const value of response) guarded(handler, [value, value._meta]);
       return { id: subscriber.id, values: response };
     } catch (error) {
@@ -553,11 +553,21 @@ class HappnClient {
     }
   }
 
+  /** @param {Subscriber} subscriber @param {Options} options */
+  async #subscribe(subscriber, options) {
+    subscriber.reference = undefined;
+    const response = await this.#ask('on', subscriber.channel, null, options);
+    subscriber.reference = response?._meta?.referenceId ?? response?.id;
+    // It was ended meanwhile, by its path or with all, when nobody could name it to the gateway.
+    if (!this.#subscribers.has(subscriber.id)) await this.#sendOff(subscriber);
+    return response;
+  }
+
   /** @param {Subscriber} subscriber */
   async #resubscribe(subscriber) {
     const { initialEmit, initialCallback, onPublished, ...sent } = subscriber.options;
     try {
-      subscriber.reference = (await this.#ask('on', subscriber.channel, null, sent))?.id;
+      await this.#subscribe(subscriber, sent);
     } catch (/** @type {any} */ error) {
       // The rights may have changed meanwhile: what is no longer allowed goes, what failed otherwise is tried again.
       if (!DENIED.has(error.code)) throw error;
@@ -568,7 +578,12 @@ class HappnClient {
   /** @param {Subscriber | undefined} subscriber */
   async #off(subscriber) {
     if (subscriber === undefined || !this.#subscribers.delete(subscriber.id)) return;
-    await this.#ask('off', subscriber.channel, null, { referenceId: subscriber.reference });
+    if (subscriber.reference !== undefined) await this.#sendOff(subscriber);
+  }
+
+  /** Names the reference: without one the gateway would end the whole channel. @param {Subscriber} subscriber */
+  #sendOff({ channel, reference }) {
+    return this.#ask('off', channel, null, { referenceId: reference });
   }
 
   // -------------------------------------------------------------- what comes in
@@ -610,7 +625,7 @@ class HappnClient {
       }
     }
     for (const subscriber of [...this.#subscribers.values()]) {
-      if (subscriber.channel !== meta.channel || subscriber.options.depth < meta.depth) continue;
+      if (subscriber.channel !== meta.channel || subscriber.reference === undefined || subscriber.options.depth < meta.depth) continue;
       subscriber.left -= 1;
       if (subscriber.left === 0) this.#off(subscriber).catch((error) => this.emit('error', error));
       if (subscriber.left >= 0) guarded(subscriber.handler, [copyOf(message.data), meta]);
