@@ -177,6 +177,29 @@ describe.each([
       expect((await whoami())[0]).toBe(401);
     });
 
+    it('changes its password', async () => {
+      const username = `changer ${name}`;
+      expect((await api.ask('PUT', `/users/${username}`, { password: PASSWORD })).status).toBeLessThan(300);
+      const login = (password: string): string => `username: '${username}', password: '${password}'`;
+      await logIn(login(PASSWORD));
+      const change = (old: string): Promise<string> =>
+        run(`return await client.changePassword({ oldPassword: '${old}', newPassword: 'another good one' })
+          .then(() => 'changed', ({ message }) => message)`);
+      expect(await change('wrong')).toBe('Invalid old password');
+      expect(await change(PASSWORD)).toBe('changed');
+      await logIn(login('another good one'), await openPage());
+      expect(await refusal(login(PASSWORD))).toMatchObject({ code: 401 });
+    });
+
+    it('gives its token back, and ends', async () => {
+      await logIn(byPassword);
+      const given = await token();
+      await run('await client.revokeToken()');
+      await until('the page ends', async () => (await run('return ended')) !== null);
+      expect(await run('return ended')).toEqual({ reason: 'token-revoked' });
+      expect(await refusal(`token: '${given}'`)).toMatchObject({ code: 403, message: 'token has been revoked' });
+    });
+
     it('hears no more what it may not, is told so, and ends with its user', async () => {
       const username = `reader ${name}`;
       const put = async (fields: object): Promise<void> => {

@@ -305,6 +305,18 @@ class HappnClient {
     this.#systemHandlers.splice(index, 1);
   }
 
+  // -------------------------------------------------------------- who it is
+
+  /** `changePassword({ oldPassword, newPassword }[, callback])` @param {Options} details @param {Callback} [callback] */
+  changePassword(details, callback) {
+    return answer(this.#askSystem('change-password', details), callback);
+  }
+
+  /** Ends every connection that came in with the token, this one too. @param {Callback} [callback] */
+  revokeToken(callback) {
+    return answer(this.#askSystem('revoke-token', null), callback);
+  }
+
   // -------------------------------------------------------------- the end
 
   /** `disconnect([{ revokeToken, disconnectChildSessions, deleteCookie }][, callback])` @param {...any} args */
@@ -320,7 +332,7 @@ class HappnClient {
   /** @param {Options} options */
   async #disconnect({ revokeToken, revokeSession, disconnectChildSessions, deleteCookie }) {
     try {
-      if (revokeToken || revokeSession) await this.#askSystem('revoke-token', null);
+      if (revokeToken || revokeSession) await this.revokeToken();
       if (disconnectChildSessions) await this.#askSystem('disconnect-child-sessions', null);
     } finally {
       if (deleteCookie) this.#writeCookie('', '; expires=Thu, 01 Jan 1970 00:00:00 GMT');
