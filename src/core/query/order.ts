@@ -3,7 +3,7 @@
 import { asMap, invalid } from './checks.js';
 import { anyValue, type Reader, type RecordView, recordReader } from './fields.js';
 import type { Meter } from './meter.js';
-import { compareValues, type Seen } from './values.js';
+import { compareValues, makeComparable, type Seen } from './values.js';
 
 const SORT_KEYS_MAX = 32;
 
@@ -47,6 +47,7 @@ export function sortValues(sort: Sort, record: RecordView, meter: Meter): SortVa
       return false;
     };
     anyValue(reader, record, consider, false, meter);
+    makeComparable(best, meter);
     return best;
   });
 }

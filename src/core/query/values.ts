@@ -100,15 +100,46 @@ function compareLists(a: readonly Value[], b: readonly Value[], meter: Meter | n
 }
 
 function compareMaps(a: Document, b: Document, meter: Meter | null): number {
-  const left = Object.keys(a).sort(compareTexts);
-  const right = Object.keys(b).sort(compareTexts);
-  meter?.spend(left.length + right.length);
-  for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const [leftKey, rightKey] = [left[i] as string, right[i] as string];
-    const order = compareTexts(leftKey, rightKey) || compareValues(a[leftKey], b[rightKey], meter);
+  const left = membersOf(a, meter);
+  const right = membersOf(b, meter);
+  const shared = Math.min(left.keys.length, right.keys.length);
+  meter?.spend(shared);
+  for (let i = 0; i < shared; i++) {
+    const order = compareTexts(left.keys[i] as string, right.keys[i] as string) || compareValues(left.values[i], right.values[i], meter);
     if (order !== 0) return order;
   }
-  return left.length - right.length;
+  return left.keys.length - right.keys.length;
+}
+
+/** Of a map, in the order of the keys. */
+interface Members {
+  readonly keys: readonly string[];
+  readonly values: readonly Seen[];
+}
+
+/** What was ordered once, for as long as somebody holds on to the map: what records are sorted by is compared again and again. */
+const ordered = new WeakMap<Document, Members>();
+
+function membersOf(map: Document, meter: Meter | null): Members {
+  const known = ordered.get(map);
+  if (known !== undefined) return known;
+  const keys = Object.keys(map);
+  meter?.spend(Math.ceil(keys.length * Math.log2(keys.length + 1)));
+  keys.sort(compareTexts);
+  const members = { keys, values: keys.map((key) => map[key]) };
+  ordered.set(map, members);
+  return members;
+}
+
+/** Does once what comparing the value with others would begin with each time, in all that is in it; `meter` counts it. */
+export function makeComparable(value: Seen, meter: Meter): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (Array.isArray(value)) {
+    meter.spend(value.length);
+    for (const item of value) makeComparable(item, meter);
+  } else if (isDocument(value)) {
+    for (const member of membersOf(value, meter).values) makeComparable(member, meter);
+  }
 }
 
 const SURROGATES = 0xd800;

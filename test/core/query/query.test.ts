@@ -7,6 +7,8 @@ import { json } from '../../../src/core/data/formats.js';
 import { Payload, type Value } from '../../../src/core/data/payload.js';
 import { RequestError } from '../../../src/core/errors.js';
 import { parseQuery, type QueryInput } from '../../../src/core/query/query.js';
+import { compareTexts } from '../../../src/core/query/values.js';
+import { costMs } from '../../support/processor-time.js';
 
 const CREATED = 1_700_000_000_000;
 const MODIFIED = 1_700_000_100_000;
@@ -515,6 +517,33 @@ describe('sort', () => {
       { a: false },
       { a: true },
     ]);
+  });
+
+  /** All alike but for the member that counts last; the keys stand in no order. */
+  const mapOf = (size: number, last: number): Value =>
+    Object.fromEntries(
+      Array.from({ length: size }, (_, i) => [`k${String((i * 7_919) % size).padStart(6, '0')}`, i === 0 ? 0 : 1]).concat([['l', last]]),
+    );
+
+  test('by large maps puts the members of each in their order once', () => {
+    const query = parseQuery({ sort: { a: 1 } });
+    const entries = Array.from({ length: 32 }, (_, n) => entryOf({ a: mapOf(2_000, 32 - n) }, `/${n}`));
+    const once = costMs(() => {
+      for (const entry of entries) Object.keys((entry.payload.value() as { a: object }).a).sort(compareTexts);
+    });
+    const sorting = costMs(() => {
+      const [search, selection] = [query.begin(), query.selection<Entry>()];
+      for (const entry of entries) selection.add(entry, search.sortValues(entry));
+      for (let n = 0; n < 32; n++) expect(selection.takeLast()?.path).toBe(`/${n}`);
+    });
+    expect(sorting).toBeLessThan(once * 5);
+  });
+
+  test('by a map that is too large for that is refused', () => {
+    const query = parseQuery({ sort: { a: 1 } });
+    const sortValues = (size: number) => query.begin().sortValues(entryOf({ a: { deep: [mapOf(size, 0)] } }));
+    expect(sortValues(10_000)).toHaveLength(1);
+    expect(() => sortValues(40_000)).toThrow(/takes more than 250000 steps/);
   });
 
   test('takes the keys in their order, each in its direction, and the path last', () => {
