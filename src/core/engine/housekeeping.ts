@@ -126,12 +126,18 @@ export class Housekeeping {
 
   #endOverdue(now: number): void {
     if (!this.#parts.isRunning()) return;
+    this.#endOverdueLogins(now);
+    void this.enterAudit();
+    // What was asked for before, and waits for the disk, would be asked for again.
+    if (this.#system.inFlight > 0) return;
+    this.#endOverdueSessions(now);
+    this.#forgetRevocations(now);
+  }
+
+  #endOverdueSessions(now: number): void {
     const { sessions, wills } = this.#parts.durables.overdue(now);
     for (const key of wills) this.#fireWill(key);
     for (const key of sessions) this.#parts.submit(new DurableRequest(this.#system, null, { type: 'sweep', key }, null));
-    this.#endOverdueLogins(now);
-    void this.enterAudit();
-    this.#forgetRevocations(now);
   }
 
   #forgetRevocations(now: number): void {

@@ -5,7 +5,16 @@ import { Meta } from '../../../src/core/data/meta.js';
 import { Payload } from '../../../src/core/data/payload.js';
 import { QUEUE_LIMITS } from '../../../src/core/durable/durable-session.js';
 import { STORED, type Will } from '../../../src/core/message.js';
-import { formats, GateStore, type Harness, type HarnessOptions, startEngine, type TestSession, until } from '../../support/core-harness.js';
+import {
+  formats,
+  GateStore,
+  type Harness,
+  type HarnessOptions,
+  settled,
+  startEngine,
+  type TestSession,
+  until,
+} from '../../support/core-harness.js';
 
 let house: Harness;
 
@@ -63,6 +72,28 @@ describe('a durable session', () => {
     await away(back.session);
     pass(1_000);
     expect((await open(1_000)).present).toBe(false);
+  });
+
+  it('is asked to end once, however long the disk takes', async () => {
+    house = await startEngine();
+    for (const key of ['user/a', 'user/b', 'user/c']) {
+      const session = house.session(true);
+      await session.durably({ type: 'open', key, clean: false, expiryMs: 1_000 });
+      await away(session);
+    }
+    pass(1_000);
+    house.store.held = true;
+    const writer = house.session();
+    const written = writer.set('a', 1);
+    await until(() => house.store.isWriting);
+    for (let seconds = 0; seconds < 5; seconds++) {
+      vi.advanceTimersByTime(1_000);
+      await settled();
+    }
+    expect(house.counters.gauges.get('requests_unsettled')?.read()).toBe(1 + 3);
+    house.store.release();
+    await written;
+    await until(() => house.counters.counters.get('durable_sessions_expired_total')?.value === 3);
   });
 
   it('is swept with all that was kept of it', async () => {
