@@ -344,6 +344,7 @@ export class History {
 
   /** The turn is written. */
   committed({ past }: Turn): void {
+    this.committing = null;
     if (past === null) return;
     this.#bytes += past.bytes;
     for (const [path, timeline] of past.timelines) this.#timelines.set(path, timeline);
