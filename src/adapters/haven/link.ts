@@ -5,6 +5,9 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { type ConnectionError, type ConnectionErrorCode, peerOf } from '../../core/index.js';
 
+/** Bytes that wait may lie in memory of so many times their length. */
+const PARTS_MAX = 4;
+
 export interface Link {
   /** true: every `send` is one message, or a part of one. false: it is any number of bytes. */
   readonly byMessage: boolean;
@@ -26,6 +29,14 @@ export interface Link {
   destroy(): void;
 }
 
+/** What is to wait, and is a small part of its memory, moves: else it would keep alive many times what it counts for. */
+function apart(bytes: Buffer): Buffer {
+  if (bytes.length * PARTS_MAX >= bytes.buffer.byteLength) return bytes;
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  own.set(bytes);
+  return own;
+}
+
 export class TcpLink implements Link {
   readonly byMessage = false;
   readonly peer: string;
@@ -44,7 +55,7 @@ export class TcpLink implements Link {
   uncork(): void {}
 
   send(bytes: Buffer): void {
-    if (this.socket.writable) this.socket.write(bytes);
+    if (this.socket.writable) this.socket.write(this.bufferedBytes === 0 ? bytes : apart(bytes));
   }
 
   pause(): void {
@@ -85,6 +96,8 @@ const BINARY_PART = Object.freeze({ binary: true, fin: false });
 
 export class WebsocketLink implements Link {
   readonly byMessage = true;
+  /** Something waits that was sent before the last `cork`. */
+  #isBehind = false;
 
   constructor(
     readonly websocket: WebSocket,
@@ -98,6 +111,7 @@ export class WebsocketLink implements Link {
   }
 
   cork(): void {
+    this.#isBehind = this.bufferedBytes > 0;
     this.socket.cork();
   }
 
@@ -106,7 +120,8 @@ export class WebsocketLink implements Link {
   }
 
   send(bytes: Buffer, last = true): void {
-    if (this.websocket.readyState === this.websocket.OPEN) this.websocket.send(bytes, last ? BINARY : BINARY_PART);
+    if (this.websocket.readyState !== this.websocket.OPEN) return;
+    this.websocket.send(this.#isBehind ? apart(bytes) : bytes, last ? BINARY : BINARY_PART);
   }
 
   pause(): void {

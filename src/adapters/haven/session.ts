@@ -249,6 +249,8 @@ export class HavenSession extends Session implements Holder, Speaker {
 
   override writeAhead(replies: readonly Reply[]): Buffer | null {
     const { writer } = this.#host;
+    // A peer that does not keep up: what waits for it would keep alive the memory that it was written in.
+    if (this.outbound.length > 0) return null;
     for (const reply of replies) {
       const { tag } = reply.request;
       if (!(tag instanceof HavenMessage) || reply.entries !== null || reply.stream !== null || writer.length > HIGH_WATER_BYTES) {

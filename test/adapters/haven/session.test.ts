@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { HavenAdapter, type HavenConfig } from '../../../src/adapters/haven/index.js';
+import { HavenSession } from '../../../src/adapters/haven/session.js';
 import { MAGIC } from '../../../src/adapters/haven/wire.js';
-import { type Clock, goodbye } from '../../../src/core/index.js';
+import { type Clock, goodbye, type Reply } from '../../../src/core/index.js';
 import type { Address } from '../../support/contract-house.js';
 import { ContractHouse } from '../../support/contract-house.js';
 import { type Answer, HavenClient, type HavenClientOptions, type HavenEvent, pack, prefixed } from '../../support/haven-client.js';
@@ -489,6 +490,27 @@ describe('order', () => {
       });
     }
   }
+
+  it('answers are not written ahead for a peer that others wait for', async () => {
+    const client = await connect();
+    const { writeAhead } = HavenSession.prototype;
+    const written: boolean[] = [];
+    const spy = vi.spyOn(HavenSession.prototype, 'writeAhead').mockImplementation(function (this: HavenSession, replies) {
+      this.outbound.push(replies[0] as Reply, null);
+      written.push(writeAhead.call(this, replies) !== null);
+      this.outbound.clear();
+      const bytes = writeAhead.call(this, replies);
+      written.push(bytes !== null);
+      return bytes;
+    });
+    onTestFinished(() => spy.mockRestore());
+    house.store.held = true;
+    const all = Array.from({ length: 8 }, (_, n) => client.write(`w/${n}`, n));
+    await become(() => house.counter('haven_messages_total') > all.length);
+    house.store.release();
+    await Promise.all(all);
+    expect(written.slice(0, 2)).toEqual([false, true]);
+  });
 
   it('an end that a broken message brings comes behind the answers before it', async () => {
     const client = await connect();
