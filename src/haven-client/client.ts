@@ -259,7 +259,7 @@ export class HavenClient implements EventSource {
   }
 
   async #open(): Promise<Connection> {
-    const connection = await Connection.open(this.#options);
+    const connection = await Connection.open(this.#options, this.#closing.signal);
     if (this.#closing.signal.aborted) {
       connection.close();
       throw new HavenError('CLOSED', 0, 'the client was closed');

@@ -48,12 +48,14 @@ export class Connection {
     });
   }
 
-  /** Rejects with HavenError: CONNECTION_LOST, TIMEOUT, or what the gateway says. */
-  static async open(options: ConnectionOptions): Promise<Connection> {
+  /** Rejects with HavenError: CONNECTION_LOST, TIMEOUT, CLOSED as soon as `closing` says so, or what the gateway says. */
+  static async open(options: ConnectionOptions, closing: AbortSignal): Promise<Connection> {
     const socket = connect({ host: options.host, port: options.port, noDelay: true });
     const connection = new Connection(socket, options);
     const { credentials, heartbeatMs, timeoutMs } = options;
     const patience = setTimeout(() => connection.#giveUp(new HavenError('TIMEOUT', 0, unanswered(timeoutMs))), timeoutMs);
+    const onClosing = (): void => connection.#giveUp(new HavenError('CLOSED', 0, 'the client was closed'));
+    closing.addEventListener('abort', onClosing);
     try {
       const message = { action: 'connect', version: '1', heartbeat: heartbeatMs, ...(credentials === null ? {} : { credentials }) };
       connection.hello = (await connection.ask(message)) as unknown as Hello;
@@ -62,6 +64,7 @@ export class Connection {
       throw error;
     } finally {
       clearTimeout(patience);
+      closing.removeEventListener('abort', onClosing);
     }
     connection.#beat = setInterval(() => connection.#sayAlive(), connection.hello.heartbeat / BEATS);
     return connection;

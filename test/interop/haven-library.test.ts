@@ -392,6 +392,19 @@ describe('the connection', () => {
     await own.stop();
   });
 
+  it('that is being made again, and comes to nothing, does not keep the client from closing', async () => {
+    const own = await startGateway();
+    const client = await connect({ port: own.ports.haven, timeoutMs: 600_000 });
+    await own.stop();
+    const silent = createServer();
+    const tried = once(silent, 'connection');
+    silent.listen(own.ports.haven, '127.0.0.1');
+    await tried;
+    await client.close();
+    await expect(client.read('/a')).rejects.toMatchObject({ name: 'CLOSED' });
+    silent.close();
+  });
+
   it('that must not be made again ends everything', async () => {
     const own = await startGateway();
     const client = await connect({ port: own.ports.haven, reconnect: false });
