@@ -1,9 +1,7 @@
 // Drops: messages that a bridge does not carry, counted by reason and told once an episode.
 
 import type { Clock, Counter, Counters, Log } from '../../../core/index.js';
-
-/** Drops of one reason that are further apart belong to another episode. */
-const EPISODE_MS = 60_000;
+import { Episode } from '../episode.js';
 
 const TEXTS = {
   away: 'the remote is away: messages that nothing is kept of are dropped',
@@ -21,8 +19,14 @@ const TEXTS = {
 
 export type DropReason = keyof typeof TEXTS;
 
+/** Those of one reason. */
+interface Kind {
+  readonly counter: Counter;
+  readonly episode: Episode;
+}
+
 export class Drops {
-  readonly #counters = new Map<DropReason, { readonly counter: Counter; lastAt: number }>();
+  readonly #kinds = new Map<DropReason, Kind>();
   total = 0;
 
   constructor(
@@ -34,17 +38,15 @@ export class Drops {
     for (const reason of Object.keys(TEXTS) as DropReason[]) {
       const name = `bridge_dropped_total{bridge="${bridge}",reason="${reason}"}`;
       const counter = counters.counter(name, 'Messages that a bridge did not carry');
-      this.#counters.set(reason, { counter, lastAt: Number.NEGATIVE_INFINITY });
+      this.#kinds.set(reason, { counter, episode: new Episode() });
     }
   }
 
   /** `about`: the path, or what the remote said. */
   add(reason: DropReason, about: string): void {
-    const known = this.#counters.get(reason) as { readonly counter: Counter; lastAt: number };
-    known.counter.add();
+    const { counter, episode } = this.#kinds.get(reason) as Kind;
+    counter.add();
     this.total += 1;
-    const now = this.clock.monotonic();
-    if (now - known.lastAt > EPISODE_MS) this.log.warn({ about }, TEXTS[reason]);
-    known.lastAt = now;
+    if (episode.begins(this.clock.monotonic())) this.log.warn({ about }, TEXTS[reason]);
   }
 }

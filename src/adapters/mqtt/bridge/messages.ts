@@ -4,7 +4,6 @@
 import { Buffer } from 'node:buffer';
 import {
   checkPath,
-  type DataOptions,
   DataRequest,
   type Entry,
   type Format,
@@ -15,10 +14,9 @@ import {
   RequestError,
   reservedArea,
   type Session,
-  STORED,
-  UNSTORED,
 } from '../../../core/index.js';
 import { topicFault } from '../paths.js';
+import { optionsOf } from '../publishing.js';
 import { TOPIC_BYTES_MAX } from '../wire.js';
 import type { DropReason } from './drops.js';
 import { Properties } from './properties.js';
@@ -57,10 +55,6 @@ const NO_PROPERTIES: MessageProperties = Object.freeze({
 });
 /** More than a PUBLISH has beside topic, payload and what meta holds: lengths, packet id, expiry, this gateway's id. */
 const OVERHEAD_BYTES = 128;
-
-/** By QoS. An empty retained message is news also when there was nothing to remove. */
-const RETAINED: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...STORED, qos: qos as Qos, publishMissing: true }));
-const PLAIN: readonly DataOptions[] = [0, 1, 2].map((qos) => Object.freeze({ ...UNSTORED, qos: qos as Qos }));
 
 export interface MessagesOptions {
   readonly raw: Format;
@@ -126,7 +120,7 @@ export class Messages {
     const expirySeconds = properties?.expirySeconds ?? null;
     if (expirySeconds === 0) return 'expired';
     const removes = retain && payload.length === 0;
-    const options = (retain ? RETAINED : PLAIN)[qos] as DataOptions;
+    const options = optionsOf(qos, retain);
     const isPlain = meta === null && expirySeconds === null;
     return new DataRequest(
       removes ? 'remove' : 'set',

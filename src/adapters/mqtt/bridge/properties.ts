@@ -2,9 +2,9 @@
 // rename topics. Among the user properties are the gateways that the message came through, one for each, oldest first: they
 // keep it from going where it has been, in whatever circles bridges are connected.
 
-import { Buffer } from 'node:buffer';
 import { jsonText, Meta, type MetaPair } from '../../../core/index.js';
 import { topicFault } from '../paths.js';
+import { FIELD_BYTES_MAX, textBytes } from '../v5/fields.js';
 import type { DropReason } from './drops.js';
 import type { MessageProperties } from './remote.js';
 import type { Rules } from './rules.js';
@@ -12,7 +12,6 @@ import type { Rules } from './rules.js';
 /** User property: the id of a gateway that the message came from over a bridge. */
 const VIA_PROPERTY = 'trivium-via';
 
-const FIELD_BYTES_MAX = 65_535;
 const EXPIRY_MAX_SECONDS = 0xffff_ffff;
 
 export class Properties {
@@ -78,9 +77,9 @@ function viaOf(pairs: readonly MetaPair[]): string[] {
   return via;
 }
 
-/** What the wire cannot carry is left out ([MQTT5-1.5.4-1], [MQTT5-1.5.4-2]). */
+/** What the wire cannot carry is left out. */
 function isText(text: string): boolean {
-  return text.isWellFormed() && !text.includes('\0') && Buffer.byteLength(text) <= FIELD_BYTES_MAX;
+  return textBytes(text) >= 0;
 }
 
 function textOrNull(text: string | null): string | null {
