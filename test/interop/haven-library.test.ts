@@ -357,8 +357,8 @@ describe('the connection', () => {
       name: 'CONNECTION_LOST',
       message: expect.stringContaining('is this a Haven port?'),
     });
-    const client = await connect({ port: await portOf(others.silentLater), timeoutMs: 50, reconnect: false });
-    await expect(client.read('/a')).rejects.toMatchObject({ name: 'CONNECTION_LOST', message: 'no answer within 50 ms' });
+    const client = await connect({ port: await portOf(others.silentLater), timeoutMs: 1_000, reconnect: false });
+    await expect(client.read('/a')).rejects.toMatchObject({ name: 'CONNECTION_LOST', message: 'no answer within 1000 ms' });
     for (const server of Object.values(others)) server.close();
   });
 
