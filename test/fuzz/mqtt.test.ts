@@ -280,10 +280,10 @@ test.each([
     const open = (): Peer => {
       const peer = new Peer();
       const { adapter } = house;
-      const visit = adapter.admission.accept() as Visit;
+      const visit = adapter.clients.admission.accept() as Visit;
       peer.visit = visit;
-      adapter.admission.enter(visit, () =>
-        adapter.open(visit, (owner) => {
+      adapter.clients.admission.enter(visit, () =>
+        adapter.clients.open(visit, (owner) => {
           peer.owner = owner;
           return peer;
         }),

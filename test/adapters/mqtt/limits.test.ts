@@ -111,7 +111,7 @@ describe('the rate of bytes', () => {
     writer.publish('t', 'x');
     await until('it is slowed', () => counter('mqtt_slowed_total') === 1);
     await writer.drop();
-    await until('it is gone', () => house.adapter.admission.open === 0);
+    await until('it is gone', () => house.adapter.clients.admission.open === 0);
   });
 });
 

@@ -124,13 +124,13 @@ describe('the TLS port', () => {
     await expectRefused(connect(house.tlsPort as number, '127.0.0.1'));
     await closed(secureSocket({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }));
     await until('both are counted', () => counter('tls_handshakes_failed_total') === 2);
-    await until('both are gone', () => house.adapter.admission.open === 0);
+    await until('both are gone', () => house.adapter.clients.admission.open === 0);
   });
 
   it('ends handshakes that take too long', async () => {
     await startTls({}, { limits: { connectTimeoutMs: 200 } });
     await closed(connect(house.tlsPort as number, '127.0.0.1'));
-    await until('it is gone', () => house.adapter.admission.open === 0);
+    await until('it is gone', () => house.adapter.clients.admission.open === 0);
   });
 
   it('shows a new certificate to new clients, and lets the old ones be', async () => {
@@ -307,7 +307,7 @@ describe('behind a proxy', () => {
     await expectRefused(await proxied(Buffer.from(`PROXY UNKNOWN ${'x'.repeat(100)}`)));
     expect(counter('mqtt_proxy_headers_refused_total')).toBe(3);
     expect(house.lines.filter(({ text }) => text.includes('PROXY header'))).toHaveLength(1);
-    await until('all are gone', () => house.adapter.admission.open === 0);
+    await until('all are gone', () => house.adapter.clients.admission.open === 0);
     await house.stop();
     await start({ ...PROXIED, proxyAddresses: ['192.0.2.0/24'] });
     await expectRefused(await proxied(from('198.51.100.7')));
@@ -317,7 +317,7 @@ describe('behind a proxy', () => {
   it('a header is waited for no longer than for a CONNECT', async () => {
     await start({ ...PROXIED, limits: { connectTimeoutMs: 1_000 } });
     const socket = await proxied(Buffer.from('PROXY '));
-    await until('it is known', () => house.adapter.admission.open === 1);
+    await until('it is known', () => house.adapter.clients.admission.open === 1);
     house.clock.mono = 900;
     await new Promise((resolve) => setTimeout(resolve, 600));
     expect(socket.destroyed).toBe(false);
@@ -363,7 +363,7 @@ describe('a limit', () => {
     expect(refused('maxConnections')).toBe(2);
     expect(house.lines.filter(({ text }) => text.includes('there are too many'))).toHaveLength(1);
     await wires[0]?.drop();
-    await until('it is gone', () => house.adapter.admission.open === 2);
+    await until('it is gone', () => house.adapter.clients.admission.open === 2);
     await login('198.51.100.3', 'd');
   });
 
@@ -376,7 +376,7 @@ describe('a limit', () => {
     await login('198.51.100.2', 'c');
     for (const clientId of ['d', 'e', 'f']) await login('', clientId);
     await second.drop();
-    await until('it is gone', () => house.adapter.admission.open === 5);
+    await until('it is gone', () => house.adapter.clients.admission.open === 5);
     await login('198.51.100.1', 'g');
   });
 
@@ -407,23 +407,23 @@ describe('a limit', () => {
     house.clock.mono += 500;
     await login('198.51.100.1', 'g');
     await expectRefusal();
-    expect(house.adapter.admission.addresses).toBe(2);
+    expect(house.adapter.clients.admission.addresses).toBe(2);
   });
 
   it('of connections a second forgets addresses that keep it', async () => {
     await start({ ...PROXIED, limits: { maxConnectsPerSecond: 1 } });
     await (await login('198.51.100.1', 'a')).drop();
-    await until('it is gone', () => house.adapter.admission.open === 0);
-    expect(house.adapter.admission.addresses).toBe(1);
+    await until('it is gone', () => house.adapter.clients.admission.open === 0);
+    expect(house.adapter.clients.admission.addresses).toBe(1);
     house.clock.mono += 1_000;
-    await until('it is forgotten', () => house.adapter.admission.addresses === 0);
+    await until('it is forgotten', () => house.adapter.clients.admission.addresses === 0);
   });
 
   it('of connections of one address without a login closes one more of it alone', async () => {
     await start({ ...PROXIED, limits: { maxConnectingPerAddress: 2 } });
     const first = MqttWire.over(await come('198.51.100.1'));
     await come('198.51.100.1');
-    await until('both are known', () => house.adapter.admission.open === 2);
+    await until('both are known', () => house.adapter.clients.admission.open === 2);
     await expectRefused(await come('198.51.100.1'));
     expect(refused('maxConnectingPerAddress')).toBe(1);
     await login('198.51.100.2', 'b');

@@ -32,7 +32,7 @@ async function sayAndGo(version: (typeof VERSIONS)[number], qos: 0 | 1 | 2, behi
   wire.bytes(Buffer.concat([connectAs(version), publish, ...behind].map((packet) => encode(packet, version))));
   await until('the login is asked for', () => logins.length === 1);
   await wire.drop();
-  await until('it is gone', () => house.adapter.admission.open === 0);
+  await until('it is gone', () => house.adapter.clients.admission.open === 0);
 }
 
 const open = (): number | undefined => house.counters.gauges.get('mqtt_connections')?.read();
