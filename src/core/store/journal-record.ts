@@ -102,6 +102,16 @@ export function recordsIn(bytes: Buffer): JournalRecord[] {
   return records;
 }
 
+/** The highest number of a whole record that lies anywhere there, if it is higher than `batch`; else that. */
+export function highestIn(bytes: Buffer, batch: number): number {
+  let highest = batch;
+  for (let from = 0; from + RECORD_HEAD_BYTES <= bytes.length; from += BLOCK_BYTES) {
+    const number = bytes.readDoubleLE(from + CHECK_AT);
+    if (number > highest && checkAt(bytes, from) !== null) highest = number;
+  }
+  return highest;
+}
+
 /** 0: there is none. */
 export const batchOf = (record: JournalRecord | undefined): number => record?.check.batch ?? 0;
 

@@ -10,7 +10,7 @@ import { open as openFile, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { DIRECT_FLAG, directMemory } from './direct.js';
-import { batchOf, type JournalRecord, recordsIn } from './journal-record.js';
+import { batchOf, highestIn, type JournalRecord, recordsIn } from './journal-record.js';
 
 /** A file takes no more once it has so much: it is written over when all of it is in tables. */
 const FILE_BYTES = 4 * 1024 * 1024;
@@ -209,6 +209,13 @@ export async function readJournal(location: string): Promise<JournalRecord[]> {
     records = batchOf(run[0]) === batchOf(records.at(-1)) + 1 ? [...records, ...run] : run;
   }
   return records;
+}
+
+/** The highest number of a batch of which there is a whole record, also one behind damage, if it is higher than `batch`; else that. */
+export async function highestInJournal(location: string, batch: number): Promise<number> {
+  let highest = batch;
+  for (const name of await namesIn(location)) highest = highestIn(await readFile(join(location, name)), highest);
+  return highest;
 }
 
 export async function hasJournal(location: string): Promise<boolean> {

@@ -4,7 +4,7 @@
 import { randomInt } from 'node:crypto';
 import { Level } from 'level';
 import { CHECK_BYTES, type Check, checkKey, decodeCheck, encodeCheck, NOTHING_WRITTEN, TrailVerifier } from './check-trail.js';
-import { hasJournal, readJournal } from './journal.js';
+import { hasJournal, highestInJournal, readJournal } from './journal.js';
 import type { JournalRecord } from './journal-record.js';
 import { StoreDamage, StoreFailure, StoreFormat, StoreLocked } from './store.js';
 import { ACCEPT_HINT, droppedAtRecovery, inspectDirectory, RESTORE_HINT } from './store-directory.js';
@@ -94,6 +94,11 @@ async function verify(database: Database, { location, acceptDamage, notice }: Op
       `the end of the log of the store at ${location} was damaged: ${dropped.join(', ')} dropped; ` +
         `the last batch that is left is ${verifier.last.batch}`,
     );
+  }
+  const { batch } = verifier.last;
+  const highest = await highestInJournal(location, batch);
+  if (highest > batch) {
+    notice?.(`the journal of the store at ${location} is damaged behind batch ${batch}: it had batches up to ${highest}`);
   }
   return verifier.last;
 }

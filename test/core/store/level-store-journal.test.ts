@@ -199,6 +199,32 @@ describe('when the power fails', () => {
   });
 });
 
+describe('a journal that was damaged', () => {
+  test('costs what is behind the damage, which is told', async () => {
+    const { location, flushed } = await running(50);
+    const damage = async (copy: string): Promise<void> => {
+      await cutLogs(copy, 0, flushed);
+      const bytes = await readFile(join(copy, 'journal.1'));
+      let at = 0;
+      for (let n = 1; n < 45; n++) at += bytes.readUInt32LE(at + 4);
+      bytes.writeUInt8(bytes.readUInt8(at + 100) ^ 1, at + 100);
+      await writeFile(join(copy, 'journal.1'), bytes);
+    };
+    const notices: string[] = [];
+    const options = { notice: (notice: string) => notices.push(notice) };
+    await opened(location, damage, (store) => expectExactly(store, 44), options);
+    expect(notices).toEqual([expect.stringMatching(/journal .* is damaged behind batch 44: .* up to 50/)]);
+    notices.splice(0);
+    await opened(
+      location,
+      (copy) => cutLogs(copy, 0, flushed),
+      () => null,
+      options,
+    );
+    expect(notices).toEqual([]);
+  });
+});
+
 describe('a journal that does not continue the store', () => {
   /** The journal of another store. */
   async function foreign(copy: string): Promise<void> {
