@@ -6,6 +6,7 @@ import type { DurableSession, QueueLimits } from './durable/durable-session.js';
 import type { RequestError } from './errors.js';
 import type { Request } from './message.js';
 import type { Session } from './sessions/session.js';
+import type { StoreDamage } from './store/store.js';
 
 export class Losses {
   readonly #log: Log;
@@ -15,6 +16,7 @@ export class Losses {
   readonly #sessionsOver: Counter;
   readonly #willsDenied: Counter;
   readonly #unanswered: Counter;
+  readonly #recordsDamaged: Counter;
   /** Sessions of which it was told that messages of theirs were refused. */
   readonly #refused = new WeakSet<Session>();
 
@@ -27,6 +29,7 @@ export class Losses {
     this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
     this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author may not do that any more');
     this.#unanswered = counters.counter('refused_unanswered_total', 'Messages that were refused, and whose sender awaited no answer');
+    this.#recordsDamaged = counters.counter('records_damaged_expired_total', 'Records that were damaged on disk when their time was over');
   }
 
   /** Messages that full queues refused. */
@@ -68,6 +71,12 @@ export class Losses {
   willDenied(author: string, path: string): void {
     this.#willsDenied.add();
     this.#log.info({ user: author, path }, 'a will was not published: its author may not do that any more');
+  }
+
+  /** A record that cannot be read was removed, because its time is over. */
+  recordDamaged(path: string, error: StoreDamage): void {
+    this.#recordsDamaged.add();
+    this.#log.error({ err: error, path }, 'a record was damaged on disk when its time was over: removed');
   }
 
   /** A message was refused, and its sender awaits no answer. */

@@ -98,6 +98,16 @@ export class Turn {
     this.#forgetDeadline(before);
   }
 
+  /** A record that cannot be read, whose deadline the index has: the bytes of its body stay counted. */
+  removeDamaged(path: string, deadline: number): void {
+    this.changed.note(path, null);
+    this.known.changed(path, null);
+    this.paths.set(path, false);
+    this.batch.delete(SECTION.record, path);
+    this.records -= 1;
+    this.batch.delete(SECTION.expiry, expiryKey(deadline, path));
+  }
+
   #forgetDeadline({ expires, path }: Entry): void {
     if (expires !== 0) this.batch.delete(SECTION.expiry, expiryKey(expires, path));
   }

@@ -546,6 +546,28 @@ describe('damage on disk', () => {
   });
 });
 
+describe('damage on disk of a record whose time is over', () => {
+  it('keeps no other one from going, nor the record itself', async () => {
+    house = await startEngine();
+    const session = house.session();
+    const hearer = house.session();
+    await hearer.subscribe('*');
+    for (const path of ['bad', 'good']) await session.set(path, 1, { lifetimeMs: 1_000 });
+    const [, bytes] = house.store.dump().find(([key]) => key === 'rbad') ?? [];
+    house.store.disk.rows.set('rbad', (bytes as Uint8Array).subarray(1));
+    await refusing(house.session());
+    await refused(); // And with it what was kept in memory.
+    house.clock.time += 1_000;
+    vi.advanceTimersByTime(1_000);
+    await until(() => counted('records_expired_total') === 2);
+    expect(counted('records_damaged_expired_total')).toBe(1);
+    expect(hearer.log.filter((line) => line.startsWith('remove')).sort()).toEqual(['remove bad null', 'remove good null']);
+    expect((await session.get('bad')).error).toBeNull();
+    expect(house.store.dump().filter(([key]) => /^[rx]/.test(key))).toEqual([]);
+    expect((await session.set('bad', 2)).error).toBeNull();
+  });
+});
+
 describe('what one turn takes', () => {
   it('is bounded in bytes', async () => {
     house = await startEngine();

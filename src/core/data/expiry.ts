@@ -12,7 +12,12 @@ function deadlineText(deadline: number): string {
 }
 
 /** What a key says. */
-export function expiryOf(key: string): { readonly deadline: number; readonly path: string } {
+export interface Expiry {
+  readonly deadline: number;
+  readonly path: string;
+}
+
+export function expiryOf(key: string): Expiry {
   return { deadline: deadlineOf(key), path: key.slice(DIGITS + 1) };
 }
 
@@ -41,12 +46,12 @@ export class ExpirySweep {
     this.#next = 0;
   }
 
-  /** At most `max` paths whose deadline is not after `now`. */
-  async due(now: number, max: number): Promise<readonly string[]> {
-    return (await this.dueKeys(now, max)).map((key) => expiryOf(key).path);
+  /** At most `max` records whose deadline is not after `now`. */
+  async due(now: number, max: number): Promise<readonly Expiry[]> {
+    return (await this.dueKeys(now, max)).map(expiryOf);
   }
 
-  /** The same with their deadlines, as the keys of the index. */
+  /** The same as the keys of the index. */
   async dueKeys(now: number, max: number): Promise<readonly string[]> {
     if (now < this.#next) return [];
     // What is stored while this reads may have an earlier deadline than what this finds.

@@ -3,7 +3,7 @@
 
 import type { Clock, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
-import type { ExpirySweep } from '../data/expiry.js';
+import type { Expiry, ExpirySweep } from '../data/expiry.js';
 import { isDelayed } from '../durable/kept-wills.js';
 import type { DurableTable } from '../durable/table.js';
 import { SessionRevoked } from '../errors.js';
@@ -61,7 +61,7 @@ export class Housekeeping {
       clock,
       log,
       expiry,
-      removeExpired: (paths) => this.#removeExpired(paths),
+      removeExpired: (due) => this.#removeExpired(due),
       endOverdue: (now) => this.#endOverdue(now),
       history: this.#historySweep,
     });
@@ -97,11 +97,17 @@ export class Housekeeping {
     this.#parts.submit(new SubscribeRequest('unsubscribe', this.#system, null, subscription, null, null));
   }
 
-  #removeExpired(paths: readonly string[]): Promise<number> {
-    const request = new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
+  /** Of what slices are removed for that nobody asked for. */
+  #request(): DataRequest {
+    return new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
+  }
+
+  #removeExpired(due: readonly Expiry[]): Promise<number> {
+    const paths = due.map(({ path }) => path);
+    const deadlines = due.map(({ deadline }) => deadline);
     return new Promise((resolve, reject) => {
       this.#parts.submitSlice(
-        new RemovalSlice(this.#system, request, paths, Number.POSITIVE_INFINITY, true, (removed, error) => {
+        new RemovalSlice(this.#system, this.#request(), paths, Number.POSITIVE_INFINITY, deadlines, (removed, error) => {
           if (error !== null) return reject(error);
           this.#expired.add(removed);
           resolve(removed);
@@ -118,9 +124,10 @@ export class Housekeeping {
   }
 
   #trim(refs: readonly PastRef[]): Promise<void> {
-    const request = new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
     return new Promise((resolve, reject) => {
-      this.#parts.submitSlice(new TrimSlice(this.#system, request, refs, (_count, error) => (error === null ? resolve() : reject(error))));
+      this.#parts.submitSlice(
+        new TrimSlice(this.#system, this.#request(), refs, (_count, error) => (error === null ? resolve() : reject(error))),
+      );
     });
   }
 

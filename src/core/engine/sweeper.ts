@@ -1,7 +1,7 @@
 // Sweeper: once a second has removed what time has ended. It only asks; operations do it.
 
 import type { Clock, Log } from '../adapter.js';
-import type { ExpirySweep } from '../data/expiry.js';
+import type { Expiry, ExpirySweep } from '../data/expiry.js';
 import type { HistorySweep } from '../history/sweep.js';
 import { REMOVAL_SLICE } from '../scans/removals.js';
 
@@ -12,7 +12,7 @@ export interface SweepHost {
   readonly log: Log;
   readonly expiry: ExpirySweep;
   /** Resolves to how many records were removed, once that is committed. */
-  removeExpired(paths: readonly string[]): Promise<number>;
+  removeExpired(due: readonly Expiry[]): Promise<number>;
   /** Submits what ends durable sessions and fires wills whose time has come. */
   endOverdue(now: number): void;
   /** null: no history is kept. */
@@ -50,9 +50,9 @@ export class Sweeper {
     try {
       await history?.age(clock.now(), () => this.#timer !== null);
       while (this.#timer !== null) {
-        const paths = await expiry.due(clock.now(), REMOVAL_SLICE);
-        if (paths.length === 0) return;
-        await this.host.removeExpired(paths);
+        const due = await expiry.due(clock.now(), REMOVAL_SLICE);
+        if (due.length === 0) return;
+        await this.host.removeExpired(due);
       }
     } catch (error) {
       expiry.reset();

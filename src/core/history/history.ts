@@ -137,8 +137,8 @@ export class History {
     this.#keep(turn, rule, { path, revision, time, author, entry, quiet, previous: 0 }, before);
   }
 
-  keepRemoval(turn: Turn, before: Entry, change: Pick<PastChange, 'revision' | 'time' | 'author' | 'quiet'>): void {
-    const { path } = before;
+  /** A record is removed: `before` null: it was damaged. */
+  keepRemoval(turn: Turn, path: string, before: Entry | null, change: Pick<PastChange, 'revision' | 'time' | 'author' | 'quiet'>): void {
     const rule = this.rules.of(path);
     if (rule === null) return;
     this.#keep(turn, rule, { path, ...change, entry: null, previous: 0 }, before);

@@ -10,6 +10,7 @@ import { isQuiet } from '../history/rules.js';
 import { type AsOf, type Audience, type DataOptions, type DataRequest, type Increment, Publication, Receipt, Reply } from '../message.js';
 import type { Query } from '../query/query.js';
 import { NO_MATCH } from '../routing/subscription-list.js';
+import { StoreDamage } from '../store/store.js';
 import type { Turn } from '../turn.js';
 import { receivedBefore, rememberReceived } from './once.js';
 import { publish } from './publish.js';
@@ -244,7 +245,7 @@ export function takeAway(entry: Entry, request: DataRequest, run: Run): void {
   state.revision += 1;
   turn.remove(entry);
   const { revision, history } = state;
-  history?.keepRemoval(turn, entry, { revision, time, author: authorOf(request), quiet: isQuiet(options) });
+  history?.keepRemoval(turn, entry.path, entry, { revision, time, author: authorOf(request), quiet: isQuiet(options) });
 }
 
 /** Publication of a removal caused by `request`. */
@@ -271,28 +272,47 @@ export function removal(request: DataRequest, path: string, removed: number, rev
 
 export function removeSlice(slice: RemovalSlice, run: Run): void {
   const { request, paths, time } = slice;
-  const { state } = run;
-  const { history } = state;
   // Nobody asked for the removal of what has expired: it is of the time at which it is done.
   request.time ||= time;
-  // Nobody asks for the removal of what has expired: everybody hears of each.
-  const audience = slice.expired ? 'all' : 'each-record';
   let removed = 0;
-  for (const path of paths) {
-    const before = state.records.stored(path);
-    if (before === null || before.isExpired(time) !== slice.expired || before.revision > slice.asOf) continue;
-    if (request.guard !== null && !request.guard.rights.allows('remove', path)) continue;
-    history?.prepare(path, presentOf(state, time));
-    state.revision += 1;
-    (run.turn as Turn).remove(before);
-    const { revision } = state;
-    const author = authorOf(request);
-    history?.keepRemoval(run.turn as Turn, before, { revision, time: request.time, author, quiet: isQuiet(request.options) });
-    const match = request.options.publish ? state.router.match(path) : NO_MATCH;
-    if (match.any) publish(run, removal(request, path, 1, state.revision, audience), match, slice.sequence, removed);
-    removed += 1;
-  }
+  for (let at = 0; at < paths.length; at++) if (removeFrom(slice, at, removed, run)) removed += 1;
   run.say(() => slice.done(removed, null));
+}
+
+/** Removes the record at the path with that place in the slice, `removed` having been removed before it. False: it stays, or is gone. */
+function removeFrom(slice: RemovalSlice, at: number, removed: number, run: Run): boolean {
+  const { request, time, deadlines } = slice;
+  const { state } = run;
+  const turn = run.turn as Turn;
+  const path = slice.paths[at] as string;
+  const before = removable(slice, path, state);
+  if (before === null) return false;
+  state.history?.prepare(path, presentOf(state, time));
+  state.revision += 1;
+  const { revision } = state;
+  if (before !== 'damaged') turn.remove(before);
+  else turn.removeDamaged(path, deadlines?.[at] as number);
+  const change = { revision, time: request.time, author: authorOf(request), quiet: isQuiet(request.options) };
+  state.history?.keepRemoval(turn, path, before === 'damaged' ? null : before, change);
+  const match = request.options.publish ? state.router.match(path) : NO_MATCH;
+  // Nobody asks for the removal of what has expired: everybody hears of each.
+  const audience = deadlines === null ? 'each-record' : 'all';
+  if (match.any) publish(run, removal(request, path, 1, revision, audience), match, slice.sequence, removed);
+  return true;
+}
+
+/** null: nothing is there that is to be removed. 'damaged': what was there, and its time is over. */
+function removable({ request: { guard }, time, asOf, deadlines }: RemovalSlice, path: string, state: State): Entry | 'damaged' | null {
+  try {
+    const before = state.records.stored(path);
+    if (before === null || before.isExpired(time) !== (deadlines !== null) || before.revision > asOf) return null;
+    return guard === null || guard.rights.allows('remove', path) ? before : null;
+  } catch (error) {
+    if (deadlines === null || !(error instanceof StoreDamage)) throw error;
+    // Else it would keep all from going whose time is over, too.
+    state.losses.recordDamaged(path, error);
+    return 'damaged';
+  }
 }
 
 /** Gives up some of history. */

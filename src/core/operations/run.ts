@@ -35,8 +35,8 @@ export class RemovalSlice {
     readonly paths: readonly string[],
     /** Records of a later revision were made after the removal began: they stay. */
     readonly asOf: number,
-    /** true: only what has expired; false: only what has not. */
-    readonly expired: boolean,
+    /** Only what has expired is removed: the deadline of each path, as the index of deadlines has it. null: only what has not. */
+    readonly deadlines: readonly number[] | null,
     readonly done: (removed: number, error: RequestError | null) => void,
   ) {}
 }
@@ -49,7 +49,7 @@ export class TrimSlice extends RemovalSlice {
     readonly refs: readonly PastRef[],
     done: (removed: number, error: RequestError | null) => void,
   ) {
-    super(session, request, [], Number.POSITIVE_INFINITY, true, done);
+    super(session, request, [], Number.POSITIVE_INFINITY, [], done);
   }
 }
 

@@ -94,7 +94,7 @@ async function removables(
 function removeSlice(request: DataRequest, paths: readonly string[], asOf: number, host: ScanHost): Promise<number> {
   return new Promise((resolve, reject) => {
     host.submitSlice(
-      new RemovalSlice(request.session, request, paths, asOf, false, (removed, error) => {
+      new RemovalSlice(request.session, request, paths, asOf, null, (removed, error) => {
         if (error === null) resolve(removed);
         else reject(error);
       }),
