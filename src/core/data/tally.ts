@@ -2,13 +2,13 @@
 // a start need not count.
 
 import type { Formats } from '../adapter.js';
+import { eachRow } from '../store/each-row.js';
 import { SEAL_BYTES, seal, unsealed } from '../store/seal.js';
 import { SECTION, type Store, StoreDamage, type StoreRow } from '../store/store.js';
 import type { Turn } from '../turn.js';
 import { decodeEntry } from './entry.js';
 
 const KEY = 'records';
-const SCAN_ROWS = 1_000;
 
 export class Tally {
   #records = 0;
@@ -68,15 +68,10 @@ export class Tally {
 
   async #count(): Promise<void> {
     let [records, bytes] = [0, 0];
-    const scan = this.store.scan({ section: SECTION.record }, SCAN_ROWS);
-    try {
-      for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
-        records += rows.length;
-        for (const row of rows) bytes += this.#bodyBytes(row);
-      }
-    } finally {
-      await scan.close();
-    }
+    await eachRow(this.store, SECTION.record, (row) => {
+      records += 1;
+      bytes += this.#bodyBytes(row);
+    });
     this.#records = records;
     this.#bytes = bytes;
   }

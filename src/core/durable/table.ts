@@ -7,15 +7,15 @@ import type { Router } from '../routing/router.js';
 import type { Remainder, Subscription } from '../routing/subscription.js';
 import type { Session } from '../sessions/session.js';
 import { digits } from '../store/digits.js';
-import { SEALED_NOTHING, sealed, unsealed } from '../store/seal.js';
-import { SECTION, type Section, type Store, type WriteBatch } from '../store/store.js';
+import { eachContent } from '../store/each-row.js';
+import { SEALED_NOTHING, sealed } from '../store/seal.js';
+import { SECTION, type Store, type WriteBatch } from '../store/store.js';
 import { DurableSession, subscriptionKey } from './durable-session.js';
 import { KeptWills } from './kept-wills.js';
 import { DurableMaps, loadSessionRow } from './maps.js';
 import { DurableQueues } from './queues.js';
 import { encodeSession, encodeSubscription } from './rows.js';
 
-const SCAN_ROWS = 1_000;
 /** Sessions that one sweep looks at; the next one goes on. */
 const OVERDUE_MAX = 4_096;
 
@@ -60,9 +60,9 @@ export class DurableTable {
     const maps = new DurableMaps();
     const queues = this.#queuesOf(maps);
     const wills = new KeptWills(maps, this.formats);
-    await this.#eachRow(SECTION.durableSession, (key, value) => loadSessionRow(maps, key, value));
-    await this.#eachRow(SECTION.queue, (key, value) => queues.load(key, value));
-    await this.#eachRow(SECTION.will, (key, value) => wills.load(key, value));
+    await eachContent(this.store, SECTION.durableSession, (key, content) => loadSessionRow(maps, key, content));
+    await eachContent(this.store, SECTION.queue, (key, content) => queues.load(key, content));
+    await eachContent(this.store, SECTION.will, (key, content) => wills.load(key, content));
     for (const durable of this.sessions.values()) {
       durable.dropped = true;
       for (const subscription of durable.subscriptions.values()) this.#endSubscription(subscription);
@@ -221,17 +221,6 @@ export class DurableTable {
   #endSubscription(subscription: Subscription): void {
     subscription.close();
     this.router.unsubscribe(subscription);
-  }
-
-  async #eachRow(section: Section, visit: (key: string, value: Buffer) => void): Promise<void> {
-    const scan = this.store.scan({ section }, SCAN_ROWS);
-    try {
-      for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
-        for (const { key, value } of rows) visit(key, unsealed(section, key, value));
-      }
-    } finally {
-      await scan.close();
-    }
   }
 }
 

@@ -2,11 +2,10 @@
 // patterns begin. Cut off, it is begun anew by the next start.
 
 import { digits } from '../store/digits.js';
+import { eachSlice } from '../store/each-row.js';
 import { SECTION, type Section, type Store, StoreDamage, type StoreRow, type StoreState, type WriteBatch } from '../store/store.js';
 import { changedPathIn, decodeTimeline, type PastState, pastExpiryKey, putHistoryBytes, readHistoryBytes } from './rows.js';
 import { type Floor, HistoryRules, type HistorySettings } from './rules.js';
-
-const SLICE_ROWS = 1_000;
 
 export interface OpenedHistory {
   readonly rules: HistoryRules;
@@ -51,7 +50,7 @@ class BatchWriter {
 }
 
 async function dropSection(section: Section, writer: BatchWriter): Promise<void> {
-  await eachSlice(section, writer.store, (rows) =>
+  await eachSlice(writer.store, section, (rows) =>
     writer.write((batch) => {
       for (const { key } of rows) batch.delete(section, key);
     }),
@@ -64,7 +63,7 @@ async function dropUncovered(rules: HistoryRules, count: number, writer: BatchWr
     const rule = rules.of(path);
     return rule !== null && rules.rules.indexOf(rule) < count;
   };
-  await eachSlice(SECTION.timeline, writer.store, (rows) =>
+  await eachSlice(writer.store, SECTION.timeline, (rows) =>
     writer.write((batch) => {
       let bytes = 0;
       for (const row of rows) if (!isKept(row.key)) bytes += dropTimeline(row, batch);
@@ -72,7 +71,7 @@ async function dropUncovered(rules: HistoryRules, count: number, writer: BatchWr
     }),
   );
   // Changes that no timeline knows, because that was damaged.
-  await eachSlice(SECTION.history, writer.store, (rows) =>
+  await eachSlice(writer.store, SECTION.history, (rows) =>
     writer.write((batch) => {
       for (const { key, value } of rows) if (!isKept(changedPathIn(value))) batch.delete(SECTION.history, key);
     }),
@@ -97,14 +96,5 @@ function statesIn(path: string, row: Uint8Array): readonly PastState[] {
   } catch (error) {
     if (error instanceof StoreDamage) return [];
     throw error;
-  }
-}
-
-async function eachSlice(section: Section, store: Store, use: (rows: readonly StoreRow[]) => Promise<void>): Promise<void> {
-  const scan = store.scan({ section }, SLICE_ROWS);
-  try {
-    for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) await use(rows);
-  } finally {
-    await scan.close();
   }
 }

@@ -4,6 +4,7 @@
 
 import type { Clock, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
+import { eachRow } from '../store/each-row.js';
 import { SECTION, type Store } from '../store/store.js';
 import type { Turn } from '../turn.js';
 import {
@@ -36,7 +37,6 @@ export const REFUSALS_PER_SECOND = 20;
 const NOTED_MAX = 10_000;
 /** Entries that give way at once. */
 const DROPPED_AT_A_TIME = 1_000;
-const SCAN_ROWS = 1_000;
 
 export class Audit {
   readonly #clock: Clock;
@@ -72,18 +72,11 @@ export class Audit {
   async load(store: Store): Promise<void> {
     const kept: Record<Kind, AuditEntry[]> = { done: [], refused: [], delegated: [] };
     let last = 0;
-    const scan = store.scan({ section: SECTION.audit }, SCAN_ROWS);
-    try {
-      for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
-        for (const { key, value } of rows) {
-          const entry = decodeAuditEntry(key, value);
-          kept[kindOf(entry)].push(entry);
-          last = entry.number;
-        }
-      }
-    } finally {
-      await scan.close();
-    }
+    await eachRow(store, SECTION.audit, ({ key, value }) => {
+      const entry = decodeAuditEntry(key, value);
+      kept[kindOf(entry)].push(entry);
+      last = entry.number;
+    });
     this.#kept = kept;
     // Numbers that were given are known outside, also those of entries that the store did not take.
     this.#number = Math.max(this.#number, last);

@@ -1,7 +1,7 @@
 // Directory: users, groups, tables of lookups and revoked tokens, whole in memory as the store has them. Changed by operations alone
 // (operations/security.ts): with the turn's batch, and taken back if the store refuses that.
 
-import { unsealed } from '../store/seal.js';
+import { eachContent } from '../store/each-row.js';
 import { SECTION, type Store } from '../store/store.js';
 import type { Turn } from '../turn.js';
 import { decodeGroup, decodeTable, decodeUntil, decodeUser, encodeRow, encodeTable, encodeUntil, KIND, rowKey } from './directory-rows.js';
@@ -11,7 +11,6 @@ import type { Login, Policy } from './policy.js';
 import { Principals } from './principals.js';
 import type { DirectoryReader } from './reader.js';
 
-const SCAN_ROWS = 1_000;
 /** Revocations, and locks, that one operation forgets. */
 export const FORGOTTEN_AT_A_TIME = 1_000;
 
@@ -53,22 +52,14 @@ export class Directory implements DirectoryReader {
     const tables = new Map<string, LookupTable>();
     const revocations = new Map<string, number>();
     const locks = new Map<string, number>();
-    const scan = store.scan({ section: SECTION.directory }, SCAN_ROWS);
-    try {
-      for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) {
-        for (const { key, value } of rows) {
-          const bytes = unsealed(SECTION.directory, key, value);
-          const name = key.slice(1);
-          if (key.startsWith(KIND.user)) users.set(name, decodeUser(key, bytes));
-          else if (key.startsWith(KIND.group)) groups.set(name, decodeGroup(key, bytes));
-          else if (key.startsWith(KIND.table)) tables.set(name, decodeTable(key, bytes));
-          else if (key.startsWith(KIND.revocation)) revocations.set(name, decodeUntil(key, bytes));
-          else if (key.startsWith(KIND.lock)) locks.set(name, decodeUntil(key, bytes));
-        }
-      }
-    } finally {
-      await scan.close();
-    }
+    await eachContent(store, SECTION.directory, (key, bytes) => {
+      const name = key.slice(1);
+      if (key.startsWith(KIND.user)) users.set(name, decodeUser(key, bytes));
+      else if (key.startsWith(KIND.group)) groups.set(name, decodeGroup(key, bytes));
+      else if (key.startsWith(KIND.table)) tables.set(name, decodeTable(key, bytes));
+      else if (key.startsWith(KIND.revocation)) revocations.set(name, decodeUntil(key, bytes));
+      else if (key.startsWith(KIND.lock)) locks.set(name, decodeUntil(key, bytes));
+    });
     this.#users = users;
     this.#groups = groups;
     this.#tables = tables;
