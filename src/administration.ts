@@ -7,6 +7,7 @@ import {
   type AuditEvent,
   type AuditFilter,
   type AuditPage,
+  askerOf,
   type Clock,
   type DirectoryReader,
   type DurableSession,
@@ -52,8 +53,7 @@ export class GatewayAdministration implements Administration {
   }
 
   async change(command: SecurityCommand, { identity, address }: Caller): Promise<void> {
-    const asker = { name: identity.name, protocol: 'admin', address, tokenId: identity.login?.tokenId ?? null };
-    await this.#parts.engine.administer(command, identity, asker);
+    await this.#parts.engine.administer(command, identity, askerOf(identity, 'admin', address));
   }
 
   async enter(event: AuditEvent): Promise<void> {
@@ -118,9 +118,7 @@ export class GatewayAdministration implements Administration {
   async endSession(id: string, { identity, address }: Caller): Promise<void> {
     const { engine } = this.#parts;
     const number = keptNumber(id);
-    if (number !== null) {
-      return await engine.endKept(number, { name: identity.name, protocol: 'admin', address, tokenId: identity.login?.tokenId ?? null });
-    }
+    if (number !== null) return await engine.endKept(number, askerOf(identity, 'admin', address));
     if (!engine.endSession(id)) throw new RequestError('NOT_FOUND', `there is no session ${id}`);
     const event = { actor: identity.name, target: id, refusal: null, protocol: 'admin', address, details: {} };
     await this.enter({ action: 'session.end', ...event });

@@ -7,6 +7,7 @@ import {
   ANONYMOUS,
   type Asker,
   type Audit,
+  askerOf,
   type Clock,
   type Credentials,
   type DirectoryReader,
@@ -118,7 +119,7 @@ export class Authenticator {
     }
   }
 
-  /** What a client is to sign with its key. Throws RequestError INVALID_REQUEST. */
+  /** What a client is to sign with its key. Throws RequestError INVALID_REQUEST, LIMIT_EXCEEDED. */
   nonce(publicKey: unknown): string {
     return this.#parts.nonces.request(publicKey);
   }
@@ -150,8 +151,7 @@ export class Authenticator {
 
   /** Ends the login of a session, and of all others that used its token. Kept for as long as the token could be used. */
   async revoke(identity: Identity, protocol: string, address: string): Promise<void> {
-    const { name, login } = identity;
-    await this.#parts.change(this.revocationOf(identity), { name, protocol, address, tokenId: login?.tokenId ?? null });
+    await this.#parts.change(this.revocationOf(identity), askerOf(identity, protocol, address));
   }
 
   /** Throws RequestError NOT_AUTHENTICATED for somebody who has not logged in. */

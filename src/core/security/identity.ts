@@ -45,6 +45,11 @@ export interface Asker {
   readonly tokenId: string | null;
 }
 
+/** Somebody with that identity. `protocol`, `address`: as in Asker. */
+export function askerOf({ name, login }: Identity, protocol: string, address: string): Asker {
+  return { name, protocol, address, tokenId: login?.tokenId ?? null };
+}
+
 export const NOBODY: Identity = Object.freeze({ name: '', principal: null, login: null });
 
 /** The gateway itself: sessions that no client speaks through. May do everything, in every gateway. */

@@ -7,7 +7,7 @@ import type { Ring } from '../pace/ring.js';
 import type { Subscription } from '../routing/subscription.js';
 import type { EntryStream } from '../scans/entry-streams.js';
 import type { SecurityChange } from '../security/commands.js';
-import { type Asker, type Identity, NOBODY } from '../security/identity.js';
+import { type Asker, askerOf, type Identity, NOBODY } from '../security/identity.js';
 import { OUTBOUND_LIMITS, type OutboundLimits, OutboundQueue } from './outbound-queue.js';
 import type { UsersSessions } from './users-sessions.js';
 
@@ -86,8 +86,7 @@ export abstract class Session {
 
   /** What the audit says of who asks. */
   get asker(): Asker {
-    const { identity, adapter: protocol, address } = this;
-    return { name: identity.name, protocol, address, tokenId: identity.login?.tokenId ?? null };
+    return askerOf(this.identity, this.adapter, this.address);
   }
 
   /** Takes what comes without letting it pile up: of several that could get a message, it is one to choose. */
