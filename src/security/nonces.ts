@@ -25,10 +25,10 @@ export class Nonces {
 
   constructor(clock: Clock, max = MAX_NONCES) {
     this.#clock = clock;
-    this.#nonces = new LRUCache({ max: max });
+    this.#nonces = new LRUCache({ max });
   }
 
-  /** A text in base64, good for 60 s; it replaces an earlier one of this key. Throws RequestError INVALID_REQUEST. */
+  /** A text in base64, good for 60 s; it replaces an earlier one of this key. Throws RequestError INVALID_REQUEST, LIMIT_EXCEEDED (the key). */
   request(publicKey: unknown): string {
     if (typeof publicKey !== 'string' || publicKey === '') throw new RequestError('INVALID_REQUEST', 'no public key with request');
     if (Buffer.byteLength(publicKey) > KEY_MAX_BYTES) throw new RequestError('LIMIT_EXCEEDED', 'the public key is too long');

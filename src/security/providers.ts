@@ -39,8 +39,6 @@ export interface Voucher {
   readonly expires: number;
   /** null: the provider does not say it. */
   readonly issued: number | null;
-  /** null: the provider gives its tokens no ids. */
-  readonly id: string | null;
 }
 
 const TOKEN_MAX_BYTES = 16 * 1024;
@@ -192,11 +190,5 @@ function voucherOf(payload: JWTPayload, { name, userClaim }: ProviderOptions): V
   const user = payload[userClaim];
   if (typeof user !== 'string' || user === '') throw new RequestError('NOT_AUTHENTICATED', INVALID_TOKEN);
   const issued = payload.iat === undefined ? null : payload.iat * 1_000;
-  return {
-    provider: name,
-    user,
-    expires: (payload.exp as number) * 1_000,
-    issued,
-    id: typeof payload.jti === 'string' ? payload.jti : null,
-  };
+  return { provider: name, user, expires: (payload.exp as number) * 1_000, issued };
 }
