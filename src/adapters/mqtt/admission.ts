@@ -1,6 +1,6 @@
 // Admission: who may come in. Counts connections, in all and by address, and lets a crowd that has not logged in wait.
 
-import { peerName, Ring } from '../../core/index.js';
+import { peerName } from '../../core/index.js';
 import { countedAddress } from './addresses.js';
 import { Rate } from './rate.js';
 import type { MqttLimits } from './wire.js';
@@ -48,17 +48,12 @@ interface Place {
   readonly rate: Rate | null;
 }
 
-interface Waiting {
-  readonly visit: Visit;
-  readonly begin: (visit: Visit) => void;
-}
-
 export class Admission {
   #open = 0;
   #connecting = 0;
   readonly #places = new Map<string, Place>();
-  /** In order of their coming. */
-  readonly #waiting = new Ring<Waiting>();
+  /** In order of their coming, and what is called when there is room. */
+  readonly #waiting = new Map<Visit, (visit: Visit) => void>();
 
   constructor(
     private readonly limits: Limits,
@@ -107,7 +102,7 @@ export class Admission {
 
   /** Calls `begin` as soon as there is room among those who have not logged in: now, or later when the visit still lasts. */
   enter(visit: Visit, begin: (visit: Visit) => void): void {
-    if (this.isCrowded) this.#waiting.push({ visit, begin });
+    if (this.isCrowded) this.#waiting.set(visit, begin);
     else this.#letIn(visit, begin);
   }
 
@@ -123,13 +118,14 @@ export class Admission {
     visit.stage = 'arrived';
     if (visit.place !== null) visit.place.connecting -= 1;
     this.#connecting -= 1;
-    if (this.#waiting.length > 0) setImmediate(this.#letWaitingIn);
+    if (this.#waiting.size > 0) setImmediate(this.#letWaitingIn);
   }
 
   leave(visit: Visit): void {
     if (visit.stage === 'gone') return;
     const { place } = visit;
     if (visit.stage === 'waiting' && place !== null) place.connecting -= 1;
+    this.#waiting.delete(visit);
     this.arrive(visit);
     visit.stage = 'gone';
     this.#open -= 1;
@@ -139,10 +135,10 @@ export class Admission {
   }
 
   readonly #letWaitingIn = (): void => {
-    while (!this.isCrowded) {
-      const next = this.#waiting.shift();
-      if (next === undefined) return;
-      if (next.visit.stage === 'waiting') this.#letIn(next.visit, next.begin);
+    for (const [visit, begin] of this.#waiting) {
+      if (this.isCrowded) return;
+      this.#waiting.delete(visit);
+      this.#letIn(visit, begin);
     }
   };
 

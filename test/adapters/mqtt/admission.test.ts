@@ -1,3 +1,4 @@
+import { queryObjects } from 'node:v8';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Admission, type Exceeded, Visit } from '../../../src/adapters/mqtt/admission.js';
 
@@ -97,6 +98,13 @@ describe('the crowd before the login', () => {
     await turn();
     expect(begun).toEqual([visits[0], visits[1], visits[2], visits[3], visits[5]]);
   });
+});
+
+it('nothing is kept of those that went while they waited', () => {
+  const crowd = times(LIMITS.maxConnecting).map(() => come(HERE));
+  for (let n = 0; n < 1_000; n++) (come(HERE) as Visit).leave();
+  expect(begun).toEqual(crowd);
+  expect(queryObjects(Visit)).toBeLessThan(100);
 });
 
 describe('what is counted', () => {
