@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { CommandFailure, readText } from './admin-client.js';
 
-/** `file` null: typed at a terminal (twice when `twice`), else the first line of stdin. Rejects with CommandFailure. */
+/** The first line of `file`. Without one: typed at a terminal (twice when `twice`), else the first line of stdin. Rejects with CommandFailure. */
 export async function readPassword(file: string | undefined, twice: boolean): Promise<string> {
   if (file !== undefined || !process.stdin.isTTY) return checked(readText(file ?? '-', '--password-file').split(/\r?\n/, 1)[0] as string);
   const password = checked(await ask('Password: '));
