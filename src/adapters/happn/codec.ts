@@ -1,5 +1,5 @@
-// Answers and events as JSON texts. Pure functions that know no sockets and no clock. Answers are put together from texts, so that
-// a body is turned into JSON once for everybody. How a text becomes a frame: frame-text.ts; what a frame asks for: requests.ts.
+// Answers as JSON texts; events are in events.ts. Pure functions that know no sockets and no clock. Answers are put together from texts,
+// so that a body is turned into JSON once for everybody. How a text becomes a frame: frame-text.ts; what a frame asks for: requests.ts.
 
 import {
   type ConnectionError,
@@ -7,10 +7,8 @@ import {
   documentOf,
   type Entry,
   type Formats,
-  type Meta,
   type Payload,
   PolicyRefusal,
-  type Publication,
   type Query,
   type Reply,
   type RequestError,
@@ -18,14 +16,13 @@ import {
   type RequestId,
   SessionRevoked,
   type Value,
-  jsonText as valueText,
 } from '../../core/index.js';
 import { isDelegated } from './delegation.js';
 import { isFields } from './fields.js';
-import { consistencyOf, type Results } from './publishing.js';
+import type { Results } from './publishing.js';
 import { tagOf } from './tags.js';
-import type { MergeForm, Version } from './versions.js';
-import { type Frame, RESERVED_META } from './wire.js';
+import type { Version } from './versions.js';
+import type { Frame } from './wire.js';
 
 // ---------------------------------------------------------------- in: what a frame says of itself
 
@@ -58,7 +55,7 @@ export function jsonText(value: unknown): string {
 }
 
 const JSON_FORMAT = 1;
-const OPEN_BRACE = 123;
+export const OPEN_BRACE = 123;
 
 /** A body as happn shows it: always an object. Made once a payload. */
 export function documentText(payload: Payload, formats: Formats): string {
@@ -85,7 +82,7 @@ function shownText(document: { readonly [key: string]: Value }, formats: Formats
   return escapeSeparators(utf8(formats.json.fromValue(rest)));
 }
 
-function utf8(bytes: Uint8Array): string {
+export function utf8(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
 }
 
@@ -242,7 +239,7 @@ function entryMeta(entry: Entry): string {
 }
 
 /** Who changed it is shown when somebody was logged in; a snapshot has the name of its tag. */
-function entryTimes(entry: Entry): string {
+export function entryTimes(entry: Entry): string {
   const { created, modified, author } = entry;
   const times = `,"created":${created},"modified":${modified}`;
   const tag = tagOf(entry);
@@ -256,14 +253,6 @@ export const INITIAL_HEAD = '{"data":[';
 export function initialEnd(frame: Frame, asker: Asker, reference: string): string {
   const meta = `"status":"ok","referenceId":${jsonText(reference)},"type":"response","published":false`;
   return `],"_meta":{${meta}${tail(frame, asker)}${protocolText(asker)}`;
-}
-
-/** An initial value as an event (protocol version 1 and none). */
-export function encodeInitialEvent(frame: Frame, asker: Asker, channel: string, item: string): string {
-  const name = jsonText(channel);
-  const id = jsonText(`${asker.id}-${requestId(frame) ?? ''}`);
-  const meta = `"action":${jsonText(`/ON@${channel}`)},"type":"data","sessionId":"${asker.id}","consistency":2,"publicationId":${id}`;
-  return `{"data":${item},"_meta":{${meta},"path":${name},"channel":${name}}${protocolText(asker)}`;
 }
 
 // ---------------------------------------------------------------- out: errors
@@ -305,69 +294,6 @@ export function encodeError(frame: Frame, asker: Asker, error: RequestError): st
   const wire = jsonText({ ...wireError(error), ...reason });
   const meta = `"type":"response","status":"error","published":false${tail(frame, asker).slice(0, -1)},"error":${wire}}`;
   return `{"data":null,"_meta":{${meta}${protocolText(asker)}`;
-}
-
-// ---------------------------------------------------------------- out: events
-
-/** One event. `form`: what it shows of the change; `depth` 0: the channel has none. */
-export function encodeEvent(
-  publication: Publication,
-  protocol: string,
-  channel: string,
-  depth: number,
-  form: MergeForm,
-  formats: Formats,
-): string {
-  const { action, path, entry, meta, requestId: id, origin, author } = publication;
-  const name = action === 'set' ? `/SET@${path}` : `/REMOVE@${path}`;
-  const session = jsonText(origin);
-  const number = typeof id === 'number' ? `${session.slice(0, -1)}-${id}"` : jsonText(publicationId(publication));
-  const counts = publication.options.increment !== null;
-  const times = entry === null || counts ? '' : entryTimes(entry);
-  const by = author === '' ? '' : `,"eventOrigin":{"username":${jsonText(author)},"id":${session}}`;
-  const consistency = consistencyOf(publication.options);
-  return (
-    `{"data":${eventData(publication, form, formats)},"_meta":{"action":${jsonText(name)},"type":"data","sessionId":${session}` +
-    `,"consistency":${consistency},"publicationId":${number},"path":${jsonText(path)}${times}${by}${meta === null ? '' : customMeta(meta)}` +
-    `,"channel":${jsonText(channel)}${depth > 0 ? `,"depth":${depth}` : ''}},"protocol":"${protocol}"}`
-  );
-}
-
-/** What tells a publication from all others: who caused it, and by which of its requests. */
-export function publicationId(publication: Publication): string {
-  const { origin, requestId: id } = publication;
-  return `${origin}-${id ?? changeNumber(publication)}`;
-}
-
-/** Tells publications apart whose requests had no id. */
-function changeNumber(publication: Publication): string {
-  return publication.revision > 0 ? `r${publication.revision}` : `t${publication.time}`;
-}
-
-function eventData(publication: Publication, form: MergeForm, formats: Formats): string {
-  const { action, payload, given, removed, options } = publication;
-  if (action === 'remove') return form === 'record' ? `{"removed":${removed}}` : 'null';
-  if (options.increment !== null && given !== null) return documentText(given, formats);
-  if (form !== 'record' && given !== null) {
-    const sent = sentText(given, formats);
-    if (form === 'request' || sent.charCodeAt(0) !== OPEN_BRACE) return sent;
-  }
-  return documentText(payload as Payload, formats);
-}
-
-/** The request's own data: what is no object is not wrapped; bytes have no other form. */
-function sentText(given: Payload, formats: Formats): string {
-  if (given.format.id === formats.binary.id) return documentText(given, formats);
-  return escapeSeparators(utf8(given.bytes(formats.json)));
-}
-
-function customMeta(meta: Meta): string {
-  let text = '';
-  const values = meta.values();
-  for (const key of Object.keys(values)) {
-    if (!RESERVED_META.has(key)) text += `,${jsonText(key)}:${valueText(values[key] as Value)}`;
-  }
-  return text;
 }
 
 // ---------------------------------------------------------------- out: system

@@ -18,8 +18,8 @@ import {
   type Subscription,
 } from '../../core/index.js';
 import type { Acknowledgements } from './acknowledgements.js';
-import { publicationId } from './codec.js';
 import { copyIn } from './copies.js';
+import { publicationId } from './events.js';
 import { type Ask, Asks } from './local-asks.js';
 import type { LocalDocument, LocalHandler, LocalMeta, LocalOnOptions } from './local-client.js';
 import { Handing } from './local-handing.js';

@@ -14,8 +14,9 @@ import {
   RequestError,
   type Session,
 } from '../../core/index.js';
-import { isPathOnly, publicationId, wireError } from './codec.js';
+import { isPathOnly, wireError } from './codec.js';
 import { copyOut, documentCopy, documentCopyOf } from './copies.js';
+import { publicationId } from './events.js';
 import { isFields } from './fields.js';
 import type { LocalDocument, LocalMeta } from './local-client.js';
 import type { LocalListener } from './local-listener.js';

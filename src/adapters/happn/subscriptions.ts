@@ -15,6 +15,7 @@ import {
 import { type Added, type ChannelState, Channels } from './channels.js';
 import * as codec from './codec.js';
 import { actorIn } from './delegation.js';
+import { encodeEvent, encodeInitialEvent, publicationId } from './events.js';
 import { fieldsOf } from './fields.js';
 import { textFrame } from './frames.js';
 import type { Connection, Host } from './host.js';
@@ -219,7 +220,7 @@ export class Subscriptions {
     if (!connection.version.emitsInitialValues || initialEmit !== true) return list;
     return new Sequence(list, () => {
       source.rewind();
-      return new RecordEvents(source, shows, (entry) => codec.encodeInitialEvent(frame, connection, channel.text, item(entry)));
+      return new RecordEvents(source, shows, (entry) => encodeInitialEvent(frame, connection, channel.text, item(entry)));
     });
   }
 
@@ -274,7 +275,7 @@ export class Subscriptions {
     if (channel.replacing > 0) {
       if (channel.last === publication) {
         // Handed to this session twice, shown once.
-        if (note?.consistency === ACKNOWLEDGED) acknowledgements.acknowledge(this.#connection, codec.publicationId(publication));
+        if (note?.consistency === ACKNOWLEDGED) acknowledgements.acknowledge(this.#connection, publicationId(publication));
         return;
       }
       channel.last = publication;
@@ -283,13 +284,13 @@ export class Subscriptions {
     if (depth === -1) return;
     const { protocol } = this.#connection.version;
     if (publication.match !== null && publication.match.all.length === 1) {
-      writer.text(codec.encodeEvent(publication, protocol, channel.text, depth, channel.form, formats));
+      writer.text(encodeEvent(publication, protocol, channel.text, depth, channel.form, formats));
       return;
     }
     const key = depth === channel.eventDepth ? channel.frameKey : channel.keyFor(depth, protocol);
     let frame = publication.frame(key) as Buffer | undefined;
     if (frame === undefined) {
-      frame = textFrame(codec.encodeEvent(publication, protocol, channel.text, depth, channel.form, formats));
+      frame = textFrame(encodeEvent(publication, protocol, channel.text, depth, channel.form, formats));
       publication.keepFrame(key, frame);
     }
     writer.frame(frame);

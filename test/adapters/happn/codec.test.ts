@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import * as codec from '../../../src/adapters/happn/codec.js';
+import { encodeEvent } from '../../../src/adapters/happn/events.js';
 import { decodeGet, decodeSet } from '../../../src/adapters/happn/requests.js';
 import { type MergeForm, UNCONFIGURED, versionNamed } from '../../../src/adapters/happn/versions.js';
 import type { Frame } from '../../../src/adapters/happn/wire.js';
@@ -335,7 +336,7 @@ describe('events', () => {
     depth = 0,
     form: MergeForm = 'record',
   ): { data: unknown; _meta: Record<string, unknown>; protocol: string } =>
-    JSON.parse(codec.encodeEvent(of, 'happn_4', '/ALL@/a', depth, form, formats)) as never;
+    JSON.parse(encodeEvent(of, 'happn_4', '/ALL@/a', depth, form, formats)) as never;
 
   test('carry the record, where it came from and the channel', () => {
     expect(event(publication())).toEqual({
