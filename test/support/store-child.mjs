@@ -61,11 +61,31 @@ async function fill() {
   const readable = Buffer.from(store.read(SECTION.queue, 'last') ?? []).toString();
   const reopenedWhileFull = await nameOfError(store.reopen());
   const readWhileFull = await nameOfError((async () => store.read(SECTION.queue, 'last'))());
+  const scan = store.scan({ section: SECTION.record, gte: 'history/', lt: 'history0' }, 100);
+  let found = 0;
+  const scannedWhileFull = await nameOfError(
+    (async () => {
+      for (let rows = await scan.next(); rows.length > 0; rows = await scan.next()) found += rows.length;
+    })(),
+  );
   makeRoom();
   state = await store.reopen();
   const reopened = state.batch;
   for (let i = 0; i < 20; i++) await writeNext(100);
-  say(JSON.stringify({ failure, again, acknowledged, readable, reopenedWhileFull, readWhileFull, reopened, last: state.batch }));
+  say(
+    JSON.stringify({
+      failure,
+      again,
+      acknowledged,
+      readable,
+      reopenedWhileFull,
+      readWhileFull,
+      scannedWhileFull,
+      found,
+      reopened,
+      last: state.batch,
+    }),
+  );
   process.kill(process.pid, 'SIGKILL');
 }
 

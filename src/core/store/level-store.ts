@@ -35,6 +35,8 @@ import {
   tablesOf,
   WRITE_BUFFER_BYTES,
 } from './opening.js';
+import { StagedKeyScan, StagedScan, stagedIn } from './staged-scan.js';
+import type { Stage } from './staging.js';
 import {
   type Durability,
   type Range,
@@ -138,12 +140,18 @@ export class LevelStore implements Store {
 
   scan(range: Range, sliceRows: number): StoreScan {
     if (this.#isPresent) return this.#scanRows(range, sliceRows, this.#present());
-    return new LateScan(this.#later(() => this.#scanRows(range, sliceRows, this.#present())));
+    const open = (): StoreScan => this.#scanRows(range, sliceRows, this.#present());
+    return new LateScan(this.#later(open, (stages) => new StagedScan(open(), stagedIn(range, stages), sliceRows)));
   }
 
   scanKeys(range: Range, sliceRows: number): StoreKeyScan {
     if (this.#isPresent) return this.#scanKeys(range, sliceRows);
-    return new LateKeyScan(this.#later(() => this.#scanKeys(range, sliceRows)));
+    const openStaged = (stages: readonly Stage[]): StoreKeyScan => {
+      const staged = stagedIn(range, stages);
+      const moment = this.#present();
+      return new StagedKeyScan(() => new StagedScan(this.#scanRows(range, sliceRows, moment), staged, sliceRows));
+    };
+    return new LateKeyScan(this.#later(() => this.#scanKeys(range, sliceRows), openStaged));
   }
 
   /** LevelDB has everything that was written. */
@@ -152,20 +160,17 @@ export class LevelStore implements Store {
     return this.#handover === null || this.#handover.isDone;
   }
 
-  /** Opens a scan when LevelDB has what is written now, and nothing behind it. */
-  #later<Scan>(open: () => Scan): Promise<Opening<Scan>> {
+  /** Opens a scan when LevelDB has what is written now, and nothing behind it; `openStaged` if it will not. */
+  #later<Scan>(open: () => Scan, openStaged: (stages: readonly Stage[]) => Scan): Promise<Opening<Scan>> {
     return new Promise((resolve) => {
-      const fail = (error: unknown): void => resolve({ error: this.#unreadable(error) });
-      this.#handover?.wait({
-        fail,
-        open: () => {
-          try {
-            resolve({ scan: open() });
-          } catch (error) {
-            fail(error);
-          }
-        },
-      });
+      const give = (opened: () => Scan): void => {
+        try {
+          resolve({ scan: opened() });
+        } catch (error) {
+          resolve({ error: this.#unreadable(error) });
+        }
+      };
+      this.#handover?.wait({ open: () => give(open), fail: (_error, stages) => give(() => openStaged(stages)) });
     });
   }
 

@@ -17,8 +17,8 @@ const STAGES = 4;
 export interface Waiting {
   /** Called at the moment. */
   readonly open: () => void;
-  /** The moment will not come. */
-  readonly fail: (error: unknown) => void;
+  /** The moment will not come: LevelDB will not get these stages, which end with it. */
+  readonly fail: (error: unknown, stages: readonly Stage[]) => void;
 }
 
 /** Batches in a row, with the last change of each key. */
@@ -85,6 +85,11 @@ export class Staging {
     return this.#stages.length === 0;
   }
 
+  /** What LevelDB does not have, the oldest first. */
+  get stages(): readonly Stage[] {
+    return this.#stages;
+  }
+
   /** LevelDB does not keep up. */
   get isFull(): boolean {
     return this.#stages.length >= STAGES;
@@ -144,6 +149,8 @@ export class Staging {
 
   /** LevelDB will not get the rest: the journal has it. */
   fail(error: unknown): void {
-    for (const stage of this.#stages) for (const { fail } of stage.waiting.splice(0)) fail(error);
+    for (const [at, { waiting }] of this.#stages.entries()) {
+      for (const { fail } of waiting.splice(0)) fail(error, this.#stages.slice(0, at + 1));
+    }
   }
 }

@@ -396,6 +396,8 @@ describe('a disk that refuses', () => {
     readable: string;
     reopenedWhileFull: string;
     readWhileFull: string;
+    scannedWhileFull: string;
+    found: number;
     reopened: number;
     last: number;
   }
@@ -437,7 +439,10 @@ describe('a disk that refuses', () => {
       await writeFile(join(disk, 'ballast'), Buffer.alloc(ballast * 1024));
       const location = join(disk, 'store');
       const filled = await fill(location, join(disk, 'ballast'));
-      if (stuck) expect(filled).toMatchObject({ reopenedWhileFull: 'StoreFailure', readWhileFull: 'none' });
+      if (stuck) {
+        expect(filled).toMatchObject({ reopenedWhileFull: 'StoreFailure', readWhileFull: 'none', scannedWhileFull: 'none' });
+        expect(filled.found).toBe(filled.acknowledged);
+      }
       await expectRecovery(location, filled);
     },
   );
