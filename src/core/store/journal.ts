@@ -109,7 +109,16 @@ export class Journal {
     const { size } = file;
     const from = this.#take(file, record, batch);
     await this.#writeRecord(file.fd, record, from);
-    if (file.size > size) await this.#writeZeros(file.fd, file.end, file.size);
+    if (file.size > size) await this.#grow(file);
+  }
+
+  /** Behind a record that is on the disk: if there is no room for more, the next one is told. */
+  async #grow(file: JournalFile): Promise<void> {
+    try {
+      await this.#writeZeros(file.fd, file.end, file.size);
+    } catch {
+      file.size = file.end;
+    }
   }
 
   /** Gives a record its place in the file: returns where that begins. */
