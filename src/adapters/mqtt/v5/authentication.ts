@@ -21,11 +21,20 @@ export interface AuthenticationExchange {
 /** By authentication method: begins an exchange. */
 export type Authenticators = ReadonlyMap<string, () => AuthenticationExchange>;
 
+/** The exchange is waited for no more: the connection has ended, or the client has begun another one. */
+export class Cancelled extends Error {
+  constructor() {
+    super('the exchange is over');
+    this.name = 'Cancelled';
+  }
+}
+
 type Proof = Extract<AuthenticationStep, { done: true }>;
 
 export class Authentication {
   #onData: ((data: Uint8Array | null) => void) | null = null;
   #reject: ((error: Error) => void) | null = null;
+  #isCancelled = false;
 
   constructor(
     readonly method: string,
@@ -33,11 +42,12 @@ export class Authentication {
     private readonly write: (frame: Uint8Array) => void,
   ) {}
 
-  /** Goes through the exchange. Rejects as the exchange does, or when the connection ends. */
+  /** Goes through the exchange. Rejects as the exchange does, or with Cancelled. */
   async go(first: Uint8Array | null): Promise<Proof> {
     let data = first;
     for (;;) {
       const step = await this.exchange.next(data);
+      if (this.#isCancelled) throw new Cancelled();
       if (step.done) return step;
       // [MQTT5-4.12.0-2]
       this.write(encodeAuth(REASON.CONTINUE_AUTHENTICATION, this.method, step.data));
@@ -53,9 +63,9 @@ export class Authentication {
     onData(data);
   }
 
-  /** The connection has ended. */
   cancel(): void {
-    this.#reject?.(new Error('the connection has ended'));
+    this.#isCancelled = true;
+    this.#reject?.(new Cancelled());
   }
 
   #untilData(): Promise<Uint8Array | null> {

@@ -7,7 +7,7 @@ import { isForbiddenTopic } from '../paths.js';
 import type { Arrival, SessionHost } from '../session-host.js';
 import { FIRST_BYTE, PACKET } from '../wire.js';
 import { type ConnackProperties, encodeAcknowledge, encodeAuth, encodeConnack, encodeDisconnect, encodePingresp } from './answers.js';
-import { Authentication, type AuthenticationExchange, type Authenticators } from './authentication.js';
+import { Authentication, type AuthenticationExchange, type Authenticators, Cancelled } from './authentication.js';
 import { type Auth, type Connect, headerFault, readAuth, readConnect, readDisconnect, readPuback, readPubrel } from './codec.js';
 import { type EncoderHost, PropertyEncoder } from './encoder.js';
 import { PropertyPublishing } from './publishing.js';
@@ -122,6 +122,7 @@ export class PropertySession extends BaseSession {
   }
 
   #refuse(error: unknown): void {
+    if (error instanceof Cancelled) return;
     const reason = error instanceof RequestError ? refusalReason(error) : null;
     if (reason === null) this.#host.context.log.error({ err: error, session: this.id }, 'a CONNECT failed');
     const text = error instanceof RequestError ? error.message : 'the gateway failed';
@@ -223,6 +224,7 @@ export class PropertySession extends BaseSession {
         this.#writeAuth(encodeAuth(REASON.SUCCESS, method, data));
       },
       (error: unknown) => {
+        if (error instanceof Cancelled) return;
         const text = error instanceof RequestError ? error.message : 'the authentication failed';
         this.close(new ProtocolFault(REASON.NOT_AUTHORIZED, text));
       },

@@ -633,6 +633,29 @@ describe('enhanced authentication', () => {
     expect(connack).toMatchObject({ reasonCode: REASON.BAD_AUTHENTICATION_METHOD });
   });
 
+  it('that the client leaves half way is no failure of the gateway', async () => {
+    const wire = await asked();
+    await wire.drop();
+    await until('it is gone', () => house.adapter.clients.admission.open === 0);
+    expect(house.lines.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  it('that is begun once more takes the place of the one before', async () => {
+    const wire = await asked();
+    for (const question of ['auth', 'connack']) {
+      wire.send(auth('me'));
+      await wire.expect(question);
+    }
+    for (let n = 0; n < 2; n++) {
+      wire.send(auth('me', REASON.RE_AUTHENTICATE));
+      expect(await wire.expect('auth')).toMatchObject({ properties: { authenticationData: Buffer.from('question 1') } });
+    }
+    for (const reasonCode of [REASON.CONTINUE_AUTHENTICATION, REASON.SUCCESS]) {
+      wire.send(auth('me'));
+      expect(await wire.expect('auth')).toMatchObject({ reasonCode });
+    }
+  });
+
   it('takes nothing else before it is done, and no AUTH without it', async () => {
     const wire = await asked();
     wire.bytes(encode({ cmd: 'pingreq' }, 5));
