@@ -75,6 +75,15 @@ export function follows(check: Check, previous: Check): boolean {
   return check.batch === previous.batch + 1 && check.link === linkAfter(previous, check);
 }
 
+/** Batches that the engine is given at once. */
+export interface GivenBatches {
+  /** The check of the last one. */
+  readonly last: Check;
+  readonly count: number;
+  /** What they take in the engine's write buffer, or less: never more. */
+  readonly bytes: number;
+}
+
 /** What goes into the engine beside checks and changes. */
 export interface TrailStep {
   /** The new checkpoint, when it moves. */
@@ -121,15 +130,12 @@ export class CheckTrail {
     return this.#last;
   }
 
-  /**
-   * The engine is given some batches at once, the last one with this check. `bytes` must not be more than they take in its write
-   * buffer.
-   */
-  step(last: Check, batches: number, bytes: number): TrailStep {
+  /** The engine is given some batches. */
+  step({ last, count, bytes }: GivenBatches): TrailStep {
     const checkpoint = this.#sealed();
     if (checkpoint !== null) this.#checkpoint = checkpoint.batch;
     const trimFrom = this.#trimmed;
-    const trimTo = Math.max(trimFrom, Math.min(trimFrom + TRIM_PER_BATCH * batches, this.#checkpoint + 1));
+    const trimTo = Math.max(trimFrom, Math.min(trimFrom + TRIM_PER_BATCH * count, this.#checkpoint + 1));
     this.#trimmed = trimTo;
     this.#mark(last, bytes);
     return { checkpoint, trimFrom, trimTo };

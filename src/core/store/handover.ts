@@ -3,7 +3,7 @@
 
 import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import type { BatchMemory, RecordBatch } from './batch-memory.js';
-import { CHECK_BYTES, type Check, checkKey } from './check-trail.js';
+import { CHECK_BYTES, type Check, checkKey, type GivenBatches } from './check-trail.js';
 import { CHECK_AT, valueAt } from './journal-record.js';
 import {
   CHANGE_OVERHEAD_BYTES,
@@ -25,8 +25,8 @@ export interface HandoverParts {
   readonly database: Database;
   /** Of the batches. */
   readonly memory: BatchMemory;
-  /** Writes batches, up to that of `last`, with their checks; `bytes`: what all that takes, at least. */
-  readonly commit: (rows: ChainedBatch, last: Check, batches: number, bytes: number) => Promise<void>;
+  /** Writes the rows of these batches, and their checks, which are among them. */
+  readonly commit: (rows: ChainedBatch, given: GivenBatches) => Promise<void>;
   /** LevelDB was told to make tables of everything up to this batch, and has unless it accepts nothing more. */
   readonly inTables: (check: Check) => void;
   /** LevelDB refused what was acknowledged: it gets nothing more. */
@@ -131,7 +131,7 @@ export class Handover {
     putChecks(rows, stage);
     const { length } = stage.checks;
     const last = stage.checks[length - 1] as Check;
-    await this.#parts.commit(rows, last, length, bytes + length * CHECK_CHANGE_BYTES);
+    await this.#parts.commit(rows, { last, count: length, bytes: bytes + length * CHECK_CHANGE_BYTES });
     this.#staging.handedOver();
     for (const { open } of stage.waiting) open();
     this.#journalBytes += stage.size;

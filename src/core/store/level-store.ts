@@ -11,7 +11,7 @@
 // Every batch also has its check written, and a few deleted that are no longer needed.
 
 import { BatchMemory, RecordBatch } from './batch-memory.js';
-import { type Check, CheckTrail, checkKey, encodeCheck, NOTHING_WRITTEN } from './check-trail.js';
+import { CheckTrail, checkKey, encodeCheck, type GivenBatches, NOTHING_WRITTEN } from './check-trail.js';
 import { Handover } from './handover.js';
 import { Journal, removeJournal } from './journal.js';
 import { sectionAt, valueAt } from './journal-record.js';
@@ -100,7 +100,7 @@ export class LevelStore implements Store {
     return new Handover({
       database,
       memory: this.#memory,
-      commit: (rows, last, batches, bytes) => this.#commit(trail, rows, last, batches, bytes, journal),
+      commit: (rows, given) => this.#commit(trail, rows, given, journal),
       inTables: (check) => trail.inTables(check),
       failed: (error) => this.#fail(error),
     });
@@ -195,7 +195,7 @@ export class LevelStore implements Store {
     try {
       return moment.iterator<Value>({ ...options, highWaterMarkBytes: SCAN_SLICE_BYTES });
     } catch (error) {
-      throw asStoreError(error, `the store at ${this.#options.location} cannot be read`);
+      throw this.#unreadable(error);
     }
   }
 
@@ -265,20 +265,13 @@ export class LevelStore implements Store {
     }
     this.#memory.release(memory);
     rows.put(CHECK_SECTION + checkKey(check.batch), encodeCheck(check));
-    return this.#commit(trail, rows, check, 1, bytes, null);
+    return this.#commit(trail, rows, { last: check, count: 1, bytes }, null);
   }
 
-  /** Gives LevelDB batches, up to that of `last`, which take `bytes` at least; the journal keeps what may not be in tables. */
-  async #commit(
-    trail: CheckTrail,
-    rows: ChainedBatch,
-    last: Check,
-    batches: number,
-    bytes: number,
-    journal: Journal | null,
-  ): Promise<void> {
+  /** Gives LevelDB the rows of some batches; the journal keeps what may not be in tables. */
+  async #commit(trail: CheckTrail, rows: ChainedBatch, given: GivenBatches, journal: Journal | null): Promise<void> {
     const ended = this.#endMoment();
-    const { checkpoint, trimFrom, trimTo } = trail.step(last, batches, bytes);
+    const { checkpoint, trimFrom, trimTo } = trail.step(given);
     if (checkpoint !== null) rows.put(CHECKPOINT_KEY, encodeCheck(checkpoint));
     for (let number = trimFrom; number < trimTo; number++) rows.del(CHECK_SECTION + checkKey(number));
     const outcomes = await Promise.allSettled([rows.write(), ended]);

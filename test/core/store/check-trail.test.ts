@@ -22,7 +22,7 @@ interface Kept {
 function run(trail: CheckTrail, kept: Kept, first: number, sizes: readonly number[]): void {
   sizes.forEach((size, i) => {
     const check = trail.link(state(first + i));
-    const step = trail.step(check, 1, size);
+    const step = trail.step({ last: check, count: 1, bytes: size });
     kept.checks.set(first + i, check);
     if (step.checkpoint !== null) kept.checkpoint = step.checkpoint;
     for (let n = step.trimFrom; n < step.trimTo; n++) kept.checks.delete(n);
@@ -104,7 +104,7 @@ describe('the trail of checks', () => {
     kept.checkpoint = last;
     const next = new CheckTrail(last, oldest, BUFFER);
     const check = next.link(state(1001));
-    const step = next.step(check, 1, 10);
+    const step = next.step({ last: check, count: 1, bytes: 10 });
     expect(step.trimTo - step.trimFrom).toBeLessThanOrEqual(4);
     kept.checks.set(1001, check);
     for (let n = step.trimFrom; n < step.trimTo; n++) kept.checks.delete(n);
