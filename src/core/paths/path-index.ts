@@ -80,7 +80,7 @@ export class PathIndex {
     const { gte = '', lt } = rangeOf(pattern, after);
     const isWanted = ([path]: PathChange): boolean => pattern.matches(path) && compareTexts(path, gte) >= 0;
     const changes = this.#changes.size === 0 ? [] : [...this.#changes].filter(isWanted);
-    const search = new PathSearch(pattern, needle, gte, lt, this.#blocks.all(), changes, this.#host);
+    const search = new PathSearch({ pattern, needle, gte, lt, blocks: this.#blocks.all(), changes }, this.#host);
     this.#searches.add(search);
     return search;
   }

@@ -45,6 +45,21 @@ function piecesOf({ form }: Pattern): readonly string[] {
   return (form.tailMin === -1 ? text : `${text}*`).split('*');
 }
 
+/** What is looked for, and in what. */
+export interface Sought {
+  readonly pattern: Pattern;
+  /** From `needleOf`. */
+  readonly needle: string;
+  /** Paths before it do not count, */
+  readonly gte: string;
+  /** and from this one on (undefined: the end) there are none that match. */
+  readonly lt: string | undefined;
+  /** Of all paths. */
+  readonly blocks: readonly PathBlock[];
+  /** Those of the paths that match, in any order. */
+  readonly changes: readonly PathChange[];
+}
+
 export class PathSearch {
   readonly #pattern: Pattern;
   readonly #needle: string;
@@ -63,19 +78,7 @@ export class PathSearch {
   #isOver = false;
   #isLost = false;
 
-  /**
-   * `blocks`: of all paths. `changes`: those of the paths that match, in any order. Paths before `gte` do not count, and from `lt` on
-   * (absent: the end) there are none that match.
-   */
-  constructor(
-    pattern: Pattern,
-    needle: string,
-    gte: string,
-    lt: string | undefined,
-    blocks: readonly PathBlock[],
-    changes: readonly PathChange[],
-    host: PathSearchHost,
-  ) {
+  constructor({ pattern, needle, gte, lt, blocks, changes }: Sought, host: PathSearchHost) {
     this.#pattern = pattern;
     this.#needle = needle;
     this.#blocks = blocks;

@@ -41,16 +41,16 @@ export function parseQuery(input: QueryInput): Query {
   const compiler = new Compiler();
   const { criteria = null, fields = null, sort = null } = input;
   const predicate = criteria === null || isEmpty(criteria) ? null : compiler.criteria(criteria);
-  return new Query(
+  return new Query({
     predicate,
-    compiler.regexes,
-    sort === null ? [] : parseSort(sort),
-    fields === null || isEmpty(fields) ? null : Projection.parse(fields),
-    wholeNumber(input.limit, 'limit') || Number.POSITIVE_INFINITY,
-    wholeNumber(input.skip, 'skip'),
-    flag(input.count, 'count'),
-    flag(input.pathsOnly, 'pathsOnly'),
-  );
+    regexes: compiler.regexes,
+    sort: sort === null ? [] : parseSort(sort),
+    projection: fields === null || isEmpty(fields) ? null : Projection.parse(fields),
+    limit: wholeNumber(input.limit, 'limit') || Number.POSITIVE_INFINITY,
+    skip: wholeNumber(input.skip, 'skip'),
+    count: flag(input.count, 'count'),
+    pathsOnly: flag(input.pathsOnly, 'pathsOnly'),
+  });
 }
 
 function isEmpty(value: unknown): boolean {
@@ -71,28 +71,42 @@ function flag(value: unknown, name: string): boolean {
   throw invalid(`${name} must be true or false`);
 }
 
-/** Immutable; may be used any number of times. */
+/** What a query is made of, checked. */
+interface QueryParts {
+  /** null: all records meet it. */
+  readonly predicate: Predicate<RecordView> | null;
+  /** The expressions in it. */
+  readonly regexes: readonly Regex[];
+  readonly sort: Sort;
+  /** null: all of a record is shown. */
+  readonly projection: Projection | null;
+  readonly limit: number;
+  readonly skip: number;
+  readonly count: boolean;
+  readonly pathsOnly: boolean;
+}
+
+/** Immutable; may be used any number of times. Made by `parseQuery`. */
 export class Query {
+  /** Infinity: all. */
+  readonly limit: number;
+  readonly skip: number;
+  readonly count: boolean;
+  readonly pathsOnly: boolean;
   readonly #predicate: Predicate<RecordView> | null;
   readonly #regexes: readonly Regex[];
   readonly #sort: Sort;
   readonly #projection: Projection | null;
 
-  constructor(
-    predicate: Predicate<RecordView> | null,
-    regexes: readonly Regex[],
-    sort: Sort,
-    projection: Projection | null,
-    /** Infinity: all. */
-    readonly limit: number,
-    readonly skip: number,
-    readonly count: boolean,
-    readonly pathsOnly: boolean,
-  ) {
+  constructor({ predicate, regexes, sort, projection, limit, skip, count, pathsOnly }: QueryParts) {
     this.#predicate = predicate;
     this.#regexes = regexes;
     this.#sort = sort;
     this.#projection = projection;
+    this.limit = limit;
+    this.skip = skip;
+    this.count = count;
+    this.pathsOnly = pathsOnly;
   }
 
   /** Records may be left out. */
