@@ -28,7 +28,7 @@ export type { DirectoryReader } from './security/reader.js';
 export type { Coverage, Rights, Verdict } from './security/rights.js';
 export * from './sessions/outbound-queue.js';
 export * from './sessions/session.js';
-export { hostOf, isLoopback, isLoopbackPeer, peerName, peerOf, plainAddress, rawSocketOf } from './sockets/addresses.js';
+export { hostOf, isLoopback, isLoopbackPeer, networkOf, peerName, peerOf, plainAddress, rawSocketOf } from './sockets/addresses.js';
 export * from './sockets/connections.js';
 export * from './sockets/direct-reads.js';
 export * from './sockets/listen.js';

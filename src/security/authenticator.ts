@@ -16,6 +16,7 @@ import {
   isLoopbackPeer,
   type Log,
   Login,
+  networkOf,
   type Policy,
   RequestError,
   SECURITY_LIMITS,
@@ -24,7 +25,7 @@ import {
   TokenExpired,
   type User,
 } from '../core/index.js';
-import { type Guesses, networkOf } from './guesses.js';
+import type { Guesses } from './guesses.js';
 import type { HashQueue } from './hash-queue.js';
 import { isSameKey, type Nonces } from './nonces.js';
 import { hashPassword, isPassword, PASSWORD_TEXT, type Verdict, verifyPassword } from './passwords.js';

@@ -2,9 +2,8 @@
 // nobody can keep the owner out who comes from elsewhere (addresses of version 6 count by their first half). Where it is asked for,
 // a user can be locked for everybody, too. Users that do not exist are treated as those that do.
 
-import { isIPv6 } from 'node:net';
 import { LRUCache } from 'lru-cache';
-import { type Clock, type Counters, RequestError } from '../core/index.js';
+import { type Clock, type Counters, networkOf, RequestError } from '../core/index.js';
 
 export interface LockoutOptions {
   /** Wrong passwords in a row that lock a user; 0: none do. */
@@ -154,14 +153,4 @@ export function delayAfter(failures: number): number {
 /** No address has a space. */
 function keyOf(address: string, user: string): string {
   return `${networkOf(address)} ${user}`;
-}
-
-/** Whoever has one address of version 6 has all with the same first half. */
-export function networkOf(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/, '');
-  if (!isIPv6(plain)) return plain;
-  const [first, last] = plain.split('::').map((half) => (half === '' ? [] : half.split(':'))) as [string[], string[] | undefined];
-  if (last === undefined) return first.slice(0, 4).join(':');
-  const zeros = new Array<string>(Math.max(0, 8 - first.length - last.length)).fill('0');
-  return [...first, ...zeros, ...last].slice(0, 4).join(':');
 }

@@ -3,15 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import { Counters } from '../../src/core/counters.js';
 import { RequestError } from '../../src/core/errors.js';
-import {
-  delayAfter,
-  FREE_FAILURES,
-  Guesses,
-  type LockoutOptions,
-  MAX_DELAY_MS,
-  MAX_HELD_MS,
-  networkOf,
-} from '../../src/security/guesses.js';
+import { networkOf } from '../../src/core/sockets/addresses.js';
+import { delayAfter, FREE_FAILURES, Guesses, type LockoutOptions, MAX_DELAY_MS, MAX_HELD_MS } from '../../src/security/guesses.js';
 import { SetClock } from '../support/set-clock.js';
 
 function setUp(lockout: LockoutOptions = { attempts: 0, ms: 0 }, maxKept = 100) {

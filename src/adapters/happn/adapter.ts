@@ -15,6 +15,7 @@ import {
   isLoopbackPeer,
   type Listeners,
   limitEarlyBytes,
+  networkOf,
   peerOf,
   plainAddress,
   type Session,
@@ -88,7 +89,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
   readonly #server: WebSocketServer;
   #context: AdapterContext | null = null;
   #touched: HappnSession[] = [];
-  /** Sessions from elsewhere without a valid request, and how many of them each address has. */
+  /** Sessions from elsewhere without a valid request, and how many of them each network has. */
   readonly #fresh = new Map<HappnSession, string>();
   readonly #freshOf = new Map<string, number>();
   #accepting = false;
@@ -174,14 +175,15 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const address = request.socket.remoteAddress ?? '';
     const elsewhere = !isLoopbackPeer(address);
-    if (!this.#accepting || (elsewhere && this.#isFull(address))) {
+    const network = networkOf(address);
+    if (!this.#accepting || (elsewhere && this.#isFull(network))) {
       sendAway(socket);
       return;
     }
     this.#server.handleUpgrade(request, socket, head, (websocket) => {
       const session = new HappnSession(this, websocket, socket, describePeer(request, this.#config.cookieName));
       this.#sessions.add(session);
-      if (elsewhere) this.#addFresh(session, address);
+      if (elsewhere) this.#addFresh(session, network);
       this.context.openSession(session);
       limitFirstBytes(session, socket);
       websocket.on('message', (data, isBinary) => session.onMessage(data as Buffer, isBinary));
@@ -212,24 +214,24 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
     for (const session of touched) if (!session.ending) this.context.flush(session);
   };
 
-  /** One address may take half of the places. */
-  #isFull(address: string): boolean {
+  /** One address, or network of IPv6, may take half of the places. */
+  #isFull(network: string): boolean {
     const { maxFresh } = this.#config;
-    return this.#fresh.size >= maxFresh || (this.#freshOf.get(address) ?? 0) >= Math.ceil(maxFresh / 2);
+    return this.#fresh.size >= maxFresh || (this.#freshOf.get(network) ?? 0) >= Math.ceil(maxFresh / 2);
   }
 
-  #addFresh(session: HappnSession, address: string): void {
-    this.#fresh.set(session, address);
-    this.#freshOf.set(address, (this.#freshOf.get(address) ?? 0) + 1);
+  #addFresh(session: HappnSession, network: string): void {
+    this.#fresh.set(session, network);
+    this.#freshOf.set(network, (this.#freshOf.get(network) ?? 0) + 1);
   }
 
   settled(session: HappnSession): void {
-    const address = this.#fresh.get(session);
-    if (address === undefined) return;
+    const network = this.#fresh.get(session);
+    if (network === undefined) return;
     this.#fresh.delete(session);
-    const left = (this.#freshOf.get(address) ?? 1) - 1;
-    if (left === 0) this.#freshOf.delete(address);
-    else this.#freshOf.set(address, left);
+    const left = (this.#freshOf.get(network) ?? 1) - 1;
+    if (left === 0) this.#freshOf.delete(network);
+    else this.#freshOf.set(network, left);
   }
 
   ended(session: HappnSession): void {

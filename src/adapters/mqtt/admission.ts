@@ -1,7 +1,6 @@
 // Admission: who may come in. Counts connections, in all and by address, and lets a crowd that has not logged in wait.
 
-import { peerName } from '../../core/index.js';
-import { countedAddress } from './addresses.js';
+import { networkOf, peerName } from '../../core/index.js';
 import { Rate } from './rate.js';
 import type { MqttLimits } from './wire.js';
 
@@ -78,7 +77,7 @@ export class Admission {
   }
 
   #count(visit: Visit, address: string): Exceeded | null {
-    const counted = countedAddress(address);
+    const counted = networkOf(address);
     const place = this.#places.get(counted) ?? this.#newPlace(counted);
     if (place.open >= this.limits.maxConnectionsPerAddress) return 'maxConnectionsPerAddress';
     if (place.connecting >= this.limits.maxConnectingPerAddress) return 'maxConnectingPerAddress';

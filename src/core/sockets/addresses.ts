@@ -28,6 +28,19 @@ export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/, '');
 }
 
+/** Groups of an IPv6 address that one site is given whole. */
+const SITE_GROUPS = 4;
+
+/** What counts as one place: an address of IPv4, or a /64 network of IPv6: one site has all addresses of it. */
+export function networkOf(address: string): string {
+  const plain = plainAddress(address);
+  if (!plain.includes(':')) return plain;
+  const [first = [], last] = plain.split('::').map((half) => (half === '' ? [] : half.split(':')));
+  if (last === undefined) return first.slice(0, SITE_GROUPS).join(':');
+  const zeros = new Array<string>(Math.max(0, 8 - first.length - last.length)).fill('0');
+  return [...first, ...zeros, ...last].slice(0, SITE_GROUPS).join(':');
+}
+
 /** Address and port, as sessions and the log have them; `hostOf` finds the address in it again. */
 export function peerName(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;

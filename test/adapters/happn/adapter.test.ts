@@ -118,3 +118,9 @@ test('who is sent away leaves no socket behind, whether it closes its side or no
   await until('the socket is let go', () => refused?.destroyed === true);
   expect(taken?.destroyed).toBe(false);
 });
+
+test('a network of IPv6 is one address', async () => {
+  const upgrade = await start(4);
+  const here = ['2001:db8:1:2::1', '2001:db8:1:2::2', '2001:db8:1:2:3::', '2001:db8:1:3::1'].map((address) => knock(upgrade, address));
+  expect(here.map(({ status }) => status)).toEqual([OPEN, OPEN, FULL, OPEN]);
+});

@@ -1,20 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { AddressList, countedAddress, normalAddress } from '../../../src/adapters/mqtt/addresses.js';
+import { AddressList, normalAddress } from '../../../src/adapters/mqtt/addresses.js';
+import { networkOf } from '../../../src/core/index.js';
 
 describe('an address', () => {
   it.each([
     ['198.51.100.7', '198.51.100.7', '198.51.100.7'],
     ['::ffff:198.51.100.7', '198.51.100.7', '198.51.100.7'],
     ['::FFFF:C633:6407', '198.51.100.7', '198.51.100.7'],
-    ['2001:DB8:0:0:0:0:0:7', '2001:db8::7', '2001:db8:0:0::/64'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
-    ['2001:db8:0:0:1::', '2001:db8:0:0:1::', '2001:db8:0:0::/64'],
-    ['::1', '::1', '0:0:0:0::/64'],
-    ['::', '::', '0:0:0:0::/64'],
+    ['2001:DB8:0:0:0:0:0:7', '2001:db8::7', '2001:db8:0:0'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+    ['2001:db8:0:0:1::', '2001:db8:0:0:1::', '2001:db8:0:0'],
+    ['::1', '::1', '0:0:0:0'],
+    ['::', '::', '0:0:0:0'],
     ['nowhere', 'nowhere', 'nowhere'],
   ])('%s is %s and counts as %s', (text, normal, counted) => {
     expect(normalAddress(text)).toBe(normal);
-    expect(countedAddress(normal)).toBe(counted);
+    expect(networkOf(normal)).toBe(counted);
   });
 });
 
