@@ -74,6 +74,8 @@ export class LevelStore implements Store {
   #moment: Moment | null = null;
   #writing = false;
   #broken = false;
+  /** Why it is broken, if nobody was told yet. */
+  #untold: Error | null = null;
 
   constructor(options: LevelStoreOptions) {
     this.#options = options;
@@ -123,6 +125,7 @@ export class LevelStore implements Store {
     await journal?.close();
     await handover?.end();
     this.#moment = null;
+    this.#untold = null;
     if (database !== null) await database.close();
   }
 
@@ -218,7 +221,10 @@ export class LevelStore implements Store {
 
   async write(batch: WriteBatch, state: StoreState): Promise<void> {
     const database = this.#opened();
-    if (this.#broken) throw new StoreFailure('the store failed and accepts nothing until it is reopened');
+    if (this.#broken) {
+      this.#untold = null;
+      throw new StoreFailure('the store failed and accepts nothing until it is reopened');
+    }
     if (this.#writing) throw new RangeError('one write at a time');
     if (state.batch !== this.#state.batch + 1) throw new RangeError(`batch ${state.batch} does not follow batch ${this.#state.batch}`);
     this.#writing = true;
@@ -228,11 +234,20 @@ export class LevelStore implements Store {
     } catch (error) {
       // LevelDB goes on saying yes after a failed append, and all of that is gone at the next start: stop here.
       this.#broken = true;
+      this.#untold = null;
       throw this.#unwritable(error);
     } finally {
       this.#writing = false;
     }
+    // Not before whoever waits for this batch: what follows it may be refused first.
+    if (this.#untold !== null) setImmediate(this.#tell);
   }
+
+  readonly #tell = (): void => {
+    const error = this.#untold;
+    this.#untold = null;
+    if (error !== null) this.failed?.(error);
+  };
 
   async #write(database: Database, batch: RecordBatch, state: StoreState): Promise<void> {
     const trail = this.#trail as CheckTrail;
@@ -245,7 +260,7 @@ export class LevelStore implements Store {
     const appended = journal.append(batch.finish(check), check.batch);
     handover.stage();
     await appended;
-    if (this.#broken) throw new StoreFailure('the store failed meanwhile');
+    // Also when LevelDB has failed meanwhile: the journal has the batch, and gives it back.
     handover.add(check, batch);
   }
 
@@ -285,10 +300,12 @@ export class LevelStore implements Store {
     return asStoreError(error, `the store at ${this.#options.location} cannot be written`);
   }
 
-  /** LevelDB refused what was acknowledged: whoever writes now is told, else `failed` is. */
+  /** LevelDB refused what was acknowledged: whoever is refused next is told, else `failed` is. */
   #fail(error: unknown): void {
+    if (this.#broken) return;
     this.#broken = true;
-    if (!this.#writing) this.failed?.(this.#unwritable(error));
+    this.#untold = this.#unwritable(error);
+    if (!this.#writing) this.#tell();
   }
 
   async reopen(): Promise<StoreState> {

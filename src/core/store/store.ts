@@ -80,8 +80,8 @@ export type Durability = 'sync' | 'os' | 'none';
  */
 export interface Store {
   /**
-   * Told when the store failed while nothing was being written: what was acknowledged is safe, and the store has to be reopened before
-   * it takes anything. A failure during a write is the write's.
+   * Told when the store failed and no write was refused for it: what was acknowledged is safe, and the store has to be reopened before
+   * it takes anything.
    */
   failed: ((error: Error) => void) | null;
   /** Opens and verifies. Refuses a store with a hole in its batch numbers (StoreDamage). */

@@ -4,7 +4,7 @@ import { cp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Level } from 'level';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { LevelStore, type LevelStoreOptions } from '../../../src/core/store/level-store.js';
 import { SECTION, StoreDamage } from '../../../src/core/store/store.js';
 import { randomOf } from '../../support/random.js';
@@ -196,6 +196,49 @@ describe('when the power fails', () => {
       await cutLogs(copy, 0.5, flushed);
     };
     await opened(location, both, (store) => expectExactly(store, 49));
+  });
+});
+
+describe('when LevelDB fails', () => {
+  /** One batch is written while LevelDB refuses those before it; `failed` is told what it gets. */
+  async function failing(): Promise<{ store: LevelStore; told: string[]; writing: Promise<void> }> {
+    const { store } = await running(50);
+    const told: string[] = [];
+    store.failed = (error) => told.push(error.message);
+    const batch = Level.prototype.batch as () => { write(): Promise<void> };
+    const spy = vi.spyOn(Level.prototype, 'batch').mockImplementation(function (this: Level) {
+      return Object.assign(batch.call(this), { write: () => Promise.reject(new Error('ENOSPC')) });
+    } as never);
+    onTestFinished(() => spy.mockRestore());
+    const scan = store.scan({ section: SECTION.record }, 1);
+    const writing = writeBatches(store, 51, 51);
+    await scan.next();
+    await scan.close();
+    expect(spy).toHaveBeenCalled();
+    spy.mockRestore();
+    return { store, told, writing };
+  }
+
+  test('a batch that is in the journal is not refused; then the failure is told, and what was acknowledged is there', async () => {
+    const { store, told, writing } = await failing();
+    await writing;
+    expect(told).toEqual([]);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    expect(told).toEqual([expect.stringMatching(/ENOSPC/)]);
+    await expect(writeBatches(store, 52, 52)).rejects.toThrow(/until it is reopened/);
+    expect((await store.reopen()).batch).toBe(51);
+    expectExactly(store, 51);
+    await writeBatches(store, 52, 60);
+    expectExactly(store, 60);
+  });
+
+  test('whose next batch is refused for it is not told twice', async () => {
+    const { store, told, writing } = await failing();
+    await writing;
+    await expect(writeBatches(store, 52, 52)).rejects.toThrow(/until it is reopened/);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    expect(told).toEqual([]);
+    expect((await store.reopen()).batch).toBe(51);
   });
 });
 
