@@ -15,6 +15,7 @@ export class Losses {
   readonly #overdue: Counter;
   readonly #sessionsOver: Counter;
   readonly #willsDenied: Counter;
+  readonly #willsFailed: Counter;
   readonly #unanswered: Counter;
   readonly #recordsDamaged: Counter;
   /** Sessions of which it was told that messages of theirs were refused. */
@@ -28,6 +29,7 @@ export class Losses {
     this.#overdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
     this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
     this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author may not do that any more');
+    this.#willsFailed = counters.counter('wills_failed_total', 'Wills not published because their record is damaged on disk');
     this.#unanswered = counters.counter('refused_unanswered_total', 'Messages that were refused, and whose sender awaited no answer');
     this.#recordsDamaged = counters.counter('records_damaged_expired_total', 'Records that were damaged on disk when their time was over');
   }
@@ -77,6 +79,12 @@ export class Losses {
   recordDamaged(path: string, error: StoreDamage): void {
     this.#recordsDamaged.add();
     this.#log.error({ err: error, path }, 'a record was damaged on disk when its time was over: removed');
+  }
+
+  /** A will was not published: what its record is cannot be read. */
+  willFailed(author: string, path: string, error: StoreDamage): void {
+    this.#willsFailed.add();
+    this.#log.error({ err: error, user: author, path }, 'a will was not published: its record is damaged on disk');
   }
 
   /** A message was refused, and its sender awaits no answer. */

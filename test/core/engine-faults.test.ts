@@ -568,6 +568,25 @@ describe('damage on disk of a record whose time is over', () => {
   });
 });
 
+it('a will for a damaged record is told of, and holds up neither the end of its session nor the next one', async () => {
+  house = await startEngine();
+  const OPEN = { type: 'open', key: 'user/client', expiryMs: SESSION_EXPIRY_MS } as const;
+  const leaver = house.session(true);
+  await leaver.durably({ ...OPEN, clean: false });
+  await leaver.durably({ type: 'will', will: { ...STATUS, delayMs: 60_000 } });
+  await leaver.durably({ type: 'fireWill' });
+  leaver.close(null);
+  await house.session().set('status', 'there');
+  await refusing(house.session());
+  await refused(); // And with it what was kept in memory.
+  const [, bytes] = house.store.dump().find(([key]) => key === 'rstatus') ?? [];
+  house.store.disk.rows.set('rstatus', (bytes as Uint8Array).subarray(1));
+  const back = house.session(true);
+  const opened = await back.durably({ ...OPEN, clean: true });
+  expect([opened.error, opened.present, opened.durable !== null]).toEqual([null, false, true]);
+  expect(counted('wills_failed_total')).toBe(1);
+});
+
 describe('what one turn takes', () => {
   it('is bounded in bytes', async () => {
     house = await startEngine();
