@@ -64,6 +64,53 @@ describe('an answer in slices', () => {
     expect((await read).entry).toBeNull();
   });
 
+  it('comes before what other subscriptions of its session hear meanwhile of its paths', async () => {
+    house = await startEngine();
+    const session = house.session();
+    const writer = house.session();
+    await writer.set('t/1', 1);
+    await session.subscribe('*', 'glob', {}, false, 'all');
+    house.store.scansHeld = true;
+    const begin = (pattern: string, id: string): Promise<unknown> => {
+      const subscription = session.subscription(pattern);
+      return session.submit(new SubscribeRequest('subscribe', session, id, subscription, subscription.pattern, null, 'path', true));
+    };
+    const first = begin('t/*', 'first');
+    await settled();
+    await writer.set('t/1', 2);
+    await writer.set('u', 3);
+    const second = begin('t/1*', 'second');
+    await settled();
+    await writer.set('t/1', 4);
+    expect(session.log).toEqual(['reply all', 'set u 3']);
+    house.store.releaseScans();
+    await Promise.all([first, second]);
+    await settled();
+    const [two, four] = ['set t/1 2', 'set t/1 4'];
+    expect(session.log.slice(2)).toEqual(['reply first', two, two, 'reply second', four, four, four]);
+    await writer.set('t/1', 5);
+    expect(session.log.slice(-3)).toEqual(Array(3).fill('set t/1 5'));
+  });
+
+  it('takes nothing of others with it when it is ended before it is answered', async () => {
+    house = await startEngine();
+    const session = house.session(false);
+    const writer = house.session();
+    await session.subscribe('*', 'glob', {}, false, 'all');
+    house.store.scansHeld = true;
+    const subscription = session.subscription('t/*', 'glob', {});
+    const subscribed = session.submit(new SubscribeRequest('subscribe', session, 'on', subscription, subscription.pattern, null));
+    await settled();
+    await writer.set('t/1', 1);
+    const ended = session.unsubscribe(subscription, 'off');
+    await settled();
+    await writer.set('t/1', 2);
+    house.store.releaseScans();
+    await Promise.all([subscribed, ended]);
+    await settled();
+    expect(values(session)).toEqual([1, 2]);
+  });
+
   it('keeps what happens meanwhile in its place, and hears its own session’s later events', async () => {
     house = await startEngine();
     const session = house.session();

@@ -199,11 +199,8 @@ export class DurableTable {
   /** The session is carried by this connection (null: by none) from now on. */
   attach(durable: DurableSession, session: Session | null): void {
     this.#maps.attach(durable, session);
-    for (const subscription of durable.subscriptions.values()) {
-      subscription.session = session;
-      // Initial values that are still read are for a connection that is gone; what waited behind them is in the queue.
-      subscription.held = null;
-    }
+    // Initial values that are still read are for a connection that is gone; what waits behind them is in the queue.
+    for (const subscription of durable.subscriptions.values()) subscription.session = session;
     if (session === null) this.#queues.onAway(durable);
     this.#maps.plan(durable);
   }

@@ -7,9 +7,10 @@ import type { DurableTable } from '../durable/table.js';
 import { ConnectionError } from '../errors.js';
 import type { Publication, SubscribeRequest } from '../message.js';
 import { isOwn } from '../operations/publish.js';
+import { endBeginning } from '../operations/subscriptions.js';
 import type { Subscription } from '../routing/subscription.js';
 import type { OutboundQueue } from '../sessions/outbound-queue.js';
-import type { Session } from '../sessions/session.js';
+import type { Beginning, Session } from '../sessions/session.js';
 import type { Sessions } from '../sessions/sessions.js';
 import { StoreDamage } from '../store/store.js';
 import type { Outcome } from '../turn.js';
@@ -55,25 +56,29 @@ export class Delivery {
       return;
     }
     if (receipt !== null) receipt.sessions.push(session);
-    if (subscription.held !== null) this.#hold(publication, subscription.held, session);
+    const beginning = session.beginnings === null ? null : beginningBefore(publication, session.beginnings);
+    if (beginning !== null) this.#hold(publication, subscription, beginning.held, session);
     else this.#sessions.push(session, publication, subscription, Math.min(subscription.options.qos, qos));
   }
 
-  #hold(publication: Publication, held: OutboundQueue, session: Session): void {
-    held.push(publication, null);
+  #hold(publication: Publication, subscription: Subscription, held: OutboundQueue, session: Session): void {
+    held.push(publication, subscription);
     if (!held.overflown) return;
     this.#sessions.end(session, new ConnectionError('SLOW_CONSUMER', 'too much happened while initial values were read'));
   }
 
   /** `past`: what was before the subscription began. */
-  releaseHeld({ subscription }: SubscribeRequest, past: readonly Publication[] | null): void {
-    const { held, session } = subscription;
-    subscription.held = null;
-    if (held === null || session === null) return;
+  releaseHeld({ subscription, session }: SubscribeRequest, past: readonly Publication[] | null): void {
+    const beginning = session.beginnings?.find((one) => one.subscription === subscription);
+    if (beginning === undefined) return;
+    endBeginning(session, beginning);
     if (past !== null) for (const publication of past) this.#deliverTo(publication, subscription);
-    for (let next = held.shift(); next !== undefined; next = held.shift()) {
-      const qos = Math.min((next as Publication).qos, subscription.options.qos);
-      this.#sessions.push(session, next, subscription, qos);
+    const { held } = beginning;
+    for (let hearer = held.peekSubscription(); hearer !== null; hearer = held.peekSubscription()) {
+      const publication = held.shift() as Publication;
+      // It may have ended since, or be with another connection.
+      if (hearer.closed || hearer.session !== session) continue;
+      this.#sessions.push(session, publication, hearer, Math.min(publication.qos, hearer.options.qos));
     }
   }
 
@@ -92,6 +97,16 @@ export class Delivery {
       return null;
     }
   }
+}
+
+/**
+ * The last one whose initial values tell of the path as it was before: whichever subscription of the session hears of the change,
+ * they come first. One that was ended meanwhile still has what came before. null: there is none.
+ */
+function beginningBefore({ match, path }: Publication, beginnings: readonly Beginning[]): Beginning | null {
+  const isBefore = ({ subscription }: Beginning): boolean =>
+    subscription.closed ? subscription.pattern.matches(path) : match?.all.includes(subscription) === true;
+  return beginnings.findLast(isBefore) ?? null;
 }
 
 /** The session whose subscription asks for such a publication; null: it does not, or nobody is there. */

@@ -5,6 +5,7 @@ import { type DurableSession, subscriptionKey } from '../durable/durable-session
 import { Reply, type SubscribeRequest } from '../message.js';
 import type { Router } from '../routing/router.js';
 import { OutboundQueue } from '../sessions/outbound-queue.js';
+import type { Beginning, Session } from '../sessions/session.js';
 import { Effect, type Turn } from '../turn.js';
 import { MESSAGES_PER_OPERATION } from './publish.js';
 import type { Run, State } from './run.js';
@@ -27,7 +28,9 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   noteUser(request, state);
   if (since !== null && initial !== null && initial.exact !== null) request.found = oneInitial(request, state);
   if (since !== null || (initial !== null && initial.exact === null)) {
-    subscription.held ??= new OutboundQueue(session.outbound.limits);
+    const beginning = { subscription, held: new OutboundQueue(session.outbound.limits) };
+    session.beginnings = [...(session.beginnings ?? []), beginning];
+    run.turn?.onRefused(() => endBeginning(session, beginning));
     run.scan(request);
     return;
   }
@@ -35,6 +38,12 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   reply.revision = state.committed;
   if (initial !== null) reply.showOne(oneInitial(request, state));
   run.say(reply);
+}
+
+/** Its initial values are read. */
+export function endBeginning(session: Session, ended: Beginning): void {
+  const left = (session.beginnings ?? []).filter((beginning) => beginning !== ended);
+  session.beginnings = left.length > 0 ? left : null;
 }
 
 /** So that it is found when that user's rights change. */

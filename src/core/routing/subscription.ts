@@ -5,7 +5,6 @@ import type { Qos } from '../message.js';
 import type { Pattern } from '../paths/pattern.js';
 import type { Guard } from '../security/guards.js';
 import type { Principal } from '../security/identity.js';
-import type { OutboundQueue } from '../sessions/outbound-queue.js';
 import type { Session } from '../sessions/session.js';
 import type { SharedGroup } from './shared-group.js';
 
@@ -60,8 +59,6 @@ export class Subscription {
   /** Receives the deliveries; null while a durable session is away. */
   session: Session | null;
   closed = false;
-  /** While initial values are being read: what waits behind them. */
-  held: OutboundQueue | null = null;
   /** null: all initial values were handed out, or none are kept for it. */
   remainder: Remainder | null = null;
   /** The router's: its place among all subscriptions, and whom it shares with. */
@@ -87,9 +84,8 @@ export class Subscription {
     this.session = session;
   }
 
-  /** It hears nothing any more; what waited behind its initial values is dropped. */
+  /** It hears nothing any more; what waits for it behind its initial values is dropped. */
   close(): void {
     this.closed = true;
-    this.held = null;
   }
 }

@@ -14,6 +14,12 @@ import type { UsersSessions } from './users-sessions.js';
 /** A session with more than this waiting does not keep up. */
 const KEEPS_UP_BYTES = 256 * 1024;
 
+/** A subscription whose initial values are being read, and what its session is to hear behind them. */
+export interface Beginning {
+  readonly subscription: Subscription;
+  readonly held: OutboundQueue;
+}
+
 export abstract class Session {
   #identity: Identity = NOBODY;
   /** Address and port of the peer, for people; empty: it has no connection of its own. The adapter's. */
@@ -48,6 +54,8 @@ export abstract class Session {
   backlog: Ring<Request> | null = null;
   /** Reading was paused because too much of this session's work waits. */
   paused = false;
+  /** In the order of their beginning; null: none. */
+  beginnings: Beginning[] | null = null;
   /** The long answers that it takes; null until the first. */
   streams: Set<EntryStream> | null = null;
   /** On the list of sessions to flush. */
