@@ -22,7 +22,7 @@ export class Reply {
    */
   entries: readonly Entry[] | null = null;
   stream: EntryStream | null = null;
-  /** Bytes of the paths and payloads of all entries. */
+  /** Bytes of the paths, payloads and meta of all entries. */
   entriesBytes = 0;
   /** remove: records removed; unsubscribe: subscriptions ended; get that only counts: records found. */
   count = 0;
@@ -66,7 +66,8 @@ export class Reply {
 
   /** Bytes for queue accounting: a stream does not wait in the queue. */
   get size(): number {
-    const bytes = this.entry === null ? 0 : this.entry.payload.size;
+    const { entry } = this;
+    const bytes = entry === null ? 0 : entry.payload.size + (entry.meta === null ? 0 : entry.meta.size);
     return REPLY_BYTES + bytes + (this.entries === null ? 0 : this.entriesBytes);
   }
 }

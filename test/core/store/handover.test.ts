@@ -1,6 +1,6 @@
 // What LevelDB is given of what the journal has, and what is seen of both.
 
-import { cp, readdir, rm } from 'node:fs/promises';
+import { cp, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -165,10 +165,31 @@ async function expectRows(scan: StoreScan, then: Model): Promise<void> {
 
 /** The files as they are, opened elsewhere: what a kill leaves. */
 async function killed({ store, location }: Opened): Promise<Opened> {
-  const directory = await temporaryDirectory();
-  await cp(location, join(directory, 'store'), { recursive: true });
-  await store.close();
-  return open(directory);
+  for (;;) {
+    const directory = await temporaryDirectory();
+    const before = await filesOf(location);
+    // LevelDB may still work: then the copy is not of one moment, or a file is gone before it is copied.
+    const isWhole = await cp(location, join(directory, 'store'), { recursive: true }).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+        return false;
+      },
+    );
+    if (!isWhole || (await filesOf(location)) !== before) continue;
+    await store.close();
+    return open(directory);
+  }
+}
+
+/** Names, sizes and times of the files in a directory. */
+async function filesOf(location: string): Promise<string> {
+  const names = (await readdir(location)).sort();
+  const files = names.map(async (name) => {
+    const file = await stat(join(location, name)).catch(() => null);
+    return `${name} ${file?.size} ${file?.mtimeMs}`;
+  });
+  return (await Promise.all(files)).join('\n');
 }
 
 async function closed({ store, location }: Opened, directory: string): Promise<Opened> {
