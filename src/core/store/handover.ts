@@ -88,8 +88,8 @@ export class Handover {
 
   /** `waiting` gets the moment when LevelDB has what was added by now, and nothing else. */
   wait(waiting: Waiting): void {
-    if (this.#failure !== null) return waiting.fail(this.#failure.error, this.#staging.stages);
     this.stage();
+    if (this.#failure !== null) return waiting.fail(this.#failure.error, this.#staging.stages);
     this.#staging.seal(waiting);
     this.#begin();
   }

@@ -9,7 +9,7 @@ import { type Check, NOTHING_WRITTEN } from '../../../src/core/store/check-trail
 import { Handover } from '../../../src/core/store/handover.js';
 import { LevelStore } from '../../../src/core/store/level-store.js';
 import type { Database } from '../../../src/core/store/opening.js';
-import { Staging } from '../../../src/core/store/staging.js';
+import { type Stage, Staging } from '../../../src/core/store/staging.js';
 import { SECTION, type StoreKeyScan, type StoreScan } from '../../../src/core/store/store.js';
 import { makeDirectory, temporaryDirectory } from '../../support/temporary.js';
 
@@ -262,6 +262,10 @@ describe('a handover that LevelDB refuses', () => {
     expect(handover.isDone).toBe(false);
     expect(String(handover.get('r', 'a'))).toBe('2');
     await handover.room();
+    handover.add(checkOf(3), finished(memory, 3, ['b'], '3'));
+    let shown: readonly Stage[] = [];
+    handover.wait({ open: () => {}, fail: (_error, stages) => (shown = stages) });
+    expect(shown.at(-1)?.get('r', 'b')).toEqual(Buffer.from('3'));
   });
 
   test('is not put off until a scan would have to wait for very many rows', () => {
