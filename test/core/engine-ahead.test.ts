@@ -253,6 +253,15 @@ describe('replies to a session that writes ahead', () => {
     expect([session.ahead, session.log]).toEqual([[['6', '7', '8', '9']], replies(...ids(10))]);
   });
 
+  it('are given one by one where its adapter fails to write them', async () => {
+    const session = await openAhead();
+    session.broken.add('writeAhead');
+    await setAll(session, ids(4));
+    house.store.release();
+    await until(() => session.replies.length === 4);
+    expect(session.log).toEqual(replies(...ids(4)));
+  });
+
   it('are not given when the store refuses them', async () => {
     const session = await openAhead();
     await setAll(session, ids(4));

@@ -213,7 +213,7 @@ export class TestSession extends Session {
   /** Called at the end of every flush, as an adapter that goes on reading. */
   onFlush: (() => void) | null = null;
   /** Methods that throw, as those of a broken adapter. */
-  readonly broken = new Set<'flush' | 'close' | 'pauseReading' | 'resumeReading'>();
+  readonly broken = new Set<'flush' | 'close' | 'pauseReading' | 'resumeReading' | 'writeAhead'>();
   readonly #taking = new StreamTaker();
 
   constructor(
@@ -247,11 +247,12 @@ export class TestSession extends Session {
 
   /** Not what has entries. */
   override writeAhead(replies: readonly Reply[]): Buffer | null {
+    this.#breakIn('writeAhead');
     this.ahead.push(replies.map(({ request }) => String(request.id)));
     return replies.some(({ entries, stream }) => entries !== null || stream !== null) ? null : Buffer.from('written');
   }
 
-  #breakIn(method: 'flush' | 'close' | 'pauseReading' | 'resumeReading'): void {
+  #breakIn(method: 'flush' | 'close' | 'pauseReading' | 'resumeReading' | 'writeAhead'): void {
     if (this.broken.has(method)) throw new TypeError(`${method} is broken, as a test asked for`);
   }
 

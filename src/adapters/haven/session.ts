@@ -251,6 +251,8 @@ export class HavenSession extends Session implements Holder, Speaker {
     const { writer } = this.#host;
     // A peer that does not keep up: what waits for it would keep alive the memory that it was written in.
     if (this.outbound.length > 0) return null;
+    // What a failure may have left.
+    writer.discard();
     for (const reply of replies) {
       const { tag } = reply.request;
       if (!(tag instanceof HavenMessage) || reply.entries !== null || reply.stream !== null || writer.length > HIGH_WATER_BYTES) {

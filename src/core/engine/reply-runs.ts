@@ -59,13 +59,22 @@ class Gathering {
   #close(): void {
     const replies = this.#replies;
     if (this.#session === null) return;
-    const bytes = replies.length < REPLIES_MIN ? null : this.#session.writeAhead(replies);
+    const bytes = replies.length < REPLIES_MIN ? null : written(this.#session, replies);
     if (bytes === null) for (const reply of replies) this.#said.push(reply);
     else this.#said.push(new ReplyRun(this.#session, replies, bytes));
     for (const outcome of this.#between) this.#said.push(outcome);
     this.#session = null;
     this.#replies = [];
     if (this.#between.length > 0) this.#between = [];
+  }
+}
+
+/** null also where its adapter fails: it does so again when they are given, and that ends this connection alone. */
+function written(session: Session, replies: readonly Reply[]): Buffer | null {
+  try {
+    return session.writeAhead(replies);
+  } catch {
+    return null;
   }
 }
 

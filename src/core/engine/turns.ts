@@ -114,7 +114,7 @@ export class Turns {
   /** Behind a turn that is being written, one is filled with what is plain, up to the first request that is not. */
   #mayJoin(turn: Turn, request: Request | RemovalSlice): boolean {
     if (turn.closed) return false;
-    if (!turn.isPlain || isPlain(request, this.#state)) return true;
+    if (isPlain(request, this.#state)) return true;
     if (this.#commits.isWriting) turn.closed = true;
     else turn.isPlain = false;
     return !turn.closed;
