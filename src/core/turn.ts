@@ -84,32 +84,27 @@ export class Turn {
       this.paths.set(entry.path, true);
     }
     this.recordBytes += entry.bodyBytes - (before === null ? 0 : before.bodyBytes);
-    if (before !== null && before.expires !== entry.expires) this.#forgetDeadline(before);
+    if (before !== null && before.expires !== entry.expires) this.#forgetDeadline(before.path, before.expires);
     if (entry.expires !== 0) this.batch.put(SECTION.expiry, expiryKey(entry.expires, entry.path), SEALED_NOTHING);
   }
 
-  remove(before: Entry): void {
-    this.changed.note(before.path, null);
-    this.known.changed(before.path, null);
-    this.paths.set(before.path, false);
-    this.batch.delete(SECTION.record, before.path);
-    this.records -= 1;
-    this.recordBytes -= before.bodyBytes;
-    this.#forgetDeadline(before);
+  remove({ path, expires, bodyBytes }: Entry): void {
+    this.removeDamaged(path, expires);
+    this.recordBytes -= bodyBytes;
   }
 
-  /** A record that cannot be read, whose deadline the index has: the bytes of its body stay counted. */
+  /** Also a record that cannot be read, whose deadline the index has (0: none): the bytes of its body stay counted. */
   removeDamaged(path: string, deadline: number): void {
     this.changed.note(path, null);
     this.known.changed(path, null);
     this.paths.set(path, false);
     this.batch.delete(SECTION.record, path);
     this.records -= 1;
-    this.batch.delete(SECTION.expiry, expiryKey(deadline, path));
+    this.#forgetDeadline(path, deadline);
   }
 
-  #forgetDeadline({ expires, path }: Entry): void {
-    if (expires !== 0) this.batch.delete(SECTION.expiry, expiryKey(expires, path));
+  #forgetDeadline(path: string, deadline: number): void {
+    if (deadline !== 0) this.batch.delete(SECTION.expiry, expiryKey(deadline, path));
   }
 
   /** What it queues for a member of a shared subscription is at hand while the turn lasts. */

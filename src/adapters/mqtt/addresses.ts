@@ -1,13 +1,12 @@
 // Addresses of peers: one text for each, and lists of them.
 
 import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net';
+import { plainAddress } from '../../core/index.js';
 
-const MAPPED = '::ffff:';
 /** The usual text of an IP address: IPv6 compressed and in small letters, IPv4 within IPv6 as IPv4. Others stay as they are. */
 export function normalAddress(address: string): string {
   if (!isIPv6(address)) return address;
-  const usual = new SocketAddress({ address, family: 'ipv6' }).address;
-  return usual.startsWith(MAPPED) && usual.includes('.') ? usual.slice(MAPPED.length) : usual;
+  return plainAddress(new SocketAddress({ address, family: 'ipv6' }).address);
 }
 
 /** Addresses and networks (`10.0.0.0/8`). */
