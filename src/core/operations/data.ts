@@ -239,13 +239,16 @@ export function planRemoval(request: DataRequest, state: State): Entry | null {
 
 /** `request`: what it is removed for. */
 export function takeAway(entry: Entry, request: DataRequest, run: Run): void {
-  const { state } = run;
-  const { options, time } = request;
-  const turn = run.turn as Turn;
+  (run.turn as Turn).remove(entry);
+  noteRemoval(entry.path, entry, request, run);
+}
+
+/** `entry` null: it cannot be read. */
+function noteRemoval(path: string, entry: Entry | null, request: DataRequest, { state, turn }: Run): void {
   state.revision += 1;
-  turn.remove(entry);
   const { revision, history } = state;
-  history?.keepRemoval(turn, entry.path, entry, { revision, time, author: authorOf(request), quiet: isQuiet(options) });
+  const { options, time } = request;
+  history?.keepRemoval(turn as Turn, path, entry, { revision, time, author: authorOf(request), quiet: isQuiet(options) });
 }
 
 /** Publication of a removal caused by `request`. */
@@ -283,21 +286,20 @@ export function removeSlice(slice: RemovalSlice, run: Run): void {
 function removeFrom(slice: RemovalSlice, at: number, removed: number, run: Run): boolean {
   const { request, time, deadlines } = slice;
   const { state } = run;
-  const turn = run.turn as Turn;
   const path = slice.paths[at] as string;
   const before = removable(slice, path, state);
   if (before === null) return false;
   state.history?.prepare(path, presentOf(state, time));
-  state.revision += 1;
-  const { revision } = state;
-  if (before !== 'damaged') turn.remove(before);
-  else turn.removeDamaged(path, deadlines?.[at] as number);
-  const change = { revision, time: request.time, author: authorOf(request), quiet: isQuiet(request.options) };
-  state.history?.keepRemoval(turn, path, before === 'damaged' ? null : before, change);
+  if (before !== 'damaged') {
+    takeAway(before, request, run);
+  } else {
+    (run.turn as Turn).removeDamaged(path, deadlines?.[at] as number);
+    noteRemoval(path, null, request, run);
+  }
   const match = request.options.publish ? state.router.match(path) : NO_MATCH;
   // Nobody asks for the removal of what has expired: everybody hears of each.
   const audience = deadlines === null ? 'each-record' : 'all';
-  if (match.any) publish(run, removal(request, path, 1, revision, audience), match, slice.sequence, removed);
+  if (match.any) publish(run, removal(request, path, 1, state.revision, audience), match, slice.sequence, removed);
   return true;
 }
 
