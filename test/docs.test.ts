@@ -379,6 +379,7 @@ describe('npm start', () => {
       await until('ready, or ended before', () => existsSync(ready) || npm.exitCode !== null);
       expect(npm.exitCode, output).toBeNull();
       const { pid } = JSON.parse(readFileSync(ready, 'utf8')) as { pid: number };
+      expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')).toContain('--max-semi-space-size=32');
       stop(npm.pid as number);
       expect((await closed)[0]).toBe(0);
       expect(spawnSync('kill', ['-0', String(pid)]).status).not.toBe(0);

@@ -31,6 +31,8 @@ const nodeFlags = ({ collectable, profileDir }) => [
   ...(profileDir ? ['--import', join(PEERS, 'profile-on-signal.mjs')] : []),
 ];
 
+/** Those of `npm start`. */
+const GATEWAY_FLAGS = ['--max-semi-space-size=32'];
 const GATEWAY_PORTS = ['--happn-port', '0', '--mqtt-port', '0', '--haven-port', '0', '--admin-port', '0'];
 
 const gateway = (file) => async (dir, options) => {
@@ -38,7 +40,7 @@ const gateway = (file) => async (dir, options) => {
   rmSync(readyFile, { force: true });
   const dataDir = options.dataDir ?? join(dir, 'data');
   const settings = ['--data-dir', dataDir, '--durability', options.durability ?? 'sync', '--log-level', 'error', '--ready-file', readyFile];
-  const child = start(process.execPath, [...nodeFlags(options), file, 'serve', ...GATEWAY_PORTS, ...settings], {
+  const child = start(process.execPath, [...nodeFlags(options), ...GATEWAY_FLAGS, file, 'serve', ...GATEWAY_PORTS, ...settings], {
     env: { BENCH_PROFILE_DIR: options.profileDir ?? '' },
   });
   await until(child, () => existsSync(readyFile));
