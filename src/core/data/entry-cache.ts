@@ -5,13 +5,19 @@ import type { Entry } from './entry.js';
 /** What an entry takes beside its path, body and meta, at least. */
 const ENTRY_OVERHEAD_BYTES = 256;
 
+interface Slot {
+  entry: Entry;
+  /** What it counts. */
+  bytes: number;
+}
+
 export class EntryCache {
   /** When it has half of the bytes it takes the place of the old generation. */
-  #young = new Map<string, Entry>();
-  #old = new Map<string, Entry>();
+  #young = new Map<string, Slot>();
+  #old = new Map<string, Slot>();
   #youngBytes = 0;
-  /** The entry of the young generation that was last asked for or set: what is read is often what is changed next. */
-  #last: Entry | null = null;
+  /** Of the young generation, the slot that was last asked for or set: what is read is often what is changed next. */
+  #last: Slot | null = null;
   readonly #generationBytes: number;
 
   constructor(maxBytes: number) {
@@ -22,39 +28,49 @@ export class EntryCache {
     const young = this.#young.get(path);
     if (young !== undefined) {
       this.#last = young;
-      return young;
+      return young.entry;
     }
     const old = this.#old.get(path);
-    if (old !== undefined) this.set(old);
-    return old;
+    if (old === undefined) return undefined;
+    this.#add(old);
+    return old.entry;
   }
 
   /** A look that is no use of it. */
   peek(path: string): Entry | undefined {
-    return this.#young.get(path) ?? this.#old.get(path);
+    return (this.#young.get(path) ?? this.#old.get(path))?.entry;
   }
 
   /** An entry that is larger than a generation is not kept. */
   set(entry: Entry): void {
     const { path } = entry;
     const bytes = bytesOf(entry);
-    if (bytes > this.#generationBytes) {
+    const slot = this.#last?.entry.path === path ? this.#last : this.#young.get(path);
+    if (slot !== undefined && this.#youngBytes - slot.bytes + bytes <= this.#generationBytes) {
+      this.#youngBytes += bytes - slot.bytes;
+      slot.entry = entry;
+      slot.bytes = bytes;
+      this.#last = slot;
+    } else if (bytes <= this.#generationBytes) {
+      if (slot !== undefined) this.#youngBytes -= slot.bytes;
+      this.#add({ entry, bytes });
+    } else {
       this.delete(path);
-      return;
     }
-    const replaced = this.#last?.path === path ? this.#last : this.#young.get(path);
-    if (replaced !== undefined) this.#youngBytes -= bytesOf(replaced);
-    if (this.#youngBytes + bytes > this.#generationBytes) this.#age();
-    this.#youngBytes += bytes;
-    this.#young.set(path, entry);
-    this.#last = entry;
+  }
+
+  #add(slot: Slot): void {
+    if (this.#youngBytes + slot.bytes > this.#generationBytes) this.#age();
+    this.#youngBytes += slot.bytes;
+    this.#young.set(slot.entry.path, slot);
+    this.#last = slot;
   }
 
   delete(path: string): void {
     this.#last = null;
     const young = this.#young.get(path);
     if (young !== undefined) {
-      this.#youngBytes -= bytesOf(young);
+      this.#youngBytes -= young.bytes;
       this.#young.delete(path);
     }
     this.#old.delete(path);
