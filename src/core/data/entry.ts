@@ -21,6 +21,9 @@ const META_LENGTH_BYTES = 4;
 
 /** Immutable. `created`, `modified` and `expires` are milliseconds since 1970. */
 export class Entry {
+  /** Of the body as it is stored. */
+  readonly bodyBytes: number;
+
   constructor(
     readonly path: string,
     readonly payload: Payload,
@@ -35,11 +38,8 @@ export class Entry {
     /** From then on nobody sees it; 0: never. */
     readonly expires: number = 0,
     readonly meta: Meta | null = null,
-  ) {}
-
-  /** Bytes of the body as it is stored. */
-  get bodyBytes(): number {
-    return this.payload.ownSize;
+  ) {
+    this.bodyBytes = payload.ownSize;
   }
 
   /** Nobody sees it any more; it is only still to be removed. */
@@ -61,8 +61,8 @@ export function encodeEntry(entry: Entry): Buffer {
   return bytes;
 }
 
-function rowLength({ payload, author, expires, meta }: Entry): number {
-  return authorPlace(expires, meta) + textBytes(author) + payload.ownSize + SEAL_BYTES;
+function rowLength({ bodyBytes, author, expires, meta }: Entry): number {
+  return authorPlace(expires, meta) + textBytes(author) + bodyBytes + SEAL_BYTES;
 }
 
 function authorPlace(expires: number, meta: Meta | null): number {
