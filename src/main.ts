@@ -19,7 +19,7 @@ function commandLine(): Command {
     .version(VERSION)
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  const serving = program.command('serve', { isDefault: true }).description('run the gateway until it is told to stop (default)');
+  const serving = program.command('serve', { isDefault: true }).description('run the gateway (default)');
   // Any other first word comes here, too.
   serving.allowExcessArguments().action(async (flags: Flags) => {
     if (serving.args.length > 0) throw new ConfigError(await excess(serving.args[0] as string, program));
@@ -35,14 +35,14 @@ function commandLine(): Command {
     printConfig(await load(flags), flags['json'] === true);
   });
   addAdminCommands(program);
-  const speaking = program.command('haven [args...]').description('speak Haven with a gateway (see trivium haven --help)');
+  const speaking = program.command('haven [args...]').description('talk to a gateway over Haven (see trivium haven --help)');
   // What stands behind it is for its own grammar to understand.
   speaking.helpOption(false).allowUnknownOption();
   speaking.action(async (args: string[]) => {
     const { havenTool } = await import('./haven-tool/index.js');
     process.exitCode = await havenTool(args);
   });
-  const examining = program.command('doctor').description('say what is unsafe or broken; exit code 1 when something is bad');
+  const examining = program.command('doctor').description('report what is unsafe or broken; exit code 1 if something is bad');
   examining.option('--json', 'as JSON').action(async (flags: Flags) => {
     const { load } = await import('./settings.js');
     const loaded = await load(flags);
@@ -70,7 +70,7 @@ function addSettings(program: Command, commands: readonly Command[]): void {
 
 /** What is said of a word that means nothing where it stands. */
 async function excess(word: string, program: Command): Promise<string> {
-  if (program.args[0] === 'serve') return `serve takes options alone, not ${word}; see trivium serve --help`;
+  if (program.args[0] === 'serve') return `serve takes only options, not ${word}; see trivium serve --help`;
   const { suggestion } = await import('./config/index.js');
   const names = program.commands.map((command) => command.name());
   return `there is no command ${word}${suggestion(word, names) || '; see trivium --help'}`;

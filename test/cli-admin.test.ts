@@ -90,7 +90,7 @@ describe('trivium user and group', () => {
     expect((await trivium('user', 'link', 'carl', 'crew')).stdout).toBe('carl is in crew\n');
     expect((await trivium('user', 'list', '--group', 'crew')).stdout).toMatch(/^NAME +GROUPS +PASSWORD +CHANGED\ncarl +crew +no +\S+\n$/);
     expect((await trivium('group', 'list')).stdout).toMatch(/\ncrew +1 +1 +\S+\n/);
-    expect((await trivium('user', 'delete', 'carl')).stdout).toBe('the user carl is no more\n');
+    expect((await trivium('user', 'delete', 'carl')).stdout).toBe('the user carl is deleted\n');
     expect(await failure(1, 'user', 'show', 'carl')).toBe('trivium: there is no user carl (NOT_FOUND)');
   });
 
@@ -109,7 +109,7 @@ describe('trivium user and group', () => {
   it('make lookup tables anew, and take them away', async () => {
     expect((await trivium('lookup', 'put', 'anew', '--add', 'a', '--add', 'b')).stdout).toBe('anew has 2 paths\n');
     expect((await trivium('lookup', 'put', 'anew', '--replace', '--add', 'c')).stdout).toBe('anew has 1 paths\n');
-    expect((await trivium('lookup', 'delete', 'anew')).stdout).toBe('the lookup table anew is no more\n');
+    expect((await trivium('lookup', 'delete', 'anew')).stdout).toBe('the lookup table anew is deleted\n');
   });
 
   it('never take a password from the command line', async () => {
@@ -123,7 +123,7 @@ describe('trivium user and group', () => {
     [['user', 'put', 'ann', '--custom-data', '{'], /this is no JSON/],
     [['user', 'put', 'ann', '--password-file', '/nowhere'], /cannot read \/nowhere: ENOENT/],
     [['user', 'put', 'ann', '--replace', '--forget', '/a'], /says nothing/],
-    [['group', 'put', 'staff', '--lookups', '['], /--lookups: this is no JSON/],
+    [['group', 'put', 'staff', '--lookups', '['], /--lookups: this is not valid JSON/],
     [['lookup', 'put', 'x', '--replace', '--remove', 'a'], /says nothing/],
     [['user', 'put'], /missing required argument 'name'/],
     [['user', 'show', 'ann', '--admin-url', 'nowhere'], /is no URL/],

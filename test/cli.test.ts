@@ -391,8 +391,8 @@ describe('what is configured wrongly exits with 2 and one line', () => {
     [['--mqtt-port'], "option '--mqtt-port <number>' argument missing; see trivium serve --help"],
     [['--mqtt-port', '--log-level', 'warn'], '--mqtt-port needs a value: --log-level stands in its place'],
     [['--config', '--secure'], '--config needs a value: --secure stands in its place'],
-    [['nonsense'], 'serve takes options alone, not nonsense; see trivium serve --help'],
-    [['--secure', '--allow-open'], 'allowOpen: with secure everybody has to log in; one of them is enough (flag --allow-open)'],
+    [['nonsense'], 'serve takes only options, not nonsense; see trivium serve --help'],
+    [['--secure', '--allow-open'], 'allowOpen: it contradicts secure, with which everybody has to log in; set only one of them (flag --allow-open)'],
     [['--host', '0.0.0.0'], /^host: "0\.0\.0\.0" is not loopback.*--allow-open/],
     [['--admin-host', '0.0.0.0'], /^admin\.host: "0\.0\.0\.0" is not loopback/],
     [

@@ -40,7 +40,7 @@ describe('settings', () => {
 
   it('that let everybody in are bad when others reach them', async () => {
     expect(await said('bad', { host: '0.0.0.0', allowOpen: 'true' }, 'access')).toEqual([
-      'nobody has to log in, and 0.0.0.0 is reached by others',
+      'nobody has to log in, and other machines can reach 0.0.0.0',
     ]);
     expect(await said('warn', {}, 'access')).toHaveLength(1);
   });
@@ -49,9 +49,9 @@ describe('settings', () => {
     ['tls', { secure: 'true' }, 'MQTT over TCP is not encrypted'],
     ['tls', { secure: 'true', 'tls.enabled': 'true' }, 'own making'],
     ['logins', { secure: 'true', 'security.anonymous': 'true' }, 'who shows nothing'],
-    ['logins', { secure: 'true', 'security.tokens.ttlMs': '0' }, 'tokens are good for ever'],
+    ['logins', { secure: 'true', 'security.tokens.ttlMs': '0' }, 'tokens never expire'],
     ['secrets', { secure: 'true', 'admin.password': 'x' }, 'admin.password stands on the command line'],
-    ['admin', { secure: 'true', 'admin.host': '10.0.0.1' }, 'the admin listener is reached by others on 10.0.0.1'],
+    ['admin', { secure: 'true', 'admin.host': '10.0.0.1' }, 'other machines can reach the admin listener on 10.0.0.1'],
     ['web', { 'http.origins': '*' }, 'every web page'],
     ['data', { durability: 'none' }, 'acknowledged changes are lost'],
   ])('about %s that are not for production are named: %j', async (about, flags, text) => {

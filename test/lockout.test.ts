@@ -59,7 +59,7 @@ describe('a lock', () => {
     await lockOut('lea');
     const env = { TRIVIUM_ADMIN_URL: `http://127.0.0.1:${gateway.ports.admin}`, TRIVIUM_TOKEN: api.token as string };
     const unlock = new CliProcess(['user', 'unlock', 'lea'], { env });
-    expect([(await unlock.exited).code, unlock.stdout]).toEqual([0, 'lea is not locked any more\n']);
+    expect([(await unlock.exited).code, unlock.stdout]).toEqual([0, 'lea is no longer locked\n']);
     expect(outcome(await login('lea', 'secret'))).toEqual([200, undefined]);
     expect(outcome(await login('lea', 'wrong'))).toEqual([401, 'NOT_AUTHENTICATED']);
     expect(outcome(await login('lea', 'secret'))).toEqual([200, undefined]);

@@ -41,7 +41,7 @@ export class AdminClient {
     this.#url = urlOf(flags.adminUrl ?? (env['TRIVIUM_ADMIN_URL'] || ADMIN_URL));
     this.#token = tokenOf(flags, env);
     if (this.#url.protocol === 'http:' && !isLoopback(this.#url.hostname)) {
-      process.stderr.write('trivium: warning: what you send to another machine over http:// can be read on the way\n');
+      process.stderr.write('trivium: warning: http:// to another machine is not encrypted; use a tunnel\n');
     }
   }
 
@@ -103,7 +103,7 @@ function urlOf(text: string): URL {
 }
 
 function tokenOf({ token, tokenFile }: ConnectionFlags, env: Readonly<Record<string, string | undefined>>): string | null {
-  if (token !== undefined && tokenFile !== undefined) throw new CommandFailure(2, '--token and --token-file are both given; one is enough');
+  if (token !== undefined && tokenFile !== undefined) throw new CommandFailure(2, '--token and --token-file are both given; use only one');
   if (tokenFile !== undefined) return checkedToken(readText(tokenFile, '--token-file'));
   const text = token ?? env['TRIVIUM_TOKEN'];
   return text === undefined || text === '' ? null : checkedToken(text);
@@ -112,7 +112,7 @@ function tokenOf({ token, tokenFile }: ConnectionFlags, env: Readonly<Record<str
 /** A header takes no other text. */
 function checkedToken(text: string): string {
   const token = text.trim();
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new CommandFailure(2, 'the token is none: it is one word');
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new CommandFailure(2, 'this is not a token: a token is one word');
   return token;
 }
 
@@ -129,7 +129,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new CommandFailure(1, 'what answers there is no gateway of this kind; see --admin-url', { cause: error });
+    throw new CommandFailure(1, 'the program that answers there is no Trivium gateway; see --admin-url', { cause: error });
   }
 }
 

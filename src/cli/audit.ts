@@ -12,16 +12,16 @@ const PAUSE_MS = 1_000;
 const PAGE_MAX = 1_000;
 
 export function addAudit(program: Command): void {
-  const audit = add(program, 'audit', 'who did what to users, rights and sessions, and who was refused', showAudit);
-  audit.option('--limit <number>', 'at most so many', '100');
-  audit.option('--after <number>', 'what came behind this entry, the oldest first (default: the newest)');
-  audit.option('--before <number>', 'what came before this entry');
-  audit.option('--action <name>', 'only this, such as user.put').option('--actor <user>', 'only what this user did');
-  audit.option('--target <name>', 'only what was done to this user, group, token, session or path');
-  audit.option('--outcome <done|refused>', 'only what was done, or what was refused');
-  audit.option('--since <time>', 'only what happened then or later, such as 2030-01-31 or 2030-01-31T08:00:00Z');
-  audit.option('--until <time>', 'only what happened before');
-  audit.option('--follow', 'go on with what happens from now on, until you press ^C');
+  const audit = add(program, 'audit', 'show who did what to users, rights and sessions, and who was refused', showAudit);
+  audit.option('--limit <number>', 'at most this many entries', '100');
+  audit.option('--after <number>', 'entries after this number, oldest first (default: the newest)');
+  audit.option('--before <number>', 'entries before this number');
+  audit.option('--action <name>', 'only this action, such as user.put').option('--actor <user>', 'only actions of this user');
+  audit.option('--target <name>', 'only actions on this user, group, token, session or path');
+  audit.option('--outcome <done|refused>', 'only completed, or only refused actions');
+  audit.option('--since <time>', 'from this time on, such as 2030-01-31 or 2030-01-31T08:00:00Z');
+  audit.option('--until <time>', 'before this time');
+  audit.option('--follow', 'keep printing new entries until Ctrl-C');
 }
 
 const showAudit: Work = async (client, flags) => {
@@ -33,7 +33,7 @@ const showAudit: Work = async (client, flags) => {
 
 /** Never resolves: it is ended from outside, the gateway is, or nobody reads any more. With --json a line is an entry. */
 async function follow(client: AdminClient, query: Query, asJson: boolean): Promise<never> {
-  if (query['before'] !== undefined) throw new CommandFailure(2, '--before says nothing together with --follow');
+  if (query['before'] !== undefined) throw new CommandFailure(2, '--before cannot be used together with --follow');
   process.stdout.on('error', () => process.exit());
   let answer = await page(client, query);
   if (!asJson) process.stdout.write(line(HEADS));

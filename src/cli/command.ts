@@ -50,8 +50,8 @@ export function add(parent: Command, usage: string, description: string, work: W
   const command = parent.command(name).description(description);
   for (const arg of args) command.argument(arg);
   command.option('--admin-url <url>', `admin listener of the gateway (TRIVIUM_ADMIN_URL; default ${ADMIN_URL})`);
-  command.option('--token <token>', 'token of an administrator (TRIVIUM_TOKEN); others on this machine can see it: better a file');
-  command.option('--token-file <file>', 'file that holds the token');
+  command.option('--token <token>', 'token of an administrator (TRIVIUM_TOKEN); visible to other users of this machine, so prefer a file');
+  command.option('--token-file <file>', 'file with the token');
   command.option('--json', 'print JSON');
   command.exitOverride().configureOutput({ outputError: () => {} });
   return command.action(async (...given: unknown[]) => {

@@ -11,21 +11,21 @@ import { fields, lookupTable, permissionTable, table } from './output.js';
 import { readPassword } from './passwords.js';
 
 export function addAdminCommands(program: Command): void {
-  const login = add(program, 'login <username>', 'get a token for a name and a password, good for HTTP alone', logIn);
-  login.option('--password-file <file>', 'file whose first line is the password, - for stdin (default: typed, or stdin)');
-  login.option('--out <file>', 'write the token to this file, for --token-file, instead of printing it');
-  topic(program, 'user', 'users: who may log in, and what they may do', addUsers);
-  topic(program, 'group', 'groups: what their members may do', addGroups);
-  topic(program, 'lookup', 'lookup tables: paths that groups are allowed by what they become', addLookups);
-  topic(program, 'session', 'sessions: who is connected', addSessions);
-  topic(program, 'token', 'tokens: what clients show in place of a password', addTokens);
+  const login = add(program, 'login <username>', 'get a token for name and password, valid for HTTP only', logIn);
+  login.option('--password-file <file>', 'file whose first line is the password, - for stdin (default: ask, or stdin)');
+  login.option('--out <file>', 'write the token to this file (for --token-file) instead of printing it');
+  topic(program, 'user', 'manage users and their permissions', addUsers);
+  topic(program, 'group', 'manage groups and their permissions', addGroups);
+  topic(program, 'lookup', 'manage the tables that lookup permissions consult', addLookups);
+  topic(program, 'session', 'list and end sessions', addSessions);
+  topic(program, 'token', 'issue and revoke tokens, which replace passwords', addTokens);
   const explain = add(
     program,
     'explain <user> <action> <path>',
-    `say whether a user may do it, and why (${ACTIONS.join(', ')})`,
+    `say whether a user may do something, and why (actions: ${ACTIONS.join(', ')})`,
     explainRight,
   );
-  explain.option('--dialect <name>', 'read wildcards in the path as glob, segments or mqtt');
+  explain.option('--dialect <name>', 'the path is a pattern of this dialect: glob, segments or mqtt');
   addAudit(program);
 }
 
@@ -37,23 +37,23 @@ function topic(program: Command, name: string, description: string, addCommands:
 }
 
 function addUsers(users: Command): void {
-  add(users, 'list', 'all users', listUsers).option('--group <name>', 'members of this group alone');
-  add(users, 'show <name>', 'one user', async (client, _flags, [name]) => shownUser(await client.ask('GET', ['users', name as string])));
-  const put = add(users, 'put <name>', 'make a user, or change what is named of one', putUser);
-  put.option('--group <name>', 'a group of the user; all of them are to be named', collect);
-  put.option('--ask-password', 'set a password, typed at the terminal');
-  put.option('--password-file <file>', 'set the password that is the first line of a file, - for stdin');
+  add(users, 'list', 'list all users', listUsers).option('--group <name>', 'only members of this group');
+  add(users, 'show <name>', 'show a user', async (client, _flags, [name]) => shownUser(await client.ask('GET', ['users', name as string])));
+  const put = add(users, 'put <name>', 'create a user, or change the given fields', putUser);
+  put.option('--group <name>', 'a group of the user; repeat it for every group', collect);
+  put.option('--ask-password', 'set a password, asked at the terminal');
+  put.option('--password-file <file>', 'set the password from the first line of a file, - for stdin');
   withPermissions(put);
-  const password = add(users, 'password <name>', 'set a password, typed at the terminal or read from stdin; ends all tokens', setPassword);
+  const password = add(users, 'password <name>', 'set a password, asked at the terminal or read from stdin; invalidates all tokens', setPassword);
   password.option('--password-file <file>', 'file whose first line is the password, - for stdin');
-  add(users, 'unlock <name>', 'let a user log in again who was locked because of wrong passwords', async (client, _flags, [name]) => {
+  add(users, 'unlock <name>', 'unlock a user who was locked after wrong passwords', async (client, _flags, [name]) => {
     await client.ask('DELETE', ['users', name as string, 'lock']);
-    return { json: null, text: `${name} is not locked any more\n` };
+    return { json: null, text: `${name} is no longer locked\n` };
   });
-  add(users, 'link <name> <group>', 'put a user into a group', linkUser('PUT', 'is in'));
-  add(users, 'unlink <name> <group>', 'take a user out of a group', linkUser('DELETE', 'is not in'));
+  add(users, 'link <name> <group>', 'add a user to a group', linkUser('PUT', 'is in'));
+  add(users, 'unlink <name> <group>', 'remove a user from a group', linkUser('DELETE', 'is not in'));
   addPermissions(users, 'users');
-  add(users, 'delete <name>', 'take a user away, with all sessions and tokens', remove('users', 'user'));
+  add(users, 'delete <name>', 'delete a user, with all sessions and tokens', remove('users', 'user'));
 }
 
 /** Single permissions, of users and of groups. */
@@ -61,46 +61,46 @@ function addPermissions(parent: Command, path: 'users' | 'groups'): void {
   const what = path === 'users' ? 'the user' : 'the members';
   add(parent, 'allow <name> <pattern> <action...>', `allow ${what} these actions on a pattern`, changePermission(path, 'allow'));
   add(parent, 'prohibit <name> <pattern> <action...>', `forbid ${what} these actions on a pattern`, changePermission(path, 'prohibit'));
-  add(parent, 'withdraw <name> <pattern> <action...>', 'neither allow nor forbid these actions there', changePermission(path, null));
+  add(parent, 'withdraw <name> <pattern> <action...>', 'neither allow nor forbid these actions on a pattern', changePermission(path, null));
 }
 
 function addGroups(groups: Command): void {
-  add(groups, 'list', 'all groups', listGroups);
-  add(groups, 'show <name>', 'one group', async (client, _flags, [name]) =>
+  add(groups, 'list', 'list all groups', listGroups);
+  add(groups, 'show <name>', 'show a group', async (client, _flags, [name]) =>
     shownGroup(await client.ask('GET', ['groups', name as string])),
   );
-  const put = add(groups, 'put <name>', 'make a group, or change what is named of one', putGroup);
+  const put = add(groups, 'put <name>', 'create a group, or change the given fields', putGroup);
   withPermissions(put);
   put.option('--lookups <json>', 'all lookups of the group: a list of {table, regex, actions, path}');
   addPermissions(groups, 'groups');
-  add(groups, 'delete <name>', 'take a group away', remove('groups', 'group'));
+  add(groups, 'delete <name>', 'delete a group', remove('groups', 'group'));
 }
 
 function addLookups(lookups: Command): void {
-  add(lookups, 'list', 'all lookup tables', listTables);
-  add(lookups, 'show <table>', 'the paths of a table', showTable);
-  const put = add(lookups, 'put <table>', 'make a table, or change which paths it has', putTable);
-  put.option('--add <path>', 'a path that it is to have', collect).option('--remove <path>', 'a path that it is not to have', collect);
-  put.option('--replace', 'it is to have no other paths than those that are added');
-  add(lookups, 'delete <table>', 'take a table away', remove('lookup-tables', 'lookup table'));
+  add(lookups, 'list', 'list all lookup tables', listTables);
+  add(lookups, 'show <table>', 'show the paths of a table', showTable);
+  const put = add(lookups, 'put <table>', 'create a table, or add and remove paths', putTable);
+  put.option('--add <path>', 'a path to add', collect).option('--remove <path>', 'a path to remove', collect);
+  put.option('--replace', 'remove all paths that are not added');
+  add(lookups, 'delete <table>', 'delete a table', remove('lookup-tables', 'lookup table'));
 }
 
 function addSessions(sessions: Command): void {
-  const list = add(sessions, 'list', 'sessions of all protocols, and those that are kept while their client is away', listSessions);
-  list.option('--user <name>', 'of this user alone').option('--protocol <name>', 'of this protocol alone');
-  list.option('--state <connected|away>', 'those with a connection, or without one, alone');
+  const list = add(sessions, 'list', 'list sessions of all protocols, including those kept while their client is away', listSessions);
+  list.option('--user <name>', 'only of this user').option('--protocol <name>', 'only of this protocol');
+  list.option('--state <connected|away>', 'only those with, or without, a connection');
   add(
     sessions,
     'end <id>',
-    'end a session; its client may log in again; of one that is away, nothing is kept',
+    'end a session; its client may log in again; one that is away is discarded',
     remove('sessions', 'session'),
   );
 }
 
 function addTokens(tokens: Command): void {
-  const issue = add(tokens, 'issue <user>', 'make a token with which somebody logs in as the user', issueToken);
-  issue.option('--type <type>', 'stateful: for connections, and HTTP as well; stateless: for HTTP alone', 'stateful');
-  issue.option('--ttl-ms <number>', 'how long it is good (default: as configured)');
+  const issue = add(tokens, 'issue <user>', 'issue a token for logging in as the user', issueToken);
+  issue.option('--type <type>', 'stateful: for connections and HTTP; stateless: only for HTTP', 'stateful');
+  issue.option('--ttl-ms <number>', 'how long it is valid (default: as configured)');
   issue.option('--out <file>', 'write the token to this file instead of printing it');
   add(tokens, 'revoke <id>', 'revoke a token, by its id', remove('tokens', 'token'));
   add(tokens, 'revoke-all <user>', 'revoke all tokens of a user', async (client, _flags, [name]) => {
@@ -111,10 +111,10 @@ function addTokens(tokens: Command): void {
 
 function withPermissions(command: Command): void {
   command.option('--allow <rule>', 'PATTERN=ACTION,… such as "/plant/*=get,on"', collect);
-  command.option('--prohibit <rule>', 'PATTERN=ACTION,…; it wins over everything that is allowed', collect);
-  command.option('--forget <pattern>', 'take the permission with this pattern away', collect);
-  command.option('--custom-data <json>', 'keep this object with it');
-  command.option('--replace', 'what is named replaces all that was there, instead of being added');
+  command.option('--prohibit <rule>', 'PATTERN=ACTION,…; overrides everything that is allowed', collect);
+  command.option('--forget <pattern>', 'remove the permission with this pattern', collect);
+  command.option('--custom-data <json>', 'custom data, an object');
+  command.option('--replace', 'replace all existing permissions and data instead of adding to them');
 }
 
 // What the commands do.
@@ -144,7 +144,7 @@ const putUser: Work = async (client, flags, [name]) => {
 const setPassword: Work = async (client, { passwordFile }, [name]) => {
   const password = await readPassword(passwordFile, true);
   const user = await client.ask('PATCH', ['users', name as string], { body: { password } });
-  return { json: user, text: `${name} has a new password; earlier tokens are no longer good\n` };
+  return { json: user, text: `${name} has a new password; earlier tokens are no longer valid\n` };
 };
 
 function linkUser(method: string, what: string): Work {
@@ -194,7 +194,7 @@ const showTable: Work = async (client, _flags, [name]) => {
 
 const putTable: Work = async (client, { add: added = [], remove: removed = [], replace }, [name]) => {
   const path = ['lookup-tables', name as string];
-  if (replace === true && removed.length > 0) throw new CommandFailure(2, '--remove says nothing together with --replace');
+  if (replace === true && removed.length > 0) throw new CommandFailure(2, '--remove cannot be used together with --replace');
   const changed = replace === true ? null : await client.find('PATCH', path, { body: { add: added, remove: removed } });
   const made = changed ?? ((await client.ask('PUT', path, { body: { paths: added } })) as Json);
   return { json: made, text: `${name} has ${made['paths']} paths\n` };
@@ -226,8 +226,8 @@ const issueToken: Work = async (client, flags, [user]) => {
 };
 
 const COVERAGE_TEXTS: Readonly<Record<string, string>> = {
-  checked: '; paths that it matches are looked at one by one',
-  partial: '; of what it matches, only what is permitted is given',
+  checked: '; each path that it matches is checked',
+  partial: '; only the permitted part of what it matches is given',
 };
 
 const explainRight: Work = async (client, { dialect }, [user, action, path]) => {
@@ -241,13 +241,13 @@ const explainRight: Work = async (client, { dialect }, [user, action, path]) => 
 function remove(path: string, what: string): Work {
   return async (client, _flags, [name]) => {
     await client.ask('DELETE', [path, name as string]);
-    return { json: null, text: `the ${what} ${name} is no more\n` };
+    return { json: null, text: `the ${what} ${name} is deleted\n` };
   };
 }
 
 /** Adds to what is there, makes it when nothing is, or replaces what is named. */
 async function put(client: AdminClient, path: readonly string[], body: Json, { replace, forget }: Flags): Promise<Json | null> {
-  if (replace === true && forget !== undefined) throw new CommandFailure(2, '--forget says nothing together with --replace');
+  if (replace === true && forget !== undefined) throw new CommandFailure(2, '--forget cannot be used together with --replace');
   const changed = replace === true ? null : await client.find('PATCH', path, { body });
   if (changed !== null) return changed;
   const { permissions, ...others } = body;
@@ -286,7 +286,7 @@ function ruleOf(rule: string): [string, string[]] {
   const unknown = actions.find((action) => action !== '*' && !(ACTIONS as readonly string[]).includes(action));
   if (at < 1 || unknown !== undefined) {
     const why = at < 1 ? 'it has no pattern, or no actions' : `there is no action ${unknown}`;
-    throw new CommandFailure(2, `${rule} is no rule such as /plant/*=get,on: ${why}`);
+    throw new CommandFailure(2, `${rule} is not a rule such as /plant/*=get,on: ${why}`);
   }
   return [rule.slice(0, at), actions];
 }
@@ -295,7 +295,7 @@ function jsonOf(text: string, flag: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new CommandFailure(2, `${flag}: this is no JSON`, { cause: error });
+    throw new CommandFailure(2, `${flag}: this is not valid JSON`, { cause: error });
   }
 }
 
@@ -330,7 +330,7 @@ function shownGroup(group: Json | null): Printed {
 function shownToken(token: Json, { out, json }: Flags): Printed {
   const { token: text, id, expires } = token;
   if (json !== true) {
-    const until = expires === null ? 'good until it is revoked' : `good until ${expires}`;
+    const until = expires === null ? 'valid until it is revoked' : `valid until ${expires}`;
     process.stderr.write(`token ${id}, ${until}${out === undefined ? '' : `, written to ${out}`}\n`);
   }
   if (out === undefined) return { json: token, text: `${text}\n` };

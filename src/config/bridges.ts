@@ -41,7 +41,7 @@ const rule = z
       remotePrefix: prefix,
       qos: z.union([z.literal(0), z.literal(1), z.literal(2)], allowed('0, 1 or 2')).default(1),
     },
-    allowed('a rule: direction, filter, and perhaps localPrefix, remotePrefix, qos'),
+    allowed('a rule: direction, filter, optionally localPrefix, remotePrefix, qos'),
   )
   .superRefine((value, context) => {
     const refuse = (name: string, message: string): void =>
@@ -50,19 +50,19 @@ const rule = z
     const remote = value.remotePrefix + value.filter;
     const fault = filterFault(local) ?? filterFault(remote);
     if (fault !== null) refuse('filter', fault);
-    else if (isGatewaysOwn(local)) refuse('filter', 'outside of what is the gateway’s own here ($SYS, /_SYSTEM, /_HAVEN)');
-    else if (value.direction !== 'in' && remote.startsWith('$')) refuse('filter', 'outside of $ at the remote, where only in goes');
+    else if (isGatewaysOwn(local)) refuse('filter', 'outside of the gateway’s own areas ($SYS, /_SYSTEM, /_HAVEN)');
+    else if (value.direction !== 'in' && remote.startsWith('$')) refuse('filter', 'outside of $ at the remote, unless direction is in');
   });
 
 /** Both ends of a rule are filters; null: this one is. */
 function filterFault(filter: string): string | null {
   if (filter === '') return 'an MQTT topic filter, or empty with both prefixes set';
-  if (filter.startsWith(SHARED)) return 'no shared subscription';
+  if (filter.startsWith(SHARED)) return 'a filter without $share';
   try {
     parsePattern(filter, 'mqtt');
     return null;
   } catch (error) {
-    if (error instanceof RequestError) return `an MQTT topic filter behind both prefixes (${error.message})`;
+    if (error instanceof RequestError) return `an MQTT topic filter with both prefixes (${error.message})`;
     throw error;
   }
 }
@@ -72,7 +72,7 @@ function isGatewaysOwn(filter: string): boolean {
   return area !== null && (area === '$SYS' || !area.startsWith('$'));
 }
 
-const urlText = 'mqtt://, mqtts://, ws:// or wss:// with a host, and without user and password, which have keys of their own';
+const urlText = 'mqtt://, mqtts://, ws:// or wss:// with a host, without user and password (they have their own keys)';
 
 const bridge = z
   .strictObject(
@@ -101,7 +101,7 @@ const bridge = z
       maxHops: wholeEntry(8, 1, 64),
       rules: z.array(rule, allowed('a list of rules')).min(1, 'a list of at least one rule').max(1_000, 'a list of at most 1000 rules'),
     },
-    allowed('a bridge: name, url, rules, and perhaps more'),
+    allowed('a bridge: name, url, rules, and optional keys'),
   )
   .superRefine((value, context) => {
     const refuse = (name: string, message: string): void => context.addIssue({ code: 'custom', path: [name], message });

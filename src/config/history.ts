@@ -30,7 +30,7 @@ const rule = z.strictObject(
     revisions: wholeEntry(10, 1, REVISIONS_MAX),
     age: z.number(allowed(ageText)).int(ageText).min(1_000, ageText).max(AGE_MAX_MS, ageText).nullable().default(null),
   },
-  allowed('a pattern, and perhaps revisions and age'),
+  allowed('a pattern, optionally with revisions and age'),
 );
 
 export const historyText = 'a list of patterns with revisions and age (in a flag or a variable as JSON)';
@@ -38,7 +38,7 @@ export const historyText = 'a list of patterns with revisions and age (in a flag
 export const historyRules = z
   .array(rule, allowed(historyText))
   .max(RULES_MAX, `a list of at most ${RULES_MAX} patterns`)
-  .superRefine(distinct('pattern', 'a pattern that stands there once'))
+  .superRefine(distinct('pattern', 'a pattern that is listed only once'))
   .default([]);
 
 /** One entry, with all its defaults left out. */

@@ -28,12 +28,12 @@ export function usesTls({ tls, mqtt }: Config): boolean {
 type Refuse = (key: string, why: string) => never;
 
 function checkSecurity({ secure, allowOpen, admin, security }: Config, refuse: Refuse): void {
-  if (secure && allowOpen) refuse('allowOpen', 'with secure everybody has to log in; one of them is enough');
+  if (secure && allowOpen) refuse('allowOpen', 'it contradicts secure, with which everybody has to log in; set only one of them');
   if (admin.password !== null && admin.passwordFile !== null)
-    refuse('admin.passwordFile', 'admin.password is given, too; one of them is enough');
+    refuse('admin.passwordFile', 'admin.password is given, too; set only one of them');
   const { secret, previousSecret } = security.tokens;
   if (previousSecret !== null && secret === null)
-    refuse('security.tokens.previousSecret', 'there is none after it; give security.tokens.secret');
+    refuse('security.tokens.previousSecret', 'it needs a current secret; set security.tokens.secret');
 }
 
 function checkHosts(config: Config, refuse: Refuse): void {
@@ -43,7 +43,7 @@ function checkHosts(config: Config, refuse: Refuse): void {
     ['admin.host', config.admin.host],
   ] as const) {
     if (isLoopback(host) || config.allowOpen) continue;
-    const advice = 'add --allow-open if everyone who reaches it may read and write everything';
+    const advice = 'use --secure, or add --allow-open to let everyone who reaches it read and write everything';
     refuse(key, `${JSON.stringify(host)} is not loopback, and nobody has to log in; ${advice}`);
   }
 }
@@ -53,18 +53,18 @@ function checkCertificate(config: Config, refuse: Refuse): void {
   const { tls } = config;
   const given = (['certFile', 'cert', 'keyFile', 'key'] as const).filter((name) => tls[name] !== null);
   if (given.length > 0 && !usesTls(config)) refuse(`tls.${given[0]}`, 'a certificate is given, but nothing uses it; add --tls-enabled');
-  if (tls.certFile !== null && tls.cert !== null) refuse('tls.cert', 'tls.certFile is given, too; one of them is enough');
-  if (tls.keyFile !== null && tls.key !== null) refuse('tls.key', 'tls.keyFile is given, too; one of them is enough');
+  if (tls.certFile !== null && tls.cert !== null) refuse('tls.cert', 'tls.certFile is given, too; set only one of them');
+  if (tls.keyFile !== null && tls.key !== null) refuse('tls.key', 'tls.keyFile is given, too; set only one of them');
   const [cert, key] = [given.find((name) => name.startsWith('cert')), given.find((name) => name.startsWith('key'))];
-  if (cert !== undefined && key === undefined) refuse(`tls.${cert}`, 'its key is missing; give tls.keyFile or tls.key');
-  if (key !== undefined && cert === undefined) refuse(`tls.${key}`, 'its certificate is missing; give tls.certFile or tls.cert');
+  if (cert !== undefined && key === undefined) refuse(`tls.${cert}`, 'its key is missing; set tls.keyFile or tls.key');
+  if (key !== undefined && cert === undefined) refuse(`tls.${key}`, 'its certificate is missing; set tls.certFile or tls.cert');
 }
 
 function checkMqttTls({ mqtt: { tls } }: Config, refuse: Refuse): void {
   const asked = tls.clientCertificates !== 'off';
-  if (asked && tls.port === null) refuse('mqtt.tls.clientCertificates', 'there is no port for it; give mqtt.tls.port');
+  if (asked && tls.port === null) refuse('mqtt.tls.clientCertificates', 'it needs a TLS port; set mqtt.tls.port');
   if (asked && tls.clientCaFile === null) {
-    refuse('mqtt.tls.clientCertificates', 'nobody vouches for the certificates of clients; give mqtt.tls.clientCaFile');
+    refuse('mqtt.tls.clientCertificates', 'it needs CA certificates; set mqtt.tls.clientCaFile');
   }
   if (!asked && tls.clientCaFile !== null)
     refuse('mqtt.tls.clientCaFile', 'clients are not asked for certificates; set mqtt.tls.clientCertificates');
@@ -74,7 +74,7 @@ function checkMqttTls({ mqtt: { tls } }: Config, refuse: Refuse): void {
 
 function checkProxies({ mqtt }: Config, refuse: Refuse): void {
   if (mqtt.proxyProtocol === 'required' && mqtt.proxyAddresses.length === 0) {
-    refuse('mqtt.proxyProtocol', 'then only proxies may connect, and none is named; give mqtt.proxyAddresses');
+    refuse('mqtt.proxyProtocol', 'only proxies may connect then, and none is listed; set mqtt.proxyAddresses');
   }
 }
 
@@ -88,7 +88,7 @@ function checkPorts({ happn, mqtt, haven, admin }: Config, refuse: Refuse): void
     ['admin.port', admin.port],
   ] as const) {
     const other = taken.get(port);
-    if (port !== 0 && other !== undefined) refuse(key, `${port} is also ${other}; each listener needs a port of its own`);
+    if (port !== 0 && other !== undefined) refuse(key, `${port} is also ${other}; each listener needs its own port`);
     taken.set(port, key);
   }
 }

@@ -21,12 +21,12 @@ const origins = z.array(z.string().refine(isOrigin)).default([]);
 
 /** The path of a key in kebab case is its flag, in capitals its variable. */
 export const schema = z.strictObject({
-  name: optionalText('how this gateway introduces itself; kept from the first start when not set', 'a text'),
+  name: optionalText('name of this gateway; if not set, the last one, initially the host name', 'a text'),
   host: address('127.0.0.1', 'address on which happn, MQTT and Haven listen'),
-  allowOpen: flag(false, 'listen beyond loopback although nobody has to log in'),
+  allowOpen: flag(false, 'allow listening beyond loopback without logins'),
   secure: flag(false, 'require users to log in'),
-  durability: choice('sync', ['sync', 'os', 'none'], 'what an acknowledged change survives: a power cut, a crash of the process, neither'),
-  readyFile: optionalText('file that is written when all listeners accept: process id and ports, as JSON', 'a file name'),
+  durability: choice('sync', ['sync', 'os', 'none'], 'what an acknowledged change survives: sync: a power failure; os: a crash of the process; none: neither'),
+  readyFile: optionalText('file written once all listeners accept connections: process id and ports, as JSON', 'a file name'),
   data: z.strictObject({
     dir: z
       .string()
@@ -37,16 +37,16 @@ export const schema = z.strictObject({
       PATH_INDEX_BYTES,
       0,
       4_096 * MIB,
-      'memory for the paths of all records, by which patterns with a text behind a wildcard are found fast; 0: none',
+      'memory for an index of all paths, which speeds up patterns with text after a wildcard; 0: no index',
     ),
-    acceptDamage: flag(false, 'start although stored changes are missing; what is missing stays lost'),
+    acceptDamage: flag(false, 'start even if stored changes are missing, and do without them'),
   }),
-  history: historyRules.meta(about('objects', 'records whose former states are kept, as docs/configuration.md has them', historyText)),
-  historyMaxBytes: whole(256 * MIB, 64 * KIB, 1_048_576 * MIB, 'bytes of all history; above it its oldest changes go'),
+  history: historyRules.meta(about('objects', 'records whose earlier states are kept, see docs/configuration.md', historyText)),
+  historyMaxBytes: whole(256 * MIB, 64 * KIB, 1_048_576 * MIB, 'bytes of all history; above this the oldest changes are dropped'),
   queue: z.strictObject({
-    maxMessages: whole(QUEUE_LIMITS.maxMessages, 1, 1_000_000, 'messages that wait for one durable session'),
-    maxBytes: whole(QUEUE_LIMITS.maxBytes, KIB, 1_024 * MIB, 'bytes of such messages'),
-    maxAgeMs: whole(QUEUE_LIMITS.maxAgeMs, 1_000, 3_650 * DAY_MS, 'such messages that waited longer are dropped'),
+    maxMessages: whole(QUEUE_LIMITS.maxMessages, 1, 1_000_000, 'messages queued for one durable session'),
+    maxBytes: whole(QUEUE_LIMITS.maxBytes, KIB, 1_024 * MIB, 'bytes of these messages'),
+    maxAgeMs: whole(QUEUE_LIMITS.maxAgeMs, 1_000, 3_650 * DAY_MS, 'queued messages older than this are dropped'),
     overflow: choice(QUEUE_LIMITS.overflow, ['newest', 'oldest'], 'which messages a full queue drops'),
   }),
   happn,
@@ -54,23 +54,23 @@ export const schema = z.strictObject({
   haven,
   admin: z.strictObject({
     host: address('127.0.0.1', 'address of the admin listener'),
-    port: port(55_080, 'port of the admin listener: health, metrics and the API for administrators'),
-    hosts: hostNames.meta(about('list', 'names under which the admin listener may be asked, beside its address', 'a list of host names')),
+    port: port(55_080, 'port of the admin listener: health, metrics and the admin API'),
+    hosts: hostNames.meta(about('list', 'host names accepted by the admin listener, besides its address', 'a list of host names')),
     password: newPassword('password of _ADMIN for the first secure start'),
-    passwordFile: optionalText('file that holds the password of _ADMIN for the first secure start', 'a file name'),
+    passwordFile: optionalText('file with the password of _ADMIN for the first secure start', 'a file name'),
   }),
   security,
   audit: z.strictObject({
-    maxEntries: whole(AUDIT_LIMITS.maxEntries, 100, 100_000, 'entries of the audit about what was done; the oldest give way'),
-    maxRefusals: whole(AUDIT_LIMITS.maxRefusals, 100, 100_000, 'entries of the audit about what was refused'),
-    maxDelegations: whole(AUDIT_LIMITS.maxDelegations, 100, 100_000, 'entries of the audit about what was done in somebody else’s name'),
-    maxAgeMs: whole(AUDIT_LIMITS.maxAgeMs, 0, 3_650 * DAY_MS, 'age at which entries of the audit are dropped; 0: none'),
+    maxEntries: whole(AUDIT_LIMITS.maxEntries, 100, 100_000, 'audit entries of completed actions; the oldest are dropped'),
+    maxRefusals: whole(AUDIT_LIMITS.maxRefusals, 100, 100_000, 'audit entries of refused actions'),
+    maxDelegations: whole(AUDIT_LIMITS.maxDelegations, 100, 100_000, 'audit entries of actions on behalf of others'),
+    maxAgeMs: whole(AUDIT_LIMITS.maxAgeMs, 0, 3_650 * DAY_MS, 'age at which audit entries are dropped; 0: never'),
   }),
   http: z.strictObject({
     origins: origins.meta(
       about(
         'list',
-        'web pages that may open websockets, beside those from loopback; * for all',
+        'origins of web pages that may open websockets, besides loopback; * for all',
         'a list of origins such as https://app.example',
       ),
     ),
@@ -79,17 +79,17 @@ export const schema = z.strictObject({
     maxUrlBytes: whole(8 * KIB, 128, 64 * KIB, 'longest URL of a request'),
   }),
   tls: z.strictObject({
-    enabled: flag(false, 'speak TLS (https, wss) on the port of happn and HTTP; with no certificate given, one is made'),
-    certFile: optionalText('file of the certificate, the ones that it depends on behind it, in PEM form', 'a file name'),
-    keyFile: optionalText('file of its private key in PEM form', 'a file name'),
-    cert: pem('the certificate itself, in place of the file'),
-    key: pem('the private key itself, in place of the file'),
-    checkMs: whole(10_000, 100, 86_400_000, 'how often the files are looked at for a new certificate'),
+    enabled: flag(false, 'use TLS (https, wss) on the happn and HTTP port; without a certificate, one is made'),
+    certFile: optionalText('file with the certificate, followed by its chain, in PEM form', 'a file name'),
+    keyFile: optionalText('file with its private key, in PEM form', 'a file name'),
+    cert: pem('the certificate itself, instead of a file'),
+    key: pem('the private key itself, instead of a file'),
+    checkMs: whole(10_000, 100, 86_400_000, 'how often the files are checked for a new certificate'),
   }),
-  bridges: bridges.meta(about('objects', 'connections to other MQTT brokers, as docs/bridge.md has them', bridgesText)),
+  bridges: bridges.meta(about('objects', 'connections to other MQTT brokers, see docs/bridge.md', bridgesText)),
   log: z.strictObject({
-    level: choice('info', ['debug', 'info', 'warn', 'error', 'silent'], 'least important kind of line that is logged'),
-    format: choice('auto', ['auto', 'text', 'json'], 'form of the log on stderr; auto: text on a terminal, else JSON'),
+    level: choice('info', ['debug', 'info', 'warn', 'error', 'silent'], 'lowest level that is logged'),
+    format: choice('auto', ['auto', 'text', 'json'], 'format of the log on stderr; auto: text on a terminal, else JSON'),
   }),
 });
 

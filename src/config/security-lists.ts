@@ -39,7 +39,7 @@ const hashText = 'a hash of a password: scrypt$… or pbkdf2$… of happn';
 const user = z
   .strictObject(
     {
-      name: nameOf(userName).refine((name) => name !== ADMIN, 'another than _ADMIN, whose first password is admin.password'),
+      name: nameOf(userName).refine((name) => name !== ADMIN, 'a name other than _ADMIN, whose first password is admin.password'),
       password: maybe(z.string(allowed(PASSWORD_TEXT)).refine(isPassword, PASSWORD_TEXT)),
       passwordHash: maybe(z.string(allowed(hashText)).refine(isPasswordHash, hashText)),
       publicKey: maybe(text('a public key in PEM form')),
@@ -47,7 +47,7 @@ const user = z
       permissions: permissions.default({}),
       customData: customData.default({}),
     },
-    allowed('a user: name, and perhaps password, groups, permissions and more'),
+    allowed('a user: name, optionally password, groups, permissions and more'),
   )
   .superRefine(({ password, passwordHash }, context) => {
     if (password !== null && passwordHash !== null) {
@@ -57,7 +57,7 @@ const user = z
 
 const group = z.strictObject(
   { name: nameOf(groupName), permissions: permissions.default({}), customData: customData.default({}) },
-  allowed('a group: name, and perhaps permissions and customData'),
+  allowed('a group: name, optionally permissions and customData'),
 );
 
 const durationText = 'milliseconds, or a text such as 7 days';

@@ -44,14 +44,14 @@ async function directoryFindings(dir: string): Promise<Finding[]> {
   try {
     await access(dir, constants.R_OK | constants.W_OK | constants.X_OK);
     // What is in a directory that nobody else can enter is out of reach, whatever its own mode.
-    if (((await stat(dir)).mode & OTHERS) === 0) return [ok('data', `${dir} is for its owner alone`)];
+    if (((await stat(dir)).mode & OTHERS) === 0) return [ok('data', `only its owner can read ${dir}`)];
     for (const name of SECRET_FILES) {
       const file = join(dir, name);
       if (await isOpen(file)) return [bad('data', `other users of this machine can read ${file}`, `chmod 600 ${file}; chmod 700 ${dir}`)];
     }
     return [warn('data', `other users of this machine can look into ${dir}`, `chmod 700 ${dir}`)];
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [ok('data', `${dir} will be made at the first start`)];
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [ok('data', `${dir} will be created at the first start`)];
     return [bad('data', `${dir} cannot be used: ${reasonOf(error)}`, 'give it to the user that runs the gateway')];
   }
 }
@@ -88,7 +88,7 @@ async function disk(dir: string, above = resolve(dir)): Promise<Finding[]> {
     return [ok('disk', text)];
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT' && dirname(above) !== above) return await disk(dir, dirname(above));
-    return [bad('disk', `how much is free for ${dir} cannot be said: ${reasonOf(error)}`, 'choose another data.dir')];
+    return [bad('disk', `cannot find out how much space is free for ${dir}: ${reasonOf(error)}`, 'choose another data.dir')];
   }
 }
 
@@ -96,11 +96,11 @@ async function disk(dir: string, above = resolve(dir)): Promise<Finding[]> {
 async function clock(dir: string, now: number): Promise<Finding> {
   const last = await lastChange(join(dir, STORE_FOLDER));
   const shown = new Date(now).toISOString();
-  if (now < EARLIEST) return bad('clock', `it shows ${shown}`, 'set the clock: tokens and certificates are refused, deadlines do not come');
+  if (now < EARLIEST) return bad('clock', `it shows ${shown}`, 'set the clock: tokens and certificates are refused, and records do not expire');
   if (now < last - CLOCK_SLACK_MS) {
     return bad(
       'clock',
-      `it shows ${shown}, and the store was changed after that`,
+      `it shows ${shown}, but the store was changed after that`,
       'set the clock: records may expire late, and tokens be refused',
     );
   }
@@ -135,7 +135,7 @@ async function ports(config: Config): Promise<Finding[]> {
     const refusal = port === null ? null : await refusalOf(at, port);
     if (refusal === null || (refusal.code === 'EADDRINUSE' && runs)) continue;
     const { key, why } = listenFault(refusal, { host: at, port: port as number }, keys);
-    const advice = refusal.code === 'EADDRINUSE' ? `end that program, or choose another ${key}` : `choose another ${key}`;
+    const advice = refusal.code === 'EADDRINUSE' ? `stop that program, or choose another ${key}` : `choose another ${key}`;
     found.set(`${key}: ${why}`, bad('ports', `${key}: ${why}`, advice));
   }
   if (found.size > 0) return [...found.values()];
@@ -186,12 +186,12 @@ async function certificate({ tls, data }: Config, now: number): Promise<Finding>
     const key = isMade ? cert : (tls.key ?? (await readPem('tls.keyFile', tls.keyFile as string)));
     const names = isMade ? { certName: madeFile, keyName: madeFile } : { certName: 'tls.cert', keyName: 'tls.key' };
     const { validTo } = usableCertificate({ cert, key, ...names }, now);
-    const text = `the certificate is good until ${new Date(validTo).toISOString().slice(0, 10)}`;
+    const text = `the certificate is valid until ${new Date(validTo).toISOString().slice(0, 10)}`;
     if (isMade || validTo - now > CERTIFICATE_WARN_MS) return ok('certificate', text);
-    return warn('certificate', text, 'renew it: a running gateway takes the new one over by itself');
+    return warn('certificate', text, 'renew it: a running gateway adopts the new one by itself');
   } catch (error) {
-    if (isMade && (error as NodeJS.ErrnoException).code === 'ENOENT') return ok('certificate', 'one will be made at the first start');
-    return bad('certificate', (error as Error).message, 'give tls.certFile and tls.keyFile that belong together and are valid');
+    if (isMade && (error as NodeJS.ErrnoException).code === 'ENOENT') return ok('certificate', 'one will be created at the first start');
+    return bad('certificate', (error as Error).message, 'set tls.certFile and tls.keyFile to a valid certificate and its key');
   }
 }
 
@@ -213,7 +213,7 @@ function handles({ mqtt }: Config): Finding {
   const limit = handleLimit();
   const possible = connectionsWithin(mqtt.maxConnections, limit);
   if (limit === null || possible === mqtt.maxConnections)
-    return ok('handles', `there are enough for ${mqtt.maxConnections} MQTT connections`);
+    return ok('handles', `enough for ${mqtt.maxConnections} MQTT connections`);
   return warn(
     'handles',
     `${limit} file handles are enough for ${possible} MQTT connections, not for ${mqtt.maxConnections}`,

@@ -16,8 +16,8 @@ function access({ secure, host, admin }: Config): Finding {
   if (!isLoopback(host) || !isLoopback(admin.host)) {
     return bad(
       'access',
-      `nobody has to log in, and ${isLoopback(host) ? admin.host : host} is reached by others`,
-      'use --secure in place of --allow-open',
+      `nobody has to log in, and other machines can reach ${isLoopback(host) ? admin.host : host}`,
+      'use --secure instead of --allow-open',
     );
   }
   return warn('access', 'nobody has to log in: every program of this machine may read and write everything', 'use --secure');
@@ -31,7 +31,7 @@ function secrets({ admin, security }: Config, origins: Origins): Finding[] {
   ] as const;
   return given
     .filter(([key, value]) => value !== null && origins.get(key)?.startsWith('flag') === true)
-    .map(([key, , advice]) => warn('secrets', `${key} stands on the command line, where all users of this machine can read it`, advice));
+    .map(([key, , advice]) => warn('secrets', `${key} is on the command line, where all users of this machine can read it`, advice));
 }
 
 function wire(config: Config): Finding[] {
@@ -54,14 +54,14 @@ function wire(config: Config): Finding[] {
     found.push(
       warn(
         'tls',
-        'the certificate is one of the gateway’s own making, which no client trusts by itself',
+        'the certificate is self-signed, made by the gateway; clients do not trust it by default',
         'give tls.certFile and tls.keyFile',
       ),
     );
   }
   if (secure && !isLoopback(admin.host))
     found.push(
-      warn('admin', `the admin listener is reached by others on ${admin.host}, without encryption`, 'leave admin.host on loopback'),
+      warn('admin', `other machines can reach the admin listener on ${admin.host}, without encryption`, 'leave admin.host on loopback'),
     );
   return found;
 }
@@ -70,15 +70,15 @@ function logins({ secure, security }: Config): Finding[] {
   if (!secure) return [];
   const { anonymous, tokens, providers, adminRemote } = security;
   const found: Finding[] = [];
-  if (anonymous) found.push(warn('logins', 'who shows nothing may do what the user _ANONYMOUS may', 'give that user few permissions'));
+  if (anonymous) found.push(warn('logins', 'clients without credentials have the rights of the user _ANONYMOUS', 'give that user few permissions'));
   if (adminRemote)
     found.push(
       warn('logins', '_ADMIN may log in from other machines', 'set security.adminRemote to false once there are other administrators'),
     );
-  if (tokens.ttlMs === 0) found.push(warn('logins', 'tokens are good for ever', 'set security.tokens.ttlMs'));
+  if (tokens.ttlMs === 0) found.push(warn('logins', 'tokens never expire', 'set security.tokens.ttlMs'));
   for (const { name, jwksUrl } of providers) {
     if (jwksUrl?.startsWith('http:') === true)
-      found.push(warn('logins', `the keys of the provider ${name} come without encryption`, 'use https'));
+      found.push(warn('logins', `the keys of the provider ${name} are fetched without encryption`, 'use https'));
   }
   return found.length === 0 ? [ok('logins', 'nothing unsafe is allowed')] : found;
 }
@@ -86,7 +86,7 @@ function logins({ secure, security }: Config): Finding[] {
 function rest({ http, data, durability }: Config): Finding[] {
   const found: Finding[] = [];
   if (http.origins.includes('*')) found.push(warn('web', 'every web page may open websockets', 'list the pages in http.origins'));
-  if (data.acceptDamage) found.push(bad('data', 'a damaged store is accepted at every start', 'take data.acceptDamage away again'));
+  if (data.acceptDamage) found.push(bad('data', 'a damaged store is accepted at every start', 'remove data.acceptDamage again'));
   if (durability === 'none')
     found.push(warn('data', 'acknowledged changes are lost when the process is killed', 'set durability to sync or os'));
   return found;

@@ -79,7 +79,7 @@ export class Actions implements Deeds {
       left -= items.length;
       if (!more) return;
       if (flags.sort !== undefined) {
-        if (left > 0) this.#place.remark('there are more records than a sorted read shows');
+        if (left > 0) this.#place.remark('there are more records; a sorted read cannot show them');
         return;
       }
       after = items.at(-1)?.path;
@@ -161,9 +161,9 @@ export class Actions implements Deeds {
 
 /** What `discover` does not find. */
 const MISSING = {
-  location: 'no location service is known there: the node is none',
-  quorum: 'there is no quorum whose base key that path is or lies below',
-  uuid: 'there is no node or quorum of that uuid',
+  location: 'this node is no location service, and knows none',
+  quorum: 'no quorum has a base key at or above this path',
+  uuid: 'no node or quorum has this uuid',
 } as const;
 
 function queryOf({ criteria, fields, sort, at, revision }: ReadFlags): Query {
@@ -196,7 +196,7 @@ interface Query {
 function targetOf(target: string | undefined, uuid: string | undefined): { path?: string; uuid?: string } {
   if (target === undefined) return uuid === undefined ? {} : { uuid };
   if (!UUID.test(target)) return uuid === undefined ? { path: target } : { path: target, uuid };
-  if (uuid !== undefined) throw new UsageError('there are two uuids');
+  if (uuid !== undefined) throw new UsageError('the uuid is given twice');
   return { uuid: target };
 }
 
@@ -205,7 +205,7 @@ function timesOf({ revision, modified }: Written): string {
 }
 
 function shownEvent(event: WatchEvent): string {
-  if (event.type === 'resync') return `resync\t${event.reason}: events were missed, the records as they are follow`;
+  if (event.type === 'resync') return `resync\t${event.reason}: events were missed; the current records follow`;
   const by = event.by === '' ? '' : ` by ${shownText(event.by)}`;
   const path = shownText(event.path);
   if (event.type === 'delete') return `delete\t${path}\t(revision ${event.revision}${by})`;

@@ -73,15 +73,15 @@ export function grammar(
   deedsFor: (flags: CommonFlags, command: string) => Deeds | Promise<Deeds>,
   inLines: LineDeeds | null = null,
 ): Command {
-  const program = new Command(name).description('Speaks Haven with a gateway.').helpCommand('help [command]', 'show what a command takes');
+  const program = new Command(name).description('Talks to a gateway over Haven.').helpCommand('help [command]', 'show the usage of a command');
   program
-    .option('--host <address>', 'where the gateway is (127.0.0.1)')
+    .option('--host <address>', 'host of the gateway (127.0.0.1)')
     .option('--port <number>', 'its Haven port (7854)', wholeNumber)
-    .option('--user <name>', 'who asks; with --password-file or TRIVIUM_HAVEN_PASSWORD')
-    .option('--password-file <file>', 'holds the password')
-    .option('--token-file <file>', 'holds a token of trivium token issue, instead of user and password (or TRIVIUM_HAVEN_TOKEN)')
-    .option('--timeout <ms>', 'how long a connection or an answer may take (30000)', wholeNumber)
-    .option('--json', 'print JSON, one object a line');
+    .option('--user <name>', 'user name; the password is in --password-file or TRIVIUM_HAVEN_PASSWORD')
+    .option('--password-file <file>', 'file with the password')
+    .option('--token-file <file>', 'file with a token from trivium token issue, instead of user and password (or TRIVIUM_HAVEN_TOKEN)')
+    .option('--timeout <ms>', 'how long connecting, or one answer, may take (30000)', wholeNumber)
+    .option('--json', 'print JSON, one object per line');
   let chosen: Deeds | null = null;
   program.hook('preAction', async (_program, command) => {
     chosen = await deedsFor(program.opts<CommonFlags>(), command.name());
@@ -98,22 +98,22 @@ function addData(program: Command, deeds: () => Deeds): void {
   program
     .command('read <path>')
     .description('show a record, or with * in the path all that match')
-    .option('--criteria <json>', 'only records that meet them')
+    .option('--criteria <json>', 'only records that meet these criteria')
     .option('--fields <json>', 'only these fields')
-    .option('--sort <json>', 'in this order')
-    .option('--limit <number>', 'at most so many records', wholeNumber)
-    .option('--after <path>', 'only paths behind this one')
-    .option('--at <time>', 'as it was then: a date and time, or milliseconds since 1970')
-    .option('--revision <number>', 'as it was behind that change', wholeNumber)
-    .option('-l, --long', 'with revision and time')
-    .option('--raw', 'nothing but the bytes of the value')
+    .option('--sort <json>', 'sort by these fields')
+    .option('--limit <number>', 'at most this many records', wholeNumber)
+    .option('--after <path>', 'only paths after this one')
+    .option('--at <time>', 'as of a date and time, or milliseconds since 1970')
+    .option('--revision <number>', 'as of this revision', wholeNumber)
+    .option('-l, --long', 'add revision and time')
+    .option('--raw', 'print only the bytes of the value')
     .action((path: string, flags: ReadFlags) => deeds().read(path, flags));
   for (const [type, what] of WRITES) {
     const command = program
       .command(`${type} <path> <value>`)
       .description(`${what}; the value is JSON, or text, or @file for the bytes of a file`)
-      .option('--text', 'the value is text, whatever it looks like')
-      .option('--meta <json>', 'what the message says of itself beside its value, such as contentType')
+      .option('--text', 'take the value as text, even if it looks like JSON')
+      .option('--meta <json>', 'meta of the record, such as contentType')
       .action((path: string, value: string, flags: WriteFlags) => deeds().write(type, path, value, flags));
     if (type === 'create') continue;
     command
@@ -124,46 +124,46 @@ function addData(program: Command, deeds: () => Deeds): void {
     .command('delete <path>')
     .description('remove a record, or with * in the path all that match')
     .option('--expect <revision>', 'only if the record has this revision', wholeNumber)
-    .option('--criteria <json>', 'only records that meet them')
+    .option('--criteria <json>', 'only records that meet these criteria')
     .action((path: string, flags: DeleteFlags) => deeds().delete(path, flags));
   program
     .command('transaction <operations>')
-    .description('do all of a list of operations in JSON (or @file), or none: [{"type":"write","path":…,"value":…,"expect":…}, …]')
+    .description('execute a JSON list of operations (or @file), all or none: [{"type":"write","path":…,"value":…,"expect":…}, …]')
     .action((operations: string) => deeds().transaction(operations));
   program
     .command('watch <path>')
-    .description('show the changes of a path, or with * in it of all that match')
-    .option('--initial', 'first the records that exist')
-    .option('--since <revision>', 'first what happened behind this revision', wholeNumber)
-    .option('--count <number>', 'end after so many', wholeNumber)
+    .description('show changes of a path, or with * of all paths that match')
+    .option('--initial', 'show existing records first')
+    .option('--since <revision>', 'show changes after this revision first', wholeNumber)
+    .option('--count <number>', 'end after this many events', wholeNumber)
     .action((path: string, flags: WatchFlags) => deeds().watch(path, flags));
 }
 
 const WRITES = [
-  ['create', 'make a record where none is'],
+  ['create', 'create a record, unless it exists'],
   ['write', 'set a record'],
-  ['update', 'set a record that exists'],
+  ['update', 'set an existing record'],
 ] as const;
 
 function addNode(program: Command, deeds: () => Deeds): void {
   program
     .command('connect')
-    .description('connect, and say to whom')
+    .description('connect, and print the name of the gateway')
     .action(() => deeds().connect());
   program
     .command('control')
-    .description('make the node something, or end that')
-    .addArgument(new Argument('<type>', 'what').choices(CONTROL_TYPES))
+    .description('give the node a role, or take it away')
+    .addArgument(new Argument('<type>', 'role or action').choices(CONTROL_TYPES))
     .argument('[path]', 'base key, or the uuid of a quorum')
-    .option('--uuid <uuid>', 'of a quorum')
-    .option('--force', 'even if something is lost by it')
+    .option('--uuid <uuid>', 'uuid of a quorum')
+    .option('--force', 'even if records or quorums are lost')
     .action((type: string, path: string | undefined, flags: ControlFlags) => deeds().control(type, path, flags));
   program
     .command('discover')
-    .description('find out where something is')
-    .addArgument(new Argument('<type>', 'what').choices(DISCOVER_TYPES))
+    .description('find a location, node or quorum')
+    .addArgument(new Argument('<type>', 'what to find').choices(DISCOVER_TYPES))
     .argument('[what]', 'a path, or a uuid')
-    .option('--uuid <uuid>', 'of a node or a quorum')
+    .option('--uuid <uuid>', 'uuid of a node or a quorum')
     .action((type: string, what: string | undefined, flags: { uuid?: string }) => deeds().discover(type, what, flags));
   program
     .command('state')
@@ -179,7 +179,7 @@ function addLineCommands(program: Command, deeds: LineDeeds): void {
   program
     .command('quit')
     .alias('exit')
-    .description('leave (Ctrl-D does it, too)')
+    .description('leave (or press Ctrl-D)')
     .action(() => deeds.quit());
 }
 

@@ -25,7 +25,7 @@ export async function havenTool(args: readonly string[]): Promise<number> {
   };
   const program = grammar('trivium haven', begin)
     .usage('[options] [command]')
-    .option('--keep-going', 'a line of a script that fails does not end it')
+    .option('--keep-going', 'continue a script after a line that fails')
     .allowExcessArguments()
     .action(() => {
       const [first] = program.args;

@@ -104,7 +104,7 @@ export class Prompt implements Place, LineDeeds {
     try {
       writeFileSync(historyFile(), this.#history.map((line) => `${line}\n`).join(''), { mode: HISTORY_MODE });
     } catch (error) {
-      this.#output.write(`the history cannot be kept: ${(error as NodeJS.ErrnoException).code}\n`);
+      this.#output.write(`the history cannot be saved: ${(error as NodeJS.ErrnoException).code}\n`);
     }
   }
 
@@ -126,7 +126,7 @@ export class Prompt implements Place, LineDeeds {
       (error: unknown) => {
         this.#watches.delete(watch);
         const reason = error instanceof HavenError ? `${error.name}: ${error.message}` : String(error);
-        this.#show(`the watch of ${shownText(path)} is over: ${shownText(reason)}\n`);
+        this.#show(`the watch of ${shownText(path)} has ended: ${shownText(reason)}\n`);
       },
     );
   }

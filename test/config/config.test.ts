@@ -209,7 +209,7 @@ describe('rules between keys', () => {
 
   it('no two listeners on one port, but any number on a free one', () => {
     expect(refusal({ flags: flags({ 'mqtt.port': '7854' }) })).toBe(
-      'haven.port: 7854 is also mqtt.port; each listener needs a port of its own (default)',
+      'haven.port: 7854 is also mqtt.port; each listener needs its own port (default)',
     );
     expect(() => loadConfig({ flags: flags({ 'mqtt.port': '0', 'haven.port': '0' }) })).not.toThrow();
   });
@@ -240,9 +240,9 @@ describe('rules between keys', () => {
   it('certificates of MQTT clients need a port, and somebody who vouches for them', () => {
     const asked = { 'mqtt.tls.port': '8883', 'mqtt.tls.clientCertificates': 'required' };
     const ca = { 'mqtt.tls.clientCaFile': 'ca.pem' };
-    expect(refusal({ flags: flags(asked) })).toMatch(/^mqtt\.tls\.clientCertificates: nobody vouches.*give mqtt\.tls\.clientCaFile/);
+    expect(refusal({ flags: flags(asked) })).toMatch(/^mqtt\.tls\.clientCertificates: it needs CA certificates; set mqtt\.tls\.clientCaFile/);
     const portless = { 'mqtt.tls.clientCertificates': 'optional', ...ca };
-    expect(refusal({ flags: flags(portless) })).toMatch(/^mqtt\.tls\.clientCertificates: there is no port for it; give mqtt\.tls\.port/);
+    expect(refusal({ flags: flags(portless) })).toMatch(/^mqtt\.tls\.clientCertificates: it needs a TLS port; set mqtt\.tls\.port/);
     expect(refusal({ flags: flags(ca) })).toMatch(/^mqtt\.tls\.clientCaFile: clients are not asked for certificates/);
     expect(refusal({ flags: flags({ 'mqtt.tls.userFrom': 'commonName' }) })).toMatch(/^mqtt\.tls\.userFrom: clients are not asked/);
     expect(loadConfig({ flags: flags({ ...asked, ...ca, 'mqtt.tls.userFrom': 'commonName' }) }).config.mqtt.tls.userFrom).toBe(
@@ -271,17 +271,17 @@ describe('rules between keys', () => {
   });
 
   it.each([
-    [{ secure: 'true', allowOpen: 'true' }, 'allowOpen: with secure everybody has to log in; one of them is enough (flag --allow-open)'],
+    [{ secure: 'true', allowOpen: 'true' }, 'allowOpen: it contradicts secure, with which everybody has to log in; set only one of them (flag --allow-open)'],
     [
       { 'admin.password': 'a', 'admin.passwordFile': 'b' },
-      'admin.passwordFile: admin.password is given, too; one of them is enough (flag --admin-password-file)',
+      'admin.passwordFile: admin.password is given, too; set only one of them (flag --admin-password-file)',
     ],
     [
       { 'admin.password': '' },
       'admin.password: the given value is not allowed, it must be a text of 1 to 1024 bytes (flag --admin-password)',
     ],
     [{ 'admin.password': 'x'.repeat(1_025) }, /^admin\.password: the given value is not allowed, it must be a text of 1 to 1024 bytes/],
-    [{ 'security.tokens.previousSecret': 'x'.repeat(32) }, /^security\.tokens\.previousSecret: there is none after it/],
+    [{ 'security.tokens.previousSecret': 'x'.repeat(32) }, /^security\.tokens\.previousSecret: it needs a current secret/],
     [
       { 'security.tokens.secret': 'too short' },
       'security.tokens.secret: the given value is not allowed, it must be a text of 32 to 1024 characters (flag --security-tokens-secret)',
@@ -342,7 +342,7 @@ describe('lists of security', () => {
       `users: [{name: a, password: ${'x'.repeat(1_025)}}]`,
       /^security\.users\[0\]\.password: .* is not allowed, it must be a text of 1 to 1024 bytes/,
     ],
-    ['users: [{name: _ADMIN}]', /it must be another than _ADMIN, whose first password is admin\.password/],
+    ['users: [{name: _ADMIN}]', /it must be a name other than _ADMIN, whose first password is admin\.password/],
     ['users: [{name: a, passwordHash: scrypt}]', /^security\.users\[0\]\.passwordHash: the given value is not allowed, it must be a hash/],
     ['users: [{name: a, pasword: x}]', 'unknown key security.users[0].pasword (file trivium.yaml)'],
     [
@@ -416,7 +416,7 @@ describe('bridges', () => {
       /rules\[1\]\.filter: "" is not allowed, it must be an MQTT topic filter, or empty with both prefixes/,
     ],
     [one('', ', {direction: in, filter: "$SYS/#"}'), /rules\[1\]\.filter: "\$SYS\/#" is not allowed, it must be outside/],
-    [one('', ', {direction: in, filter: "$share/g/a"}'), /rules\[1\]\.filter: .* it must be no shared subscription/],
+    [one('', ', {direction: in, filter: "$share/g/a"}'), /rules\[1\]\.filter: .* it must be a filter without \$share/],
     [
       one('', ', {direction: out, filter: a, remotePrefix: "$x/"}'),
       /rules\[1\]\.filter: "a" is not allowed, it must be outside of \$ at the remote/,
@@ -469,7 +469,7 @@ describe('history', () => {
     ['history: [{pattern: /a, age: 10}]', /^history\[0\]\.age: 10 is not allowed, it must be a whole number of milliseconds from 1000/],
     [
       'history: [{pattern: /a}, {pattern: /a}]',
-      /^history\[1\]\.pattern: "\/a" is not allowed, it must be a pattern that stands there once/,
+      /^history\[1\]\.pattern: "\/a" is not allowed, it must be a pattern that is listed only once/,
     ],
   ])('is refused with the place: %s', async (text, line) => {
     if (typeof line === 'string') expect(await refusalOfFile(text)).toBe(line);

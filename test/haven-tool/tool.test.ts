@@ -188,7 +188,7 @@ describe('one command', () => {
     expect(state.quorums).toEqual([{ uuid, path: '/tool', role: 'leader', members: 1 }]);
     expect(await run('control', 'destroy', uuid)).toEqual(good(`destroy ${uuid}\n`));
     expect(await run('discover', 'quorum', '/tool')).toEqual(
-      refused(1, 'trivium: NOT_FOUND: there is no quorum whose base key that path is or lies below\n'),
+      refused(1, 'trivium: NOT_FOUND: no quorum has a base key at or above this path\n'),
     );
   });
 

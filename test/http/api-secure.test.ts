@@ -203,7 +203,7 @@ describe('the commands', () => {
       stderr: expect.stringMatching(/^trivium: a token is needed.*trivium login/),
     });
     const loggedIn = await trivium(['login', '_ADMIN', '--password-file', secret, '--out', token]);
-    expect(loggedIn).toMatchObject({ code: 0, stdout: '', stderr: expect.stringMatching(/^token \S+, good until \S+, written to /) });
+    expect(loggedIn).toMatchObject({ code: 0, stdout: '', stderr: expect.stringMatching(/^token \S+, valid until \S+, written to /) });
     expect(statSync(token).mode & 0o777).toBe(0o600);
     expect(await trivium(['user', 'show', 'ann', '--token-file', token])).toMatchObject({
       code: 0,
@@ -215,7 +215,7 @@ describe('the commands', () => {
     const id = /^token (\S+),/.exec(issued.stderr)?.[1] as string;
     expect(await trivium(['token', 'revoke', id, '--token-file', token])).toMatchObject({
       code: 0,
-      stdout: `the token ${id} is no more\n`,
+      stdout: `the token ${id} is deleted\n`,
     });
     expect(await isRefused('ann', issued.stdout.trim())).toBe(true);
     expect(await trivium(['user', 'list'], { TRIVIUM_TOKEN: issued.stdout.trim() })).toMatchObject({ code: 1 });
@@ -241,7 +241,7 @@ describe('the commands', () => {
     const url = `http://127.0.0.1:${gateway.ports.admin}`;
     const command = [process.execPath, MAIN, 'login', '_ADMIN', '--admin-url', url];
     const { stdout } = await promisify(execFile)('python3', ['-c', terminal, ...command], { timeout: 100_000 });
-    expect(stdout).toMatch(/^Password: \r\ntoken \S+, good until \S+\r\neyJ\S+\r\n$/);
+    expect(stdout).toMatch(/^Password: \r\ntoken \S+, valid until \S+\r\neyJ\S+\r\n$/);
   });
 
   it('end a session', async () => {
