@@ -69,7 +69,7 @@ export function createGateway(input: ConfigInput = {}, options: EmbedOptions = {
   const { config } = loadConfig({ given: input });
   checkOptions(options);
   if (config.secure && options.onAdminPassword === undefined && config.admin.password === null && config.admin.passwordFile === null) {
-    throw new ConfigError('admin.password: nobody would know the one that is made; give one, or the option onAdminPassword (given)');
+    throw new ConfigError('admin.password: nobody would learn the generated one; set one, or the option onAdminPassword (given)');
   }
   const http = new CustomRoutes();
   let building: Promise<Built> | null = null;

@@ -22,7 +22,7 @@ export async function serve({ config }: LoadedConfig): Promise<void> {
     log.error({ err: reason }, 'an error of asynchronous work was not handled');
   });
   process.on('uncaughtException', (error) => {
-    log.error({ err: error }, 'a broken assumption ends the process');
+    log.error({ err: error }, 'an uncaught error ends the process');
     flush();
     process.exit(1);
   });
@@ -41,7 +41,7 @@ export async function serve({ config }: LoadedConfig): Promise<void> {
 
 /** The only place where it is ever shown. */
 function tellPassword(password: string): void {
-  process.stdout.write(`\nThe password of _ADMIN is ${password}\nIt is shown this once: log in with it and change it, or keep it.\n`);
+  process.stdout.write(`\nThe password of _ADMIN is ${password}\nIt is shown only this once: keep it, or log in and change it.\n`);
 }
 
 /** The first signal stops properly with exit code 0; a second one ends the process at once. */

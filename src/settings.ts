@@ -48,7 +48,7 @@ const FLAGS: ReadonlySet<string> = new Set(['--config', ...KEYS.map(({ flag }) =
 /** Whoever leaves a value out is not to be told that of the flag behind it. */
 function checkedValueOf(flag: string): (value: string) => string {
   return (value) => {
-    if (FLAGS.has(value)) throw new ConfigError(`${flag} needs a value: ${value} stands in its place`);
+    if (FLAGS.has(value)) throw new ConfigError(`${flag} needs a value, but ${value} follows it`);
     return value;
   };
 }

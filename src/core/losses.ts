@@ -72,13 +72,13 @@ export class Losses {
   /** A will was not published: its author may not do that any more. */
   willDenied(author: string, path: string): void {
     this.#willsDenied.add();
-    this.#log.info({ user: author, path }, 'a will was not published: its author may not do that any more');
+    this.#log.info({ user: author, path }, 'a will was not published: its author no longer has the right');
   }
 
   /** A record that cannot be read was removed, because its time is over. */
   recordDamaged(path: string, error: StoreDamage): void {
     this.#recordsDamaged.add();
-    this.#log.error({ err: error, path }, 'a record was damaged on disk when its time was over: removed');
+    this.#log.error({ err: error, path }, 'an expired record is damaged on disk: removed');
   }
 
   /** A will was not published: what its record is cannot be read. */

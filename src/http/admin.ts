@@ -107,10 +107,10 @@ export class AdminListener {
     const { host, origin } = request.headers;
     const fault = headFault(request);
     if (fault !== null)
-      return { status: fault, code: 'INVALID_REQUEST', reason: 'the head of the request is too much, or says two things' };
+      return { status: fault, code: 'INVALID_REQUEST', reason: 'the head of the request is too large, or ambiguous' };
     if (!isHostAllowed(host, this.#options.host, this.#options.hosts))
       return { status: 403, code: 'ACCESS_DENIED', reason: 'the Host header does not name this listener' };
-    if (!isOriginAllowed(origin, host, ORIGINS)) return { status: 403, code: 'ACCESS_DENIED', reason: 'pages of this Origin may not ask' };
+    if (!isOriginAllowed(origin, host, ORIGINS)) return { status: 403, code: 'ACCESS_DENIED', reason: 'requests from pages of this Origin are refused' };
     if (request.method === 'GET' || request.method === 'HEAD') return null;
     // No page of another origin can send a DELETE without asking first (Origin).
     if (request.method === 'DELETE' && !hasBody(request)) return null;

@@ -113,7 +113,7 @@ export class HttpListener implements HttpRoutes {
     try {
       this.#custom.reserve((path) => this.#requests.find(path) !== undefined || this.#upgrades.find(path) !== undefined);
     } catch (error) {
-      throw new StartError(`a route of this program is not to be had: ${(error as Error).message}`, { cause: error });
+      throw new StartError(`a route of this program cannot be used: ${(error as Error).message}`, { cause: error });
     }
     return await listen(this.#server, this.#options, { host: 'host', port: 'happn.port' }, this.#log);
   }

@@ -79,7 +79,7 @@ async function apply(item: Item, marks: Marks, log: Log): Promise<void> {
   if (mark === undefined ? found !== null : found === null || digestOf(found) !== mark.applied) {
     // A start that was interrupted has applied it, and not remembered.
     if (found !== null && digestOf(found) === declared) marks.set(item.key, { declared, applied: declared });
-    else log.warn({ declared: item.key }, 'what the configuration declares is not applied: it was made, changed or deleted at run time');
+    else log.warn({ declared: item.key }, 'a declared user or group is left alone: it was created, changed or deleted at run time');
     return;
   }
   try {
@@ -89,7 +89,7 @@ async function apply(item: Item, marks: Marks, log: Log): Promise<void> {
     throw new StartError(`security.${item.key.replace(' ', 's: ')}: ${error.message}`, { cause: error });
   }
   marks.set(item.key, { declared, applied: digestOf(item.found() as object) });
-  log.info({ declared: item.key }, found === null ? 'made as declared' : 'changed as declared');
+  log.info({ declared: item.key }, found === null ? 'created as declared' : 'changed as declared');
 }
 
 function groupItem({ name, permissions, customData }: DeclaredGroup, { directory, change }: BaselineParts): Item {

@@ -172,9 +172,9 @@ class Provider {
     if (isAboutToken(error)) return new RequestError('NOT_AUTHENTICATED', INVALID_TOKEN, { cause: error });
     this.#unreachable.add();
     if (!this.#failing)
-      this.#log.warn({ err: error, provider: this.#options.name }, 'the keys of a provider cannot be had; its tokens are refused');
+      this.#log.warn({ err: error, provider: this.#options.name }, 'the keys of a provider cannot be fetched; its tokens are refused');
     this.#failing = true;
-    return new RequestError('OVERLOADED', 'the keys of the provider cannot be had now: try again later', { cause: error });
+    return new RequestError('OVERLOADED', 'the keys of the provider cannot be fetched now: try again later', { cause: error });
   }
 }
 

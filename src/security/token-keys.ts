@@ -142,7 +142,7 @@ export class TokenKeys {
 
   #renewLater(): void {
     this.#renew().catch((error: unknown) =>
-      this.#log.error({ err: error }, 'the key of the tokens could not be renewed; the old one stays'),
+      this.#log.error({ err: error }, 'the key that signs tokens could not be replaced; the current one stays'),
     );
   }
 
@@ -162,14 +162,14 @@ export class TokenKeys {
       const text = await readFile(file, 'utf8');
       const { mode } = await stat(file);
       if ((mode & OTHERS) !== 0) {
-        this.#log.warn({ file }, 'others could read the keys of the tokens; the file is for its owner alone from now on');
+        this.#log.warn({ file }, 'other users could read the token keys; the file is now restricted to its owner');
         await chmod(file, 0o600);
       }
       return keysIn(text);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       if (error instanceof SyntaxError) {
-        throw new StartError(`${file} is damaged; delete it to have new keys made, and everybody log in again`, { cause: error });
+        throw new StartError(`${file} is damaged; delete it to create new keys, which makes all tokens invalid`, { cause: error });
       }
       throw new StartError(`cannot read ${file}: ${reasonOf(error)}`, { cause: error });
     }

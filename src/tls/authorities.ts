@@ -77,7 +77,7 @@ export class Authorities implements CertificateUser {
       if (tried === '') tried = message;
       if (tried !== this.#tried) {
         this.#counters.counter('tls_authorities_refused_total', 'Changed files of TLS authorities that could not be used').add();
-        this.#log.warn({ reason: message }, 'the changed authorities cannot be used; the ones before stay');
+        this.#log.warn({ reason: message }, 'the changed CA certificates cannot be used; the current ones stay');
       }
     }
     this.#tried = tried;
@@ -91,7 +91,7 @@ export class Authorities implements CertificateUser {
     for (const certificate of certificates) checkCertificate(certificate, name);
     this.#ca = certificates.join('\n');
     this.#handOver();
-    this.#log.info({ certificates: certificates.length }, 'authorities of client certificates in use');
+    this.#log.info({ certificates: certificates.length }, 'CA certificates for clients in use');
   }
 
   #handOver(): void {

@@ -84,7 +84,7 @@ export class Certificate {
       else await this.#takeChange();
       this.#warnOfEnd();
     } catch (error) {
-      this.#log.error({ err: error }, 'the TLS certificate could not be looked after');
+      this.#log.error({ err: error }, 'checking the TLS certificate failed');
     } finally {
       this.#looking = false;
     }
@@ -134,7 +134,7 @@ export class Certificate {
       if (tried === '') tried = message;
       if (tried === this.#tried) return;
       this.#counters.counter('tls_certificates_refused_total', 'Changed TLS certificates that could not be used').add();
-      this.#log.warn({ reason: message }, 'the changed TLS certificate cannot be used; the one before it stays');
+      this.#log.warn({ reason: message }, 'the changed TLS certificate cannot be used; the current one stays');
     }
     this.#tried = tried;
   }
@@ -149,7 +149,7 @@ export class Certificate {
       if (made.validTo - this.#clock.now() > RENEWED_BEFORE_MS) return this.#use(made);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        this.#log.warn({ reason: reasonOf(error) }, 'the TLS certificate that was made before cannot be used; another one is made');
+        this.#log.warn({ reason: reasonOf(error) }, 'the TLS certificate made earlier cannot be used; making another one');
       }
     }
     try {
@@ -177,7 +177,7 @@ export class Certificate {
     );
     await writeFileAtomically(file, text);
     this.#use(usableCertificate({ cert: text, key: text, certName: file, keyName: file }, now));
-    this.#log.info({ file }, 'made a TLS certificate; clients have to be told to trust it');
+    this.#log.info({ file }, 'made a TLS certificate; clients must be told to trust it');
   }
 
   // -------------------------------------------------------------- both
@@ -192,7 +192,7 @@ export class Certificate {
   #warnOfEnd(): void {
     if (this.#current === null || this.#leftMs > WARNED_BEFORE_MS || this.#warnedOf === this.#current.validTo) return;
     this.#warnedOf = this.#current.validTo;
-    this.#log.warn({ validTo: new Date(this.#current.validTo).toISOString() }, 'the TLS certificate ends soon');
+    this.#log.warn({ validTo: new Date(this.#current.validTo).toISOString() }, 'the TLS certificate expires soon');
   }
 }
 

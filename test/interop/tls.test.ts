@@ -249,7 +249,7 @@ describe('certificate files', () => {
     const gateway = await start(flags);
     const first = await fingerprint(gateway.ports.happn);
     replace({ cert: two.cert, key: one.key });
-    await until('the line', () => gateway.stderr.includes('the changed TLS certificate cannot be used; the one before it stays'));
+    await until('the line', () => gateway.stderr.includes('the changed TLS certificate cannot be used; the current one stays'));
     expect(await fingerprint(gateway.ports.happn)).toBe(first);
     expect(await metric(gateway, 'tls_certificates_refused_total')).toBe(1);
     replace(two);

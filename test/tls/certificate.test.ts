@@ -128,7 +128,7 @@ describe('a certificate that is given', () => {
     const made = certificate(one);
     await made.open();
     await made.look();
-    expect(warnings()).toMatchObject([{ text: 'the TLS certificate ends soon' }]);
+    expect(warnings()).toMatchObject([{ text: 'the TLS certificate expires soon' }]);
   });
 });
 
@@ -158,7 +158,7 @@ describe('a file that changes', () => {
     expect(used).toHaveLength(1);
     expect(warnings()).toMatchObject([
       {
-        text: 'the changed TLS certificate cannot be used; the one before it stays',
+        text: 'the changed TLS certificate cannot be used; the current one stays',
         fields: { reason: expect.stringContaining('this key does not belong') },
       },
     ]);
@@ -217,7 +217,7 @@ describe('without one', () => {
     writeFileSync(file(), 'torn');
     await certificate({}).open();
     expect(used).toHaveLength(1);
-    expect(warnings()).toMatchObject([{ text: 'the TLS certificate that was made before cannot be used; another one is made' }]);
+    expect(warnings()).toMatchObject([{ text: 'the TLS certificate made earlier cannot be used; making another one' }]);
   });
 
   it('a directory that cannot be written stops the start', async () => {

@@ -370,7 +370,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
     try {
       this.flush();
     } catch (error) {
-      this.#context.log.error({ err: error, session: this.id }, 'the last words of a connection could not be written');
+      this.#context.log.error({ err: error, session: this.id }, 'the last messages of a connection could not be written');
     }
   }
 

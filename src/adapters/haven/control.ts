@@ -137,7 +137,7 @@ export class Control {
     const changed = changes.some(({ value }) => value !== undefined);
     const { type, path } = message;
     const fields = { user: identity.name, peer, type, path, uuid, changed, ...(removed === null ? {} : { removed }) };
-    this.#context.log.info(fields, 'Haven control: this node was told what to be');
+    this.#context.log.info(fields, 'Haven control: a role of this node changed');
     this.#enter(message, identity, peer, null, { uuid, changed, ...(removed === null ? {} : { removed }) });
     return uuid;
   }

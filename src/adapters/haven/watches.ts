@@ -180,7 +180,7 @@ export class Watches {
     const { id, peer } = this.#connection;
     this.#host.context.log.warn(
       { session: id, peer, events: this.#list.length },
-      'a watchlist is full: its oldest events go until the next heartbeat',
+      'a watchlist is full: dropping its oldest events until the next heartbeat',
     );
   }
 

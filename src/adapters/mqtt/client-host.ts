@@ -165,7 +165,7 @@ export class ClientHost implements MqttSessionHost, PropertySessionHost, Connect
   #onUnforwardable(path: string): void {
     this.#counters.unforwardable.add();
     if (this.#unforwardableEpisode.begins(this.context.clock.monotonic())) {
-      this.context.log.warn({ path }, 'a path that no MQTT topic can name changed: not forwarded to MQTT');
+      this.context.log.warn({ path }, 'a path that cannot be an MQTT topic changed: not forwarded to MQTT');
     }
   }
 
@@ -194,7 +194,7 @@ export class ClientHost implements MqttSessionHost, PropertySessionHost, Connect
   onSlowed(peer: string): void {
     this.#counters.slowed.add();
     if (this.#slowedEpisode.begins(this.context.clock.monotonic())) {
-      this.context.log.warn({ peer }, 'an MQTT client publishes faster than it may: reading it more slowly');
+      this.context.log.warn({ peer }, 'an MQTT client publishes faster than allowed: reading it more slowly');
     }
   }
 

@@ -123,7 +123,7 @@ export class History {
     } catch (error) {
       if (!(error instanceof StoreDamage)) throw error;
       this.#damaged.add();
-      this.#parts.log.error({ err: error }, 'the history of a record cannot be read: it begins anew');
+      this.#parts.log.error({ err: error }, 'the history of a record cannot be read: starting a new one');
       this.#timelines.set(path, NOTHING_KEPT);
       this.#raise(rule, now);
     }
@@ -279,7 +279,7 @@ export class History {
       await scan.close();
     }
     this.#overflown.add(refs.length);
-    if (!this.#isToldOfBound) log.info({ maxBytes: settings.maxBytes }, 'history has as many bytes as it may: its oldest changes go');
+    if (!this.#isToldOfBound) log.info({ maxBytes: settings.maxBytes }, 'history has reached historyMaxBytes: dropping its oldest changes');
     this.#isToldOfBound = true;
     return refs;
   }

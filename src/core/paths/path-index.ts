@@ -137,7 +137,7 @@ export class PathIndex {
     const { log, maxBytes } = this.#parts;
     log.warn(
       { maxBytes },
-      'the paths of all records are more than data.pathIndexBytes: patterns with a text behind a wildcard read every key',
+      'all paths together exceed data.pathIndexBytes: patterns with text after a wildcard read every key',
     );
   }
 
@@ -172,7 +172,7 @@ export class PathIndex {
       this.#mergeSoon();
     } catch (error) {
       if (number !== this.#load) return;
-      this.#parts.log.warn({ err: error }, 'the paths of all records could not be read into memory yet');
+      this.#parts.log.warn({ err: error }, 'the index of all paths could not be built yet');
       this.reset();
     }
   }

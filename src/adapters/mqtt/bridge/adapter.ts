@@ -81,10 +81,10 @@ export class BridgeAdapter implements Adapter {
         const { error } = await session.ask((tag) => new DurableRequest(session, null, drop, tag));
         if (error !== null) throw error;
         await dropKept(session, name);
-        context.log.info({ bridge: name }, 'a bridge is configured no more: what was kept for its remote is dropped');
+        context.log.info({ bridge: name }, 'a bridge is no longer configured: dropping what was queued for its remote');
       }
     } catch (error) {
-      context.log.warn({ err: error as RequestError }, 'what was kept of former bridges could not be dropped');
+      context.log.warn({ err: error as RequestError }, 'the queues of former bridges could not be dropped');
     } finally {
       session.close(null);
     }

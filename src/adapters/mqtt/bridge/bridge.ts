@@ -277,7 +277,7 @@ export class Bridge implements SessionOwner, ConnectionOwner {
     if (this.#stopping) return;
     if (usedBridgeMode && loss.levelRefused && !loss.accepted) {
       this.#plain = 'trying';
-      this.#log.info({}, 'the remote does not know bridges: connecting as a client; see the page about bridges for what that means');
+      this.#log.info({}, 'the remote does not know bridges: connecting as a client; see docs/bridge.md');
       this.#connectSoon(0);
       return;
     }

@@ -72,7 +72,7 @@ async function subscribeThere({ rules, facts, connection, traffic, log }: CatchU
   const filters = fresh.map(([filter, qos]) => ({ filter, qos: qos as 0 | 1 | 2 }));
   const refused = await new Promise<readonly string[]>((resolve) => connection.subscribe(filters, resolve));
   for (const filter of refused) {
-    log.warn({ filter }, 'the remote refuses a subscription: nothing comes by this rule');
+    log.warn({ filter }, 'the remote refuses a subscription: nothing arrives by this rule');
     wanted.delete(filter);
   }
   return wanted;
