@@ -124,7 +124,7 @@ describe('a secure start', () => {
       admin: { port: admin },
     };
     const quiet = { ...input, log: { level: 'silent' } } as const;
-    expect(() => createGateway(quiet)).toThrow(/^admin\.password: nobody would know/);
+    expect(() => createGateway(quiet)).toThrow(/^admin\.password: nobody would learn/);
     const told: string[] = [];
     const gateway = createGateway(quiet, { onAdminPassword: (password) => told.push(password) });
     await gateway.start();

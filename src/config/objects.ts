@@ -42,8 +42,8 @@ export function refusalWithin(key: string, value: unknown, origin: string, issue
   const name = String(issue.path.at(-1));
   // A URL that is refused may hold a password.
   const isSecret = SECRETS.includes(name) || (name === 'url' && typeof item === 'string');
-    const shown = isSecret || typeof item === 'object' ? 'the given value' : JSON.stringify(item);
-    if (item === undefined) return `${path} must be ${issue.message} (${origin})`;
+  const shown = isSecret || typeof item === 'object' ? 'the given value' : JSON.stringify(item);
+  if (item === undefined) return `${path} must be ${issue.message} (${origin})`;
   return `${path}: ${shown} is not allowed, it must be ${issue.message} (${origin})`;
 }
 
