@@ -1,4 +1,4 @@
-// Administration: what the API for administrators can do, done by the core and by what knows credentials.
+// Administration: implements the admin API's operations with the core and the parts that know credentials.
 
 import { randomUUID } from 'node:crypto';
 import type { Engine } from './core/engine.js';

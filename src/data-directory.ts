@@ -1,4 +1,4 @@
-// The data directory: made and checked before the store is opened, and the place where the gateway remembers who it is.
+// The data directory: created and checked before the store is opened, and where the gateway's id and name are kept.
 
 import { randomUUID } from 'node:crypto';
 import { access, constants, mkdir, readFile, stat } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-// What programs give beside the configuration, looked at before anything is built: a layer that is misspelt would be one that never ran.
+// Options of embedding programs beside the configuration, checked before anything is built: a misspelt layer would be one that never ran.
 
 import { ConfigError } from './core/errors.js';
 

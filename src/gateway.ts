@@ -1,4 +1,4 @@
-// Gateway: starts store, engine, adapters and listeners in this order, and stops them in reverse, each within its time.
+// Gateway: starts store, engine, adapters and listeners in this order, and stops them in reverse, each within its deadline.
 // Decides nothing about messages.
 
 import type { Config } from './config/index.js';

@@ -1,4 +1,4 @@
-// Handles: how many files and sockets the system lets this process have open.
+// Handles: how many files and sockets the system lets this process open.
 
 import { readFileSync } from 'node:fs';
 

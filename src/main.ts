@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The command `trivium`: runs a gateway until a signal comes, or asks a running one. It says with the exit code how it ended: 0 as
-// asked, 1 could not run, broke, or was refused, 2 wrong command line or configuration, 3 the answer is no.
+// The command `trivium`: runs a gateway until a signal comes, or administers a running one. Exit codes: 0 done, 1 could not run,
+// failed, or was refused, 2 wrong command line or configuration, 3 the answer is no.
 
 import { Command, CommanderError } from 'commander';
 import { CommandFailure } from './cli/admin-client.js';

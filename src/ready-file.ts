@@ -1,4 +1,4 @@
-// The ready file: there as long as the gateway that it names is ready, for supervisors that wait for it. Knows nothing of the start.
+// The ready file: exists as long as the gateway is ready, for supervisors that wait for it. Knows nothing of the start.
 
 import { readFileSync, rmSync } from 'node:fs';
 import { StartError } from './core/index.js';

@@ -1,4 +1,4 @@
-// serve: one gateway in this process: banner, signals, and what happens to errors that nobody caught.
+// serve: runs one gateway in this process: banner, signals, and uncaught errors.
 
 import { banner } from './banner.js';
 import type { LoadedConfig } from './config/index.js';

@@ -1,5 +1,5 @@
-// The settings on a command line: each key of the configuration as a flag, what the flags, the environment and the file of a command
-// make, and how it is printed.
+// The settings on a command line: each key of the configuration as a flag, loading them from flags, environment and file, and
+// printing them.
 
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';

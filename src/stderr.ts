@@ -1,5 +1,5 @@
-// Stderr: lines to stderr, beside the event loop and in order. A reader that is slow or gone, or a full disk, costs lines, never
-// the process.
+// Stderr: writes lines to stderr, in order and without blocking the event loop. A slow or missing reader, or a full disk, costs lines,
+// never the process.
 
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs';
 

@@ -1,5 +1,5 @@
-// TokenLogins: logins of single requests over HTTP. Each request shows its token anew; what the token's policy counts, uses and
-// pauses, is counted over all of them.
+// TokenLogins: logins of single requests over HTTP. Each request shows its token again; the limits of the token's policy, on use and
+// inactivity, apply to all of them together.
 
 import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';

@@ -1,4 +1,4 @@
-// writeFileAtomically: whoever looks at the file sees the old content or the new one, never a part.
+// writeFileAtomically: readers of the file see the old content or the new one, never a part.
 
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';

@@ -392,7 +392,10 @@ describe('what is configured wrongly exits with 2 and one line', () => {
     [['--mqtt-port', '--log-level', 'warn'], '--mqtt-port needs a value, but --log-level follows it'],
     [['--config', '--secure'], '--config needs a value, but --secure follows it'],
     [['nonsense'], 'serve takes only options, not nonsense; see trivium serve --help'],
-    [['--secure', '--allow-open'], 'allowOpen: it contradicts secure, with which everybody has to log in; set only one of them (flag --allow-open)'],
+    [
+      ['--secure', '--allow-open'],
+      'allowOpen: it contradicts secure, with which everybody has to log in; set only one of them (flag --allow-open)',
+    ],
     [['--host', '0.0.0.0'], /^host: "0\.0\.0\.0" is not loopback.*--allow-open/],
     [['--admin-host', '0.0.0.0'], /^admin\.host: "0\.0\.0\.0" is not loopback/],
     [

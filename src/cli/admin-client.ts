@@ -1,4 +1,4 @@
-// AdminClient: asks the API of a running gateway. What goes wrong is one line for a person, with an exit code.
+// AdminClient: calls the API of a running gateway. Failures are one line for a person, with an exit code.
 
 import { readFileSync } from 'node:fs';
 import { isLoopback } from '../core/sockets/addresses.js';

@@ -1,4 +1,4 @@
-// What all commands for administrators have in common: flags, how they are made, and how what they answer is printed.
+// What all administration commands share: flags, how they are made, and how answers are printed.
 
 import type { Command } from 'commander';
 import { ADMIN_URL, AdminClient, CommandFailure, type ConnectionFlags } from './admin-client.js';

@@ -44,7 +44,12 @@ function addUsers(users: Command): void {
   put.option('--ask-password', 'set a password, asked at the terminal');
   put.option('--password-file <file>', 'set the password from the first line of a file, - for stdin');
   withPermissions(put);
-  const password = add(users, 'password <name>', 'set a password, asked at the terminal or read from stdin; invalidates all tokens', setPassword);
+  const password = add(
+    users,
+    'password <name>',
+    'set a password, asked at the terminal or read from stdin; invalidates all tokens',
+    setPassword,
+  );
   password.option('--password-file <file>', 'file whose first line is the password, - for stdin');
   add(users, 'unlock <name>', 'unlock a user who was locked after wrong passwords', async (client, _flags, [name]) => {
     await client.ask('DELETE', ['users', name as string, 'lock']);
@@ -89,12 +94,7 @@ function addSessions(sessions: Command): void {
   const list = add(sessions, 'list', 'list sessions of all protocols, including those kept while their client is away', listSessions);
   list.option('--user <name>', 'only of this user').option('--protocol <name>', 'only of this protocol');
   list.option('--state <connected|away>', 'only those with, or without, a connection');
-  add(
-    sessions,
-    'end <id>',
-    'end a session; its client may log in again; one that is away is discarded',
-    remove('sessions', 'session'),
-  );
+  add(sessions, 'end <id>', 'end a session; its client may log in again; one that is away is discarded', remove('sessions', 'session'));
 }
 
 function addTokens(tokens: Command): void {

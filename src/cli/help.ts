@@ -1,4 +1,4 @@
-// The command `help` of a command that has others below it: shows how one of these is used, or says which there are.
+// The command `help` of a command with subcommands: shows the usage of one of them, or lists them.
 
 import type { Command } from 'commander';
 import { CommandFailure } from './admin-client.js';

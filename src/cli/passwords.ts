@@ -1,4 +1,4 @@
-// Passwords that a command is given: from a file, from stdin, or typed by a person and not shown. Never on the command line, where
+// Passwords for commands: from a file, from stdin, or typed without echo. Never from the command line, where
 // everybody on the machine can read them.
 
 import { createInterface } from 'node:readline/promises';

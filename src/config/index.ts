@@ -1,4 +1,4 @@
-// The face of the configuration: loading it, its keys, and what the other parts ask of it.
+// The face of the configuration: loading it, its keys, and helpers for other parts.
 
 export { type ConfigFile, parseFile } from './file.js';
 export { type ConfigKey, configValue, KEYS, printedValue, shownValue } from './keys.js';

@@ -1,4 +1,4 @@
-// Keys: every setting of the schema with the names that it has as flag and variable, and how its values are written and read as text.
+// Keys: every setting of the schema with its names as flag and variable, and how its values are written and read as text.
 
 import { z } from 'zod';
 import type { About } from './kinds.js';

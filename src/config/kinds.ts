@@ -1,4 +1,4 @@
-// Kinds of settings: what a schema checks, and what the error and the table say of it.
+// Kinds of settings: what a schema checks, and how errors and tables describe it.
 
 import { z } from 'zod';
 import { isPassword, PASSWORD_TEXT } from '../security/passwords.js';

@@ -24,7 +24,12 @@ export const mqtt = z.strictObject({
   maxConnectingPerAddress: whole(500, 1, 100_000, 'MQTT connections from one address without an accepted login yet'),
   idleLimitMs: whole(3_600_000, 1_000, 86_400_000, 'longest silence of an MQTT client without keep alive'),
   outgoingWindow: whole(100, 1, 65_535, 'unacknowledged messages of QoS 1 and 2 to one MQTT client'),
-  maxIncomingOnce: whole(1_000, 1, 65_535, 'unreleased messages of QoS 2 from one MQTT client; in MQTT 5, unacknowledged ones of QoS 1 and 2'),
+  maxIncomingOnce: whole(
+    1_000,
+    1,
+    65_535,
+    'unreleased messages of QoS 2 from one MQTT client; in MQTT 5, unacknowledged ones of QoS 1 and 2',
+  ),
   maxClientIdBytes: whole(1_024, 23, 65_535, 'longest MQTT client id'),
   maxConnectsPerSecond: whole(0, 0, 1_000_000, 'new MQTT connections a second from one address; 0: unlimited'),
   maxPublishesPerSecond: whole(0, 0, 10_000_000, 'messages a second that one MQTT client may publish; 0: unlimited'),

@@ -1,4 +1,4 @@
-// Lists of objects in the configuration: how they are read, what a refusal says about a place within them, and how they are shown.
+// Lists of objects in the configuration: how they are read, refused (with the place within the list) and shown.
 
 import { BRIDGE_SECRETS } from './bridges.js';
 import { MISSING } from './entries.js';

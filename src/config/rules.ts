@@ -1,4 +1,4 @@
-// Rules between keys of the configuration: what each key allows by itself stands in the schema.
+// Rules between keys of the configuration; rules for single keys are in the schema.
 
 import { ConfigError } from '../core/errors.js';
 import { isLoopback } from '../core/sockets/addresses.js';

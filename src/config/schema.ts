@@ -1,5 +1,5 @@
-// The schema: every key of the gateway with its default. What else a key has (flag, variable, check, row in the table of docs) follows
-// from here; see keys.ts. What the core takes by itself it says itself.
+// The schema: every key of the gateway with its default. Everything else about a key (flag, variable, check, row in the table of docs)
+// follows from it; see keys.ts. Defaults that belong to the core are defined there.
 
 import { z } from 'zod';
 import { QUEUE_LIMITS } from '../core/durable/durable-session.js';
@@ -25,7 +25,11 @@ export const schema = z.strictObject({
   host: address('127.0.0.1', 'address on which happn, MQTT and Haven listen'),
   allowOpen: flag(false, 'allow listening beyond loopback without logins'),
   secure: flag(false, 'require users to log in'),
-  durability: choice('sync', ['sync', 'os', 'none'], 'what an acknowledged change survives: sync: a power failure; os: a crash of the process; none: neither'),
+  durability: choice(
+    'sync',
+    ['sync', 'os', 'none'],
+    'what an acknowledged change survives: sync: a power failure; os: a crash of the process; none: neither',
+  ),
   readyFile: optionalText('file written once all listeners accept connections: process id and ports, as JSON', 'a file name'),
   data: z.strictObject({
     dir: z

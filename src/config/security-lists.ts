@@ -1,4 +1,4 @@
-// Settings of security that are lists: users, groups, profiles, providers. What is declared of users and groups is applied by
+// Settings of security that are lists: users, groups, profiles, providers. Declared users and groups are applied by
 // security/baseline.ts.
 
 import { z } from 'zod';

@@ -1,4 +1,4 @@
-// Settings of security: logins, tokens, web pages that ask for routes. What its lists hold stands in security-lists.ts.
+// Settings of security: logins, tokens, HTTP routes. The lists among them are in security-lists.ts.
 
 import { z } from 'zod';
 import { about, DAY_MS, flag, secretText, whole } from './kinds.js';

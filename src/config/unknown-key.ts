@@ -1,4 +1,4 @@
-// What is said of a key, or another name, that there is not, with the one that may be meant.
+// The error for an unknown key or other name, with a suggestion of what may be meant.
 
 import { ConfigError } from '../core/errors.js';
 

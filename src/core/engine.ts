@@ -1,6 +1,6 @@
 // Engine: the one owner of state. Puts its parts together, starts and stops them, and is what adapters and administrators talk to;
-// the work is done in `engine/`. Requests are taken in bounded turns and executed without waiting, one batch is written a turn,
-// then it is published, answered and flushed. What stores nothing overtakes the disk wherever order allows it.
+// the work is done in `engine/`. Requests are taken in bounded turns and executed without waiting; each turn writes one batch,
+// then is published, answered and flushed. Requests that store nothing overtake the disk wherever order allows it.
 
 import type { AdapterContext, Clock, Formats, GatewayLoad, HttpRoutes, Log, Logins, NodeInfo } from './adapter.js';
 import type { Counters } from './counters.js';

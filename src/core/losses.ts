@@ -1,4 +1,4 @@
-// Losses: what is dropped by design is counted, and told to a person once an episode.
+// Losses: everything dropped by design is counted, and logged once per episode.
 
 import type { Log } from './adapter.js';
 import type { Counter, Counters } from './counters.js';

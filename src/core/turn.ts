@@ -1,4 +1,4 @@
-// Turn: one slice of engine work: what it changes, what it says, and which requests wait for its commit.
+// Turn: one slice of engine work: its changes, its publications and replies, and the requests that wait for its commit.
 
 import { ChangedRecords } from './data/changed-records.js';
 import { type Entry, putEntry } from './data/entry.js';

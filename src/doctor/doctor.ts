@@ -1,4 +1,4 @@
-// The doctor: says what of a gateway is unsafe or broken before it is started, or while it runs.
+// The doctor: reports what is unsafe or broken about a gateway, before it starts or while it runs.
 
 import type { LoadedConfig } from '../config/index.js';
 import type { Finding } from './finding.js';

@@ -1,4 +1,4 @@
-// What the doctor finds: one sentence each, and what to do about it.
+// A finding of the doctor: one sentence, and what to do about it.
 
 export interface Finding {
   /** `bad`: it does not work, or is open to anybody. `warn`: it works, but not for production. */

@@ -96,7 +96,8 @@ async function disk(dir: string, above = resolve(dir)): Promise<Finding[]> {
 async function clock(dir: string, now: number): Promise<Finding> {
   const last = await lastChange(join(dir, STORE_FOLDER));
   const shown = new Date(now).toISOString();
-  if (now < EARLIEST) return bad('clock', `it shows ${shown}`, 'set the clock: tokens and certificates are refused, and records do not expire');
+  if (now < EARLIEST)
+    return bad('clock', `it shows ${shown}`, 'set the clock: tokens and certificates are refused, and records do not expire');
   if (now < last - CLOCK_SLACK_MS) {
     return bad(
       'clock',
@@ -212,8 +213,7 @@ async function authorities(file: string): Promise<Finding> {
 function handles({ mqtt }: Config): Finding {
   const limit = handleLimit();
   const possible = connectionsWithin(mqtt.maxConnections, limit);
-  if (limit === null || possible === mqtt.maxConnections)
-    return ok('handles', `enough for ${mqtt.maxConnections} MQTT connections`);
+  if (limit === null || possible === mqtt.maxConnections) return ok('handles', `enough for ${mqtt.maxConnections} MQTT connections`);
   return warn(
     'handles',
     `${limit} file handles are enough for ${possible} MQTT connections, not for ${mqtt.maxConnections}`,

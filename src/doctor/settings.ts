@@ -70,7 +70,8 @@ function logins({ secure, security }: Config): Finding[] {
   if (!secure) return [];
   const { anonymous, tokens, providers, adminRemote } = security;
   const found: Finding[] = [];
-  if (anonymous) found.push(warn('logins', 'clients without credentials have the rights of the user _ANONYMOUS', 'give that user few permissions'));
+  if (anonymous)
+    found.push(warn('logins', 'clients without credentials have the rights of the user _ANONYMOUS', 'give that user few permissions'));
   if (adminRemote)
     found.push(
       warn('logins', '_ADMIN may log in from other machines', 'set security.adminRemote to false once there are other administrators'),

@@ -1,4 +1,4 @@
-// HavenClient: what a program does with a Haven gateway. A lost connection is made again by itself, and its watches with it.
+// HavenClient: the operations on a Haven gateway. Re-establishes a lost connection by itself, and its watches with it.
 
 import { setTimeout as after } from 'node:timers/promises';
 import { Connection, type ConnectionOptions } from './connection.js';

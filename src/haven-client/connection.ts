@@ -1,4 +1,4 @@
-// One TCP connection to a gateway: sends requests, hands each answer to who asked for it, in order, and keeps the session alive.
+// One TCP connection to a gateway: sends requests, hands each answer to its request, in order, and keeps the session alive.
 
 import { connect, type Socket } from 'node:net';
 import { HavenError, type Hello } from './types.js';

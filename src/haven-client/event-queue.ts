@@ -1,5 +1,5 @@
-// EventQueue: the events of one watch on their way to its reader, and how far they go. Bounded: what is too much is not taken, and asked
-// for again as soon as the reader has taken what is there.
+// EventQueue: the events of one watch on their way to its reader, and how far they go. Bounded: events beyond the limit are not taken, and
+// requested again once the reader has taken the others.
 
 import type { HavenError, ResyncReason, Watch, WatchEvent } from './types.js';
 

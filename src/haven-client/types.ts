@@ -1,4 +1,4 @@
-// What the client of Haven takes and gives. Times are milliseconds since 1970, revisions count all stored changes.
+// Arguments and results of the Haven client. Times are milliseconds since 1970, revisions count all stored changes.
 
 /** nil, booleans, finite numbers, text, bytes (Buffer), dates, lists, and maps with text keys. Anything else is MALFORMED, and not sent. */
 export type HavenValue = unknown;

@@ -1,5 +1,5 @@
-// What can be said in Haven. It is looked at before it is sent: what MessagePack has no form for would be sent as something else, and an
-// extension type ends the connection for everything that was asked over it.
+// Checks that values can be expressed in Haven before they are sent: MessagePack would send others as something else, and an
+// extension type ends the connection for all requests on it.
 
 import { HavenError } from './types.js';
 

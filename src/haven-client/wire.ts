@@ -1,4 +1,4 @@
-// The wire as the client speaks it: MessagePack maps with their length of four bytes in front. The only door to msgpackr here.
+// The wire format of the client: MessagePack maps with a length of four bytes in front. The only importer of msgpackr here.
 
 import { Packr, Unpackr } from 'msgpackr';
 import { checkSayable } from './values.js';

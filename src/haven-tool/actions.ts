@@ -1,4 +1,4 @@
-// Actions: what each command asks of the gateway, and what it prints.
+// Actions: what each command requests from the gateway, and what it prints.
 
 import {
   type HavenClient,

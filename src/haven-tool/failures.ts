@@ -1,4 +1,4 @@
-// Failures: what a person or a program is told of them, and the exit code: 1 when the gateway said no or was not there, 2 when the
+// Failures: how they are reported to a person or a program, and the exit code: 1 if the gateway refused or was unreachable, 2 if the
 // command itself was wrong.
 
 import { HavenError } from '../haven-client/index.js';

@@ -1,4 +1,4 @@
-// The gateway that commands are for: connected to when the first one needs it.
+// The gateway that commands talk to: connected to when the first command needs it.
 
 import { connect, type HavenClient } from '../haven-client/index.js';
 import type { Target } from './target.js';

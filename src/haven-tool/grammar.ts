@@ -73,7 +73,9 @@ export function grammar(
   deedsFor: (flags: CommonFlags, command: string) => Deeds | Promise<Deeds>,
   inLines: LineDeeds | null = null,
 ): Command {
-  const program = new Command(name).description('Talks to a gateway over Haven.').helpCommand('help [command]', 'show the usage of a command');
+  const program = new Command(name)
+    .description('Talks to a gateway over Haven.')
+    .helpCommand('help [command]', 'show the usage of a command');
   program
     .option('--host <address>', 'host of the gateway (127.0.0.1)')
     .option('--port <number>', 'its Haven port (7854)', wholeNumber)

@@ -1,4 +1,4 @@
-// `trivium haven`: speaks Haven with a gateway from the command line: one command, a script, or a prompt.
+// `trivium haven`: talks to a gateway over Haven from the command line: single commands, a script, or a prompt.
 
 import { Actions } from './actions.js';
 import { tell } from './failures.js';

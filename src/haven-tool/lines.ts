@@ -1,4 +1,4 @@
-// Lines: one command a line, of a script or at the prompt.
+// Lines: one command per line, of a script or at the prompt.
 
 import { Actions, type Place } from './actions.js';
 import type { Gateway } from './gateway.js';

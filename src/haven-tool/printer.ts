@@ -1,4 +1,4 @@
-// Printer: the same thing as a line for a person, or as one JSON object a line for a program.
+// Printer: output as a line for a person, or as one JSON object per line for a program.
 
 import { jsonText } from '../core/data/formats.js';
 import type { Value } from '../core/data/payload.js';

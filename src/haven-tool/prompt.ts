@@ -1,4 +1,4 @@
-// Prompt: commands from a person. Watches go on in the background: what they notice is shown above the line that is being written.
+// Prompt: commands from a person. Watches run in the background: their events are printed above the line being typed.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';

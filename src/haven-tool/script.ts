@@ -1,5 +1,5 @@
-// Script: commands from a pipe or a file, one a line, each carried out before the next; and what they share with a single command: a
-// watch goes on until it has shown what was asked for or a signal comes.
+// Script: commands from a pipe or a file, one per line, executed in order; and what scripts share with single commands: a
+// watch goes on until its count is reached or a signal comes.
 
 import { createInterface } from 'node:readline';
 import type { Watch, WatchEvent } from '../haven-client/index.js';

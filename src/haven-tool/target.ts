@@ -1,4 +1,5 @@
-// Target: which gateway, and as whom. Secrets come from files or the environment, never from the command line, which others can see.
+// Target: the gateway to talk to, and the credentials. Secrets come from files or the environment, never from the command line, which
+// others can see.
 
 import type { HavenOptions } from '../haven-client/index.js';
 import { UsageError } from './usage-error.js';

@@ -1,5 +1,5 @@
 // Values on the command line: what a word means, and how a value is shown. Bytes have the JSON form of the gateway,
-// {"$binary":{"base64":…,"subType":"00"}}, both ways.
+// {"$binary":{"base64":…,"subType":"00"}}, in both directions.
 
 import { readFileSync } from 'node:fs';
 import { isExactNumber, jsonText } from '../core/data/formats.js';

@@ -1,5 +1,5 @@
-// AdminListener: health, metrics and the API for administrators, on a port of its own. Checks Host and Origin of every request,
-// so that no web page and no borrowed host name reaches it.
+// AdminListener: health, metrics and the admin API, on a port of its own. Checks Host and Origin of every request,
+// so that neither web pages nor foreign host names reach it.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type Listening, type Log, listen, REQUEST_ERRORS, type RequestErrorCode } from '../core/index.js';
@@ -106,11 +106,11 @@ export class AdminListener {
   #refusal(request: IncomingMessage): Refusal | null {
     const { host, origin } = request.headers;
     const fault = headFault(request);
-    if (fault !== null)
-      return { status: fault, code: 'INVALID_REQUEST', reason: 'the head of the request is too large, or ambiguous' };
+    if (fault !== null) return { status: fault, code: 'INVALID_REQUEST', reason: 'the head of the request is too large, or ambiguous' };
     if (!isHostAllowed(host, this.#options.host, this.#options.hosts))
       return { status: 403, code: 'ACCESS_DENIED', reason: 'the Host header does not name this listener' };
-    if (!isOriginAllowed(origin, host, ORIGINS)) return { status: 403, code: 'ACCESS_DENIED', reason: 'requests from pages of this Origin are refused' };
+    if (!isOriginAllowed(origin, host, ORIGINS))
+      return { status: 403, code: 'ACCESS_DENIED', reason: 'requests from pages of this Origin are refused' };
     if (request.method === 'GET' || request.method === 'HEAD') return null;
     // No page of another origin can send a DELETE without asking first (Origin).
     if (request.method === 'DELETE' && !hasBody(request)) return null;

@@ -1,5 +1,5 @@
-// The logins of happn over HTTP (happn-protocol.md 12): /auth/login, /auth/request-nonce, /auth/logout. Any method; what they take
-// stands in the query.
+// happn logins over HTTP (happn-protocol.md 12): /auth/login, /auth/request-nonce, /auth/logout. Any method; parameters are
+// in the query.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type HttpRoutes, jsonText, type Log, REQUEST_ERRORS, RequestError, type RequestErrorCode } from '../core/index.js';

@@ -1,5 +1,5 @@
-// CustomRoutes: what a program that embeds the gateway answers on the HTTP port, beside the gateway's own paths.
-// Keeps handlers; the listener calls them, and answers for them when they fail.
+// CustomRoutes: the routes of an embedding program on the HTTP port, beside the gateway's own paths.
+// Keeps handlers; the listener calls them, and answers if they fail.
 
 import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http';
 import type { RouteCaller } from './route-guard.js';

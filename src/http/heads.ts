@@ -1,5 +1,5 @@
-// Heads of requests and answers: what node's parser lets through and two readers could take for two things, and what keeps answers
-// from being run as pages.
+// Heads of requests and responses: refuses requests that Node's parser accepts but two readers could understand differently, and keeps
+// responses from being run as pages.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 

@@ -1,5 +1,5 @@
-// HttpListener: the HTTP or HTTPS port that protocols share. Limits what a request may be, checks where it comes from,
-// and hands it to whoever took its path. Knows no protocol.
+// HttpListener: the HTTP or HTTPS port that protocols share. Limits requests, checks their origin,
+// and passes them to the owner of their path. Knows no protocol.
 
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse, STATUS_CODES } from 'node:http';
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';

@@ -1,4 +1,4 @@
-// RouteGuard: whether a request may reach the routes of the embedding program. What it needs is the right to do its method on
+// RouteGuard: whether a request may reach the routes of the embedding program. It needs the right to its method on
 // `/@HTTP` and its path (happn-protocol.md 12).
 
 import type { IncomingMessage, ServerResponse } from 'node:http';

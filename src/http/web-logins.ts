@@ -1,4 +1,4 @@
-// What HTTP needs of those who know credentials, and where a request shows its token.
+// What HTTP needs from the parts that know credentials, and where a request carries its token.
 
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';

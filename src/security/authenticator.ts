@@ -1,5 +1,5 @@
-// Authenticator: who somebody is, by what they show: a token, a signature, a password, a certificate, or nothing. The first of these
-// that is there counts. Texts of refusals are those that happn clients know (happn-protocol.md 9.1).
+// Authenticator: finds out who a client is from its credentials: a token, a signature, a password, a certificate, or nothing. The first of
+// these that is present is used. Refusals have the texts that happn clients know (happn-protocol.md 9.1).
 
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import {

@@ -1,5 +1,5 @@
-// Baseline: users and groups that the configuration declares. Each is made at the first start that declares it, and changed when its
-// declaration changes; what was changed at run time stays as it is. What was applied is remembered in a file of the data directory.
+// Baseline: users and groups that the configuration declares. Each is created at the first start that declares it, and updated when its
+// declaration changes; what was changed at run time is left alone. What was applied is recorded in a file of the data directory.
 
 import { createHash, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';

@@ -1,6 +1,6 @@
-// Guesses: whoever gives wrong passwords for a user gets slower with each one, from that address and for that user only, so that
-// nobody can keep the owner out who comes from elsewhere (addresses of version 6 count by their first half). Where it is asked for,
-// a user can be locked for everybody, too. Users that do not exist are treated as those that do.
+// Guesses: each wrong password delays further attempts, only for that user from that address, so that
+// nobody elsewhere can keep the owner out (IPv6 addresses count by their first half). If configured,
+// the user is locked for everybody, too. Users that do not exist are treated like those that do.
 
 import { LRUCache } from 'lru-cache';
 import { type Clock, type Counters, networkOf, RequestError } from '../core/index.js';

@@ -1,5 +1,5 @@
-// HashQueue: checking a password takes a core for a tenth of a second, so few are checked at once, few wait, and whoever comes
-// beyond that, or would wait longer than clients do, is told to come later. What goes on elsewhere keeps its speed.
+// HashQueue: checking a password occupies a core for a tenth of a second, so few are checked at once and few wait; others,
+// and those that would wait longer than clients do, are told to try later. Everything else keeps its speed.
 
 import { type Clock, type Counters, RequestError, Ring } from '../core/index.js';
 

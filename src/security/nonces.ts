@@ -1,4 +1,4 @@
-// Nonces: what a client signs with its key to show who it is, without a password. A nonce is for one key, and for one login.
+// Nonces: what a client signs with its key to log in without a password. A nonce is valid for one key, and for one login.
 
 import { createHash, createPublicKey, type KeyObject, randomBytes, verify } from 'node:crypto';
 import { LRUCache } from 'lru-cache';

@@ -1,5 +1,5 @@
-// Passwords: how they are kept and checked. New ones with scrypt; hashes that come from happn are checked as they are, and are
-// to be made anew. Each hash says how it was made.
+// Passwords: how they are stored and checked. New ones with scrypt; hashes from happn are checked as they are, and
+// should be replaced. Each hash says how it was made.
 
 import { pbkdf2, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';

@@ -1,5 +1,5 @@
-// Profiles: for which logins which policy counts. The first profile whose rule fits a login has its policy; rules are criteria, as in
-// searches, on what is known of the login. Behind those that are configured stand happn's own (happn-protocol.md 10.5).
+// Profiles: which policy applies to which logins. The first profile whose rule matches a login decides; rules are criteria, as in
+// searches, on what is known of the login. After the configured ones come happn's own (happn-protocol.md 10.5).
 
 import { BlockList, isIP } from 'node:net';
 import {

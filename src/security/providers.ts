@@ -1,5 +1,5 @@
-// Providers: others who say who a client is. Their tokens are JWTs, signed with keys that they publish (JWKS) at a URL or in a file.
-// The user must exist here, and has the rights that it has here.
+// Providers: other systems that identify clients. Their tokens are JWTs, signed with keys that they publish (JWKS) at a URL or in a file.
+// The user must exist here, and has the rights given here.
 
 import { readFile, stat } from 'node:fs/promises';
 import {

@@ -1,4 +1,4 @@
-// Rules of profiles, in the form in which criteria are: happn nests maps where criteria have names with dots.
+// Rules of profiles, converted to criteria: happn nests maps where criteria have names with dots.
 
 type Map = Readonly<Record<string, unknown>>;
 

@@ -1,5 +1,5 @@
 // Security: everything that a gateway with users has beside its core: keys, tokens, passwords, profiles and providers behind one
-// authenticator, and who there is at the start.
+// authenticator, and the initial users.
 
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

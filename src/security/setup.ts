@@ -1,5 +1,5 @@
-// Setup: the users that are there before anybody can make one. The first secure start makes _ADMIN, with a password that was given or
-// with one that nobody can guess; none is built in.
+// Setup: the users that exist before anybody can create one. The first secure start creates _ADMIN, with a given password or
+// a random one; none is built in.
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';

@@ -1,5 +1,5 @@
-// TokenKeys: the secrets that tokens are signed with. One signs; those before it still verify what they signed. They stand in a file of
-// the data directory that its owner alone can read, unless the configuration gives them.
+// TokenKeys: the secrets that sign tokens. One signs; older ones still verify what they signed. They are in a file of
+// the data directory that only its owner can read, unless the configuration gives them.
 
 import { createHash, randomBytes, webcrypto } from 'node:crypto';
 import { chmod, readFile, stat } from 'node:fs/promises';

@@ -1,5 +1,5 @@
-// Tokens: what a client shows in place of its password. JWTs with one fixed algorithm, signed by this gateway; opaque to clients.
-// Whether the user still exists and the token was revoked is for the authenticator.
+// Tokens: what a client shows instead of its password. JWTs with one fixed algorithm, signed by this gateway; opaque to clients.
+// Whether the user still exists and whether the token was revoked is checked by the authenticator.
 
 import type { webcrypto } from 'node:crypto';
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify, SignJWT } from 'jose';

@@ -1,5 +1,5 @@
-// Authorities: who may vouch for clients. Takes their certificates from a file, looks at it from time to time, and hands them,
-// together with the gateway's own certificate, to the servers that ask clients for theirs.
+// Authorities: the CA certificates for clients. Reads them from a file, checks it from time to time, and hands them,
+// together with the gateway's own certificate, to the servers that ask clients for certificates.
 
 import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';

@@ -1,5 +1,5 @@
-// Certificate: what the gateway shows to TLS clients. Takes it from texts or files, or makes one and keeps it in the data directory;
-// looks at it from time to time, and hands every new one to the servers that use it. Open connections keep theirs.
+// Certificate: the gateway's certificate. Takes it from texts or files, or makes one and keeps it in the data directory;
+// checks it from time to time, and hands every new one to the servers that use it. Open connections keep theirs.
 
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';

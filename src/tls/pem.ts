@@ -1,4 +1,4 @@
-// Certificate and key as texts: where they are read, and whether they can be used together.
+// Certificate and key as texts: reading them, and checking that they can be used together.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';

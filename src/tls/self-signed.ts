@@ -1,4 +1,4 @@
-// A certificate of the gateway's own making, for people who have none. The only importer of the library behind it.
+// A self-signed certificate, for installations without one. The only importer of the library that makes it.
 
 /** Browsers refuse certificates that are valid for longer. */
 const VALID_DAYS = 825;

@@ -240,7 +240,9 @@ describe('rules between keys', () => {
   it('certificates of MQTT clients need a port, and somebody who vouches for them', () => {
     const asked = { 'mqtt.tls.port': '8883', 'mqtt.tls.clientCertificates': 'required' };
     const ca = { 'mqtt.tls.clientCaFile': 'ca.pem' };
-    expect(refusal({ flags: flags(asked) })).toMatch(/^mqtt\.tls\.clientCertificates: it needs CA certificates; set mqtt\.tls\.clientCaFile/);
+    expect(refusal({ flags: flags(asked) })).toMatch(
+      /^mqtt\.tls\.clientCertificates: it needs CA certificates; set mqtt\.tls\.clientCaFile/,
+    );
     const portless = { 'mqtt.tls.clientCertificates': 'optional', ...ca };
     expect(refusal({ flags: flags(portless) })).toMatch(/^mqtt\.tls\.clientCertificates: it needs a TLS port; set mqtt\.tls\.port/);
     expect(refusal({ flags: flags(ca) })).toMatch(/^mqtt\.tls\.clientCaFile: clients are not asked for certificates/);
@@ -271,7 +273,10 @@ describe('rules between keys', () => {
   });
 
   it.each([
-    [{ secure: 'true', allowOpen: 'true' }, 'allowOpen: it contradicts secure, with which everybody has to log in; set only one of them (flag --allow-open)'],
+    [
+      { secure: 'true', allowOpen: 'true' },
+      'allowOpen: it contradicts secure, with which everybody has to log in; set only one of them (flag --allow-open)',
+    ],
     [
       { 'admin.password': 'a', 'admin.passwordFile': 'b' },
       'admin.passwordFile: admin.password is given, too; set only one of them (flag --admin-password-file)',

@@ -1,4 +1,4 @@
-// Who the client of one connection is: its login and what it is told of it, its password, its token and their end.
+// Account: the login of one connection: who its client is, its password, its token, and their end.
 
 import { randomBytes } from 'node:crypto';
 import {

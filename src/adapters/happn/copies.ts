@@ -1,5 +1,5 @@
-// Values that change hands inside the process: what a program gives is copied before it is kept, what it is given is its own.
-// A copy means what JSON would have made of it, without any text in between.
+// Values that change hands inside the process: values from the program are copied before they are kept, and the program gets copies.
+// A copy is what JSON would have made of the value, without any text in between.
 
 import { binaryDocument, type Document, documentOf, type Payload, RequestError, type Value } from '../../core/index.js';
 import type { FrameLimits } from './wire.js';

@@ -1,4 +1,4 @@
-// What the sets, removes and gets of one session are answered with, and what else their publisher is told.
+// The answers to the sets, removes and gets of one session, and the notices that their publisher gets.
 
 import type { DataRequest, Entry, EntrySource, Formats, Query, Receipt, Reply, RequestId, Session } from '../../core/index.js';
 import * as codec from './codec.js';

@@ -1,5 +1,5 @@
-// Events as JSON texts, put together as answers are in codec.ts: what subscribers are told of a change, and initial values that go out
-// as events. Pure functions.
+// Events as JSON texts, built like the answers in codec.ts: what subscribers are told of a change, and initial values sent as events.
+// Pure functions.
 
 import { type Formats, type Meta, type Payload, type Publication, type Value, jsonText as valueText } from '../../core/index.js';
 import { type Asker, documentText, entryTimes, escapeSeparators, jsonText, OPEN_BRACE, requestId, utf8 } from './codec.js';

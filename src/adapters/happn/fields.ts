@@ -1,4 +1,4 @@
-// Properties of what a client sent, none of them believed yet.
+// Properties of what a client sent, none of them trusted yet.
 
 import { RequestError } from '../../core/index.js';
 import type { Fields } from './wire.js';

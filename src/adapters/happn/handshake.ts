@@ -1,4 +1,4 @@
-// What a client says of itself, and what it is told of the gateway and of its session.
+// What a client says about itself, and what it is told about the gateway and its session.
 
 import { RequestError } from '../../core/index.js';
 import type { LoginAnswer } from './account.js';

@@ -1,5 +1,5 @@
-// Long lists on their way through the layers of an embedding program. A layer is given the whole list as a value; it is made of the
-// pieces of the answer one by one, and made into pieces of text again, so that the event loop is free in between.
+// Long lists on their way through the layers of an embedding program. A layer gets the whole list as a value; it is built from the
+// pieces of the answer one by one, and turned into pieces of text again, so that the event loop is free in between.
 
 import { escapeSeparators, jsonText } from './codec.js';
 import { isFields } from './fields.js';

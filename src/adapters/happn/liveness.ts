@@ -1,4 +1,4 @@
-// Liveness: what a connection shows of its life, and when that is too little to keep it.
+// Liveness: when a connection last showed a sign of life, and when it is given up.
 
 import type { Duplex } from 'node:stream';
 import { ConnectionError } from '../../core/index.js';

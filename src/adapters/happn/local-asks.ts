@@ -1,4 +1,4 @@
-// Asks: what an in-process client waits for: a promise for each request, until its answer comes, its time is over or the client ends.
+// Asks: the pending requests of an in-process client: a promise each, until the answer comes, time runs out or the client ends.
 
 import { clientError } from './local-values.js';
 

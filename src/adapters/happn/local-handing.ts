@@ -1,5 +1,5 @@
-// The records of one answer on their way to an in-process client, some at a time, so that a long list does not hold the event loop,
-// and is not in memory as a whole unless the program wants it so.
+// Hands the records of one answer to an in-process client in slices, so that a long list does not hold the event loop, and is not in
+// memory as a whole unless the program wants it so.
 
 import { type Entry, EntryCursor, type EntrySource } from '../../core/index.js';
 import type { Progress } from './long-answers.js';

@@ -1,4 +1,4 @@
-// The session of an in-process client: its requests go the way of frames, but answers and events reach it as values.
+// The session of an in-process client: its requests are handled like frames, but answers and events reach it as values.
 // A happn session of the newest protocol version in all but its transport.
 
 import { randomUUID } from 'node:crypto';

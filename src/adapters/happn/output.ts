@@ -1,5 +1,5 @@
-// What goes out on one connection: finished texts, the long answer that is under way, and the queue of the core; in one socket
-// write a flush, and no more at a time than the socket takes.
+// What goes out on one connection: finished texts, the long answer in progress, and the core's queue; one socket
+// write per flush, and no more at a time than the socket accepts.
 
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';

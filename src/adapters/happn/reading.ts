@@ -1,4 +1,4 @@
-// Reading: whether a connection is read. Several may want it paused at once; it goes on when the last of them has let go.
+// Reading: whether a connection is read. Several parts may pause it at once; it resumes when the last of them lets go.
 
 import type { WebSocket } from 'ws';
 

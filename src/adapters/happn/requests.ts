@@ -1,4 +1,4 @@
-// From frames to requests of the core: pure functions; what happn calls a set may be a set, an increment, a sibling or a tag.
+// From frames to requests of the core: pure functions. A happn set may be a set, an increment, a sibling or a tag.
 
 import {
   binaryFromDocument,

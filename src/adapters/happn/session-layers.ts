@@ -1,4 +1,4 @@
-// Between one connection and the layers of an embedding program: frames in and texts out take this way when there are any layers.
+// Passes the incoming frames and outgoing texts of one connection through the layers of an embedding program, if there are any.
 
 import { type AdapterContext, RequestError, Ring, type Session } from '../../core/index.js';
 import { encodeError, jsonText } from './codec.js';

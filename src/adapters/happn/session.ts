@@ -1,4 +1,4 @@
-// One happn connection: what its client sends goes to the part that serves it, what the core sends to the one that writes it; and
+// One happn connection: routes the client's frames to the part that serves them, and the core's output to the part that writes it; and
 // how it ends. The socket is the identity. Its parts: handshake.ts, account.ts, data-answers.ts, subscriptions.ts, output.ts,
 // liveness.ts and reading.ts.
 

@@ -1,4 +1,4 @@
-// What the `on` and `off` of one session lead to: requests to the core, what their replies mean to the client, and its events.
+// What the `on` and `off` of one session lead to: requests to the core, the answers to the client, and its events.
 
 import {
   type Entry,

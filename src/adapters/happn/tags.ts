@@ -1,4 +1,4 @@
-// Tags: snapshots of records, each a record of its own below /_TAGS that knows the name it was given in its meta.
+// Tags: snapshots of records, each a record of its own below /_TAGS that carries its tag's name in its meta.
 
 import { randomBytes } from 'node:crypto';
 import { type Document, documentOf, type Entry, isDocument } from '../../core/index.js';

@@ -1,5 +1,5 @@
-// Attachment: the quorum that a connection is attached to, and what the paths of its DATA messages and events then mean. Paths on the
-// wire are relative to the base key: they begin with the slash behind it, or are empty for the base key itself.
+// Attachment: the quorum that a connection is attached to, and what the paths of its DATA messages and events mean as a result. Paths on
+// the wire are relative to the base key: they begin with the slash after it, or are empty for the base key itself.
 
 import { RequestError } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';

@@ -1,4 +1,4 @@
-// ClerkSession: a session without a connection, through which the adapter itself asks the core: open for as long as one request takes.
+// ClerkSession: a session without a connection, for requests of the adapter itself: open for as long as one request takes.
 
 import { randomBytes } from 'node:crypto';
 import {

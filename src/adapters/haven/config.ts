@@ -1,4 +1,4 @@
-// What can be set about the Haven listener, and its defaults.
+// The settings of the Haven listener, and their defaults.
 
 import { DEFAULT_PORT } from './wire.js';
 

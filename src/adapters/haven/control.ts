@@ -1,6 +1,6 @@
-// Control: what this node is in Haven's terms: its roles, and the quorums that it leads. Decides what a CONTROL message changes,
+// Control: the roles of this node, and the quorums that it leads. Decides what a CONTROL message changes,
 // has the core change it, and answers DISCOVER from what the core has confirmed. Kept as records below /_HAVEN/control/, so that
-// a restart finds them and whoever watches /_HAVEN/* hears of every change. On one node a quorum has one member, its leader.
+// a restart finds them and watchers of /_HAVEN/* see every change. On one node a quorum has one member, its leader.
 
 import { randomUUID } from 'node:crypto';
 import {

@@ -1,4 +1,4 @@
-// DATA on records: what is asked of the core, and what its replies are answered with. Watches are in watches.ts.
+// DATA on records: the requests to the core, and the answers made of its replies. Watches are in watches.ts.
 
 import type { Entry, EntrySource, Query, Reply } from '../../core/index.js';
 import { RequestError } from '../../core/index.js';

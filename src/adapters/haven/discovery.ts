@@ -1,4 +1,4 @@
-// DISCOVER: where what was asked for is, as the peer can reach it.
+// DISCOVER: the location of what was asked for, as the peer can reach it.
 
 import { plainAddress, type Value } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';

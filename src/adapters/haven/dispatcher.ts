@@ -1,5 +1,5 @@
-// What each message leads to: looks at its credentials, then hands it to the part whose it is. Messages are taken one at a time: while
-// credentials are looked at, or this node changes what it is, the next one waits.
+// Dispatcher: checks the credentials of each message, then passes it to the part that serves it. Messages are taken one at a time: while
+// credentials are checked, or roles of this node change, the next one waits.
 
 import { ConnectionError, type Credentials, type Identity, NOBODY, RequestError } from '../../core/index.js';
 import type { Attachment } from './attachment.js';

@@ -1,4 +1,4 @@
-// Fields: how each field of a message is read, wherever its shape has it. A field of a wrong type is an error of its request.
+// Fields: how each field of a message is read, in either shape. A field of a wrong type is an error of its request.
 
 import { type Credentials, isDocument, Payload, RequestError, type Value } from '../../core/index.js';
 import type { HavenMessage } from './message.js';

@@ -1,4 +1,4 @@
-// CONNECT: whether its sender speaks what is spoken here, how long its session may be silent, and what it is told of this node.
+// CONNECT: checks version and magic, agrees on the heartbeat, and describes this node.
 
 import type { NodeInfo } from '../../core/index.js';
 import type { HavenMessage, Welcome } from './codec.js';

@@ -1,4 +1,4 @@
-// Integers: big-endian ones read by their bytes, which costs half of what node's methods of Buffer do.
+// Integers: big-endian ones read byte by byte, which costs half of what the methods of Node's Buffer do.
 
 /** From the two bytes at `at`. */
 export function uint16At(bytes: Uint8Array, at: number): number {

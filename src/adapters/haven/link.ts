@@ -1,4 +1,4 @@
-// Link: the connection below a session, TCP or websocket, with what the session needs of it and nothing else.
+// Link: the connection below a session, TCP or websocket, reduced to what the session needs.
 
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';

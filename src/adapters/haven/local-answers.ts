@@ -1,4 +1,4 @@
-// Answers that the core has no part in, each in its place behind the requests that came before it.
+// Answers made without the core, each in its place after the requests that came before it.
 
 import { type RequestError, Ring } from '../../core/index.js';
 import type { HavenMessage } from './codec.js';

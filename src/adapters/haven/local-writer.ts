@@ -1,4 +1,4 @@
-// Writes the answers that the core has no part in, when local-answers.ts says that their turn has come.
+// Writes the answers made without the core when local-answers.ts says that it is their turn.
 
 import { RequestError } from '../../core/index.js';
 import * as codec from './codec.js';

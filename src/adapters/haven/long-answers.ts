@@ -1,5 +1,5 @@
-// Answers of many records, worked off in steps between which the event loop is free: the items of a read, and the records that a
-// watch begins with.
+// Answers of many records, worked off in steps between which the event loop is free: the items of a read, and the initial records of
+// a watch.
 
 import { EntryCursor, type EntrySource, type Format, type Query } from '../../core/index.js';
 import * as codec from './codec.js';

@@ -1,4 +1,4 @@
-// Names: which of the names that are known here stands in a message, found by its bytes, without making a text of them.
+// Names: finds which known name a message contains by its bytes, without making a text of them.
 
 /** A power of two, so that few names share a bucket. */
 const BUCKETS = 128;

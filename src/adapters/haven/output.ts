@@ -1,4 +1,4 @@
-// What goes out on one connection: frames into the adapter's writer, the queue of the core message by message, and the long answer
+// What goes out on one connection: frames into the adapter's writer, the core's queue message by message, and the long answer
 // that everything behind it waits for.
 
 import type { Outbound, ReplyRun, RequestError, Session, Subscription } from '../../core/index.js';

@@ -1,4 +1,4 @@
-// Requests: what a DATA message asks of the core, as the core's Requests. Decides by the message alone; no session state.
+// Requests: a DATA message as Requests of the core. Depends on the message alone; no session state.
 
 import {
   type AsOf,

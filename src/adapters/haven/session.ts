@@ -1,4 +1,4 @@
-// One Haven connection: reads its messages in their order, has its answers sent, and knows how it lives and ends. Its parts:
+// One Haven connection: reads its messages in order, has its answers sent, and manages its lifetime. Its parts:
 // dispatcher.ts, handshake.ts, data-answers.ts, watches.ts, local-answers.ts, local-writer.ts and output.ts.
 
 import { randomBytes } from 'node:crypto';

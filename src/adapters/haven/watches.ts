@@ -1,5 +1,5 @@
-// The watches of one session and what they notice: events wait for the next heartbeat, or go out at once where the watch asked
-// for that.
+// The watches of one session and their events, which wait for the next heartbeat, or are sent at once if the watch asked for
+// push.
 
 import {
   type EntrySource,

@@ -1,4 +1,4 @@
-// Words: what answers and events are made of, as MessagePack, and the entries that many of them have.
+// Words: the MessagePack fragments that answers and events are built from, and the entries that many of them share.
 
 import type { Format, Meta } from '../../core/index.js';
 import type { HavenMessage } from './message.js';

@@ -1,5 +1,5 @@
-// MqttAdapter: the ports on which MQTT clients come, over TCP and TLS, and websockets at /mqtt; looks at the clock for all that is
-// open there. What comes of connections is for client-host.ts.
+// MqttAdapter: the ports of MQTT, over TCP and TLS, and websockets at /mqtt; checks the deadlines of everything that is
+// open there. Connections themselves are the business of client-host.ts.
 
 import type { SecureContextOptions } from 'node:tls';
 import type { Adapter, AdapterContext, ConnectionError, Listeners, Listening } from '../../core/index.js';

@@ -1,4 +1,4 @@
-// Addresses of peers: one text for each, and lists of them.
+// Addresses of peers: one canonical text for each, and lists of them.
 
 import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net';
 import { plainAddress } from '../../core/index.js';

@@ -1,4 +1,4 @@
-// Admission: who may come in. Counts connections, in all and by address, and lets a crowd that has not logged in wait.
+// Admission: which connections are accepted. Counts them, in all and by address, and lets those wait that are too many without a login.
 
 import { networkOf, peerName } from '../../core/index.js';
 import { Rate } from './rate.js';

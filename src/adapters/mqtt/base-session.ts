@@ -1,5 +1,5 @@
-// BaseSession: what a client's session does in every version of the protocol: its beginning, draining what the core sends with one
-// write a turn, its end; and what holds its parts together. A version adds its packets.
+// BaseSession: what a client's session does in every version of the protocol: its beginning, draining the core's output with one
+// write per turn, its end; and what holds its parts together. A version adds its packets.
 
 import { randomBytes } from 'node:crypto';
 import {

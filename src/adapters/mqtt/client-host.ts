@@ -1,5 +1,5 @@
-// ClientHost: what the connections and sessions of MQTT clients share from the start of the adapter to its stop; and all of them, from
-// their acceptance to their end.
+// ClientHost: everything that the connections and sessions of MQTT clients share while the adapter runs; and the list of all of them,
+// from acceptance to end.
 
 import type { Socket } from 'node:net';
 import {

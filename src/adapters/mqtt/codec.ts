@@ -1,4 +1,4 @@
-// Pure: bytes of packets ⇄ their meaning. Reading is strict (UTF-8, lengths, reserved bits, packet ids); what breaks the
+// Pure: bytes of packets ⇄ their meaning. Reading is strict (UTF-8, lengths, reserved bits, packet ids); a breach of the
 // standard throws ConnectionError, which ends that one connection.
 
 import { isUtf8 } from 'node:buffer';

@@ -1,4 +1,4 @@
-// What can be set about MQTT listeners and clients.
+// The settings of MQTT listeners and clients.
 
 import type { Identity } from '../../core/index.js';
 import type { ClientCertificates } from './handshakes.js';

@@ -1,4 +1,4 @@
-// Deliveries: what one client is sent as PUBLISH: levels, packet ids, the window of unacknowledged messages, what waits
+// Deliveries: what one client is sent as PUBLISH: QoS, packet ids, the window of unacknowledged messages, what waits
 // behind it, retained messages and the queue of a durable session. Makes frames; knows no socket.
 
 import {

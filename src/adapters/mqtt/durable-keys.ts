@@ -1,4 +1,4 @@
-// Keys of durable sessions: those of clients say whose they are and which client, those of bridges which bridge.
+// Keys of durable sessions: for clients user and client id, for bridges the bridge.
 
 const BRIDGE = 'bridge:';
 

@@ -1,4 +1,4 @@
-// Ends: how a connection ends by what became of a request.
+// Ends: how a connection ends after the outcome of a request.
 
 import { ConnectionError, type ConnectionErrorCode, type RequestError } from '../../core/index.js';
 

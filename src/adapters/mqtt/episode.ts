@@ -1,4 +1,4 @@
-// Episode: what happens often is told once, and again when it begins anew.
+// Episode: reports a repeated event once, and again when it recurs after a pause.
 
 /** Things of one kind that are further apart than this belong to different episodes. */
 const APART_MS = 60_000;

@@ -1,4 +1,4 @@
-// Handshakes: makes the connections of one port secure, and finds out from their certificates who the clients are.
+// Handshakes: does the TLS handshakes of one port, and finds the users in client certificates.
 
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';

@@ -1,5 +1,5 @@
-// Hearing: what one session makes of what the core hands it for its filters: one delivery of overlapping ones, values below $SYS,
-// and what is retained under a new one.
+// Hearing: what one session does with the publications for its filters: one delivery for overlapping ones, values below $SYS,
+// and the retained messages of a new one.
 
 import {
   EntryList,

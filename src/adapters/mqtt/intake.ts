@@ -1,5 +1,5 @@
-// Intake: what a client sends, as far as it is read. Gives its bytes to the guard, and knows the reasons not to read on: its
-// CONNECT is not answered, the engine has enough to do, it publishes faster than it may, the gateway stops.
+// Intake: reads what a client sends. Passes the bytes to the guard, and knows the reasons to pause: its
+// CONNECT is not answered, the engine is busy, it publishes faster than allowed, the gateway stops.
 
 import type { Visit } from './admission.js';
 import { Guard, type HeaderFault, type PacketTaker } from './guard.js';

@@ -1,5 +1,5 @@
-// Keeping: what outlives the connection of one session: the durable session of its user and client id, and its will. What the core
-// is to do with them is asked here.
+// Keeping: what outlives the connection of one session: the durable session of its user and client id, and its will. Requests to the
+// core about them are made here.
 
 import {
   type DurableCommand,

@@ -1,4 +1,4 @@
-// Listener: one port. What its connections bring before they speak MQTT is dealt with here: the header of a proxy, the limits
+// Listener: one port, and what happens on its connections before MQTT: the header of a proxy, the limits
 // of admission, the TLS handshake.
 
 import { createServer, type Server, type Socket } from 'node:net';

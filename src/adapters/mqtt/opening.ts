@@ -1,4 +1,4 @@
-// Pure: what the first bytes of a connection say. They decide which version of the protocol serves it.
+// Pure: reads the first bytes of a connection, which decide the version of the protocol that serves it.
 
 import { ConnectionError } from '../../core/index.js';
 import { encodeConnack, malformed } from './codec.js';

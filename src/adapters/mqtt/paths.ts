@@ -1,4 +1,4 @@
-// Topics and filters: what MQTT can name, and how its names become paths and patterns of the core and back.
+// Topics and filters: what MQTT can name, and the conversion to paths and patterns of the core and back.
 
 import { Buffer } from 'node:buffer';
 import { type Pattern, parsePattern } from '../../core/index.js';

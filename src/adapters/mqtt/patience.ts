@@ -1,5 +1,5 @@
-// Patience: how long a connection may go on without its CONNECT accepted, without a sign of life, or with too much that its client
-// does not acknowledge.
+// Patience: how long a connection may go on without an accepted CONNECT, without a sign of life, or with too much
+// unacknowledged.
 
 import { ConnectionError, type OutboundLimits } from '../../core/index.js';
 

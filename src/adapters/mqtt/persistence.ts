@@ -1,5 +1,5 @@
 // The two seams of aedes that keep state, as thin views on the sessions: what aedes asks of its persistence becomes a
-// request to the core, and its answer goes back when the core's reply is there. Nothing is kept here.
+// request to the core, and is answered when the core's reply is there. Nothing is kept here.
 
 import { Readable } from 'node:stream';
 

@@ -1,4 +1,4 @@
-// Takes the header of a proxy off a connection.
+// Reads the header of a proxy from the start of a connection.
 
 import type { Socket } from 'node:net';
 import type { ConnectionError } from '../../core/index.js';

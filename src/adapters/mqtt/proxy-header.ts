@@ -1,5 +1,5 @@
-// Pure: the header that a proxy puts in front of a connection, to say who connected to it (PROXY protocol, versions 1 and 2, as
-// HAProxy specifies it). Read strictly: a header that is wrong in anything throws ConnectionError.
+// Pure: the header that a proxy sends first on a connection, to say who connected to it (PROXY protocol, versions 1 and 2, as
+// HAProxy specifies it). Read strictly: any fault throws ConnectionError.
 
 import { isIPv4, isIPv6 } from 'node:net';
 import { ConnectionError } from '../../core/index.js';

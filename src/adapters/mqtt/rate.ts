@@ -1,4 +1,4 @@
-// Rate: how much of something may be done in a second. An allowance that fills with time, up to what one second brings.
+// Rate: limits how much may be done in a second. An allowance that refills with time, up to one second's worth.
 
 export class Rate {
   #left: number;

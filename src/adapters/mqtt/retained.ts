@@ -1,6 +1,6 @@
 // RetainedMessages: what is retained under the filter of one SUBSCRIBE, on its way to the client: read from the store as window
-// and socket take it, in path order. Of a durable session nothing of QoS 1 or 2 is sent before the queue has it; the core notes in
-// the same batch how far the filter got, so that the next connection goes on there ([MQTT-4.4.0-1], [MQTT5-4.4.0-1]).
+// and socket accept it, in path order. For a durable session nothing of QoS 1 or 2 is sent before the queue has it; the core notes in
+// the same batch how far the filter got, so that the next connection continues there ([MQTT-4.4.0-1], [MQTT5-4.4.0-1]).
 
 import {
   type DurableCommand,

@@ -1,4 +1,4 @@
-// What the sessions of one adapter share, and what a session begins with.
+// What the sessions of one adapter share, and what a new session is given.
 
 import type { AdapterContext, Portions } from '../../core/index.js';
 import type { Visit } from './admission.js';

@@ -1,5 +1,5 @@
-// MqttSession: a client of 3.1 or 3.1.1. aedes serves what makes and ends its session (CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ,
-// DISCONNECT) and the QoS 2 handshake; PUBLISH and PUBACK go past it, because aedes acknowledges before it stores and needs
+// MqttSession: a client of 3.1 or 3.1.1. aedes serves the packets that make and end its session (CONNECT, SUBSCRIBE, UNSUBSCRIBE,
+// PINGREQ, DISCONNECT) and the QoS 2 handshake; PUBLISH and PUBACK bypass it, because aedes acknowledges before it stores and needs
 // several turns of the loop for each.
 
 import {

@@ -1,4 +1,4 @@
-// What the $SYS topics say: names and values. Names are mosquitto's where they mean the same; the rest is below
+// The names and values of the $SYS topics. Names are mosquitto's where they mean the same; the rest is below
 // `$SYS/broker/trivium`. Nothing here names a client or a filter.
 
 import type { GatewayFigures, NodeInfo } from '../../core/index.js';

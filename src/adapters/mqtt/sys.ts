@@ -1,5 +1,5 @@
-// SystemTopics: the $SYS topics. A table in the adapter; the core knows the filters of those who read it, and nothing of its
-// contents: nobody can publish there, and no protocol finds it among the records.
+// SystemTopics: the $SYS topics. A table in the adapter; the core knows the filters of their readers, but not their
+// contents: nobody can publish there, and no protocol finds them among the records.
 
 import { type AdapterContext, type Counter, Entry, type Identity, type Pattern, Payload, Publication, STORED } from '../../core/index.js';
 import { SysFigures } from './sys-figures.js';

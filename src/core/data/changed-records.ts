@@ -1,5 +1,5 @@
-// ChangedRecords: the records that a turn changes. They are only noted, and ordered by path when somebody asks for one: most turns are over
-// before anybody does.
+// ChangedRecords: the records that a turn changes. They are only noted, and sorted by path when one is looked up: most turns are over
+// before that happens.
 
 import type { Entry } from './entry.js';
 

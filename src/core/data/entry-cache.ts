@@ -1,4 +1,4 @@
-// EntryCache: the entries that were changed or read lately, bounded in bytes, in two generations: what was used in neither is gone.
+// EntryCache: recently changed or read entries, bounded in bytes, in two generations: entries used in neither are dropped.
 
 import type { Entry } from './entry.js';
 

@@ -1,4 +1,4 @@
-// Expiry: an index of records by their deadline, and the sweep that has what expired removed.
+// Expiry: an index of records by deadline, and the sweep that has expired ones removed.
 
 import { DIGITS, digits } from '../store/digits.js';
 import { SECTION, type Section, type Store, type StoreRow } from '../store/store.js';

@@ -1,4 +1,4 @@
-// Meta: what a message says of itself beside its body, and how that is kept. Protocols with headers (MQTT 5) and protocols
+// Meta: data about a message beside its body, and how it is stored. Protocols with headers (MQTT 5) and protocols
 // with a map of custom meta (happn, Haven) see the same.
 
 import { json, jsonText } from './formats.js';

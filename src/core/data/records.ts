@@ -1,5 +1,6 @@
-// Records: the entries as operations see them. What a transaction plans hides the cache, where every change is as soon as it is made. What
-// there is no room for, and what was removed, is found in the changes that the store does not have yet; these hide the store.
+// Records: the entries as operations see them. The plan of a transaction takes precedence over the cache, which has every change as soon as
+// it is made. Removals, and entries that do not fit into the cache, are found among the changes not yet stored; these take precedence over
+// the store.
 
 import type { Formats } from '../adapter.js';
 import { SECTION, type Store } from '../store/store.js';

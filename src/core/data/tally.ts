@@ -1,4 +1,4 @@
-// Tally: how many records the store holds, and the bytes of their bodies. Every batch that changes that writes it, too, so that
+// Tally: the number of records in the store, and the bytes of their bodies. Every batch that changes them writes it, too, so that
 // a start need not count.
 
 import type { Formats } from '../adapter.js';

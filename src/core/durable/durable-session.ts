@@ -1,5 +1,5 @@
-// DurableSession: what is kept of a session beyond its connection: subscriptions, queued messages, exactly-once numbers.
-// State only; it is changed by operations alone (operations/durable.ts), so memory and store tell the same.
+// DurableSession: the part of a session that outlives its connection: subscriptions, queued messages, exactly-once numbers.
+// State only; it is changed by operations alone (operations/durable.ts), so that memory and store agree.
 
 import type { Publication } from '../message.js';
 import type { Planned } from '../pace/agenda.js';

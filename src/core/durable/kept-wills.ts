@@ -1,4 +1,4 @@
-// KeptWills: wills of open connections and those that wait for their delay, as the store has them (rows.ts).
+// KeptWills: the wills of open connections and those waiting for their delay, as stored (rows.ts).
 
 import type { Formats } from '../adapter.js';
 import { digits } from '../store/digits.js';

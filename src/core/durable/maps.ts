@@ -1,4 +1,4 @@
-// DurableMaps: which durable sessions there are, by what they are looked for, and how their rows (rows.ts) become that.
+// DurableMaps: indexes of the durable sessions, and how they are built from rows (rows.ts).
 
 import { Agenda } from '../pace/agenda.js';
 import { type Pattern, parsePattern } from '../paths/pattern.js';

@@ -1,4 +1,4 @@
-// DurableQueues: what is on its way to durable sessions, in memory and as the store has it (rows.ts): a reference for each session,
+// DurableQueues: messages on their way to durable sessions, in memory and as stored (rows.ts): a reference for each session,
 // with the packet id that it has on the wire, and the body once.
 
 import type { Formats } from '../adapter.js';

@@ -1,5 +1,5 @@
-// DurableTable: all durable sessions in memory, as the store has them (rows.ts says in what form): who has them and what they
-// subscribe to. What waits for them: queues.ts; wills: kept-wills.ts.
+// DurableTable: all durable sessions in memory, as stored (rows.ts defines the form): who has them and their
+// subscriptions. Queues are in queues.ts, wills in kept-wills.ts.
 
 import type { Formats } from '../adapter.js';
 import { RequestError } from '../errors.js';

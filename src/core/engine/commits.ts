@@ -1,6 +1,6 @@
 // Commits: writes a turn's batch, one at a time, and settles its requests when the store has it (under durability `none`, before).
-// While a turn is written, the next one is filled, if both change records alone: its batch follows at once, before anybody is told
-// of the one before, so that the disk is not kept waiting by the work of the process, nor this by the disk.
+// While a turn is written, the next one is filled, if both change only records: its batch follows at once, before anybody is told
+// of the first, so that neither disk nor processor waits for the other.
 
 import type { Counter, Counters } from '../counters.js';
 import type { Records } from '../data/records.js';

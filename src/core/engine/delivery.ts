@@ -1,5 +1,5 @@
-// Delivery: hands out what a turn has to say: replies to who asked, publications to those who hear of them and may, and the messages
-// that are queued for durable sessions.
+// Delivery: hands out the results of a turn: replies to the askers, publications to receivers with the right to them, and messages
+// queued for durable sessions.
 
 import type { Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';

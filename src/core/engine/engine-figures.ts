@@ -1,4 +1,4 @@
-// EngineFigures: what the engine counts of itself: gauges for metrics, figures that protocols show administrators, its load.
+// EngineFigures: what the engine measures about itself: gauges for metrics, figures that protocols show administrators, its load.
 
 import type { Clock, GatewayLoad } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';

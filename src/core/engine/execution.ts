@@ -1,4 +1,4 @@
-// Execution: runs one request at a time, and is the boundary: a request that fails is answered and harms nothing else.
+// Execution: runs one request at a time, and is the error boundary: a failing request is answered and harms nothing else.
 
 import type { Counter } from '../counters.js';
 import { type ConnectionError, type RequestError, SessionOver, SessionRevoked } from '../errors.js';

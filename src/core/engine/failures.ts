@@ -1,4 +1,4 @@
-// What a request is answered that failed, and which requests are answered at all.
+// The answers to failed requests, and which requests are answered at all.
 
 import type { Log } from '../adapter.js';
 import { RequestError } from '../errors.js';

@@ -1,5 +1,5 @@
-// Housekeeping: what the core asks of itself as time passes: records, durable sessions, logins, revocations and wills whose time is
-// over, and history that is too much. It only asks; operations do it, in their place among all others.
+// Housekeeping: requests that the core makes to itself as time passes: expired records, durable sessions, logins, revocations and due
+// wills, and excess history. It only submits them; operations do the work, in order with all others.
 
 import type { Clock, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';

@@ -1,4 +1,4 @@
-// InboundQueue: requests on their way to the engine, with the credit of each session. Always takes a request;
+// InboundQueue: requests on their way to the engine, with the credit of each session. Always accepts a request;
 // pauses the sender's reading when its credit, or the whole queue, is used up.
 
 import type { DataRequest, Request } from '../message.js';

@@ -1,4 +1,4 @@
-// Intake: the requests that have come and are not settled: which is the next, which wait for the commit, and which are held back
+// Intake: requests that have arrived and are not settled: which is next, which wait for the commit, and which are held back
 // behind an answer of their session that is read in slices.
 
 import type { DataRequest, Request, SubscribeRequest } from '../message.js';

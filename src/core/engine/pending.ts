@@ -1,5 +1,5 @@
-// Pending: the paths and sessions whose requests are executed or waiting but not yet settled, so that what must not
-// overtake them does not.
+// Pending: the paths and sessions with requests that are executed or waiting but not yet settled, and must not be
+// overtaken.
 
 import type { Request } from '../message.js';
 import { changedPath } from '../operations/data.js';

@@ -1,4 +1,4 @@
-// Readings: what scans need of the engine: answers and removals that read the store beside the turns are begun, fed, answered and
+// Readings: the engine's side of scans: answers and removals that read the store outside of turns are begun, fed, answered and
 // ended here.
 
 import type { Clock, Log } from '../adapter.js';

@@ -1,5 +1,5 @@
-// Recovery: what follows when the store refuses a turn. Nothing counts of it and of the one that was executed behind it: what stores
-// fails, the rest begins anew, and the store is reopened and verified before it is written to again.
+// Recovery: what happens when the store refuses a turn. It is undone, with the turn executed after it: changes
+// fail, other requests start again, and the store is reopened and verified before it is written to again.
 
 import type { Log } from '../adapter.js';
 import { ConnectionError, RequestError } from '../errors.js';

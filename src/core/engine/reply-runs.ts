@@ -1,5 +1,5 @@
-// Reply runs: while a turn is being written there is time, and afterwards somebody waits. So its replies are written by the adapters
-// meanwhile, as far as these can, and only sent when the store has the turn.
+// Reply runs: replies of a turn that adapters encode, as far as they can, while the turn is being written and the processor is idle.
+// They are sent only when the store has the turn.
 
 import { type Reply, ReplyRun } from '../message.js';
 import type { Session } from '../sessions/session.js';

@@ -1,4 +1,4 @@
-// Sweeper: once a second has removed what time has ended. It only asks; operations do it.
+// Sweeper: once a second, has everything removed that is past its time. It only submits requests; operations do the work.
 
 import type { Clock, Log } from '../adapter.js';
 import type { Expiry, ExpirySweep } from '../data/expiry.js';

@@ -1,5 +1,5 @@
-// History: the last changes of records, where the configuration asks for it. They are written in the batch of the change, bounded for
-// each record and in all, and answer what a record was. What is not known any more is said to be so, and never made up.
+// History: the last changes of records, where the configuration asks for it. They are written in the batch of the change, limited
+// per record and in all, and answer what a record was. A past that is no longer known is reported as such, never guessed.
 
 import { LRUCache } from 'lru-cache';
 import type { Formats, Log } from '../adapter.js';

@@ -1,4 +1,4 @@
-// PastMoment: a moment of the past that somebody asks for, and what was at a path then, by what is known of the path.
+// PastMoment: a requested moment of the past, and what was at a path then, by what is known of the path.
 
 import type { Entry } from '../data/entry.js';
 import { RequestError } from '../errors.js';

@@ -1,4 +1,4 @@
-// Which paths have history, how much of it, and since when. Kept in the store, so that a start knows what was kept before it.
+// Which paths have history, how much of it, and since when. Stored, so that a start knows which history exists.
 
 import type { DataOptions } from '../message.js';
 import { type Pattern, parsePattern } from '../paths/pattern.js';

@@ -1,4 +1,4 @@
-// What happened since a revision, read from history in slices, beside the turns, from one moment.
+// What happened since a revision, read from history in slices, outside of turns, as of one moment.
 
 import type { Formats } from '../adapter.js';
 import { Publication, STORED } from '../message.js';

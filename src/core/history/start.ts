@@ -1,5 +1,5 @@
-// What is done about history when the store was opened: what was kept for patterns that are not configured any more goes, and new
-// patterns begin. Cut off, it is begun anew by the next start.
+// Adapts history to the configuration when the store has been opened: history of patterns that are no longer configured is dropped,
+// and that of new patterns begins. If interrupted, the next start does it again.
 
 import { digits } from '../store/digits.js';
 import { eachSlice } from '../store/each-row.js';

@@ -1,5 +1,5 @@
-// History sweep: has what history gives up trimmed: changes whose age is over, and the oldest of all while there are too many bytes.
-// It only asks; an operation does it.
+// History sweep: has history trimmed: changes past their age, and the oldest of all while there are too many bytes.
+// It only submits a request; an operation does the work.
 
 import type { History } from './history.js';
 import type { PastRef } from './rows.js';

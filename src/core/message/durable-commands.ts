@@ -1,4 +1,4 @@
-// Commands on what is kept of a session beyond its connection.
+// Commands on durable sessions.
 
 import type { Entry } from '../data/entry.js';
 import type { Payload } from '../data/payload.js';

@@ -1,4 +1,4 @@
-// ReplyRun: replies of one turn to one session that stand next to each other, as its adapter has written them while the turn was.
+// ReplyRun: consecutive replies of one turn to one session, as encoded by its adapter while the turn was written.
 
 import type { Session } from '../sessions/session.js';
 import type { Reply } from './reply.js';

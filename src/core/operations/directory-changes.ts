@@ -1,4 +1,4 @@
-// What operations on the directory have in common: whom a change concerns, and what has to be there.
+// What operations on the directory share: whom a change concerns, and which users and groups must exist.
 
 import { RequestError } from '../errors.js';
 import type { Owner, SecurityChange, When } from '../security/commands.js';

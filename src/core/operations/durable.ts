@@ -1,4 +1,4 @@
-// Operations on what is kept of a session beyond its connection: the session itself, and its queue.
+// Operations on durable sessions: the session itself, and its queue.
 
 import { type DurableSession, keptId } from '../durable/durable-session.js';
 import { ConnectionError, RequestError } from '../errors.js';

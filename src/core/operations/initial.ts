@@ -1,5 +1,5 @@
-// Initial values of durable subscriptions: what is about to be sent of them is queued like any other message, and what is not yet
-// handed out is noted, in one batch. So a connection that ends, however it ends, loses none.
+// Initial values of durable subscriptions: those about to be sent are queued like any other message, and the remainder is noted
+// in the same batch. So a connection that ends, however it ends, loses none.
 
 import type { Entry } from '../data/entry.js';
 import { subscriptionKey } from '../durable/durable-session.js';

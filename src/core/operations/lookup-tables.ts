@@ -1,4 +1,4 @@
-// Operations on the tables of lookups. Whoever is in a group that looks up in a table has other rights when it changes.
+// Operations on lookup tables. A change of a table changes the rights of all members of groups that use it.
 
 import { checkedTablePaths, checkName } from '../security/checks.js';
 import type { SecurityCommand } from '../security/commands.js';

@@ -1,4 +1,4 @@
-// Exactly-once numbers: what a sender repeats is answered and does nothing else.
+// Exactly-once numbers: a repeated message is answered and has no other effect.
 
 import type { DurableSession } from '../durable/durable-session.js';
 import { type DataRequest, Reply } from '../message.js';

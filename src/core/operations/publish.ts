@@ -1,4 +1,4 @@
-// Publishing: whom a change concerns is noted when it is executed, and durable sessions get it queued in the same batch.
+// Publishing: the receivers of a change are determined when it is executed, and for durable sessions it is queued in the same batch.
 
 import type { DurableSession } from '../durable/durable-session.js';
 import type { QueueTerms } from '../durable/queues.js';

@@ -1,5 +1,5 @@
-// What a change of rights means for those who are there: subscriptions that are no longer covered end, sessions of users and tokens
-// that are no more end, and the others are told. It happens in the place of the change, and is taken back with it.
+// The consequences of a change of rights: subscriptions that are no longer covered end, sessions of deleted users and revoked
+// tokens end, and the others are told. They are part of the change's operation, and undone with it.
 
 import type { DurableSession } from '../durable/durable-session.js';
 import { SessionRevoked } from '../errors.js';

@@ -1,4 +1,4 @@
-// Run: what operations work on, what one execution may change and say, and the slice of a removal that the core itself asks for.
+// Run: what operations work on, and what one execution may change and report; and the slice of a removal, which the core itself requests.
 
 import type { Formats } from '../adapter.js';
 import type { ExpirySweep } from '../data/expiry.js';

@@ -1,5 +1,5 @@
-// Operations on the directory: what each command changes, and who is told. What that means for sessions and their subscriptions is
-// said in rights-change.ts; tables of lookups are in lookup-tables.ts.
+// Operations on the directory: what each command changes, and who is told. The consequences for sessions and subscriptions are
+// in rights-change.ts, tables of lookups in lookup-tables.ts.
 
 import { RequestError } from '../errors.js';
 import { Reply, type SecurityRequest } from '../message.js';

@@ -1,5 +1,5 @@
-// Transactions: changes of single records that happen all or not at all. All of them are planned first, each on what those before
-// it would leave; only when nothing speaks against any of them is the first one made.
+// Transactions: changes of single records, all or none. All are planned first, each on the result of those before
+// it; only if all of them can be done is the first one made.
 
 import type { View } from '../data/changed-records.js';
 import type { Entry } from '../data/entry.js';

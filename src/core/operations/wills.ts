@@ -1,4 +1,4 @@
-// Operations on wills: kept for a connection, published when it ends or a delay later, once.
+// Operations on wills: kept for a connection, published once, when it ends or after a delay.
 
 import type { DurableSession } from '../durable/durable-session.js';
 import { delayedKey } from '../durable/kept-wills.js';

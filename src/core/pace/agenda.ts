@@ -1,4 +1,4 @@
-// Agenda: who has to be looked at when. What is due is found by how much is due, not by how many there are.
+// Agenda: items by the time they are due. Finding what is due costs by how much is due, not by how many items there are.
 
 /** Has at most one place in one agenda. */
 export interface Planned {

@@ -1,4 +1,4 @@
-// Lanes: whose scan reads the store next, so that a long one holds up neither its session's others nor everybody else's.
+// Lanes: whose scan reads the store next, so that a long one delays neither others of its session nor other sessions.
 
 import type { Session } from '../sessions/session.js';
 import { Ring } from './ring.js';

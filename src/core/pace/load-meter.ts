@@ -1,4 +1,4 @@
-// LoadMeter: true figures about load: rate of executed requests and delay of the event loop.
+// LoadMeter: measures load: rate of executed requests and delay of the event loop.
 
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Clock, GatewayLoad } from '../adapter.js';

@@ -1,5 +1,5 @@
-// Portions: what comes in a crowd is done a few at a time, in each turn of the event loop so many, so that everything else comes
-// in between. What comes alone is done at once.
+// Portions: bursts of work are done a few items per turn of the event loop, so that everything else runs
+// in between. A single item is done at once.
 
 import { Ring } from './ring.js';
 

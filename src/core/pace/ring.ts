@@ -1,4 +1,4 @@
-// Ring: a growable circular queue with a ceiling. No closures, no wrapper objects, memory given back when empty.
+// Ring: a growable circular queue with a maximum size. No closures, no wrapper objects; frees its memory when empty.
 
 const FIRST_CAPACITY = 16;
 const KEPT_CAPACITY = 1024;

@@ -1,5 +1,5 @@
-// Shifts: who may use the event loop for long work. What would take too long in one go is done in shifts, one in each turn of
-// the loop, so that everything else comes in between.
+// Shifts: time slices of the event loop for long work, one per turn of
+// the loop, so that everything else runs in between.
 
 import { Ring } from './ring.js';
 

@@ -1,4 +1,4 @@
-// Glob matching in time that grows with the length of the path alone, whatever the number of `*` and their text.
+// Glob matching in time linear in the path, whatever the number of `*` and their text.
 
 /** Native search is linear up to about 250 characters; longer needles can make it compare each character hundreds of times. */
 const NATIVE_SEARCH_MAX = 200;

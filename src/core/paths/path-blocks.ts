@@ -1,5 +1,5 @@
-// PathBlocks: many paths in the order of the store's keys, as few large texts, so that a search goes through texts instead of
-// paths. A change makes one text anew: whoever holds on to blocks sees the paths as they were.
+// PathBlocks: many paths in the order of the store's keys, as a few large texts, so that a search goes through texts instead of
+// paths. A change creates one new text: a holder of the old blocks keeps seeing the old paths.
 
 import { compareTexts } from '../query/values.js';
 

@@ -1,6 +1,6 @@
-// PathIndex: the paths of all records in memory, so that a pattern with a text behind its wildcards is found without reading every
-// key of the store. It is read from the store when the first such pattern comes, follows every commit, and is never the truth: what
-// it finds is read from cache and store. While it is not there, or is larger than it may be, the store is scanned instead.
+// PathIndex: the paths of all records in memory, so that a pattern with text after its wildcards is found without reading every
+// key of the store. It is built from the store when the first such pattern arrives, follows every commit, and is never the truth: what
+// it finds is read from cache and store. Until it is ready, or if it is too large, the store is scanned instead.
 
 import type { Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
@@ -135,10 +135,7 @@ export class PathIndex {
     this.#clear();
     this.#overflows.add();
     const { log, maxBytes } = this.#parts;
-    log.warn(
-      { maxBytes },
-      'all paths together exceed data.pathIndexBytes: patterns with text after a wildcard read every key',
-    );
+    log.warn({ maxBytes }, 'all paths together exceed data.pathIndexBytes: patterns with text after a wildcard read every key');
   }
 
   /** A search for such a pattern was wanted: the next ones shall find it. */

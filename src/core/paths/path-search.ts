@@ -1,5 +1,5 @@
-// PathSearch: the paths that match a pattern with a text behind its wildcards, out of the index, as they are at one moment. It looks
-// for that text in large texts of many paths, in shifts, and asks the pattern about the few paths that have it.
+// PathSearch: finds the paths that match a pattern with text after its wildcards in the index, as of one moment. It searches
+// for that text in large texts of many paths, in shifts, and checks the few paths that contain it against the pattern.
 
 import type { Shifts } from '../pace/shifts.js';
 import { compareTexts } from '../query/values.js';

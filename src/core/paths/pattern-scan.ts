@@ -1,5 +1,5 @@
-// Pattern scans: where the keys lie that a pattern can match, and scans that skip what lies between them, so that finding matches
-// costs by them and not by what is stored beside them.
+// Pattern scans: the ranges of keys that a pattern can match, and scans that skip what lies between them, so that the cost depends
+// on the matches and not on what is stored beside them.
 
 import { type Range, SECTION, type StoreRow, type StoreScan } from '../store/store.js';
 import { ANY_LEVEL, type Level, type Pattern } from './pattern.js';

@@ -1,4 +1,4 @@
-// Checks: the shape of what criteria hold, and what their operators are made into. All errors are INVALID_REQUEST.
+// Checks: the shape of criteria and of their operands. All errors are INVALID_REQUEST.
 
 import type { Value } from '../data/payload.js';
 import { type Document, isDocument } from '../data/value.js';

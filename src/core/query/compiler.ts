@@ -1,5 +1,5 @@
 // Compiler: criteria from outside to one predicate on records. Everything is checked here: operators come from a list; nesting,
-// terms, listed values and expressions are bounded; and nothing of the criteria is kept but copies.
+// terms, listed values and expressions are limited; and only copies of the criteria are kept.
 
 import type { Value } from '../data/payload.js';
 import { binaryDocument, binaryFromDocument, type Document, isDocument } from '../data/value.js';

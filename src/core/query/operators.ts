@@ -1,4 +1,4 @@
-// Operators: what each operator below a field name asks of the field's values. This list is all there is; nothing runs code.
+// Operators: how each operator tests the values of a field. The list is complete; nothing runs code.
 
 import type { Value } from '../data/payload.js';
 import { type Document, isDocument } from '../data/value.js';

@@ -1,4 +1,4 @@
-// Order: by what found records are sorted, and a selection that keeps the first of them while they come in, in any order.
+// Order: the sort order of found records, and a selection that keeps the first of them while they arrive in any order.
 
 import { asMap, invalid } from './checks.js';
 import { anyValue, type Reader, type RecordView, recordReader } from './fields.js';

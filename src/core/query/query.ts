@@ -1,5 +1,5 @@
-// Query: what of many records is wanted: criteria, fields, sort, limit and skip, checked and made ready. Pure: knows records, no
-// store and no protocol. Names and operators mean what docs/search.md says.
+// Query: which of many records are wanted: criteria, fields, sort, limit and skip, checked and prepared. Pure: knows records, no
+// store and no protocol. docs/search.md defines names and operators.
 
 import type { Entry } from '../data/entry.js';
 import { documentOf } from '../data/value.js';

@@ -1,4 +1,4 @@
-// Regex: a regular expression from outside. It is matched in linear time; a pattern that is only a text with anchors, as most
+// Regex: a regular expression from outside, matched in linear time; a pattern that is a plain text with anchors, as most
 // are, by comparing texts.
 
 import { RE2JS, RE2JSSyntaxException } from 're2js';

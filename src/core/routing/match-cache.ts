@@ -1,5 +1,5 @@
-// MatchCache: what matched the paths that were published lately. Bounded in entries, in references and by path length.
-// A change of subscriptions makes stale only the entries it can concern, in constant time.
+// MatchCache: matches of recently published paths. Bounded in entries, in references and by path length.
+// A change of subscriptions invalidates only the entries it can concern, in constant time.
 
 import { withoutLeadingSlash } from '../paths/path.js';
 import type { Match } from './subscription-list.js';

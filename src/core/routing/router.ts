@@ -1,6 +1,6 @@
-// Router: which subscriptions a path concerns. Cost follows the depth of the path, not the number of subscriptions:
+// Router: finds the subscriptions that match a path. Cost follows the depth of the path, not the number of subscriptions:
 // literal patterns are looked up, patterns of levels walked, globs tried only under their literal prefix, and the result
-// kept. Whether a subscription may hear of it, and whether it has ended, is decided at delivery.
+// cached. Rights, and whether a subscription has ended, are checked at delivery.
 
 import { reservedArea, withoutLeadingSlash } from '../paths/path.js';
 import { ANY_LEVEL, type Pattern } from '../paths/pattern.js';

@@ -1,4 +1,4 @@
-// SharedGroup: subscriptions that share one pattern under one name, so that each publication goes to one of them.
+// SharedGroup: subscriptions to one pattern under one name, of which each publication goes to one.
 
 import type { Publication } from '../message.js';
 import type { Subscription } from './subscription.js';

@@ -1,4 +1,4 @@
-// Answers that read the store by pattern, in slices, beside the turns, from one moment.
+// Answers that read the store by pattern, in slices, outside of turns, as of one moment.
 
 import { PastMoment } from '../history/moment.js';
 import { PastScan } from '../history/scan.js';

@@ -1,6 +1,6 @@
-// EntryScan: the entries that a pattern matches, slice by slice, from one moment. Where the index of paths finds them, they alone
-// are read. Else as long as all of them are in the cache (they were stored or read lately) only keys are read; from the first one
-// on that is not, rows are.
+// EntryScan: the entries that match a pattern, slice by slice, as of one moment. If the index of paths can find them, only they
+// are read. Otherwise only keys are read as long as all entries are in the cache (stored or read recently), and rows from the first one
+// that is not.
 
 import type { Formats } from '../adapter.js';
 import { decodeEntry, type Entry } from '../data/entry.js';

@@ -1,4 +1,4 @@
-// EntryStream: the entries of a long answer on their way to a session. What was too much to be held is read once more, from the same
+// EntryStream: the entries of a long answer on their way to a session. What was too much to be held is read again, as of the same
 // moment, while the session takes it. One session has one stream at a time.
 
 import type { Entry } from '../data/entry.js';

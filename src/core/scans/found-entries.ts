@@ -1,5 +1,4 @@
-// FoundEntries: the entries at the paths that a search in the index finds, from one moment: out of the cache, and those that are not
-// there out of the store.
+// FoundEntries: the entries at the paths found in the index, as of one moment: from the cache, else from the store.
 
 import type { Formats } from '../adapter.js';
 import { decodeEntry, type Entry } from '../data/entry.js';

@@ -1,5 +1,5 @@
-// Gatherers: put together what an answer by wildcard shows of the entries that are found for it, and say how much that is. What is
-// too much to be held is written down by its numbers in the scan, to be read once more (entry-streams.ts).
+// Gatherers: build an answer by wildcard from the entries found, and measure it. A result too large to be held is noted as row
+// numbers of the scan, to be read again (entry-streams.ts).
 
 import type { Entry } from '../data/entry.js';
 import { bytesOf } from '../data/entry-source.js';

@@ -1,6 +1,6 @@
-// InitialStream: the initial values of a subscription on their way to a session that takes them one by one and has no use for
-// their number. They are read once, a slice ahead. Where it got to can be said by a path, so it can go on from there at another
-// time: without a scan that holds on to a state of the store, or on another connection.
+// InitialStream: the initial values of a subscription on their way to a session that takes them one by one and need not know
+// their number. They are read once, a slice ahead. Its position is a path, so that it can be resumed at another
+// time, without a scan that holds a state of the store, or on another connection.
 
 import type { Entry } from '../data/entry.js';
 import type { Pattern } from '../paths/pattern.js';

@@ -1,5 +1,5 @@
-// PastEntries: the entries that a pattern matched at a moment of the past, slice by slice. What history keeps of each path and the
-// records as they are now are read side by side, in the order of the paths; of what changed since, the bodies that history keeps.
+// PastEntries: the entries that a pattern matched at a moment of the past, slice by slice. The history of each path and the
+// current records are read side by side, in path order; for what has changed since, the bodies come from history.
 
 import type { Formats } from '../adapter.js';
 import type { Entry } from '../data/entry.js';

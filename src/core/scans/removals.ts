@@ -1,4 +1,4 @@
-// Removals by pattern: what matches is read in slices, beside the turns, from one moment, and each slice goes in a turn of its own.
+// Removals by pattern: matches are read in slices, outside of turns, as of one moment, and each slice is removed in a turn of its own.
 
 import type { Entry } from '../data/entry.js';
 import { RequestError } from '../errors.js';

@@ -1,4 +1,4 @@
-// What answers and removals by pattern need of the engine, and what one may cost.
+// What answers and removals by pattern need from the engine, and their cost limits.
 
 import type { Counter } from '../counters.js';
 import { PAST_LIMITS, type PastLimits } from '../history/scan.js';

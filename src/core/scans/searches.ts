@@ -1,5 +1,5 @@
-// Searches: a query's way through the entries of a scan. What it does at a time is bounded, so that it never holds the event loop,
-// and what it does in all is bounded, too.
+// Searches: a query's way through the entries of a scan. The work per shift is bounded, so that it never holds the event loop,
+// and so is the work in all.
 
 import type { Entry } from '../data/entry.js';
 import { RequestError } from '../errors.js';

@@ -1,4 +1,4 @@
-// Access: who somebody is and what they may do. The only place where rights are decided; knows no protocol.
+// Access: authorization: the identity of a session and its rights. The only place where rights are decided; knows no protocol.
 
 import type { Credentials } from '../adapter.js';
 import { RequestError } from '../errors.js';

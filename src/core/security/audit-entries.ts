@@ -1,4 +1,4 @@
-// What an entry of the audit says, how long its parts may be, how many of each kind there are, and how entries are found.
+// Audit entries: their fields, maximum lengths, numbers kept of each kind, and how they are found.
 
 import type { RequestErrorCode } from '../errors.js';
 import { hostOf } from '../sockets/addresses.js';

@@ -1,6 +1,6 @@
 // Audit: who did what to users, groups, permissions, tokens, sessions and the roles of this node, and who was refused. Each entry is
-// a line of the log, and kept: a change of the directory in the batch of that change, anything else in one that follows soon. Whole
-// in memory as the store has it.
+// logged and stored: a change of the directory in the batch of that change, anything else in one soon after. All stored entries are
+// in memory.
 
 import type { Clock, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';

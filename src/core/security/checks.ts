@@ -1,5 +1,5 @@
-// What is wrong with names, permissions and the rest that a command brings. Everything throws RequestError INVALID_REQUEST or
-// LIMIT_EXCEEDED with a sentence for a person.
+// Checks of names, permissions and the other arguments of commands. All throw RequestError INVALID_REQUEST or
+// LIMIT_EXCEEDED with a message for a person.
 
 import { RequestError } from '../errors.js';
 import { textFault, withoutLeadingSlash } from '../paths/path.js';

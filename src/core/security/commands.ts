@@ -1,4 +1,4 @@
-// What can be asked of the directory, and what those are told whom a change concerns.
+// The commands of the directory, and the notices to those whom a change concerns.
 
 import type { NotedEvent } from './audit-entries.js';
 import type { Action, CustomData, Group, Lookup, Permission, Permissions, User } from './model.js';

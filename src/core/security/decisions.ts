@@ -1,4 +1,4 @@
-// Decisions: how many of what was decided are kept in memory, by all rights together.
+// Decisions: the budget of cached decisions that all rights share.
 
 import type { Mask } from './rule-set.js';
 

@@ -1,6 +1,6 @@
-// Delegations: what is done in somebody else's name, as the audit enters it. The first act of a kind in a minute is an entry of its own,
-// with its path; those that follow it are one entry when the minute is over, with how many they were. A kind is who acts, for whom,
-// what, and how it ends. Whoever acts for very many gets one entry for all that are too many, so that the others' are not pushed out.
+// Delegations: actions on behalf of others, as the audit records them. The first of a kind in a minute is an entry of its own,
+// with its path; further ones become one entry with their number at the end of the minute. A kind is who acts, for whom,
+// what, and the outcome. An actor with too many kinds gets one entry for the rest, so that the entries of others are not pushed out.
 
 import type { RequestErrorCode } from '../errors.js';
 import type { AuditEvent } from './audit-entries.js';

@@ -1,4 +1,4 @@
-// What the audit says of the commands that change the directory.
+// How the audit describes commands that change the directory.
 
 import type { AuditAction, AuditEvent } from './audit-entries.js';
 import type { SecurityCommand } from './commands.js';

@@ -1,4 +1,4 @@
-// DirectoryAccess: rights by the directory, for gateways with security.
+// DirectoryAccess: authorization by the directory, for gateways with security.
 
 import type { Clock, Credentials } from '../adapter.js';
 import { PolicyRefusal, RequestError } from '../errors.js';

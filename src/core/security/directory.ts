@@ -1,5 +1,5 @@
-// Directory: users, groups, tables of lookups and revoked tokens, whole in memory as the store has them. Changed by operations alone
-// (operations/security.ts): with the turn's batch, and taken back if the store refuses that.
+// Directory: users, groups, tables of lookups and revoked tokens, all in memory as stored. Changed only by operations
+// (operations/security.ts): with the turn's batch, and undone if the store refuses that.
 
 import { eachContent } from '../store/each-row.js';
 import { SECTION, type Store } from '../store/store.js';

@@ -1,5 +1,5 @@
-// Guards: what looks at each single path that a pattern brings. Most of what a covered pattern matches is allowed for certain; what has
-// to be looked at is at its edge.
+// Guards: check each path that a covered pattern matches. Most of them are certainly allowed; only those at the
+// edge of the pattern are looked up.
 
 import { ANY_LEVEL, type Pattern } from '../paths/pattern.js';
 import type { Principal } from './identity.js';

@@ -1,4 +1,4 @@
-// Identity: who a session is, and whose rights count for what it does.
+// Identity: who a session is, and whose rights apply to its requests.
 
 import type { Login } from './policy.js';
 import { ALL_RIGHTS, type Rights } from './rights.js';

@@ -1,5 +1,5 @@
-// Lookups: permissions that ask a table (happn-protocol.md 10.7). A path is taken apart by an expression and put together anew; it is
-// allowed if the table has the outcome.
+// Lookups: permissions that consult a table (happn-protocol.md 10.7). An expression and a template rewrite a path; it is
+// allowed if the table has the result.
 
 import { withoutLeadingSlash } from '../paths/path.js';
 import type { Regex } from '../query/regex.js';

@@ -1,4 +1,4 @@
-// The records of the directory: who there is and what they are permitted. Plain data; limits of their sizes.
+// The records of the directory: users, groups and their permissions. Plain data; limits of their sizes.
 
 /** What somebody does to a path. `control`: changes the roles that CONTROL_AREA keeps. The other verbs are those of HTTP routes. */
 export type Action = 'set' | 'remove' | 'get' | 'on' | 'control' | 'put' | 'post' | 'delete' | 'head' | 'options' | 'patch';

@@ -1,4 +1,4 @@
-// Pattern texts: how a pattern, in whatever dialect, stands to the rules of permissions, which are globs. Pure.
+// Pattern texts: how a pattern of any dialect relates to permissions, which are globs. Pure.
 
 import { withoutLeadingSlash } from '../paths/path.js';
 import { ANY_LEVEL, type Pattern } from '../paths/pattern.js';

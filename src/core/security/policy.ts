@@ -1,4 +1,4 @@
-// Policy: what a session may do beyond rights: how long, how often, from where. A profile says for which sessions it counts.
+// Policy: limits of a session beyond rights: how long, how often, from where. A profile says which sessions it applies to.
 
 import { SessionOver } from '../errors.js';
 import type { Permissions } from './model.js';

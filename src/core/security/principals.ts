@@ -1,4 +1,4 @@
-// Principals: everybody who has logged in since the start, live. Rights are compiled when they are asked for, once for all who have
+// Principals: everybody who has logged in since the start, live. Rights are compiled when they are needed, once for all users with
 // the same groups; a change of the directory makes them stale.
 
 import { Regex } from '../query/regex.js';

@@ -1,4 +1,4 @@
-// The directory as it is read: by those who log people in, show users, or explain what they may do.
+// The directory as it is read by logins, lists of users, and explanations of rights.
 
 import type { Principal } from './identity.js';
 import type { Group, LookupTable, User } from './model.js';

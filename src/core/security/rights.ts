@@ -1,5 +1,5 @@
 // Rights: what one user may do, compiled from permissions. Immutable: a change of permissions makes another object. Decisions are
-// kept, so that what is asked again costs a lookup.
+// cached, so that repeated questions cost a lookup.
 
 import { reservedArea } from '../paths/path.js';
 import type { Pattern } from '../paths/pattern.js';

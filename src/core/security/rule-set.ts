@@ -1,5 +1,5 @@
-// RuleSet: permissions compiled so that those that match a path are found by its text: exact ones by lookup, globs under their
-// literal beginnings. Immutable; one set serves every user whom its permissions concern.
+// RuleSet: permissions indexed by the text of paths: exact ones by lookup, globs under their
+// literal beginnings. Immutable; one set serves every user with these permissions.
 
 import { globMatches } from '../paths/glob.js';
 import { ACTIONS, type Action, type Permission, type PermittedAction } from './model.js';

@@ -1,5 +1,5 @@
-// ByKey: things of somebody by a text that says whose they are (the name of a user, the id of a token), so that what concerns one costs
-// by what that one has.
+// ByKey: items grouped by their owner's key (a user name, a token id), so that the cost of an operation on one owner depends on
+// that owner's items only.
 
 export class ByKey<T> {
   readonly #things = new Map<string, Set<T>>();

@@ -1,5 +1,5 @@
-// Sessions without a connection: DeskSession for one request that somebody inside the process asks for, SystemSession for what the
-// gateway asks of itself.
+// Sessions without a connection: DeskSession for a single request from inside the process, SystemSession for requests of the
+// gateway itself.
 
 import { randomBytes } from 'node:crypto';
 import type { Reply } from '../message.js';

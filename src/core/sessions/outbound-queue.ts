@@ -1,4 +1,4 @@
-// OutboundQueue: what one session is still to be sent. Bounded in items and bytes; says what was refused.
+// OutboundQueue: what one session is still to be sent. Bounded in items and bytes; reports what it refused.
 
 import { type Outbound, type Reply, ReplyRun } from '../message.js';
 import { Ring } from '../pace/ring.js';

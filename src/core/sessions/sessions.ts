@@ -1,5 +1,5 @@
-// Sessions: the registry of open sessions. Delivers into their outbound queues, flushes the touched ones once a turn (very many of them
-// in several turns of the event loop), and ends those that read too slowly.
+// Sessions: the registry of open sessions. Delivers into their outbound queues, flushes the touched ones once per turn (very many of them
+// over several turns of the event loop), and ends those that read too slowly.
 
 import type { Clock, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';

@@ -1,4 +1,4 @@
-// UsersSessions: open sessions by who their peers are, and by the tokens of their logins.
+// UsersSessions: open sessions by user, and by the token of their login.
 
 import type { Identity } from '../security/identity.js';
 import { ByKey } from './by-key.js';

@@ -1,4 +1,4 @@
-// Addresses: what the text of a host or of a peer says of it, and where that of a peer is known.
+// Addresses: what the text of a host or peer tells about it, and where a peer's address is found.
 
 import type { Socket } from 'node:net';
 

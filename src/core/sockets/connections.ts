@@ -1,4 +1,4 @@
-// Connections: the sessions of one listener whose sockets are open, and the waits of its stop.
+// Connections: the sessions of one listener with open sockets, and the waiting when it stops.
 
 import { setTimeout as delay } from 'node:timers/promises';
 

@@ -1,5 +1,5 @@
-// Direct reads: the bytes of a socket go to who takes them past the stream's queue, and past the memory that Node makes for each read
-// (64 KiB, most of which it gives back): together they cost more than a small message does.
+// Direct reads: passes the bytes of a socket on without the stream's queue, and without the memory that Node allocates for each read
+// (64 KiB, most of it released again): together these cost more than a small message does.
 
 import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';

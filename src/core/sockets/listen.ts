@@ -1,4 +1,4 @@
-// listen: opens a server's port, turns the system's refusals into one line for a person, and keeps later ones harmless.
+// listen: opens a server's port, turns the system's refusals into one line for a person, and makes later errors harmless.
 
 import { once } from 'node:events';
 import type { AddressInfo, Server } from 'node:net';

@@ -1,4 +1,4 @@
-// Upgrades: what adapters that take websockets on the HTTP port need beside a library for them.
+// Upgrades: what adapters with websockets on the HTTP port need beside a websocket library.
 
 import type { Duplex } from 'node:stream';
 

@@ -1,5 +1,5 @@
-// Batch memory: batches are written as records of the journal while they are filled, behind each other, into pieces of memory that are
-// used again. While the record of one batch is on its way to the disk, the next one is filled behind it.
+// Batch memory: batches are built as records of the journal while they are filled, one behind the other, in reusable pieces of
+// memory. While the record of one batch is written to disk, the next one is built behind it.
 
 import type { Check } from './check-trail.js';
 import { finishRecord, RECORD_HEAD_BYTES, RECORD_TAIL_BYTES, REMOVED, roomOfChange, writeChange } from './journal-record.js';

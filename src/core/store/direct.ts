@@ -1,5 +1,5 @@
-// Direct: writes past the cache of the system, which spares it a copy of every byte. The file system may refuse them; it takes whole
-// blocks, from memory that lies as blocks do. Nothing but an attempt tells.
+// Direct: writes that bypass the system's cache, which saves a copy of every byte. Needs whole
+// blocks in block-aligned memory; the file system may refuse it, which only an attempt shows.
 
 import { close, constants, ftruncate, open, write } from 'node:fs';
 import { promisify } from 'node:util';

@@ -1,4 +1,4 @@
-// All rows of a section, slice by slice, as of one moment: how what is kept in memory is loaded.
+// All rows of a section, slice by slice, as of one moment: how in-memory state is loaded.
 
 import { unsealed } from './seal.js';
 import type { Section, Store, StoreRow } from './store.js';

@@ -1,5 +1,5 @@
-// Handover: gives LevelDB what the journal has, many batches at once, beside what is written meanwhile. Whoever scans waits for it: at
-// the moment of a scan LevelDB has everything up to a batch, and nothing behind it.
+// Handover: gives LevelDB what the journal has, many batches at once, while further batches are written. Scans wait for it: when
+// a scan begins, LevelDB has everything up to a certain batch, and nothing after it.
 
 import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import type { BatchMemory, RecordBatch } from './batch-memory.js';

@@ -1,4 +1,4 @@
-// Late scans: those that begin when LevelDB has what the journal had at their call (handover.ts).
+// Late scans: begin when LevelDB has everything that the journal had when they were requested (handover.ts).
 
 import type { StoreKeyScan, StoreRow, StoreScan } from './store.js';
 

@@ -1,5 +1,5 @@
-// Opening: makes of a directory a database that holds every batch that was acknowledged, or says what is missing. What LevelDB has
-// lost since its files were last flushed is in the journal, and is given back. The only importer of `level`.
+// Opening: opens a directory as a database that has every acknowledged batch, or says what is missing. What LevelDB has
+// lost since its files were last flushed is restored from the journal. The only importer of `level`.
 
 import { randomInt } from 'node:crypto';
 import { Level } from 'level';

@@ -1,4 +1,4 @@
-// Row memory: where rows are written, and the checksum of a part of it.
+// Row memory: the bytes in which rows are written, and the checksum of a part of them.
 
 import { crc32 } from 'node:zlib';
 

@@ -1,5 +1,5 @@
 // Seal: the checksum at the end of every row that the core writes. LevelDB does not verify table blocks when it reads them,
-// so a row says itself whether it is what was written.
+// so each row proves itself that it is what was written.
 
 import { crc32 } from 'node:zlib';
 import { checksum, type RowMemory } from './row-memory.js';

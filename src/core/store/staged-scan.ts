@@ -1,4 +1,4 @@
-// Staged scans: what LevelDB has, and over it what the journal alone has. For as long as LevelDB cannot be given that: its disk is full.
+// Staged scans: LevelDB's rows, overlaid with what only the journal has. Used while LevelDB cannot take that because its disk is full.
 
 import { valueAt } from './journal-record.js';
 import type { Stage } from './staging.js';

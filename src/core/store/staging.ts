@@ -1,5 +1,5 @@
-// Staging: rows of batches that the journal has and LevelDB has not yet. A key that is changed again meanwhile is handed over once. What
-// is read looks here first. A row is where the journal's record of its change was made (batch-memory.ts), so that keeping it costs no
+// Staging: rows of batches that the journal has and LevelDB does not have yet. A key that changes repeatedly is handed over once. Reads
+// look here first. A row stays where the journal's record was built (batch-memory.ts), so that keeping it costs no
 // copy. Knows no disk: handover.ts hands over what is here.
 
 import type { BatchMemory, Piece, RecordBatch } from './batch-memory.js';

@@ -1,4 +1,4 @@
-// What the API for administrators needs of the house.
+// What the admin API needs from the gateway.
 
 import type {
   AuditEvent,

@@ -1,5 +1,5 @@
-// The API for administrators below /api/v1: finds the operation, checks who asks and what they send, and answers in JSON. Whether a
-// request may reach it at all (Host, Origin, type of its body) is checked by the admin listener before.
+// The admin API below /api/v1: finds the operation, checks the caller and the request, and answers in JSON. Whether a
+// request may reach it at all (Host, Origin, content type) has been checked by the admin listener.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener, type HttpBindings } from '@hono/node-server';

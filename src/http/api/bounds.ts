@@ -1,4 +1,4 @@
-// Where the API for administrators is, and what it takes: known before the API itself is loaded.
+// The place and limits of the admin API, known before the API itself is loaded.
 
 export const API_PATH = '/api/v1';
 export const BODY_MAX_BYTES = 64 * 1024;

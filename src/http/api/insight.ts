@@ -1,4 +1,4 @@
-// What decides, and what was done: explanations of rights, and the audit.
+// Explanations of rights, and the audit.
 
 import { ADMIN, type AuditFilter, type Principal, parsePattern, RequestError, reservedArea, type Verdict } from '../../core/index.js';
 import { done, isoTime, type Operation, operation } from './operation.js';

@@ -1,4 +1,4 @@
-// Tables of lookups, as administrators see and change them. Groups say who looks up in them.
+// Lookup tables, as administrators see and change them. Groups define who uses them.
 
 import { type LookupTable, RequestError } from '../../core/index.js';
 import type { Administration } from './administration.js';

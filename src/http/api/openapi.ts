@@ -1,4 +1,4 @@
-// The OpenAPI 3.1 description of the API, made from the operations and their schemas.
+// The OpenAPI 3.1 description of the API, generated from the operations and their schemas.
 
 import { z } from 'zod';
 import type { Operation } from './operation.js';

@@ -1,4 +1,4 @@
-// Operation: one thing that the API offers: where, what it takes and answers, and how it is done. Routes and description are made of
+// Operation: one operation of the API: its path, input, output and handler. Routes and description are generated from
 // the same table of them.
 
 import type { z } from 'zod';

@@ -1,4 +1,4 @@
-// Paging: the next items behind a name, in the order of names, of a collection that has another order or none.
+// Paging: the next items after a name, in the order of names, from a collection in any order.
 
 export interface Page<Item> {
   readonly items: readonly Item[];

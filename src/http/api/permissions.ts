@@ -1,4 +1,4 @@
-// Single permissions of users and groups: one action on one pattern is allowed, forbidden, or spoken of no more.
+// Single permissions of users and groups: allows or forbids one action on one pattern, or removes it.
 
 import type { Owner } from '../../core/index.js';
 import { type Call, done, type Operation, operation, type Result } from './operation.js';

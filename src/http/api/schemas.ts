@@ -1,4 +1,4 @@
-// Schemas of what the API takes and answers: they check requests, and the OpenAPI description is made of them.
+// Schemas of the API's input and output: they check requests, and the OpenAPI description is generated from them.
 
 import { z } from 'zod';
 import { ACTIONS, AUDIT_ACTIONS, REQUEST_ERRORS, SECURITY_LIMITS } from '../../core/index.js';

@@ -1,4 +1,4 @@
-// Users and groups, as administrators see and change them. Neither a password nor its hash is ever answered.
+// Users and groups, as administrators see and change them. Passwords and their hashes are never returned.
 
 import { randomBytes } from 'node:crypto';
 import { type Group, RequestError, type SecurityCommand, type User, type UserFields } from '../../core/index.js';

@@ -1,5 +1,5 @@
-// Catching up: what is to be done on a connection that was just made, in this order: what the queue held goes out, then records
-// that the remote was never sent, then the subscriptions there are brought up to date. So retained messages that come for new
+// Catching up: what a new connection to the remote does, in this order: the queue goes out, then records
+// that the remote was never sent, then the subscriptions there are updated. So retained messages that arrive for new
 // subscriptions are at least as new as what is here.
 
 import type { Formats, Log } from '../../../core/index.js';

@@ -1,4 +1,4 @@
-// What one bridge is told: the type of its configuration. Values are checked before they come here.
+// The configuration of one bridge, as a type. Values are checked before they come here.
 
 export type Direction = 'in' | 'out' | 'both';
 

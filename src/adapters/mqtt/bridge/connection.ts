@@ -1,6 +1,6 @@
 // Connection: one attempt to reach the remote and all that follows from it, through the mqtt package; the only file that
-// knows the package. Reconnecting, queues and packet ids are the bridge's: the package is told that there is one connection,
-// its stores are views on the bridge, and it takes the packet ids that the queue has on disk.
+// knows the package. Reconnecting, queues and packet ids are the bridge's: to the package there is only one connection,
+// its stores are views on the bridge, and it uses the packet ids that the queue has on disk.
 
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';

@@ -1,5 +1,5 @@
-// Credentials: what a bridge shows the remote, read from where the configuration says, anew for every attempt, so that a
-// password or certificate that was replaced is used without a restart.
+// Credentials: what a bridge shows the remote, read again from the configured place for every attempt, so that a
+// replaced password or certificate is used without a restart.
 
 import { readFile } from 'node:fs/promises';
 import type { BridgeConfig } from './config.js';

@@ -1,4 +1,4 @@
-// Drops: messages that a bridge does not carry, counted by reason and told once an episode.
+// Drops: messages that a bridge does not carry, counted by reason and logged once per episode.
 
 import type { Clock, Counter, Counters, Log } from '../../../core/index.js';
 import { Episode } from '../episode.js';

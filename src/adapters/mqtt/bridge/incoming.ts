@@ -1,5 +1,5 @@
-// Incoming: messages of the remote become requests; each is acknowledged when the core has answered, in the order in which
-// they came. Echoes of what the bridge itself sent go nowhere.
+// Incoming: messages of the remote become requests; each is acknowledged when the core has answered, in order of
+// arrival. Echoes of what the bridge itself sent are discarded.
 
 import { type DataRequest, type Reply, type RequestError, Ring } from '../../../core/index.js';
 import type { DropReason } from './drops.js';

@@ -1,5 +1,5 @@
-// Kept: what a bridge has to know after a restart, beside its queue: to which remote its records were sent, and what it
-// subscribed to there. A record of the data space in the gateway's own area.
+// Kept: what a bridge must know after a restart, beside its queue: to which remote its records were sent, and its
+// subscriptions there. A record of the data space in the gateway's own area.
 
 import { DataRequest, type Formats, isDocument, type Pattern, Payload, parsePattern, STORED, type Value } from '../../../core/index.js';
 import type { BridgeSession } from './session.js';

@@ -1,4 +1,4 @@
-// Messages: what a change here is as a message for the remote, and what a message of the remote is as a request here. Pure but
+// Messages: converts changes here to messages for the remote, and messages of the remote to requests here. Pure but
 // for the request's session.
 
 import { Buffer } from 'node:buffer';

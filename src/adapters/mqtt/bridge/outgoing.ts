@@ -1,5 +1,5 @@
-// Outgoing: what a bridge still has to send: the queue on disk, what is kept nowhere, records that are sent once, in one
-// order; and what the remote has not acknowledged. Sends as much as window and socket take.
+// Outgoing: what a bridge still has to send, in one order: the queue on disk, messages that are not stored, records that are sent
+// once; and what the remote has not acknowledged. Sends as much as window and socket accept.
 
 import { type DurableSession, type Entry, type Publication, type Qos, Ring } from '../../../core/index.js';
 import type { DropReason } from './drops.js';

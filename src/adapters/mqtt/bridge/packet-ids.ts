@@ -1,5 +1,5 @@
-// PacketIds: who has which packet id towards the remote. A message from the queue brings its own; everything else takes one
-// that neither is on its way nor belongs to the queue.
+// PacketIds: the owners of packet ids towards the remote. A message from the queue brings its own; everything else takes one
+// that is neither in flight nor belongs to the queue.
 
 import { PACKET_ID_MAX } from '../wire.js';
 

@@ -1,4 +1,4 @@
-// Packets: messages between the form that the libraries give them and the bridge's own.
+// Packets: converts messages between the libraries' form and the bridge's own.
 
 import { Buffer } from 'node:buffer';
 import type { IPublishPacket } from 'mqtt-packet';

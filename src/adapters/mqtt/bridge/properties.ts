@@ -1,6 +1,6 @@
-// Properties: what a message says of itself, between the data space and version 5; response topics are renamed as the rules
-// rename topics. Among the user properties are the gateways that the message came through, one for each, oldest first: they
-// keep it from going where it has been, in whatever circles bridges are connected.
+// Properties: the meta of a message, between the data space and version 5; response topics are renamed as the rules
+// rename topics. The user properties include the gateways that the message came through, one for each, oldest first: they
+// keep it from going where it has been, in whatever rings bridges are connected.
 
 import { jsonText, Meta, type MetaPair } from '../../../core/index.js';
 import { topicFault } from '../paths.js';

@@ -1,4 +1,4 @@
-// Records: all records that a rule takes out, sent once as retained messages, page by page as the remote acknowledges them.
+// Records: sends all records that match a rule once, as retained messages, page by page as the remote acknowledges them.
 
 import { DataRequest, type Entry, type Pattern, STORED } from '../../../core/index.js';
 import type { Outgoing } from './outgoing.js';

@@ -1,4 +1,4 @@
-// The remote as a bridge sees it: what it says about itself, messages, acknowledgements, and why it is gone. No library here.
+// The remote as a bridge sees it: what it announces, messages, acknowledgements, and why it is gone. No library here.
 
 import type { Qos } from '../../../core/index.js';
 

@@ -1,4 +1,4 @@
-// Rules: which topics cross a bridge in which direction, and what they are called on the other side. The first rule that
+// Rules: which topics cross a bridge in which direction, and their names on the other side. The first rule that
 // matches decides.
 
 import { type Pattern, parsePattern } from '../../../core/index.js';

@@ -1,5 +1,5 @@
-// BridgeSession: a bridge as the core sees it: one session from start to stop, whether the remote is there or not. What is
-// kept of it is kept under a key that no client can have.
+// BridgeSession: a bridge as the core sees it: one session from start to stop, whether the remote is connected or not. Its durable
+// state is kept under a key that no client can have.
 
 import { randomBytes } from 'node:crypto';
 import {

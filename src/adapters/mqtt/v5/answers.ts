@@ -1,5 +1,5 @@
-// Pure: packets of MQTT 5 that servers send, but PUBLISH (publish.ts). Property values that the standard does not allow are a
-// mistake of the program and throw RangeError.
+// Pure: packets of MQTT 5 that servers send, except PUBLISH (publish.ts). Property values that the standard does not allow are a
+// bug of the program and throw RangeError.
 
 import { lengthBytes, writeLength } from '../codec.js';
 import { FIRST_BYTE, PACKET } from '../wire.js';

@@ -1,5 +1,5 @@
-// SUBSCRIBE with the user property `trivium-as-of`, a time in milliseconds since 1970: in place of what is retained under its filters the
-// client is sent what was retained there then, where history is kept. At QoS 0: it is an answer, not news.
+// SUBSCRIBE with the user property `trivium-as-of`, a time in milliseconds since 1970: the client is sent what was retained under its
+// filters at that time, where history is kept, instead of what is retained now. At QoS 0: it is an answer, not news.
 
 import { type AsOf, DataRequest, Entry, type Reply, RequestError, type Session, STORED } from '../../../core/index.js';
 import { isSystemTopic, type SharedFilter, type Topics } from '../paths.js';

@@ -1,4 +1,4 @@
-// Authentication: one exchange of AUTH packets (section 4.12), between a client and whoever knows its method.
+// Authentication: one exchange of AUTH packets (section 4.12), between a client and the handler of its method.
 
 import type { Identity } from '../../../core/index.js';
 import { encodeAuth } from './answers.js';

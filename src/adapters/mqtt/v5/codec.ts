@@ -1,5 +1,5 @@
-// Pure: packets of MQTT 5 as clients send them, read strictly. What breaks the standard throws ProtocolFault with the reason
-// code for the wire; where the standard leaves the code open it is the one that Mosquitto 2.1 answers. PUBLISH is read in
+// Pure: packets of MQTT 5 as clients send them, read strictly. A breach of the standard throws ProtocolFault with the reason
+// code for the wire; where the standard leaves the code open it is that of Mosquitto 2.1. PUBLISH is read in
 // publish.ts, what servers send is written in answers.ts.
 
 import type { Meta, Qos } from '../../../core/index.js';

@@ -1,4 +1,4 @@
-// PropertyEncoder: how MQTT 5 writes what deliveries send to one client: properties, topic aliases, what the client takes.
+// PropertyEncoder: how MQTT 5 writes deliveries to one client: properties, topic aliases, the client's limits.
 
 import type { Entry, Format, Meta, Payload, Publication } from '../../../core/index.js';
 import { type Encoder, NO_TERMS, type Terms } from '../encoder.js';

@@ -1,4 +1,4 @@
-// The data representations of MQTT 5 (section 1.5) that older versions do not have. What is wrong throws ProtocolFault.
+// The data representations of MQTT 5 (section 1.5) that older versions do not have. Faults throw ProtocolFault.
 
 import { isUtf8 } from 'node:buffer';
 import { Fields as SharedFields } from '../codec.js';

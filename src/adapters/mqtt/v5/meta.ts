@@ -1,4 +1,4 @@
-// What a publication says about itself (content type, response topic, correlation data, payload format, user properties),
+// The meta of a publication (content type, response topic, correlation data, payload format, user properties),
 // between the properties of MQTT 5 and the data space.
 
 import { jsonText, Meta } from '../../../core/index.js';

@@ -1,4 +1,4 @@
-// PUBLISH of MQTT 5 (section 3.3), both ways, without an object for what a packet does not say.
+// PUBLISH of MQTT 5 (section 3.3), reading and writing, without an object for what a packet does not contain.
 
 import type { Meta, Qos } from '../../../core/index.js';
 import { lengthBytes, writeLength } from '../codec.js';

@@ -1,5 +1,5 @@
-// PropertySession: one client's connection in MQTT 5. Packets become requests, what the core says becomes packets, and what
-// goes wrong is told with a reason code.
+// PropertySession: one client's connection in MQTT 5. Packets become requests, the core's output becomes packets, and
+// failures are reported with a reason code.
 
 import { type ConnectionError, DataRequest, type Identity, type Reply, RequestError, UNSTORED } from '../../../core/index.js';
 import { BaseSession } from '../base-session.js';

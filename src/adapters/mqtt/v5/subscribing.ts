@@ -1,4 +1,4 @@
-// Subscribing: SUBSCRIBE and UNSUBSCRIBE. Each filter is asked of the core by itself; one packet answers all, with a reason code for each.
+// Subscribing: SUBSCRIBE and UNSUBSCRIBE. Each filter is a request of its own to the core; one packet answers all, with a reason code each.
 
 import { type Reply, RequestError, SUBSCRIBED, type Subscription } from '../../../core/index.js';
 import type { BaseSession } from '../base-session.js';
