@@ -31,40 +31,40 @@ export type { GatewayHttp, HttpHandler } from './http/custom-routes.js';
 export { ConfigError, StartError };
 
 export interface EmbedOptions {
-  /** Where the log goes; as configured, on stderr, when absent. */
+  /** Receives the log. Default: stderr, as configured. */
   readonly log?: Log;
-  /** What the messages of happn websocket clients pass through. */
+  /** Layers that the messages of happn websocket clients pass through. */
   readonly happn?: HappnLayers;
   /**
-   * Is told the password of _ADMIN when the first start with `secure` has made one, this once. Without it that start needs
-   * `admin.password` or `admin.passwordFile`.
+   * Gets the generated password of _ADMIN, once, at the first start with `secure`. Required with `secure` unless `admin.password` or
+   * `admin.passwordFile` is set.
    */
   readonly onAdminPassword?: (password: string) => void;
 }
 
 export interface EmbeddedGateway {
   readonly config: Config;
-  /** Where each listener accepts: happn, mqtt, haven, admin; mqttTls where asked for. Empty unless running. */
+  /** Host and port of each listener: happn, mqtt, haven, admin; mqttTls if configured. Empty unless running. */
   readonly listeners: Listeners;
-  /** Routes of this program on the port of happn and HTTP. */
+  /** Routes of this program on the happn and HTTP port. */
   readonly http: GatewayHttp;
-  /** All listeners accept when this resolves. Rejects with StartError and leaves nothing open. Once per gateway. */
+  /** Resolves when all listeners accept connections. Rejects with StartError and leaves nothing open. Once per gateway. */
   start(): Promise<Listeners>;
   /**
-   * A happn client in this process: no socket, no text. Rejects unless the gateway runs. It ends with the gateway: what it then
-   * has in flight is answered first, as far as time allows.
+   * A happn client in this process, without socket and serialisation. Rejects unless the gateway is running. It ends with the gateway;
+   * requests in flight are answered first, as far as time allows.
    */
   localClient(credentials?: Credentials): Promise<LocalClient>;
   /**
-   * Stops accepting, settles what is in flight, closes; within 5 s. Never rejects; harmless before `start` and again.
-   * `reconnect: false` tells happn clients not to come back by themselves; the other protocols have no word for it.
+   * Stops accepting, answers requests in flight, closes; within 5 s. Never rejects; may be called before `start` and repeatedly.
+   * `reconnect: false` tells happn clients not to reconnect; the other protocols cannot express it.
    */
   stop(options?: { readonly reconnect?: boolean }): Promise<void>;
 }
 
 const NOT_LISTENING: Listeners = new Map();
 
-/** Throws ConfigError for a key, an option or a value that there is not. Environment and files are not read. */
+/** Throws ConfigError for an unknown key or option, or a bad value. Environment and files are not read. */
 export function createGateway(input: ConfigInput = {}, options: EmbedOptions = {}): EmbeddedGateway {
   const { config } = loadConfig({ given: input });
   checkOptions(options);

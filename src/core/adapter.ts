@@ -31,16 +31,16 @@ export interface Credentials {
   readonly username?: string;
   readonly password?: string | Uint8Array;
   readonly token?: string;
-  /** PEM of the key with which `digest` signs the nonce that was asked for. */
+  /** Public key in PEM form; `digest` signs the requested nonce with its private key. */
   readonly publicKey?: string;
   readonly digest?: string;
-  /** Name of the provider that is to look at them; absent: the default one. */
+  /** Name of the provider to check them with; absent: the default one. */
   readonly provider?: string;
-  /** User that the client's certificate names; the adapter has verified that it is the client's. */
+  /** User named by the client's certificate, which the adapter has verified. */
   readonly certificateUser?: string;
   /** Address of the peer. */
   readonly address?: string;
-  /** What the client says of itself; profiles may ask for it, nothing is granted for it. */
+  /** What the client says about itself; profiles may test it, but it grants nothing. */
   readonly info?: Readonly<Record<string, unknown>>;
 }
 
@@ -70,28 +70,28 @@ export interface NodeInfo {
   readonly startedAt: number;
 }
 
-/** What those can have who log in; of a gateway with users. */
+/** Services for logged-in sessions, in a gateway with users. */
 export interface Logins {
-  /** What a client is to sign with its key, in base64; good for 60 s. Throws RequestError INVALID_REQUEST, LIMIT_EXCEEDED. */
+  /** A nonce for a client to sign with its key, in base64; valid for 60 s. Throws RequestError INVALID_REQUEST, LIMIT_EXCEEDED. */
   nonce(publicKey: unknown): string;
   /**
-   * The token that stands for the login of a session, the same each time. `session`: its id. Rejects with RequestError NOT_AUTHENTICATED
-   * for somebody who has not logged in.
+   * The token for the login of a session, the same each time. `session`: its id. Rejects with RequestError NOT_AUTHENTICATED
+   * without a login.
    */
   tokenOf(identity: Identity, session: string): Promise<string>;
   /**
-   * What makes the token of the login worthless, and ends all sessions that use it; for a request of the session itself. Throws
-   * RequestError NOT_AUTHENTICATED for somebody who has not logged in.
+   * The command that revokes the token of the login, and ends all sessions that use it; for a request of the session itself. Throws
+   * RequestError NOT_AUTHENTICATED without a login.
    */
   revocationOf(identity: Identity): SecurityCommand;
   /**
-   * Of the session's user; ends the tokens that were issued before, but no session. Rejects with RequestError INVALID_REQUEST, whose
-   * text is that of happn, or OVERLOADED.
+   * Changes the password of the session's user; invalidates earlier tokens, but ends no session. Rejects with RequestError
+   * INVALID_REQUEST, with happn's text, or OVERLOADED.
    */
   changePassword(session: Session, oldPassword: unknown, newPassword: unknown): Promise<void>;
 }
 
-/** All that an adapter sees of the house. */
+/** Everything that an adapter sees of the gateway. */
 export interface AdapterContext {
   readonly node: NodeInfo;
   readonly log: Log;
@@ -101,21 +101,21 @@ export interface AdapterContext {
   readonly http: HttpRoutes;
   /** null: nobody has to log in. */
   readonly logins: Logins | null;
-  /** What administrators are to know of: who changed what this gateway is, and the like. */
+  /** For entries about what administrators should know, such as changes of this node's roles. */
   readonly audit: Pick<Audit, 'add'>;
-  /** Registers a session whose handshake begins. It is counted, flushed and watched for slowness from here on. */
+  /** Registers a session at the start of its handshake. From then on it is counted, flushed and watched for slowness. */
   openSession(session: Session): void;
-  /** The connection is gone. Ends its subscriptions, empties its queues; requests in flight finish unheard. Idempotent. */
+  /** The connection is gone. Ends its subscriptions, empties its queues; replies to requests in flight are discarded. Idempotent. */
   closeSession(session: Session, reason: ConnectionError | null): void;
   /**
-   * Who these credentials are. Rejects with RequestError: NOT_AUTHENTICATED, LOGIN_REFUSED, ACCOUNT_LOCKED, OVERLOADED. The adapter puts
-   * the identity into the session before it submits anything for it.
+   * The identity of these credentials. Rejects with RequestError: NOT_AUTHENTICATED, LOGIN_REFUSED, ACCOUNT_LOCKED, OVERLOADED. The
+   * adapter sets it on the session before submitting anything for it.
    */
   authenticate(credentials: Credentials, session: Session): Promise<Identity>;
   /**
-   * Puts a request on the inbound queue; it is always taken. False: the session has used up its credit; the engine
+   * Puts a request on the inbound queue, which always accepts it. False: the session has used up its credit; the engine
    * has called `pauseReading` and will call `resumeReading`. Replies and publications arrive in `session.outbound`,
-   * followed by one `flush` a turn.
+   * followed by one `flush` per turn.
    */
   submit(request: Request): boolean;
   /**
@@ -124,27 +124,26 @@ export interface AdapterContext {
    */
   flush(session: Session): void;
   /**
-   * Calls `work` in a shift (shifts.ts), for a session that has more to do than it may do in one go. What it does should take no
-   * longer than encoding one slice of entries. As `flush`: the session is ended when it throws; it is not called once that has
-   * happened.
+   * Calls `work` in a shift (shifts.ts), for a session with more to do than it may do at once. It should take no
+   * longer than encoding one slice of entries. If it throws, the session is ended, as by `flush`; it is not called for an ended session.
    */
   inShift(session: Session, work: () => void): void;
-  /** Whether `submit` would be answered without waiting for anybody: used to say "overloaded" early. */
+  /** True when the gateway is overloaded, so that adapters can refuse early. */
   readonly overloaded: boolean;
   /**
-   * A queued message for the durable session that `session` carries (null: whoever does), read from the store when it is not in
-   * memory; null if it is gone, or may not be heard any more.
+   * A queued message for the durable session of `session` (null: of any), read from the store if it is not in
+   * memory; null if it is gone, or the right to it is.
    */
   queuedPublication(number: number, session: Session | null): Publication | null;
-  /** Users, groups and what they may do; changed by SecurityRequests alone. */
+  /** Users, groups and permissions; changed only by SecurityRequests. */
   readonly directory: DirectoryReader;
-  /** Ends the sessions that logged in with the token of this one; answers how many. */
+  /** Ends the sessions that logged in with the token of this one; returns how many. */
   endChildren(session: Session): number;
-  /** Revision of the last change that the store holds: whoever was to hear of it has it in `outbound`, or is answered first. */
+  /** Revision of the last stored change: its receivers have it in `outbound`, or are answered first. */
   revision(): number;
   /** Sessions, queues and rates for protocols that report load. */
   load(): GatewayLoad;
-  /** More of them, for administrators; it costs what looking at every session costs. */
+  /** More figures, for administrators; visits every session. */
   figures(): GatewayFigures;
 }
 
@@ -155,32 +154,32 @@ export interface GatewayLoad {
   readonly eventLoopDelayMs: number;
 }
 
-/** Where a listener accepts. */
+/** Host and port of a listener. */
 export interface Listening {
   readonly host: string;
   readonly port: number;
 }
 
-/** By the names of the listeners, unique in the gateway; an adapter's own name is that of its first. */
+/** By name of the listener, unique in the gateway; the first one of an adapter has the adapter's name. */
 export type Listeners = ReadonlyMap<string, Listening>;
 
 /**
  * A protocol. Turns frames into Requests and Replies and Publications into frames; decides nothing about rights, order or
- * storage, and never publishes again what it was given. A fault in one connection ends at most that connection.
+ * storage, and never publishes what it received from the core. A fault in one connection ends at most that connection.
  */
 export interface Adapter {
   readonly name: string;
   /**
-   * Accepts connections when this resolves; no listeners are those of an adapter that only uses the HTTP listener. Rejects with
+   * Resolves when connections are accepted; with no listeners if the adapter only uses the HTTP listener. Rejects with
    * StartError (port in use, …) and leaves nothing open.
    */
   start(context: AdapterContext): Promise<Listeners>;
   /**
-   * No new connections from now on. Answers what is in flight, flushes, ends the sessions with `reason` and tells clients as the
-   * protocol does, also whether they should come back where the protocol can say so. A peer may take what it is owed until
-   * `deadlineMs` have passed; one that is owed nothing holds the stop up for CLOSE_GRACE_MS at most (Connections.untilClosed).
+   * Accepts no new connections. Answers requests in flight, flushes, ends the sessions with `reason` and tells clients in the
+   * protocol's way, including whether to reconnect if the protocol can say so. A peer has `deadlineMs` to read what is still due to it;
+   * one to whom nothing is due delays the stop by CLOSE_GRACE_MS at most (Connections.untilClosed).
    */
   stop(deadlineMs: number, reason: ConnectionError): Promise<void>;
-  /** What /health tells under the adapter's name; null: nothing. */
+  /** Shown by /health under the adapter's name; null: nothing. */
   health?(): object | null;
 }

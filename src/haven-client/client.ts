@@ -29,21 +29,21 @@ const RETRY_MAX_MS = 5_000;
 
 const PING = { action: 'heartbeat', type: 'ping' };
 
-/** How a watch begins: behind a revision, or with the records as they are, of which a reader that knew others is told why. */
+/** How a watch begins: after a revision, or with the current records; `reason` tells a reader that knew others why. */
 interface Begin {
   readonly since: number | null;
   readonly initial: boolean;
   readonly reason: ResyncReason | null;
 }
 
-/** Resolves with a client whose session is open. Rejects with HavenError: CONNECTION_LOST, TIMEOUT, or what the gateway says. */
+/** Resolves with a connected client. Rejects with HavenError: CONNECTION_LOST, TIMEOUT, or the gateway's refusal. */
 export async function connect(options: HavenOptions = {}): Promise<HavenClient> {
   const client = new HavenClient(options);
   await client.opened;
   return client;
 }
 
-/** Every method rejects with HavenError. Requests that are made without waiting are answered in their order. */
+/** Every method rejects with HavenError. Requests made without waiting for each other are answered in order. */
 export class HavenClient implements EventSource {
   readonly #options: ConnectionOptions;
   readonly #reconnect: boolean;
@@ -68,19 +68,19 @@ export class HavenClient implements EventSource {
     this.#opening = this.#open();
   }
 
-  /** Resolves when the connection stands. */
+  /** Resolves when the client is connected. */
   get opened(): Promise<unknown> {
     return this.#opening;
   }
 
-  /** What the gateway said when the connection was made; null while there is none. */
+  /** How the gateway introduced itself; null while there is no connection. */
   get hello(): Hello | null {
     return this.#connection?.hello ?? null;
   }
 
   // ---------------------------------------------------------------- data
 
-  /** CONFLICT when the record exists. */
+  /** Rejects with CONFLICT if the record exists. */
   create(path: string, value: HavenValue, options: Pick<WriteOptions, 'meta'> = {}): Promise<Written> {
     return this.#query('create', { path, value, ...options });
   }
@@ -89,14 +89,14 @@ export class HavenClient implements EventSource {
     return this.#query('write', { path, value, ...options });
   }
 
-  /** NOT_FOUND when there is no record. */
+  /** Rejects with NOT_FOUND if there is no record. */
   update(path: string, value: HavenValue, options: WriteOptions = {}): Promise<Written> {
     return this.#query('update', { path, value, ...options });
   }
 
   /**
-   * The record; null: there is none, or it does not meet the criteria. `at`: as it was then; OUT_OF_HISTORY when the gateway does not
-   * know that any more, UNSUPPORTED when it keeps no history of the path.
+   * The record; null if there is none, or it does not meet the criteria. `at` reads the past: OUT_OF_HISTORY if the gateway no longer
+   * knows it, UNSUPPORTED if it keeps no history of the path.
    */
   async read(path: string, options: Pick<ReadOptions, 'criteria' | 'fields' | 'at'> = {}): Promise<Found | null> {
     if (hasWildcard(path)) throw new HavenError('INVALID_PATH', 11, 'read takes one path; list takes patterns');
@@ -108,19 +108,19 @@ export class HavenClient implements EventSource {
     }
   }
 
-  /** The records that a pattern finds (`*` is any run of characters), by path unless sorted. `at`: as in `read`. */
+  /** The records that match a pattern (`*` is any run of characters), ordered by path unless sorted. `at`: as in `read`. */
   async list(pattern: string, options: ReadOptions = {}): Promise<Items> {
     if (!hasWildcard(pattern)) throw new HavenError('INVALID_PATH', 11, 'list takes a pattern; read takes one path');
     const { items, more = false } = await this.#query<Partial<Items>>('read', { path: pattern, ...asked(options) });
     return { items: items as Items['items'], more };
   }
 
-  /** How many records were removed. */
+  /** Removes a record, or with `*` all that match; resolves with how many. */
   async delete(path: string, options: { readonly expect?: number; readonly criteria?: object } = {}): Promise<number> {
     return (await this.#query<{ removed: number }>('delete', { path, ...options })).removed;
   }
 
-  /** All of the operations or none; resolves with the revision of each record, 0 where there is none. A failure names its `op`. */
+  /** Executes all operations or none; resolves with the revision of each record, 0 where there is none. An error names its `op`. */
   async transaction(ops: readonly Operation[]): Promise<readonly number[]> {
     return (await this.#query<{ revisions: readonly number[] }>('transaction', { ops })).revisions;
   }
@@ -133,8 +133,8 @@ export class HavenClient implements EventSource {
   // ---------------------------------------------------------------- watches
 
   /**
-   * The changes of a path or pattern from now on. What happens while the connection is lost, or while too many events wait, follows as
-   * long as the gateway keeps that much history; else there is a `resync`, and the records as they are follow it.
+   * The changes of a path or pattern from now on. Events missed while the connection is lost, or while too many events wait, follow if
+   * the gateway keeps enough history; else a `resync` comes, followed by the current records.
    */
   async watch(path: string, options: WatchOptions = {}): Promise<Watch> {
     const { since, initial = false } = options;
@@ -201,12 +201,12 @@ export class HavenClient implements EventSource {
 
   // ---------------------------------------------------------------- node
 
-  /** Makes the node something; resolves with the uuid of the node or quorum. */
+  /** Gives the node a role or takes it away (CONTROL); resolves with the uuid of the node or quorum. */
   async become(type: string, options: Become = {}): Promise<string> {
     return (await this.#ask({ action: 'become', type, ...options })).uuid as string;
   }
 
-  /** null: there is no such thing. */
+  /** Resolves with null if there is no such location, node or quorum. */
   async discover(
     type: 'uuid' | 'location' | 'quorum',
     options: { readonly path?: string; readonly uuid?: string } = {},
@@ -219,14 +219,14 @@ export class HavenClient implements EventSource {
     }
   }
 
-  /** The state of the node. Heartbeats that keep the session are sent by themselves. */
+  /** The state of the node. (The heartbeats that keep the session alive are sent automatically.) */
   async state(): Promise<{ readonly [field: string]: unknown }> {
     return (await this.#ask(PING)).state as { readonly [field: string]: unknown };
   }
 
   // ---------------------------------------------------------------- the connection
 
-  /** Ends the watches and the connection. What was asked and not answered rejects with CONNECTION_LOST. */
+  /** Ends the watches and the connection. Unanswered requests reject with CONNECTION_LOST. */
   async close(): Promise<void> {
     this.#closing.abort();
     for (const queue of this.#queues) queue.end(null);
@@ -238,7 +238,7 @@ export class HavenClient implements EventSource {
     );
   }
 
-  /** While there is no connection, it is waited for. */
+  /** Waits for a connection if there is none. */
   async #ask(message: object, onAnswer?: (answer: Answer) => void): Promise<Answer> {
     if (this.#closing.signal.aborted) throw new HavenError('CLOSED', 0, 'the client was closed');
     const connection = this.#connection ?? (await this.#connected());
@@ -284,7 +284,7 @@ export class HavenClient implements EventSource {
     });
   }
 
-  /** Tries until there is a connection, or the gateway refuses this client. */
+  /** Retries until there is a connection, or the gateway refuses this client. */
   async #reopen(): Promise<Connection> {
     for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, RETRY_MAX_MS)) {
       try {
@@ -306,7 +306,7 @@ export class HavenClient implements EventSource {
     for (const queue of this.#queues) this.#beginAgain(queue, 'reconnected', connection);
   }
 
-  /** Behind what the queue has, or anew. */
+  /** Resumes after what the queue has, or starts over. */
   #beginAgain(queue: EventQueue, reason: ResyncReason, connection: Connection): void {
     const begin: Begin = { since: queue.position, initial: true, reason };
     this.#begin(queue, begin, (message, onAnswer) => connection.ask(message, onAnswer)).catch((error: HavenError) => {

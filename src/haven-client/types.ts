@@ -4,24 +4,24 @@
 export type HavenValue = unknown;
 
 export interface HavenOptions {
-  /** 127.0.0.1 when absent. */
+  /** Default 127.0.0.1. */
   readonly host?: string;
-  /** 7854 when absent. */
+  /** Default 7854. */
   readonly port?: number;
   readonly credentials?: { readonly username?: string; readonly password?: string; readonly token?: string };
-  /** After so much silence the gateway may drop the session; the client says something three times as often. 30,000 when absent. */
+  /** The gateway may drop the session after this much silence; the client sends three heartbeats in that time. Default 30,000. */
   readonly heartbeatMs?: number;
-  /** A connection takes no longer than this, and one that answers no heartbeat for so long is lost; 30,000 when absent. */
+  /** Limit for connecting, and for the answer to a heartbeat, after which the connection counts as lost. Default 30,000. */
   readonly timeoutMs?: number;
-  /** false: a lost connection is not made again. */
+  /** false: a lost connection is not re-established. Default true. */
   readonly reconnect?: boolean;
-  /** Events that wait in one watch for their reader, more than the records that it begins with; 10,000 when absent. */
+  /** Events that may wait in one watch for their reader; must exceed the number of its initial records. Default 10,000. */
   readonly watchMaxEvents?: number;
 }
 
 /**
- * What a message says of itself beside its value: `contentType`, `responseTopic`, `correlationData` (bytes), `payloadFormat` (1: text), and
- * whatever else its sender chose, such as the user properties of MQTT 5.
+ * Data about a value: `contentType`, `responseTopic`, `correlationData` (bytes), `payloadFormat` (1: text), and
+ * custom names, such as the user properties of MQTT 5.
  */
 export type HavenMeta = { readonly [name: string]: HavenValue };
 
@@ -42,14 +42,14 @@ export interface Item extends Found {
 
 export interface Items {
   readonly items: readonly Item[];
-  /** There are further ones: ask again with `after` set to the last path. */
+  /** There are more: ask again with `after` set to the last path. */
   readonly more: boolean;
 }
 
 export interface WriteOptions {
-  /** Only if the record has this revision; 0: only if there is none. Else CONFLICT. */
+  /** Only if the record has this revision; 0: only if there is no record. Else CONFLICT. */
   readonly expect?: number;
-  /** One level is merged into the record. */
+  /** Merge one level into the record instead of replacing it. */
   readonly merge?: boolean;
   readonly meta?: HavenMeta;
 }
@@ -58,7 +58,7 @@ export interface WriteOptions {
 export type Moment =
   /** Milliseconds since 1970, or a Date. */
   | { readonly time: number | Date }
-  /** Right behind the change that has this revision. */
+  /** Right after the change with this revision. */
   | { readonly revision: number };
 
 export interface ReadOptions {
@@ -66,9 +66,9 @@ export interface ReadOptions {
   readonly fields?: object;
   readonly sort?: object;
   readonly limit?: number;
-  /** Only paths behind this one. */
+  /** Only paths after this one. */
   readonly after?: string;
-  /** As it was then. */
+  /** Read the state at this moment. */
   readonly at?: Moment;
 }
 
@@ -82,8 +82,8 @@ export interface Operation {
 }
 
 /**
- * A change of a record, or `resync`: events were missed, because the gateway does not know them any more, and the records as they are
- * follow; those not among them are gone.
+ * A change of a record, or `resync`: events were missed that the gateway no longer knows, and the current records
+ * follow; records not among them are gone.
  */
 export type WatchEvent =
   | {
@@ -105,17 +105,17 @@ export type WatchEvent =
     }
   | { readonly type: 'resync'; readonly reason: ResyncReason };
 
-/** The connection was made again, too many events waited, or the watch was to begin with `since`. */
+/** The connection was re-established, too many events waited, or `since` was too long ago. */
 export type ResyncReason = 'reconnected' | 'overflow' | 'missed';
 
 export interface WatchOptions {
-  /** The records that exist come first, as writes. */
+  /** Deliver existing records first, as writes. */
   readonly initial?: boolean;
-  /** The events behind this revision come first; a `resync`, and the records, when the gateway does not know all of them any more. */
+  /** Deliver events after this revision first; if the gateway no longer knows them all, a `resync` and the current records. */
   readonly since?: number;
 }
 
-/** Read it with `for await`; leaving the loop ends it. Ends with the client, and throws when the gateway refuses it later. */
+/** Read it with `for await`; leaving the loop ends the watch. It ends with the client, and throws if the gateway refuses it later. */
 export interface Watch extends AsyncIterableIterator<WatchEvent> {
   close(): Promise<void>;
 }
@@ -132,13 +132,13 @@ export interface HavenLocation {
   readonly uuid: string;
   readonly role: string;
   readonly versions: readonly string[];
-  /** Of a quorum. */
+  /** For a quorum. */
   readonly path?: string;
   readonly leader?: string;
   readonly members?: readonly string[];
 }
 
-/** What the gateway said about itself when the connection was made. */
+/** How the gateway introduced itself when the connection was made. */
 export interface Hello {
   readonly session: string;
   readonly node: { readonly uuid: string; readonly name: string };
@@ -146,15 +146,15 @@ export interface Hello {
 }
 
 /**
- * `name` of the protocol's table of errors (docs/protocols/haven.md) with its code, or the client's own with code 0: CONNECTION_LOST
- * (what was asked may or may not have happened), TIMEOUT, CLOSED.
+ * `name` and `code` from the protocol's table of errors (docs/protocols/haven.md), or the client's own with code 0: CONNECTION_LOST
+ * (the request may or may not have been executed), TIMEOUT, CLOSED.
  */
 export class HavenError extends Error {
   constructor(
     override readonly name: string,
     readonly code: number,
     message: string,
-    /** The operation of a transaction that failed, counted from 0. */
+    /** Index of the failed operation of a transaction, from 0. */
     readonly op: number | null = null,
   ) {
     super(message);
