@@ -29,10 +29,10 @@ export const INSIGHT: readonly Operation[] = [
     path: '/audit',
     id: 'audit',
     tag: 'audit',
-    summary: 'Who did what to users, groups, permissions, tokens, sessions and roles, and who was refused a login.',
+    summary: 'Lists who did what to users, groups, permissions, tokens, sessions and roles, and who was refused a login.',
     query: schema.auditPage,
     body: null,
-    answers: { 200: { description: 'Entries in the order of their numbers, the oldest first.', schema: schema.audit } },
+    answers: { 200: { description: 'Entries in order of their numbers, oldest first.', schema: schema.audit } },
     run: async ({ house, query }) => {
       const { after = null, before = null, limit } = query;
       const { entries, older } = await house.auditEntries({ ...filterOf(query), after, before, limit });

@@ -27,7 +27,7 @@ export const PERMISSIONS: readonly Operation[] = OWNERS.flatMap(({ kind, path, i
     path: `${path}/permissions/{pattern}/{action}`,
     id: `delete${id}Permission`,
     tag: 'rights',
-    summary: `The ${kind} is neither allowed nor forbidden that action on that pattern any more.`,
+    summary: `The ${kind} is neither allowed nor forbidden this action on the pattern any more.`,
     query: null,
     body: null,
     answers: { 200: answer },

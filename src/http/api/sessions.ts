@@ -12,7 +12,7 @@ export const SESSIONS: readonly Operation[] = [
     path: '/sessions',
     id: 'listSessions',
     tag: 'sessions',
-    summary: 'Sessions of all protocols, and what is kept of those that are away, in the order of their ids.',
+    summary: 'Lists sessions of all protocols, including those kept for clients that are away, in order of their ids.',
     query: schema.sessionPage,
     body: null,
     answers: { 200: { description: 'A page of sessions.', schema: schema.sessions } },
@@ -26,7 +26,7 @@ export const SESSIONS: readonly Operation[] = [
     path: '/sessions/{id}',
     id: 'endSession',
     tag: 'sessions',
-    summary: 'Ends a session; its client may log in again. Of one that is away, queue and subscriptions are gone for good.',
+    summary: 'Ends a session; its client may log in again. One that is away is discarded with its queue and subscriptions.',
     query: null,
     body: null,
     answers: { 204: { description: 'It has ended.', schema: null } },
@@ -43,7 +43,7 @@ export const TOKENS: readonly Operation[] = [
     path: '/login',
     id: 'login',
     tag: 'tokens',
-    summary: 'Gives a token for a name and a password.',
+    summary: 'Issues a token for a name and a password.',
     access: 'anybody',
     query: null,
     body: schema.login,
@@ -58,10 +58,10 @@ export const TOKENS: readonly Operation[] = [
     path: '/tokens',
     id: 'issueToken',
     tag: 'tokens',
-    summary: 'Makes a token with which somebody logs in as the user.',
+    summary: 'Issues a token for logging in as the user.',
     query: null,
     body: schema.issueToken,
-    answers: { 201: { description: 'The token. It is shown this once.', schema: schema.token } },
+    answers: { 201: { description: 'The token. It is shown only this once.', schema: schema.token } },
     run: async ({ house, body: { user, type, ttlMs }, caller: { identity, address } }) => {
       const issued = await house.issueToken(user, type, ttlMs ?? null);
       const event = { actor: identity.name, target: user, refusal: null, protocol: 'admin', address };
@@ -74,10 +74,10 @@ export const TOKENS: readonly Operation[] = [
     path: '/tokens/{id}',
     id: 'revokeToken',
     tag: 'tokens',
-    summary: 'Revokes a token: sessions that use it end. Whether there is such a token is not known.',
+    summary: 'Revokes a token, and ends sessions that use it. Whether the token exists is not checked.',
     query: null,
     body: null,
-    answers: { 204: { description: 'It is no longer good.', schema: null } },
+    answers: { 204: { description: 'It is no longer valid.', schema: null } },
     run: async ({ house, params, caller }) => {
       await house.change({ type: 'revoke', tokenId: params['id'] as string, until: Number.POSITIVE_INFINITY }, caller);
       return NOTHING;
@@ -88,10 +88,10 @@ export const TOKENS: readonly Operation[] = [
     path: '/users/{name}/tokens',
     id: 'revokeTokens',
     tag: 'tokens',
-    summary: 'Revokes all tokens of a user that were issued until now: sessions that use one end.',
+    summary: 'Revokes all tokens of a user issued so far, and ends sessions that use one.',
     query: null,
     body: null,
-    answers: { 204: { description: 'They are no longer good.', schema: null } },
+    answers: { 204: { description: 'They are no longer valid.', schema: null } },
     run: async ({ house, params, caller }) => {
       await house.change({ type: 'revokeAll', name: params['name'] as string }, caller);
       return NOTHING;

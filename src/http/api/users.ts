@@ -13,7 +13,7 @@ type GroupBody = (typeof schema.patchGroup)['_output'];
 
 const userAnswer = { description: 'The user.', schema: schema.user };
 const groupAnswer = { description: 'The group.', schema: schema.group };
-const gone = { description: 'It is no more.', schema: null };
+const gone = { description: 'It is deleted.', schema: null };
 
 export const USERS: readonly Operation[] = [
   operation({
@@ -21,7 +21,7 @@ export const USERS: readonly Operation[] = [
     path: '/users',
     id: 'listUsers',
     tag: 'users',
-    summary: 'Users in the order of their names.',
+    summary: 'Lists users in order of their names.',
     query: schema.userPage,
     body: null,
     answers: { 200: { description: 'A page of users.', schema: schema.users } },
@@ -37,7 +37,7 @@ export const USERS: readonly Operation[] = [
     path: '/users/{name}',
     id: 'getUser',
     tag: 'users',
-    summary: 'One user.',
+    summary: 'Returns a user.',
     query: null,
     body: null,
     answers: { 200: userAnswer },
@@ -48,10 +48,10 @@ export const USERS: readonly Operation[] = [
     path: '/users/{name}',
     id: 'putUser',
     tag: 'users',
-    summary: 'Makes a user, or replaces what is named of one.',
+    summary: 'Creates a user, or replaces the given fields.',
     query: null,
     body: schema.putUser,
-    answers: { 200: userAnswer, 201: { ...userAnswer, description: 'The user, who is new.' } },
+    answers: { 200: userAnswer, 201: { ...userAnswer, description: 'The new user.' } },
     run: (call) => putUser(call, false),
   }),
   operation({
@@ -70,7 +70,7 @@ export const USERS: readonly Operation[] = [
     path: '/users/{name}',
     id: 'deleteUser',
     tag: 'users',
-    summary: 'Takes a user away, with all sessions and tokens.',
+    summary: 'Deletes a user, with all sessions and tokens.',
     query: null,
     body: null,
     answers: { 204: gone },
@@ -81,7 +81,7 @@ export const USERS: readonly Operation[] = [
     path: '/users/{name}/lock',
     id: 'unlockUser',
     tag: 'users',
-    summary: 'Lets a user log in again who was locked because of wrong passwords.',
+    summary: 'Unlocks a user who was locked after wrong passwords.',
     query: null,
     body: null,
     answers: { 204: { description: 'The user is not locked.', schema: null } },
@@ -93,7 +93,7 @@ export const USERS: readonly Operation[] = [
       path: '/users/{name}/groups/{group}',
       id: `${type}Group`,
       tag: 'users',
-      summary: type === 'link' ? 'Puts a user into a group.' : 'Takes a user out of a group.',
+      summary: type === 'link' ? 'Adds a user to a group.' : 'Removes a user from a group.',
       query: null,
       body: null,
       answers: { 204: { description: type === 'link' ? 'The user is in the group.' : 'The user is not in the group.', schema: null } },
@@ -108,7 +108,7 @@ export const GROUPS: readonly Operation[] = [
     path: '/groups',
     id: 'listGroups',
     tag: 'groups',
-    summary: 'Groups in the order of their names.',
+    summary: 'Lists groups in order of their names.',
     query: schema.page,
     body: null,
     answers: { 200: { description: 'A page of groups.', schema: schema.groupList } },
@@ -122,7 +122,7 @@ export const GROUPS: readonly Operation[] = [
     path: '/groups/{name}',
     id: 'getGroup',
     tag: 'groups',
-    summary: 'One group.',
+    summary: 'Returns a group.',
     query: null,
     body: null,
     answers: { 200: groupAnswer },
@@ -133,10 +133,10 @@ export const GROUPS: readonly Operation[] = [
     path: '/groups/{name}',
     id: 'putGroup',
     tag: 'groups',
-    summary: 'Makes a group, or replaces what is named of one.',
+    summary: 'Creates a group, or replaces the given fields.',
     query: null,
     body: schema.putGroup,
-    answers: { 200: groupAnswer, 201: { ...groupAnswer, description: 'The group, which is new.' } },
+    answers: { 200: groupAnswer, 201: { ...groupAnswer, description: 'The new group.' } },
     run: (call) => putGroup(call, false),
   }),
   operation({
@@ -155,7 +155,7 @@ export const GROUPS: readonly Operation[] = [
     path: '/groups/{name}',
     id: 'deleteGroup',
     tag: 'groups',
-    summary: 'Takes a group away. Its users stay linked to the name.',
+    summary: 'Deletes a group. Its users stay linked to the name.',
     query: null,
     body: null,
     answers: { 204: gone },
