@@ -40,7 +40,7 @@ export function banner(config: Config, node: NodeInfo, listeners: Listeners): st
     config.secure
       ? `Everybody has to log in; users are kept in ${config.data.dir}. For production see docs/security.md and trivium doctor.`
       : isLoopback(config.host)
-        ? 'Only this machine can connect. To open it to the network, to those who log in:\n  --secure'
+        ? 'Only this machine can connect. To open it to the network for users who log in, add:\n  --secure'
         : 'WARNING: nobody has to log in. Everyone who reaches these ports may read and write everything.',
     '',
     'Ctrl-C stops.',

@@ -88,7 +88,7 @@ describe('serve', () => {
     ]) {
       expect(gateway.stdout).toContain(text);
     }
-    expect(gateway.stdout).toContain('to those who log in:\n  --secure');
+    expect(gateway.stdout).toContain('for users who log in, add:\n  --secure');
     expect((await health(gateway)).ok).toBe(true);
     expect((await fetch(`http://127.0.0.1:${happn}/health`)).status).toBe(200);
   });

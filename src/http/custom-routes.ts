@@ -5,18 +5,18 @@ import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http';
 import type { RouteCaller } from './route-guard.js';
 
 /**
- * Answers one request of `caller`, who may ask, now or later, by ending the response. What it throws, or its promise rejects with,
- * is logged and answered with 500; nothing else notices. The head and the body of a request have to arrive within
+ * Answers one request of `caller`, whose right has been checked, now or later, by ending the response. If it throws or rejects, the error
+ * is logged and the request answered with 500. The head and the body of a request have to arrive within
  * `http.headerTimeoutMs`.
  */
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse, caller: RouteCaller) => void | Promise<void>;
 
-/** Routes on the port of happn and HTTP. They may be added before and after the start, and stay until the gateway stops. */
+/** Routes on the happn and HTTP port. They may be added before and after the start, and stay until the gateway stops. */
 export interface GatewayHttp {
   /**
-   * Takes requests of this method at `path`, compared as it stands in the URL, without the query. A path that ends in `/*` takes the
-   * path before it and all below; whole paths go before those, and longer ones before shorter ones. GET handlers answer HEAD as well.
-   * Throws Error for a path or method that cannot be, that has a handler already, or that belongs to the gateway; when that
+   * Handles requests of this method at `path`, compared as it stands in the URL, without the query. A path that ends in `/*` matches the
+   * path before it and everything below; exact paths take precedence, then longer ones. GET handlers also answer HEAD.
+   * Throws Error for an invalid path or method, one that has a handler already, or a path of the gateway's own; if that
    * shows only at the start, `start` rejects with StartError.
    */
   request(method: string, path: string, handler: HttpHandler): void;
@@ -29,12 +29,12 @@ export interface GatewayHttp {
 
 interface Route {
   readonly path: string;
-  /** What begins with it belongs to the route as well; empty when nothing does. */
+  /** Paths that begin with it belong to the route, too; empty: none. */
   readonly below: string;
   readonly handlers: Map<string, HttpHandler>;
 }
 
-/** The handler, or the methods that have one at this path: none, nobody knows the path. */
+/** The handler, or the methods that have one at this path; empty: the path is unknown. */
 export type Found = HttpHandler | readonly string[];
 
 export class CustomRoutes implements GatewayHttp {
@@ -44,8 +44,8 @@ export class CustomRoutes implements GatewayHttp {
 
   request(method: string, path: string, handler: HttpHandler): void {
     const verb = method.toUpperCase();
-    if (!METHODS.includes(verb) || verb === 'CONNECT') throw new Error(`${method} is no method of HTTP that can be answered`);
-    if (!/^(\/[^?#\s*]*|(\/[^?#\s*]*)?\/\*)$/.test(path)) throw new Error(`${path} is no path: it begins with / and may end in /*`);
+    if (!METHODS.includes(verb) || verb === 'CONNECT') throw new Error(`${method} is not an HTTP method that can be handled`);
+    if (!/^(\/[^?#\s*]*|(\/[^?#\s*]*)?\/\*)$/.test(path)) throw new Error(`${path} is not a path: it must begin with / and may end in /*`);
     const base = path.endsWith('/*') ? path.slice(0, -2) || '/' : path;
     this.#refuseOwn(base);
     const below = path.endsWith('/*') ? path.slice(0, -1) : '';
