@@ -5,6 +5,7 @@ import { access, constants, mkdir, readFile, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { StartError } from './core/index.js';
+import { reasonOf } from './system-error.js';
 import { writeFileAtomically } from './write-file.js';
 
 export const STORE_FOLDER = 'store';
@@ -69,28 +70,5 @@ export async function nodeIdIn(directory: string): Promise<string | null> {
   } catch (error) {
     if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code !== undefined) return null;
     throw error;
-  }
-}
-
-export function reasonOf(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied';
-    case 'EROFS':
-      return 'the file system is read-only';
-    case 'ENOTDIR':
-      return 'a part of the path is a file';
-    case 'EEXIST':
-      return 'it is a file';
-    case 'ENOSPC':
-      return 'the disk is full';
-    case 'ENOENT':
-      return 'no such file or directory';
-    case 'EISDIR':
-      return 'it is a directory';
-    default:
-      return message;
   }
 }

@@ -2,7 +2,7 @@
 
 import { readFileSync, rmSync } from 'node:fs';
 import { StartError } from './core/index.js';
-import { reasonOf } from './data-directory.js';
+import { reasonOf } from './system-error.js';
 import { writeFileAtomically } from './write-file.js';
 
 export class ReadyFile {

@@ -16,7 +16,7 @@ import {
   shownValue,
 } from './config/index.js';
 import { ConfigError } from './core/errors.js';
-import { reasonOf } from './data-directory.js';
+import { reasonOf } from './system-error.js';
 
 /** By commander's camel case name. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;

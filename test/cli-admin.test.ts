@@ -121,7 +121,7 @@ describe('trivium user and group', () => {
     [['user', 'put', 'ann', '--allow', '/a'], /it has no pattern, or no actions/],
     [['user', 'put', 'ann', '--allow', '/a=fly'], /there is no action fly/],
     [['user', 'put', 'ann', '--custom-data', '{'], /this is no JSON/],
-    [['user', 'put', 'ann', '--password-file', '/nowhere'], /cannot read \/nowhere: ENOENT/],
+    [['user', 'put', 'ann', '--password-file', '/nowhere'], /cannot read \/nowhere: no such file or directory/],
     [['user', 'put', 'ann', '--replace', '--forget', '/a'], /says nothing/],
     [['group', 'put', 'staff', '--lookups', '['], /--lookups: this is not valid JSON/],
     [['lookup', 'put', 'x', '--replace', '--remove', 'a'], /says nothing/],
@@ -174,7 +174,7 @@ describe('trivium session, token and audit', () => {
 it('a gateway that is not there is named', async () => {
   const url = `http://127.0.0.1:${await freePort()}`;
   expect(await failure(1, 'user', 'list', '--admin-url', url)).toBe(
-    `trivium: cannot reach the gateway at ${url}: ECONNREFUSED; see --admin-url`,
+    `trivium: cannot reach the gateway at ${url}: connection refused (is it running? see --admin-url)`,
   );
 });
 

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { isLoopback } from '../core/sockets/addresses.js';
+import { reasonOf } from '../system-error.js';
 
 /** Where the admin listener is unless told otherwise. */
 export const ADMIN_URL = 'http://127.0.0.1:55080';
@@ -89,7 +90,7 @@ export class AdminClient {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
     } catch (error) {
-      throw new CommandFailure(1, `cannot reach the gateway at ${this.#url.origin}: ${reasonOf(error)}; see --admin-url`, { cause: error });
+      throw new CommandFailure(1, `cannot reach the gateway at ${this.#url.origin}: ${whyNot(error)}`, { cause: error });
     }
   }
 }
@@ -121,7 +122,7 @@ export function readText(file: string, flag: string): string {
   try {
     return readFileSync(file === '-' ? 0 : file, 'utf8');
   } catch (error) {
-    throw new CommandFailure(2, `${flag}: cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'it failed'}`, { cause: error });
+    throw new CommandFailure(2, `${flag}: cannot read ${file}: ${reasonOf(error)}`, { cause: error });
   }
 }
 
@@ -149,7 +150,9 @@ function errorIn(text: string): { readonly code?: string; readonly message?: str
   }
 }
 
-function reasonOf(error: unknown): string {
-  const { cause, name, message } = error as { cause?: { code?: string }; name: string; message: string };
-  return name === 'TimeoutError' ? `no answer within ${TIMEOUT_MS / 1_000} s` : (cause?.code ?? message);
+function whyNot(error: unknown): string {
+  const { cause = error, name } = error as Error;
+  if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1_000} s`;
+  const isRefused = (cause as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+  return `${reasonOf(cause)} (${isRefused ? 'is it running? ' : ''}see --admin-url)`;
 }

@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { ACTIONS } from '../core/security/model.js';
+import { reasonOf } from '../system-error.js';
 import { type AdminClient, CommandFailure, type Json } from './admin-client.js';
 import { addAudit } from './audit.js';
 import { add, collect, type Flags, type Printed, type Work, wholeNumber } from './command.js';
@@ -337,7 +338,7 @@ function shownToken(token: Json, { out, json }: Flags): Printed {
   try {
     writeFileSync(out, `${text}\n`, { mode: 0o600 });
   } catch (error) {
-    throw new CommandFailure(1, `--out: cannot write ${out}: ${(error as NodeJS.ErrnoException).code ?? 'it failed'}`, { cause: error });
+    throw new CommandFailure(1, `--out: cannot write ${out}: ${reasonOf(error)}`, { cause: error });
   }
   return { json: { ...token, token: undefined }, text: '' };
 }

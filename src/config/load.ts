@@ -10,6 +10,8 @@ import type { Config, ConfigInput } from './schema.js';
 import { unknownKey } from './unknown-key.js';
 
 const FILE_VARIABLE = 'TRIVIUM_CONFIG';
+/** `mqtt`, `mqtt.tls` and so on: what keys are nested in, and the first key in each. */
+const FIRST_IN_SECTION: ReadonlyMap<string, string> = sections();
 
 export interface ConfigSources {
   /** By key path, as text: what stood on the command line. */
@@ -93,12 +95,24 @@ function readTree(tree: ReadonlyMap<unknown, unknown>, above: readonly string[],
     const path = names.join('.');
     if (KEY_BY_PATH.has(path)) {
       if (value !== undefined) found.set(path, { value, origin });
-    } else if (!(value === null || value instanceof Map) || !KEYS.some((key) => key.path.startsWith(`${path}.`))) {
-      throw unknownKey(path, origin, [...KEY_BY_PATH.keys()]);
-    } else if (value !== null) {
-      readTree(value, names, origin, found);
+      continue;
+    }
+    const first = FIRST_IN_SECTION.get(path);
+    if (first === undefined) throw unknownKey(path, origin, [...KEY_BY_PATH.keys(), ...FIRST_IN_SECTION.keys()]);
+    if (value instanceof Map) readTree(value, names, origin, found);
+    else if (value !== null && value !== undefined) throw refused(path, textOf(value), `a map of keys such as ${first}`, origin);
+  }
+}
+
+function sections(): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const { path } of KEYS) {
+    for (let end = path.indexOf('.'); end > 0; end = path.indexOf('.', end + 1)) {
+      const section = path.slice(0, end);
+      if (!found.has(section)) found.set(section, path);
     }
   }
+  return found;
 }
 
 function treeOf(value: object): Map<string, unknown> {
@@ -110,8 +124,15 @@ function checked(key: ConfigKey, one: Found): unknown {
   const result = key.type.safeParse(key.kind === 'objects' ? plainObjects(one.value) : one.value);
   if (result.success) return result.data;
   if (key.kind === 'objects') throw new ConfigError(refusalWithin(key.path, one.value, one.origin, result.error.issues[0] as Issue));
-  const shown = key.secret ? 'the given value' : (JSON.stringify(one.value instanceof Map ? {} : one.value) ?? String(one.value));
-  throw new ConfigError(`${key.path}: ${shown} is not allowed, it must be ${key.allowed} (${one.origin})`);
+  throw refused(key.path, key.secret ? 'the given value' : textOf(one.value), key.allowed, one.origin);
+}
+
+function refused(path: string, shown: string, allowed: string, origin: string): ConfigError {
+  return new ConfigError(`${path}: ${shown} is not allowed, it must be ${allowed} (${origin})`);
+}
+
+function textOf(value: unknown): string {
+  return JSON.stringify(value instanceof Map ? {} : value) ?? String(value);
 }
 
 function frozenTree(values: ReadonlyMap<string, unknown>): Config {

@@ -9,8 +9,9 @@ import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { type Config, usesTls } from '../config/index.js';
 import { listenFault } from '../core/sockets/listen.js';
-import { CERTIFICATE_FILE, DECLARED_FILE, nodeIdIn, reasonOf, STORE_FOLDER, TOKEN_KEYS_FILE } from '../data-directory.js';
+import { CERTIFICATE_FILE, DECLARED_FILE, nodeIdIn, STORE_FOLDER, TOKEN_KEYS_FILE } from '../data-directory.js';
 import { connectionsWithin, handleLimit } from '../handles.js';
+import { reasonOf } from '../system-error.js';
 import { readPem, usableCertificate } from '../tls/pem.js';
 import { bad, type Finding, ok, warn } from './finding.js';
 

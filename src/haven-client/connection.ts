@@ -137,8 +137,11 @@ export class Connection {
 }
 
 /** Of a name with several addresses, what happened at each. */
+/** A name with several addresses has an error for each. */
 function reasonOf(error: Error): string {
-  return error instanceof AggregateError ? error.errors.map((each: Error) => each.message).join(', ') : error.message;
+  const errors = error instanceof AggregateError ? (error.errors as NodeJS.ErrnoException[]) : [error as NodeJS.ErrnoException];
+  const text = errors.map(({ message }) => message).join(', ');
+  return errors.every(({ code }) => code === 'ECONNREFUSED') ? `${text} (is the gateway running?)` : text;
 }
 
 function unanswered(timeoutMs: number): string {

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { isExactNumber, jsonText } from '../core/data/formats.js';
 import type { Value } from '../core/data/payload.js';
 import { binaryFromDocument, escapeControls, isDocument } from '../core/data/value.js';
+import { reasonOf } from '../system-error.js';
 import { UsageError } from './usage-error.js';
 
 /** Bytes that are shown of a longer value. */
@@ -39,7 +40,7 @@ export function fileBytes(name: string): Buffer {
   try {
     return readFileSync(name);
   } catch (error) {
-    throw new UsageError(`cannot read the file ${name}: ${(error as NodeJS.ErrnoException).code}`);
+    throw new UsageError(`cannot read the file ${name}: ${reasonOf(error)}`);
   }
 }
 

@@ -15,7 +15,7 @@ import type {
   UserFields,
 } from '../core/index.js';
 import { RequestError, StartError } from '../core/index.js';
-import { reasonOf } from '../data-directory.js';
+import { reasonOf } from '../system-error.js';
 import { writeFileAtomically } from '../write-file.js';
 
 export interface DeclaredGroup {

@@ -13,7 +13,7 @@ import {
   jwtVerify,
 } from 'jose';
 import { type Clock, type Counters, type Log, RequestError, StartError } from '../core/index.js';
-import { reasonOf } from '../data-directory.js';
+import { reasonOf } from '../system-error.js';
 import { EXPIRED_TOKEN, INVALID_TOKEN, LEEWAY_SECONDS, looksLikeToken } from './tokens.js';
 
 export interface ProviderOptions {

@@ -4,7 +4,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { ADMIN, ANONYMOUS, type DirectoryReader, type SecurityCommand, StartError } from '../core/index.js';
-import { reasonOf } from '../data-directory.js';
+import { reasonOf } from '../system-error.js';
 import { isPassword, PASSWORD_TEXT } from './passwords.js';
 
 export interface FirstPassword {

@@ -4,7 +4,7 @@
 import { createHash, randomBytes, webcrypto } from 'node:crypto';
 import { chmod, readFile, stat } from 'node:fs/promises';
 import { type Clock, type Log, StartError } from '../core/index.js';
-import { reasonOf } from '../data-directory.js';
+import { reasonOf } from '../system-error.js';
 import { writeFileAtomically } from '../write-file.js';
 
 export interface TokenKeyOptions {

@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import type { SecureContextOptions } from 'node:tls';
 import { type Clock, ConfigError, type Counters, type Log, StartError } from '../core/index.js';
-import { reasonOf } from '../data-directory.js';
+import { reasonOf } from '../system-error.js';
 import { writeFileAtomically } from '../write-file.js';
 import { type Pem, readPem, type UsableCertificate, usableCertificate } from './pem.js';
 import { makeSelfSigned } from './self-signed.js';

@@ -3,7 +3,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
-import { reasonOf } from '../data-directory.js';
+import { reasonOf } from '../system-error.js';
 
 /** PEM texts and how a person finds them: a key of the configuration and, where there is one, a file. */
 export interface Pem {

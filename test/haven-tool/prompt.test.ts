@@ -191,7 +191,7 @@ it('forgets a line at Ctrl-C', async () => {
 
 it('lives without a gateway, and connects to another one', async () => {
   const terminal = await open(['--port', '1']);
-  await terminal.see('CONNECTION_LOST: the connection failed: connect ECONNREFUSED 127.0.0.1:1\r\n');
+  await terminal.see('CONNECTION_LOST: the connection failed: connect ECONNREFUSED 127.0.0.1:1 (is the gateway running?)\r\n');
   await terminal.see('haven 127.0.0.1:1> ');
   await terminal.enter(`connect --port ${gateway.ports.haven}`, 'connected to ', prompt);
   terminal.type('quit\r');

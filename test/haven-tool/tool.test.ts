@@ -201,7 +201,7 @@ describe('one command', () => {
     ['a control type that there is not', ['control', 'king'], /Allowed choices are location/],
     ['a number that cannot be kept', ['write', '/a', '9007199254740993'], /the number 9007199254740993 cannot be kept exactly/],
     ['criteria that are no JSON', ['read', '/a', '--criteria', 'x'], /--criteria must be JSON/],
-    ['a file that there is not', ['write', '/a', '@/nowhere'], /cannot read the file \/nowhere: ENOENT/],
+    ['a file that there is not', ['write', '/a', '@/nowhere'], /cannot read the file \/nowhere: no such file or directory/],
     ['a user without a password', ['read', '/a', '--user', 'ann'], /--password-file or TRIVIUM_HAVEN_PASSWORD/],
     ['a time that is none', ['read', '/a', '--at', 'noon-ish'], /--at must be a date and time/],
     ['two moments', ['read', '/a', '--at', '1', '--revision', '1'], /two moments/],
@@ -218,7 +218,7 @@ describe('one command', () => {
 
   it('says why there is no connection', async () => {
     expect(await endOf(new CliProcess(['haven', '--port', '1', 'connect']))).toEqual(
-      refused(1, 'trivium: CONNECTION_LOST: the connection failed: connect ECONNREFUSED 127.0.0.1:1\n'),
+      refused(1, 'trivium: CONNECTION_LOST: the connection failed: connect ECONNREFUSED 127.0.0.1:1 (is the gateway running?)\n'),
     );
   });
 
