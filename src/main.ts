@@ -30,7 +30,7 @@ function commandLine(): Command {
     await serve(loaded);
   });
   const showing = program.command('config').description('print the effective configuration and where each value comes from');
-  showing.option('--json', 'as JSON').action(async (flags: Flags) => {
+  showing.option('--json', 'print JSON').action(async (flags: Flags) => {
     const { load, printConfig } = await import('./settings.js');
     printConfig(await load(flags), flags['json'] === true);
   });
@@ -43,7 +43,7 @@ function commandLine(): Command {
     process.exitCode = await havenTool(args);
   });
   const examining = program.command('doctor').description('report what is unsafe or broken; exit code 1 if something is bad');
-  examining.option('--json', 'as JSON').action(async (flags: Flags) => {
+  examining.option('--json', 'print JSON').action(async (flags: Flags) => {
     const { load } = await import('./settings.js');
     const loaded = await load(flags);
     const { examine, findingsText } = await import('./doctor/doctor.js');
@@ -88,7 +88,7 @@ function reportFailure(error: unknown): number {
     if (error.exitCode === 0) return 0;
     // A command that needs another one behind it has shown which there are.
     if (error.code === 'commander.help') return EXIT_CONFIG;
-    const line = error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
+    const line = error.message.replace(/^error: |\.$/g, '').replaceAll(/\s*\n\s*/g, ' ');
     process.stderr.write(`trivium: ${line}; see ${helpFor(process.argv[2])}\n`);
     return EXIT_CONFIG;
   }

@@ -40,7 +40,8 @@ function optionOf(key: ConfigKey): Option {
     key.fallback === null || (Array.isArray(key.fallback) && key.fallback.length === 0)
       ? ''
       : ` (default ${shownValue(key, key.fallback)})`;
-  return new Option(`${key.flag} ${VALUE_NAMES[key.kind]}`, `${key.description}${shownDefault}`).argParser(checkedValueOf(key.flag));
+  const value = key.choices === null ? VALUE_NAMES[key.kind] : `<${key.choices.join('|')}>`;
+  return new Option(`${key.flag} ${value}`, `${key.description}${shownDefault}`).argParser(checkedValueOf(key.flag));
 }
 
 const FLAGS: ReadonlySet<string> = new Set(['--config', ...KEYS.map(({ flag }) => flag)]);

@@ -413,7 +413,7 @@ describe('what is configured wrongly exits with 2 and one line', () => {
     [['fly', '--mqtt-port', '0'], 'there is no command fly; see trivium --help'],
     [['--bogus'], "unknown option '--bogus'; see trivium serve --help"],
     [['config', '--bogus'], "unknown option '--bogus'; see trivium config --help"],
-    [['config', 'all'], "too many arguments for 'config'. Expected 0 arguments but got 1.; see trivium config --help"],
+    [['config', 'all'], "too many arguments for 'config'. Expected 0 arguments but got 1; see trivium config --help"],
     [['user', 'fly'], "unknown command 'fly'; see trivium user --help"],
     [
       ['help', 'fly'],
@@ -490,6 +490,7 @@ describe('help', () => {
     expect(help).toMatchObject({ code: 0, stderr: '' });
     expect(help.stdout).toContain('serve');
     const flags = await host.run(['serve', '--help']);
+    expect(flags.stdout).toContain('--durability <sync|os|none> ');
     expect(flags.stdout).toContain('--admin-password-file');
     expect((await run(['help'])).stdout).toBe(help.stdout);
     expect((await run(['help', 'serve'])).stdout).toBe(flags.stdout);

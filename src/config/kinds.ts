@@ -11,6 +11,8 @@ export interface About {
   /** What is allowed, as it reads after "must be". */
   readonly allowed: string;
   readonly secret: boolean;
+  /** All values; null: there are too many to list. */
+  readonly choices: readonly string[] | null;
 }
 
 export const KIB = 1024;
@@ -41,7 +43,8 @@ export function flag(value: boolean, description: string) {
 
 export function choice<const T extends readonly [string, ...string[]]>(value: T[number], values: T, description: string) {
   const type = z.enum(values as unknown as [T[number], ...T[number][]]).default(value as never);
-  return type.meta(about('text', description, `one of ${values.join(', ')}`));
+  const text = about('text', description, `one of ${values.join(', ')}`);
+  return type.meta({ about: { ...text.about, choices: values } });
 }
 
 export function optionalText(description: string, allowed: string, secret = false) {
@@ -64,7 +67,7 @@ export function secretText(description: string) {
 }
 
 export function about(kind: About['kind'], description: string, allowed: string, secret = false): { about: About } {
-  return { about: { kind, description, allowed, secret } };
+  return { about: { kind, description, allowed, secret, choices: null } };
 }
 
 export function address(value: string, description: string) {
