@@ -120,14 +120,14 @@ describe('trivium user and group', () => {
   it.each([
     [['user', 'put', 'ann', '--allow', '/a'], /it has no pattern, or no actions/],
     [['user', 'put', 'ann', '--allow', '/a=fly'], /there is no action fly/],
-    [['user', 'put', 'ann', '--custom-data', '{'], /this is no JSON/],
+    [['user', 'put', 'ann', '--custom-data', '{'], /this is not valid JSON/],
     [['user', 'put', 'ann', '--password-file', '/nowhere'], /cannot read \/nowhere: no such file or directory/],
-    [['user', 'put', 'ann', '--replace', '--forget', '/a'], /says nothing/],
+    [['user', 'put', 'ann', '--replace', '--forget', '/a'], /cannot be used/],
     [['group', 'put', 'staff', '--lookups', '['], /--lookups: this is not valid JSON/],
-    [['lookup', 'put', 'x', '--replace', '--remove', 'a'], /says nothing/],
+    [['lookup', 'put', 'x', '--replace', '--remove', 'a'], /cannot be used/],
     [['user', 'put'], /missing required argument 'name'/],
     [['user', 'show', 'ann', '--admin-url', 'nowhere'], /is no URL/],
-    [['user', 'show', 'ann', '--token', 'a', '--token-file', 'b'], /one is enough/],
+    [['user', 'show', 'ann', '--token', 'a', '--token-file', 'b'], /use only one/],
   ])('refuse %j with code 2', async (args, why) => {
     expect(await failure(2, ...args)).toMatch(why);
   });
@@ -145,7 +145,9 @@ describe('trivium explain', () => {
       code: 3,
       stdout: 'denied: the user eve is forbidden get on /lab/x\n',
     });
-    expect((await trivium('explain', 'eve', 'get', '/lab/#', '--dialect', 'mqtt')).stdout).toContain('looked at one by one');
+    expect((await trivium('explain', 'eve', 'get', '/lab/#', '--dialect', 'mqtt')).stdout).toContain(
+      'each path that it matches is checked',
+    );
     expect(await failure(1, 'explain', 'nobody', 'get', '/a')).toContain('there is no user nobody');
     expect(await asProcess('explain', 'nobody', 'get', '/a')).toMatchObject({ code: 1, stdout: '' });
   });

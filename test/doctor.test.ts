@@ -47,10 +47,10 @@ describe('settings', () => {
 
   it.each<[string, Record<string, string>, string]>([
     ['tls', { secure: 'true' }, 'MQTT over TCP is not encrypted'],
-    ['tls', { secure: 'true', 'tls.enabled': 'true' }, 'own making'],
-    ['logins', { secure: 'true', 'security.anonymous': 'true' }, 'who shows nothing'],
+    ['tls', { secure: 'true', 'tls.enabled': 'true' }, 'self-signed'],
+    ['logins', { secure: 'true', 'security.anonymous': 'true' }, 'clients without credentials'],
     ['logins', { secure: 'true', 'security.tokens.ttlMs': '0' }, 'tokens never expire'],
-    ['secrets', { secure: 'true', 'admin.password': 'x' }, 'admin.password stands on the command line'],
+    ['secrets', { secure: 'true', 'admin.password': 'x' }, 'admin.password is on the command line'],
     ['admin', { secure: 'true', 'admin.host': '10.0.0.1' }, 'other machines can reach the admin listener on 10.0.0.1'],
     ['web', { 'http.origins': '*' }, 'every web page'],
     ['data', { durability: 'none' }, 'acknowledged changes are lost'],
@@ -61,8 +61,8 @@ describe('settings', () => {
 
 describe('the data directory', () => {
   it('is fine when it is for its owner alone, or not there yet', async () => {
-    expect(await said('ok', {}, 'data')).toEqual([expect.stringContaining('will be made')]);
-    expect(await said('ok', { 'data.dir': dataDirectory() }, 'data')).toEqual([expect.stringContaining('for its owner alone')]);
+    expect(await said('ok', {}, 'data')).toEqual([expect.stringContaining('will be created')]);
+    expect(await said('ok', { 'data.dir': dataDirectory() }, 'data')).toEqual([expect.stringContaining('only its owner can read')]);
   });
 
   it('that others can look into is named, and is bad when they can read keys', async () => {
@@ -182,12 +182,12 @@ describe('the command', () => {
     expect([await text.exited, await json.exited]).toMatchObject([{ code: 1 }, { code: 1 }]);
     server.close();
     expect(text.stdout).toMatch(/^bad {3}ports {8}happn\.port: port \d+ on 127\.0\.0\.1 is in use/);
-    expect(text.stdout).toMatch(/\n1 bad, \d+ to think about, \d+ ok\n$/);
+    expect(text.stdout).toMatch(/\n1 bad, \d+ warn, \d+ ok\n$/);
     expect(JSON.parse(json.stdout)).toContainEqual(expect.objectContaining({ level: 'bad', about: 'ports', advice: expect.any(String) }));
   });
 
   it('shows what to do below what is not fine', () => {
     const found: Finding[] = [{ level: 'bad', about: 'disk', text: 'it is full', advice: 'make room' }];
-    expect(findingsText(found)).toBe('bad   disk         it is full\n                   -> make room\n\n1 bad, 0 to think about, 0 ok\n');
+    expect(findingsText(found)).toBe('bad   disk         it is full\n                   -> make room\n\n1 bad, 0 warn, 0 ok\n');
   });
 });

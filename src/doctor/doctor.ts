@@ -27,5 +27,5 @@ export function findingsText(findings: readonly Finding[]): string {
     return advice === null ? [line] : [line, `${' '.repeat(19)}-> ${advice}`];
   });
   const count = (level: Finding['level']): number => findings.filter((one) => one.level === level).length;
-  return `${lines.join('\n')}\n\n${count('bad')} bad, ${count('warn')} to think about, ${count('ok')} ok\n`;
+  return `${lines.join('\n')}\n\n${count('bad')} bad, ${count('warn')} warn, ${count('ok')} ok\n`;
 }

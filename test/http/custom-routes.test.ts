@@ -49,12 +49,12 @@ describe('a request goes to', () => {
 
 describe('a route is refused', () => {
   it.each(['', 'files', '/a?b', '/a#b', '/a*', '/*/a', '/a b', '/**'])('at the path %j', (path) => {
-    expect(() => new CustomRoutes().get(path, text(''))).toThrow('is no path');
+    expect(() => new CustomRoutes().get(path, text(''))).toThrow('is not a path');
   });
 
   it('for a method that nobody can answer', () => {
-    expect(() => new CustomRoutes().request('FETCH', '/a', text(''))).toThrow('FETCH is no method');
-    expect(() => new CustomRoutes().request('connect', '/a', text(''))).toThrow('is no method');
+    expect(() => new CustomRoutes().request('FETCH', '/a', text(''))).toThrow('FETCH is not an HTTP method');
+    expect(() => new CustomRoutes().request('connect', '/a', text(''))).toThrow('is not an HTTP method');
     expect(() => new CustomRoutes().request('Propfind', '/a', text(''))).not.toThrow();
   });
 
