@@ -19,8 +19,10 @@ interface Reference {
 /** One channel of one session, and the tag of its core subscription. */
 export class ChannelState {
   readonly references = new Map<string, Reference>();
-  /** What this session gets of the channel's publications; null while nothing can match. */
+  /** What this session is to get of the channel's publications, granted or asked for; null while nothing can match. */
   subscription: Subscription | null = null;
+  /** The last one that the core has granted: `subscription` itself, or one that it is to replace. */
+  granted: Subscription | null = null;
   /** Effective depth of `subscription`. */
   depth = 0;
   /** Listeners that clients of protocol 1 count by number instead of naming references. */
@@ -86,8 +88,8 @@ export interface Added {
   readonly listeners: number;
   /** The subscription to be made for it; null when the channel has one that covers it. */
   readonly made: Subscription | null;
-  /** The one that `made` replaces. */
-  readonly replaced: Subscription | null;
+  /** `made` is to replace one. */
+  readonly widens: boolean;
 }
 
 export class Channels {
@@ -104,16 +106,16 @@ export class Channels {
     }
     const channel = this.#channelOf(path);
     const declared = hasDepth(channel.key, version) ? declaredDepth(options.depth) : 0;
-    const replaced = channel.subscription;
+    const before = channel.subscription;
     const made = this.#subscriptionFor(channel, version, effectiveDepth(declared), actorIn(options, this.session));
     const reference = `${this.session.id.slice(0, 8)}-${this.#nextReference++}`;
     this.#channels.set(channel.text, channel);
-    channel.references.set(reference, { depth: declared, merge: options.merge === true });
+    channel.references.set(reference, { depth: declared, merge: Boolean(options.merge) });
     this.#references += 1;
     const listeners = listenersIn(options);
     channel.listeners += listeners;
     channel.refresh(version.protocol, mergeForm);
-    return { channel, reference, listeners, made, replaced: made === null ? null : replaced };
+    return { channel, reference, listeners, made, widens: made !== null && before !== null };
   }
 
   #channelOf(path: string): ChannelState {

@@ -6,13 +6,12 @@ import {
   type Pattern,
   type Publication,
   type Reply,
-  type RequestError,
   SUBSCRIBED,
   SubscribeRequest,
   Subscription,
   type SubscriptionOptions,
 } from '../../core/index.js';
-import { type Added, type ChannelState, Channels } from './channels.js';
+import { type Added, ChannelState, Channels } from './channels.js';
 import * as codec from './codec.js';
 import { actorIn } from './delegation.js';
 import { encodeEvent, encodeInitialEvent, publicationId } from './events.js';
@@ -31,12 +30,6 @@ interface OnTag {
   readonly added: Added;
   /** Registered only to read initial values, or only to ask: it hears nothing, and goes when it is answered. */
   readonly probe: Subscription | null;
-}
-
-/** Tag of the request that makes the wider subscription of a channel. */
-interface WidenTag {
-  readonly channel: ChannelState;
-  readonly replaced: Subscription;
 }
 
 /** Shared tag of all the requests that an `off` leads to. */
@@ -77,7 +70,7 @@ export class Subscriptions {
       return connection.answer(codec.encodeOk(frame, connection, `{"id":${this.#host.context.clock.now()}}`));
     }
     const added = this.#channels.add(path, options, connection.version, connection.mergeForm);
-    const { channel, made, replaced, reference } = added;
+    const { channel, made, widens, reference } = added;
     if (channel.subscription === null) {
       const empty = codec.INITIAL_HEAD + codec.initialEnd(frame, connection, reference);
       connection.answer(wantsInitial(options) ? empty : this.#onText(frame, reference));
@@ -85,13 +78,13 @@ export class Subscriptions {
     }
     // A key that could be subscribed can be read: the grammar of queries is the wider one.
     const initial = wantsInitial(options) ? queryPattern(channel.key) : null;
-    if (made !== null && replaced === null) {
+    if (made !== null && !widens) {
       this.#subscribe(made, initial, { frame, added, probe: null });
       return;
     }
-    if (made !== null && replaced !== null) {
+    if (made !== null) {
       channel.replacing += 1;
-      this.#subscribe(made, null, { channel, replaced });
+      this.#subscribe(made, null, channel);
     }
     // Whoever is asked for, must be allowed to; what is heard stays what the first of the channel may hear.
     const actor = actorIn(options, connection);
@@ -100,7 +93,7 @@ export class Subscriptions {
     this.#subscribe(probe, initial, { frame, added, probe });
   }
 
-  #subscribe(subscription: Subscription, initial: Pattern | null, tag: OnTag | WidenTag): void {
+  #subscribe(subscription: Subscription, initial: Pattern | null, tag: OnTag | ChannelState): void {
     this.#host.context.submit(new SubscribeRequest('subscribe', this.#connection, null, subscription, initial, tag, 'revision'));
   }
 
@@ -183,24 +176,25 @@ export class Subscriptions {
 
   /** The reply to one of the requests that `on` and `off` made; returns the initial values that are answered. */
   writeReply(writer: Sink, request: SubscribeRequest, reply: Reply): LongAnswer | null {
-    if (request.op === 'subscribe') return this.#writeOn(writer, request.subscription, request.tag as OnTag | WidenTag, reply);
+    if (request.op === 'subscribe') return this.#writeOn(writer, request.subscription, request.tag as OnTag | ChannelState, reply);
     this.#writeOff(writer, request.tag as OffTag | ChannelState | null, reply);
     return null;
   }
 
-  #writeOn(writer: Sink, subscription: Subscription, tag: OnTag | WidenTag, reply: Reply): LongAnswer | null {
+  #writeOn(writer: Sink, subscription: Subscription, tag: OnTag | ChannelState, reply: Reply): LongAnswer | null {
     const connection = this.#connection;
-    if ('replaced' in tag) {
-      this.#widened(subscription, tag, reply.error);
+    if (tag instanceof ChannelState) {
+      this.#widened(tag, subscription, reply.error === null);
       return null;
     }
     const { frame, added, probe } = tag;
-    if (probe !== null && reply.error === null) this.#unsubscribe(probe, null);
     if (reply.error !== null) {
-      this.#undoOn(added, probe === null);
+      this.#undoOn(added);
       writer.text(codec.encodeError(frame, connection, reply.error));
       return null;
     }
+    if (probe === null) added.channel.granted = subscription;
+    else this.#unsubscribe(probe, null);
     const source = reply.source();
     if (source !== null) return this.#initial(added, frame, source);
     writer.text(this.#onText(frame, added.reference));
@@ -217,35 +211,35 @@ export class Subscriptions {
     const item = (entry: Entry): string => codec.encodeItem(entry, formats);
     const end = codec.initialEnd(frame, connection, reference);
     const list = new RecordList(source, { head: codec.INITIAL_HEAD, shows, item, end, endsInList: false });
-    if (!connection.version.emitsInitialValues || initialEmit !== true) return list;
+    if (!connection.version.emitsInitialValues || !initialEmit) return list;
     return new Sequence(list, () => {
       source.rewind();
       return new RecordEvents(source, shows, (entry) => encodeInitialEvent(frame, connection, channel.text, item(entry)));
     });
   }
 
-  /** The wider subscription stands: the one that it replaces can go. */
-  #widened(made: Subscription, tag: WidenTag, error: RequestError | null): void {
-    const { channel, replaced } = tag;
-    if (error === null) {
-      this.#unsubscribe(replaced, channel);
+  /** A wider subscription was granted: the one before can go. Refused: the one before stays, whatever else was asked for meanwhile. */
+  #widened(channel: ChannelState, made: Subscription, isGranted: boolean): void {
+    const before = channel.granted?.closed === false ? channel.granted : null;
+    if (isGranted) channel.granted = made;
+    if (isGranted && before !== null) {
+      this.#unsubscribe(before, channel);
       return;
     }
     channel.replacing -= 1;
-    if (channel.subscription !== made) return;
-    channel.subscription = replaced;
-    channel.depth = replaced.pattern.depth;
+    if (isGranted || channel.subscription !== made) return;
+    channel.subscription = before;
+    channel.depth = before === null ? 0 : before.pattern.depth;
     // An `off` came in between, and ended the one that was to take its place.
-    if (!this.#channels.has(channel)) this.#unsubscribe(replaced, null);
+    if (before !== null && !this.#channels.has(channel)) this.#unsubscribe(before, null);
   }
 
   /** Nothing stays of an `on` that was refused. */
-  #undoOn(added: Added, wasOnly: boolean): void {
-    const { channel, reference, listeners } = added;
+  #undoOn({ channel, reference, listeners, made, widens }: Added): void {
     const { version, mergeForm } = this.#connection;
     this.#channels.dropReference([channel], reference, version.protocol, mergeForm);
     channel.listeners -= listeners;
-    if (wasOnly) channel.subscription = null;
+    if (!widens && channel.subscription === made) channel.subscription = null;
     if (channel.references.size > 0) return;
     const subscription = this.#channels.drop(channel);
     if (subscription !== null) this.#unsubscribe(subscription, null);
@@ -298,5 +292,5 @@ export class Subscriptions {
 }
 
 function wantsInitial(options: Fields): boolean {
-  return options.initialCallback === true || options.initialEmit === true;
+  return Boolean(options.initialCallback || options.initialEmit);
 }

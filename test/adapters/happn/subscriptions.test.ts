@@ -5,7 +5,7 @@ import type { Connection, Host } from '../../../src/adapters/happn/host.js';
 import type { Sink } from '../../../src/adapters/happn/session-layers.js';
 import { Subscriptions } from '../../../src/adapters/happn/subscriptions.js';
 import { UNCONFIGURED, type Version, versionNamed } from '../../../src/adapters/happn/versions.js';
-import { NOBODY, Reply, RequestError, type SubscribeRequest } from '../../../src/core/index.js';
+import { NOBODY, Reply, RequestError, type SubscribeRequest, type Subscription } from '../../../src/core/index.js';
 
 const REFUSED = new RequestError('ACCESS_DENIED', 'no');
 
@@ -31,6 +31,14 @@ function answer(error: RequestError | null = null): void {
   const reply = new Reply(request);
   reply.error = error;
   subscriptions.writeReply({ text: (text: string) => said.push(text) } as unknown as Sink, request, reply);
+}
+
+/** As `answer`, for depths that are subscribed: `kept` are those that the core has. */
+function answerOne(error: RequestError | null, kept: Set<number>): void {
+  const { op, subscription } = asked[0] as SubscribeRequest;
+  if (error === null && op === 'subscribe' && subscription.options.sets) kept.add(subscription.pattern.depth);
+  if (error === null && op === 'unsubscribe' && subscription.options.sets) kept.delete(subscription.pattern.depth);
+  answer(error);
 }
 
 const opsOf = (): string[] => asked.map(({ op, subscription }) => `${op} ${subscription.pattern.text}`);
@@ -61,6 +69,39 @@ describe('an on that is refused', () => {
     expect(ended).toBe(wider);
     for (let n = 0; n < 3; n++) answer(n < 2 ? REFUSED : null);
     expect(asked.map(({ op, subscription }) => [op, subscription.pattern.depth])).toEqual([['unsubscribe', 1]]);
+  });
+
+  it.each([
+    ['both', [REFUSED, REFUSED], 1],
+    ['the first', [REFUSED, null], 3],
+    ['the second', [null, REFUSED], 2],
+    ['neither', [null, null], 3],
+  ] as const)('of two that were to reach further: %s', (_which, [first, second], depth) => {
+    on('/ALL@/a/**', { depth: 1 });
+    answer();
+    on('/ALL@/a/**', { depth: 2 });
+    on('/ALL@/a/**', { depth: 3 });
+    const kept = new Set([1]);
+    for (const error of [first, first, second, second]) answerOne(error, kept);
+    while (asked.length > 0) answerOne(null, kept);
+    expect([...kept]).toEqual([depth]);
+    off('/ALL@/a/**');
+    expect(asked.map(({ op, subscription }) => [op, subscription.pattern.depth])).toEqual([['unsubscribe', depth]]);
+  });
+
+  it('leaves nothing when the right for the narrower one went, too', () => {
+    on('/ALL@/a/**', { depth: 1 });
+    const narrow = asked[0]?.subscription as Subscription;
+    answer();
+    on('/ALL@/a/**', { depth: 2 });
+    narrow.close();
+    subscriptions.lost(narrow);
+    answer(REFUSED);
+    answer(REFUSED);
+    on('/ALL@/a/**', { depth: 1 });
+    expect(asked.map(({ op, subscription }) => [op, subscription.pattern.depth, subscription.options.sets])).toEqual([
+      ['subscribe', 1, true],
+    ]);
   });
 });
 
