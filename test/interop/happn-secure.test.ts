@@ -191,10 +191,11 @@ describe('a request before the login', () => {
   });
 
   it.each([
-    ['a client of version 10', { protocol: 'happn_4', version: '10.6.0' }],
-    ['protocol 3', { protocol: 'happn_3', version: '8.2.7' }],
-    ['protocol 2', { protocol: 'happn_2', version: '7.3.2' }],
-    ['protocol 1.3.0', { protocol: 'happn_1.3.0', version: '3.1.1' }],
+    ['a client of version 10, which does not say so', { protocol: 'happn_4' }],
+    ['a client of version 12', { protocol: 'happn_4', version: '12.0.0' }],
+    ['protocol 3', { protocol: 'happn_3' }],
+    ['protocol 2', { protocol: 'happn_2' }],
+    ['protocol 1.3.0', { protocol: 'happn_1.3.0' }],
     ['happn 2', null],
   ])('of %s is refused, and the login behind it is good', async (_name, configured) => {
     const early = await wire(configured);

@@ -93,15 +93,15 @@ export function versionNamed(name: string): Version | null {
  * those of versions 8 and 10 send what their program asks for as soon as they are connected again, and log in beside it.
  */
 export function endsBeforeLogin(version: Version, clientVersion: string | null): boolean {
-  return version === VERSION_4 && !isBefore13(clientVersion);
+  return version === VERSION_4 && isSince13(clientVersion);
 }
 
-/** false when it is not known. */
-function isBefore13(clientVersion: string | null): boolean {
-  return clientVersion !== null && Number.parseInt(clientVersion, 10) < 13;
+/** `clientVersion`: as the client told it; null or no number: it told nothing, as clients did until version 10. */
+function isSince13(clientVersion: string | null): boolean {
+  return clientVersion !== null && Number.parseInt(clientVersion, 10) >= 13;
 }
 
-/** What the merge subscriptions of a client show. `clientVersion`: as it told it; null: it told nothing. Measured on each generation. */
+/** What the merge subscriptions of a client show. Measured on each generation. */
 export function mergeFormFor(version: Version, clientVersion: string | null): MergeForm {
-  return clientVersion !== null && Number.parseInt(clientVersion, 10) >= 13 ? 'request' : version.mergeForm;
+  return isSince13(clientVersion) ? 'request' : version.mergeForm;
 }
