@@ -42,7 +42,7 @@ const user = z
       name: nameOf(userName).refine((name) => name !== ADMIN, 'a name other than _ADMIN, whose first password is admin.password'),
       password: maybe(z.string(allowed(PASSWORD_TEXT)).refine(isPassword, PASSWORD_TEXT)),
       passwordHash: maybe(z.string(allowed(hashText)).refine(isPasswordHash, hashText)),
-      publicKey: maybe(text('a public key in PEM form')),
+      publicKey: maybe(text('a public key')),
       groups: z.array(nameOf(groupName), allowed('a list of names of groups')).default([]),
       permissions: permissions.default({}),
       customData: customData.default({}),

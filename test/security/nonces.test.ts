@@ -1,8 +1,8 @@
 // A client shows with a signature on a nonce that it has the key; a nonce is good once, for its key, and for a minute.
 
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { ECDH, generateKeyPairSync, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { isSameKey, isSigned, Nonces } from '../../src/security/nonces.js';
+import { isSameKey, isSigned, isSignedAsHash, Nonces } from '../../src/security/nonces.js';
 import { SetClock } from '../support/set-clock.js';
 
 /** What a client of happn-3 13.12.1 sent. */
@@ -23,6 +23,12 @@ const FOREIGN =
   'cyyEl42OcelazSOtUghehu24i3905XooMtKdZK4NfMUKLy+G/uaJ2UQzVY9zlZM+YfLy5yUcI5kslFcnFRwjzw/jvsYRmKLjPpDylEoXAztX2/' +
   'pskQYisC3joHxLGfymJIBCXsPK7ggg/6U901Yjk3Etu+vuP/jzFTakws9htgeEHxFdTNte6790qy3d6VXXdAWxCRMAT+NEHa5O6UxjPMTnW70p' +
   '013WWhpAh45A==';
+
+/** What a client of happn-3 10.6.0 made of a nonce, what that is the hash of, and what another key made of it. */
+const POINT = 'A8EGnxoMbUpVY5uYsZtphqG5Mq1CJrMCT8kM+4FyhllU';
+const SOURCE = Buffer.from('X49hRgodOmR9xoWQ2uEoYux+qIrtGGqG5i4ojx8Kur8=', 'base64');
+const ECDSA = 'MEQCIBQeQBftaXNMEBB6gF+vPD3VHvTek1fxtbR0FQ9ABd7iAiAZLIgZlf/cT3jKVNG5ogGMTAoVatPjjvxQOJwJHRcUPw==';
+const FOREIGN_ECDSA = 'MEUCIQCtWQDYSkjI42ODxDBwyJAM6nDx1XKXVPCFRutkXmtApgIgbYdNa2Z8TE4MSM8C/F0QUf+g/Si2QA4EpVHmbo2Q1as=';
 
 function keyPair(bits = 2_048) {
   return generateKeyPairSync('rsa', {
@@ -47,6 +53,16 @@ describe('a digest', () => {
   it('is wrong when key or signature are none', () => {
     for (const key of ['', 'nonsense', KEY.replace('MIIB', 'XIIB'), KEY.slice(0, 100)]) expect(isSigned(NONCE, key, DIGEST)).toBe(false);
     for (const digest of ['', 'nonsense', 'A'.repeat(5_000)]) expect(isSigned(NONCE, KEY, digest)).toBe(false);
+  });
+
+  it('of a client until version 11 is right for its key and nonce only', () => {
+    expect(isSignedAsHash(SOURCE, POINT, ECDSA)).toBe(true);
+    expect(isSignedAsHash(SOURCE, ECDH.convertKey(POINT, 'secp256k1', 'base64', 'base64', 'uncompressed') as string, ECDSA)).toBe(true);
+    expect(isSignedAsHash(SOURCE, POINT, FOREIGN_ECDSA)).toBe(false);
+    expect(isSignedAsHash(Buffer.alloc(32), POINT, ECDSA)).toBe(false);
+    for (const key of ['', 'nonsense', KEY, 'A'.repeat(44), 'B'.repeat(44), 'A'.repeat(88)])
+      expect(isSignedAsHash(SOURCE, key, ECDSA)).toBe(false);
+    for (const digest of ['', 'nonsense', 'A'.repeat(5_000)]) expect(isSignedAsHash(SOURCE, POINT, digest)).toBe(false);
   });
 
   it('of a short key is not looked at, nor of a key of another kind', () => {

@@ -39,8 +39,15 @@ export interface Generation {
   readonly load: () => void;
   /** Wildcards of subscriptions: `*` as any characters, or as one whole segment. */
   readonly wildcards: 'glob' | 'segments';
+  /** A pair as programs of its time make it, with the package that the client signs with. */
+  readonly keyPair: () => KeyPair;
   /** `info` is what the client tells about itself when it logs in. */
   readonly connect: (port: number, info?: object, heartbeats?: Heartbeats, login?: Login) => Promise<HappnClient>;
+}
+
+export interface KeyPair {
+  readonly publicKey: string;
+  readonly privateKey: string;
 }
 
 /** What a client shows of who it is. */
@@ -48,7 +55,7 @@ export interface Login {
   readonly username?: string;
   readonly password?: string;
   readonly token?: string;
-  /** PEM, for a login by signature. */
+  /** For a login by signature: in PEM form, or in base64 until version 11. */
   readonly publicKey?: string;
   readonly privateKey?: string;
   readonly loginType?: 'digest';
@@ -101,6 +108,15 @@ export function load(folder: string, name: string): unknown {
   return require(name);
 }
 
+/** From the package that a client in one of the folders signs with. Of what packages of different folders need, only one may be loaded. */
+function keyPair(folder: string, client: string): KeyPair {
+  delete (globalThis as { _bitcore?: unknown })._bitcore;
+  const Crypto = createRequire(clients.resolve(`./${folder}/node_modules/${client}/package.json`))('happn-util-crypto') as new () => {
+    createKeyPair(): KeyPair;
+  };
+  return new Crypto().createKeyPair();
+}
+
 /** One promise around one call with a callback at its end. */
 export function call<T>(client: Raw, method: string, ...args: unknown[]): Promise<T> {
   return new Promise<T>((resolve, reject) => {
@@ -135,6 +151,7 @@ function happn3(name: string, wildcards: Generation['wildcards'], sendsHeartbeat
     name,
     load: () => void load('happn3', name),
     wildcards,
+    keyPair: () => keyPair('happn3', name),
     connect: async (port, info = {}, heartbeats, login) => {
       const library = load('happn3', name) as Library;
       const socket = socketOptions(sendsHeartbeats, heartbeats);
@@ -154,6 +171,7 @@ function happn2(): Generation {
     name: 'happn 2.21.4',
     load: () => void load('happn2', 'happn'),
     wildcards: 'glob',
+    keyPair: () => keyPair('happn2', 'happn'),
     connect: async (port, info = {}, heartbeats, login) => {
       const library = load('happn2', 'happn') as Library;
       const options = socketOptions(true, heartbeats);

@@ -31,7 +31,10 @@ const customData = describe(
   'Free data of administrators.',
 );
 const password = describe(z.string().nullable(), 'A text of 1 to 1024 bytes; null: no login by password.');
-const publicKey = describe(z.string().min(1).nullable(), 'In PEM form, for logins by signature.');
+const publicKey = describe(
+  z.string().min(1).nullable(),
+  'For logins by signature: in PEM form, or as clients of happn-3 until version 11 make it.',
+);
 const groups = describe(z.array(name).max(SECURITY_LIMITS.memberships), 'Names of groups.');
 
 const lookup = z.strictObject({
