@@ -36,7 +36,7 @@ export function requestId(frame: Frame): RequestId {
 export function isPathOnly(frame: Frame): boolean {
   if (!isFields(frame.options)) return false;
   const inner = frame.options.options;
-  return frame.options.path_only === true || (isFields(inner) && inner.path_only === true);
+  return Boolean(frame.options.path_only || (isFields(inner) && inner.path_only));
 }
 
 // ---------------------------------------------------------------- out: texts
@@ -140,7 +140,7 @@ export function encodeSet(frame: Frame, asker: Asker, reply: Reply, published: b
   const request = reply.request as DataRequest;
   const { entry } = reply;
   const path = jsonText(request.path);
-  if (asker.version.noDataResponse && isFields(frame.options) && frame.options.noDataResponse === true) {
+  if (asker.version.noDataResponse && isFields(frame.options) && frame.options.noDataResponse) {
     return encodeSetWithoutData(frame, path, published);
   }
   const { increment } = request.options;

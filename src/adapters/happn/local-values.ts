@@ -86,7 +86,7 @@ function setResult(request: DataRequest, reply: Reply, frame: Frame, status: obj
   const { path, payload } = request;
   const { entry, counter } = reply;
   const { increment } = request.options;
-  if (isFields(frame.options) && frame.options.noDataResponse === true) {
+  if (isFields(frame.options) && frame.options.noDataResponse) {
     const { eventId } = frame;
     return { _meta: { path, eventId, type: 'response', status: 'ok', published: (status as { published: boolean }).published } };
   }

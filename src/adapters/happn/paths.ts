@@ -5,7 +5,7 @@ import type { Version } from './versions.js';
 import { DEFAULT_DEPTH, MESSAGES } from './wire.js';
 
 /** What set, remove and on accept; a get takes any text. */
-const ALLOWED = /^[a-zA-Z0-9/(){}+=&:%@._*\-\s]*$/;
+const ALLOWED = /^[a-zA-Z0-9/(){}+=&:%@._*\-\s]+$/;
 const EVENT_MAX = 64;
 const DEPTH_MAX = 100;
 
@@ -15,7 +15,6 @@ const DEPTH_MAX = 100;
  */
 export function checkRequestPath(path: unknown): string {
   if (typeof path !== 'string') throw new RequestError('INVALID_PATH', notText(path));
-  if (path.length === 0) throw new RequestError('INVALID_PATH', 'Bad path, must not be empty');
   if (!ALLOWED.test(path)) throw new RequestError('INVALID_PATH', MESSAGES.badCharacters);
   return checkPath(path);
 }

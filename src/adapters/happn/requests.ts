@@ -44,8 +44,8 @@ function setPath(frame: Frame): string {
 }
 
 function setOptions(options: Fields, session: Session): DataOptions {
-  const noPublish = options.noPublish === true || options.upsertType === 3;
-  const base = OPTIONS[(options.noStore === true ? 0 : 4) | (noPublish ? 0 : 2) | (options.merge === true ? 1 : 0)] as DataOptions;
+  const noPublish = options.noPublish || options.upsertType === 3;
+  const base = OPTIONS[(options.noStore ? 0 : 4) | (noPublish ? 0 : 2) | (options.merge ? 1 : 0)] as DataOptions;
   return onBehalf(routed(base, options), options, session);
 }
 
@@ -65,7 +65,7 @@ function siblingOf(path: string): string {
 export function decodeRemove(frame: Frame, session: Session): DataRequest {
   const path = checkRequestPath(frame.path);
   const options = fieldsOf(frame.options, 'options');
-  const routing = routed(OPTIONS[options.noPublish === true ? 4 : 6] as DataOptions, options);
+  const routing = routed(OPTIONS[options.noPublish ? 4 : 6] as DataOptions, options);
   const query = decodeCriteria(options);
   const chosen = onBehalf(query === null ? routing : { ...routing, query }, options, session);
   const pattern = hasWildcard(path) ? queryPattern(path) : null;

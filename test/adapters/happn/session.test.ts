@@ -303,7 +303,33 @@ describe('initial values', () => {
   });
 });
 
+test('an option is on when what it says counts as true', async () => {
+  const at = area();
+  const [publisher, wire] = [await client(), await client('happn_4', '13.12.1')];
+  await set(publisher, `${at}/a`, { a: 1 });
+  expect((await on(wire, `/ALL@${at}/*`, { initialCallback: 1, merge: 'yes' })).data).toMatchObject([{ a: 1 }]);
+  expect(await set(publisher, `${at}/a`, { b: 2 }, { merge: 1 })).toMatchObject({ data: { a: 1, b: 2 } });
+  await set(publisher, `${at}/a`, { c: 3 }, { noStore: 'true' });
+  await set(publisher, `${at}/b`, { d: 4 }, { noPublish: 1 });
+  await publisher.request('remove', { path: `${at}/b`, options: { noPublish: 1 } });
+  expect(await set(publisher, `${at}/b`, { d: 4 }, { noDataResponse: 1 })).not.toHaveProperty('data');
+  expect(await publisher.request('get', { path: `${at}/a` })).toMatchObject({ data: { a: 1, b: 2 } });
+  expect(await publisher.request('get', { path: `${at}/a`, options: { path_only: 1 } })).not.toHaveProperty('data');
+  await until('the last event', () => wire.events().length >= 3);
+  expect(wire.events().map(({ data }) => data)).toEqual([{ b: 2 }, { c: 3 }, { d: 4 }]);
+});
+
 describe('bad input', () => {
+  test('an empty path is refused in the words of the clients', async () => {
+    const wire = await client();
+    for (const action of ['set', 'remove', 'on']) {
+      expect(errorOf(await wire.request(action, { path: '', data: {} }))).toEqual({
+        name: 'Error',
+        message: expect.stringContaining('Bad path, can only contain characters') as string,
+      });
+    }
+  });
+
   const DATA = [null, undefined, 0, 1, '', 'x', true, [], [null], {}, { data: null }, { protocol: null }, { protocol: {} }, { info: null }];
   const ACTIONS = [
     'configure-session',
