@@ -38,6 +38,7 @@ export const CONNECTION_ERRORS = {
   SESSION_REVOKED: { reconnect: false, advice: 'log in again' },
   NOT_ALLOWED: { reconnect: false, advice: 'do without, or be given the right that the message names' },
   STORE_FAILED: { reconnect: true, advice: 'the store was reopened: resume the session' },
+  INTERNAL: { reconnect: true, advice: 'report it with the line that the log has about it' },
   SHUTTING_DOWN: { reconnect: true, advice: 'the gateway is stopping' },
   DISMISSED: { reconnect: false, advice: 'the gateway is stopping, and nobody is expected back' },
 } as const;

@@ -401,7 +401,7 @@ describe('a broken adapter', () => {
     const broken = house.session();
     broken.broken.add('flush');
     house.context.flush(broken);
-    expect(broken.closed).toBe(true);
+    expect(broken.closedWith?.code).toBe('INTERNAL');
     const { flushes } = broken;
     house.context.flush(broken);
     expect(broken.flushes).toBe(flushes);

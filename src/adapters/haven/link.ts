@@ -87,6 +87,7 @@ const CLOSE_CODES: { readonly [code in ConnectionErrorCode]: number } = {
   SESSION_REVOKED: 1008,
   NOT_ALLOWED: 1008,
   STORE_FAILED: 1011,
+  INTERNAL: 1011,
   SHUTTING_DOWN: 1001,
   DISMISSED: 1001,
 };

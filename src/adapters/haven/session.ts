@@ -297,7 +297,7 @@ export class HavenSession extends Session implements Holder, Speaker {
       // Not the peer's fault alone, but the end of its connection alone.
       writer.discard();
       this.#host.context.log.error({ err: error, session: this.id, peer: this.peer }, 'a Haven connection failed');
-      this.close(new ConnectionError('STORE_FAILED', 'the gateway failed on this connection'));
+      this.close(new ConnectionError('INTERNAL', 'the gateway failed on this connection'));
     }
     if (writer.length > 0) this.#link.send(writer.take());
     this.#link.uncork();

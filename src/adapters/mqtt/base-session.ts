@@ -41,6 +41,9 @@ const OUTBOUND: OutboundLimits = Object.freeze({ ...OUTBOUND_LIMITS, dropBytes: 
 /** new: the CONNECT has not come. connecting: it was not accepted yet. */
 type Phase = 'new' | 'connecting' | 'ready' | 'closed';
 
+/** A fault of the gateway, which the log has told of. */
+const failed = (text: string): ConnectionError => new ConnectionError('INTERNAL', text);
+
 export abstract class BaseSession extends Session implements PacketTaker, TransportOwner, DeliveryHost, KeptSession, SystemReader {
   /** User and client id: what is taken over, and what a durable session is kept under. */
   key = '';
@@ -127,7 +130,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
       this.close(this.faultOf(error));
     } else {
       this.host.context.log.error({ err: error, session: this.id }, 'a packet failed: ending the connection');
-      this.close(malformed('the packet could not be served'));
+      this.close(failed('the packet could not be served'));
     }
   }
 
@@ -204,7 +207,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
       this.#drain();
     } catch (error) {
       this.host.context.log.error({ err: error, session: this.id }, 'writing failed: ending the connection');
-      this.close(malformed('what was to be sent could not be written'));
+      this.close(failed('what was to be sent could not be written'));
     }
     this.#flushing = false;
     if (this.isEnded) return;

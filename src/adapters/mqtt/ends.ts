@@ -9,5 +9,6 @@ export function endBy(error: RequestError): ConnectionError {
 
 function codeBy({ code, retry }: RequestError): ConnectionErrorCode {
   if (code === 'STORE_FAILED' || retry) return 'STORE_FAILED';
+  if (code === 'INTERNAL') return 'INTERNAL';
   return code === 'ACCESS_DENIED' ? 'NOT_ALLOWED' : 'MALFORMED_FRAME';
 }

@@ -215,7 +215,7 @@ export class Sessions {
 
   #failed(session: Session, what: string, error: unknown): void {
     this.log.error({ err: error, session: session.id, adapter: session.adapter }, `${what} failed: ending the connection`);
-    this.end(session, null);
+    this.end(session, new ConnectionError('INTERNAL', 'the gateway failed on this connection'));
   }
 
   #flush(session: Session): void {
