@@ -14,6 +14,7 @@ import {
   type Reply,
   type Request,
   RequestError,
+  type Rights,
   Session,
   type Subscription,
 } from '../../core/index.js';
@@ -250,6 +251,14 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
 
   onExpired(): void {
     this.host.onExpired();
+  }
+
+  get rights(): Rights | null {
+    return this.identity.principal?.rights ?? null;
+  }
+
+  onDenied(): void {
+    this.host.onDenied();
   }
 
   /** It has a filter below $SYS. */

@@ -173,6 +173,10 @@ export class ClientHost implements MqttSessionHost, PropertySessionHost, Connect
     this.#counters.expired.add();
   }
 
+  onDenied(): void {
+    this.#counters.denied.add();
+  }
+
   /** Counted and told as the engine does it for receivers whose socket is full. */
   onStuck(session: BaseSession, waitingBytes: number, waitingMessages: number): void {
     this.#counters.slowClosed.add();
@@ -222,7 +226,7 @@ export class ClientHost implements MqttSessionHost, PropertySessionHost, Connect
   }
 }
 
-function countersIn(counters: Counters): { readonly [name in 'unforwardable' | 'slowClosed' | 'slowed' | 'expired']: Counter } {
+function countersIn(counters: Counters): { readonly [name in 'unforwardable' | 'slowClosed' | 'slowed' | 'expired' | 'denied']: Counter } {
   return {
     unforwardable: counters.counter(
       'mqtt_unforwardable_total',
@@ -231,6 +235,7 @@ function countersIn(counters: Counters): { readonly [name in 'unforwardable' | '
     slowClosed: counters.counter('slow_consumers_closed_total', 'Connections ended because they read too slowly'),
     slowed: counters.counter('mqtt_slowed_total', 'Pauses in reading MQTT clients that published faster than they may'),
     expired: counters.counter('mqtt_expired_total', 'Messages not sent to an MQTT client because their time was over'),
+    denied: counters.counter('queue_denied_total', 'Queued messages that their receiver may not hear any more'),
   };
 }
 

@@ -7,6 +7,7 @@ import {
   type Publication,
   type QueuedMessage,
   type Reply,
+  type Rights,
   Ring,
   type Subscription,
 } from '../../core/index.js';
@@ -31,6 +32,8 @@ interface Waiting {
   readonly qos: number;
   readonly terms: Terms;
   readonly size: number;
+  /** By which it was to be heard when it began to wait; see DeliveryHost. */
+  readonly rights: Rights | null;
 }
 
 /** What deliveries need of their session. */
@@ -42,12 +45,16 @@ export interface DeliveryHost {
   readonly isFull: boolean;
   /** What it subscribes to with this lets it see the record. */
   shows(entry: Entry, subscription: Subscription): boolean;
+  /** Another object once they have changed; null: it may do everything. */
+  readonly rights: Rights | null;
   queuedPublication(number: number): Publication | null;
   readonly keeping: Pick<Keeping, 'acknowledge' | 'handOut'>;
   /** Milliseconds since 1970. */
   now(): number;
   /** A message is not sent because its time is over. */
   onExpired(): void;
+  /** A message is not sent because the client may not hear it any more. */
+  onDenied(): void;
 }
 
 export class Deliveries implements RetainedOutlet {
@@ -79,13 +86,13 @@ export class Deliveries implements RetainedOutlet {
     if (this.waitingCount === 0 && !this.blocked && this.#send(publication, qos, terms)) return;
     const { size } = publication;
     this.waitingBytes += size;
-    this.#wait({ publication, retained: null, numbers: null, next: 0, qos, terms, size });
+    this.#wait({ publication, retained: null, numbers: null, next: 0, qos, terms, size, rights: this.host.rights });
   }
 
   /** What is retained under the filter; what comes later waits behind it. */
   addRetained(subscription: Subscription): RetainedMessages {
     const retained = new RetainedMessages(subscription, this);
-    this.#wait({ publication: null, retained, numbers: null, next: 0, qos: 0, terms: NO_TERMS, size: 0 });
+    this.#wait({ publication: null, retained, numbers: null, next: 0, qos: 0, terms: NO_TERMS, size: 0, rights: null });
     return retained;
   }
 
@@ -112,7 +119,7 @@ export class Deliveries implements RetainedOutlet {
   #resumeQueued(messages: readonly QueuedMessage[]): void {
     if (messages.length === 0) return;
     const numbers = messages.map(({ number }) => number);
-    this.#wait({ publication: null, retained: null, numbers, next: 0, qos: 0, terms: NO_TERMS, size: 0 });
+    this.#wait({ publication: null, retained: null, numbers, next: 0, qos: 0, terms: NO_TERMS, size: 0, rights: null });
   }
 
   /** Sends what waits while window and socket allow it. */
@@ -178,12 +185,21 @@ export class Deliveries implements RetainedOutlet {
   /** True when all of it was sent. */
   #advance(waiting: Waiting): boolean {
     const { publication, retained } = waiting;
-    if (publication !== null) return this.#send(publication, waiting.qos, waiting.terms);
+    if (publication !== null) return this.#isDenied(publication, waiting.rights) || this.#send(publication, waiting.qos, waiting.terms);
     if (retained !== null) return retained.advance();
     const numbers = waiting.numbers as readonly number[];
     for (; waiting.next < numbers.length; waiting.next += 1) {
       if (this.host.isFull || !this.sendQueued(numbers[waiting.next] as number)) return false;
     }
+    return true;
+  }
+
+  /** What waits may be heard by what the client may do when it is its turn. `before`: by which it could be when it came. */
+  #isDenied({ path, number }: Publication, before: Rights | null): boolean {
+    const { rights, keeping } = this.host;
+    if (rights === before || rights === null || rights.allows('on', path)) return false;
+    if (this.host.durable?.queue.has(number) === true) keeping.acknowledge(number);
+    this.host.onDenied();
     return true;
   }
 
@@ -221,6 +237,10 @@ export class Deliveries implements RetainedOutlet {
   }
 
   // What retained messages need.
+
+  get rights(): Rights | null {
+    return this.host.rights;
+  }
 
   get isFull(): boolean {
     return this.host.isFull;

@@ -9,6 +9,7 @@ import {
   type EntrySource,
   HAND_OUT_MAX,
   type Reply,
+  type Rights,
   type Subscription,
 } from '../../core/index.js';
 import type { Terms } from './encoder.js';
@@ -28,6 +29,8 @@ export interface RetainedOutlet {
   readonly isFull: boolean;
   /** So many messages of QoS 1 and 2 may be sent now, and their ids are free. */
   readonly room: number;
+  /** What the client may do; another object once that has changed; null: everything. */
+  readonly rights: Rights | null;
   /** There is a message to make of the record for this subscription. */
   shows(entry: Entry, subscription: Subscription): boolean;
   /** False: no room in the window. `qos`: that of the subscription. */
@@ -41,6 +44,8 @@ export class RetainedMessages {
   readonly #subscription: Subscription;
   readonly #outlet: RetainedOutlet;
   readonly #terms: Terms;
+  /** By which the source was made. */
+  readonly #rights: Rights | null;
   /** That of the remainder that the core keeps of them; 0: it keeps none. */
   readonly #place: number;
   #source: EntrySource | null = null;
@@ -63,6 +68,7 @@ export class RetainedMessages {
     const { identifier } = subscription.options;
     this.#subscription = subscription;
     this.#outlet = outlet;
+    this.#rights = outlet.rights;
     this.#terms = { identifiers: identifier > 0 ? [identifier] : [], asPublished: true };
     this.#place = subscription.remainder?.place ?? 0;
   }
@@ -97,9 +103,9 @@ export class RetainedMessages {
   #advancePlain(): boolean {
     while (!this.#isCancelled) {
       if (this.#outlet.isFull) return false;
-      this.#entry ??= this.#next();
-      if (this.#entry === null) return this.#isOver;
-      if (!this.#outlet.sendRetained(this.#entry, this.#subscription.options.qos, this.#terms)) return false;
+      const entry = this.#look();
+      if (entry === null) return this.#isOver;
+      if (!this.#outlet.sendRetained(entry, this.#subscription.options.qos, this.#terms)) return false;
       this.#entry = null;
     }
     return true;
@@ -133,8 +139,7 @@ export class RetainedMessages {
     const entries: Entry[] = [];
     const counted: Entry[] = [];
     for (let bytes = 0; entries.length < PORTION_ENTRIES && bytes < PORTION_BYTES; ) {
-      this.#entry ??= this.#next();
-      const entry = this.#entry;
+      const entry = this.#look();
       if (entry === null) break;
       const isCounted = this.#isCounted(entry);
       if (isCounted && counted.length >= room) break;
@@ -175,7 +180,13 @@ export class RetainedMessages {
     return qos > 0 && this.#subscription.options.qos > 0;
   }
 
-  /** null: there is none, or none yet. */
+  /** The next one, which stays so until it is taken. null: there is none, or none yet. */
+  #look(): Entry | null {
+    this.#entry ??= this.#next();
+    while (this.#entry !== null && !this.#mayBeShown(this.#entry)) this.#entry = this.#next();
+    return this.#entry;
+  }
+
   #next(): Entry | null {
     if (this.#source === null) return null;
     this.#cursor ??= new EntryCursor(this.#source);
@@ -183,6 +194,12 @@ export class RetainedMessages {
       if (this.#outlet.shows(entry, this.#subscription)) return entry;
     }
     return null;
+  }
+
+  /** What it may do may have changed since the source was made. */
+  #mayBeShown({ path }: Entry): boolean {
+    const { rights } = this.#outlet;
+    return rights === this.#rights || rights === null || rights.allows('get', path);
   }
 
   /** All that there is was looked at. */

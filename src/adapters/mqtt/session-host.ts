@@ -27,6 +27,8 @@ export interface SessionHost {
   onStuck(session: BaseSession, waitingBytes: number, waitingMessages: number): void;
   /** A message was not sent because its time was over. */
   onExpired(): void;
+  /** A message was not sent because its client may not hear it any more. */
+  onDenied(): void;
   /** A client publishes faster than it may: it is not read for a while. */
   onSlowed(peer: string): void;
   onEnded(session: BaseSession): void;
