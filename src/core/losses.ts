@@ -12,12 +12,15 @@ export class Losses {
   readonly #log: Log;
   readonly #whose: (key: string) => object;
   readonly #dropped: Counter;
+  readonly #noTopic: Counter;
   readonly #overdue: Counter;
   readonly #sessionsOver: Counter;
   readonly #willsDenied: Counter;
   readonly #willsFailed: Counter;
   readonly #unanswered: Counter;
   readonly #recordsDamaged: Counter;
+  /** Durable sessions of which it was told that something that no topic can name was not queued. */
+  readonly #unnamed = new WeakSet<DurableSession>();
   /** Sessions of which it was told that messages of theirs were refused. */
   readonly #refused = new WeakSet<Session>();
 
@@ -26,6 +29,10 @@ export class Losses {
     this.#log = log;
     this.#whose = whose;
     this.#dropped = counters.counter('queue_dropped_total', 'Messages that a full queue of a durable session refused');
+    this.#noTopic = counters.counter(
+      'queue_no_topic_total',
+      'Changes not queued for absent sessions because no MQTT topic can name the path',
+    );
     this.#overdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
     this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
     this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author may not do that any more');
@@ -55,6 +62,15 @@ export class Losses {
       { ...this.#whose(durable.key), messages: queue.size, bytes: queueBytes },
       `the queue of a durable session is full: ${what} are dropped until it has room`,
     );
+  }
+
+  /** A path that no topic can name changed while the session was away: no message for it can say that. */
+  noTopic(durable: DurableSession, path: string): void {
+    this.#noTopic.add();
+    if (this.#unnamed.has(durable)) return;
+    this.#unnamed.add(durable);
+    const fields = { ...this.#whose(durable.key), path };
+    this.#log.info(fields, 'a path that no MQTT topic can name changed: not queued; further ones of this session are only counted');
   }
 
   /** So many messages waited too long in a queue, and were dropped. */

@@ -311,12 +311,13 @@ export class Deliveries implements RetainedOutlet {
   }
 
   /**
-   * A packet id that neither is on its way nor belongs to the queue; 0: the window is full. The queue of a durable session
+   * A packet id that neither is on its way nor belongs to the queue; 0: the window is full, or the ids may be used up. The queue of a durable session
    * counts upwards, so what it does not hold (retained messages) takes ids from the other end.
    */
   #takeId(): number {
-    if (this.#inFlight.size >= this.window) return 0;
     const { durable } = this.host;
+    const open = this.#inFlight.size;
+    if (open >= this.window || (durable !== null && open + durable.packetIds.size >= PACKET_ID_MAX)) return 0;
     let id = this.#lastId;
     do {
       if (durable === null) id = id >= PACKET_ID_MAX ? 1 : id + 1;

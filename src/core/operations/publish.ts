@@ -4,6 +4,7 @@ import type { DurableSession } from '../durable/durable-session.js';
 import type { QueueTerms } from '../durable/queues.js';
 import { NO_GROUPS } from '../durable/rows.js';
 import type { Publication, Qos } from '../message.js';
+import { isTopic } from '../paths/path.js';
 import type { Match } from '../routing/router.js';
 import type { Subscription } from '../routing/subscription.js';
 import { NO_MATCH } from '../routing/subscription-list.js';
@@ -51,15 +52,21 @@ interface OpenTerms {
 }
 
 function queueForDurables(run: Run, publication: Publication, match: Match, number: number): void {
-  publication.number = number;
   const owners = new Map<DurableSession, OpenTerms>();
   for (const subscription of match.durable) note(publication, subscription, owners);
   for (const subscription of publication.chosen ?? []) note(publication, subscription, owners);
+  if (!isTopic(publication.path)) return leaveOut(run, publication, owners);
+  publication.number = number;
   for (const [owner, { qos, identifiers, asPublished, groups }] of owners) {
     if (qos > 0) enqueue(run, owner, publication, { qos: qos as 1 | 2, identifiers, asPublished, groups, place: null });
   }
   // Should its receiver end in the same turn, the store does not have it yet.
   if (publication.chosen !== null) (run.turn as Turn).keepShared(publication);
+}
+
+/** No message can name the path: it takes no room in a queue. A session that is there is handed it, and tells of it itself. */
+function leaveOut(run: Run, { path }: Publication, owners: ReadonlyMap<DurableSession, OpenTerms>): void {
+  for (const [owner, { qos }] of owners) if (qos > 0 && owner.session === null) run.state.losses.noTopic(owner, path);
 }
 
 function note(publication: Publication, subscription: Subscription, owners: Map<DurableSession, OpenTerms>): void {

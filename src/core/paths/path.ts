@@ -64,6 +64,11 @@ export function reservedArea(path: string): string | null {
   return null;
 }
 
+/** Whether the path can be the topic of a message (MQTT 3.1.1 section 4.7.1), which is all that filters of MQTT match. */
+export function isTopic(path: string): boolean {
+  return !path.includes('+') && !path.includes('#');
+}
+
 /** `path` without its leading slash, if it has one: how the `segments` dialect sees it. */
 export function withoutLeadingSlash(path: string): string {
   return path.charCodeAt(0) === SLASH ? path.slice(1) : path;

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { QUEUE_LIMITS } from '../../../src/core/durable/durable-session.js';
 import { GateStore } from '../../support/core-harness.js';
 import { until } from '../../support/gateway-process.js';
 import { type HouseOptions, MqttHouse, type MqttPacket, MqttWire, shown } from '../../support/mqtt-wire.js';
@@ -655,6 +656,19 @@ describe('paths', () => {
     await other.set('plain', 'x');
     expect(shown(await a.expect('publish'))).toBe('plain=x/1');
     expect(house.counters.counter('mqtt_unforwardable_total', '').value).toBe(2);
+    expect(house.lines.filter(({ text }) => text.includes('no MQTT topic')).length).toBe(1);
+  });
+
+  it('that no topic can name take no room in the queue of a session that is away', async () => {
+    await start({ queue: { ...QUEUE_LIMITS, maxMessages: 2 } });
+    const before = await durable('kept');
+    await before.subscribe('#', 1);
+    await lose(before);
+    const other = house.other();
+    for (const path of ['a/+/b', 'c#', 'd/+', 'plain']) await other.set(path, 'x');
+    const kept = await durable('kept');
+    expect((await kept.settled()).map(shown)).toEqual(['plain=x/1']);
+    expect(house.counters.counter('queue_no_topic_total', '').value).toBe(3);
     expect(house.lines.filter(({ text }) => text.includes('no MQTT topic')).length).toBe(1);
   });
 

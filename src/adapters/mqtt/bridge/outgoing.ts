@@ -126,7 +126,7 @@ export class Outgoing {
     const { number, path } = publication;
     const { durable } = this.host;
     this.#changed?.add(path);
-    if (qos > 0 && durable !== null) {
+    if (qos > 0 && durable !== null && number > 0) {
       if (number <= this.#resumedTo) return;
       if (!durable.queue.has(number)) return this.host.drop('queue-full', path);
       if (this.#sender !== null) this.#waiting.push({ number, publication: null, entry: null, page: null, qos, size: 0 });
