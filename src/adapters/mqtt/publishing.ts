@@ -13,7 +13,7 @@ import {
   type Will,
 } from '../../core/index.js';
 import { lengthBytes, malformed, readText, type WillFacts } from './codec.js';
-import { isSystemTopic, type Topics, topicFault } from './paths.js';
+import { isForbiddenTopic, type Topics, topicFault } from './paths.js';
 import { FIRST_BYTE, QOS_SHIFT, RETAIN } from './wire.js';
 
 /** Smaller payloads are copied out of a chunk that is this many times larger, so that they do not keep it in memory. */
@@ -95,7 +95,7 @@ export class Publishing {
   }
 
   #checkedPath(topic: string): string {
-    if (isSystemTopic(topic)) throw malformed('topics under $SYS are the broker’s own');
+    if (isForbiddenTopic(topic)) throw malformed('nobody publishes below $SYS and $share');
     return checkPath(this.topics.pathOf(topic));
   }
 }

@@ -148,9 +148,9 @@ describe('PUBLISH from a client', () => {
     expect(Buffer.concat(heard)).toEqual(Buffer.concat([packet, packet, packet]));
   });
 
-  it('under $SYS ends the connection', async () => {
+  it.each(['$SYS', '$SYS/broker/uptime', '$share/g/t'])('to %s ends the connection', async (topic) => {
     const a = await client('a');
-    a.publish('$SYS/broker/uptime', 'x');
+    a.publish(topic, 'x');
     await a.closed();
   });
 });
