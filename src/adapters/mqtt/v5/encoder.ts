@@ -106,10 +106,14 @@ export class PropertyEncoder implements Encoder {
       return null;
     }
     const known = this.#aliases?.get(path) ?? 0;
-    const alias = known > 0 ? known : this.#freeAlias();
-    const properties = this.#propertiesOf(saying, alias);
     const body = payload === null ? EMPTY : payload.bytes(this.host.raw);
-    const frame = encodePublish(known > 0 ? NO_TOPIC_HEAD : head, body, flags, packetId, properties);
+    let alias = known > 0 ? known : this.#freeAlias();
+    let frame = encodePublish(known > 0 ? NO_TOPIC_HEAD : head, body, flags, packetId, this.#propertiesOf(saying, alias));
+    if (frame.length > this.maxBytes && alias > 0) {
+      // The number of its topic takes room.
+      alias = 0;
+      frame = encodePublish(head, body, flags, packetId, this.#propertiesOf(saying, 0));
+    }
     if (frame.length > this.maxBytes) {
       this.host.onTooLarge();
       return null;

@@ -500,6 +500,20 @@ describe('a delivery', () => {
     ]);
   });
 
+  it('names its topic in full where a number makes it larger than the client takes', async () => {
+    const wire = await client('a', { properties: { topicAliasMaximum: 5, maximumPacketSize: 40 } });
+    await subscribe(wire, '#', {});
+    const writer = await client('b');
+    // Fixed header, topic, length of the properties: 40 bytes with 34 of payload, and with 31 behind a number.
+    for (const size of [34, 31, 34, 35]) await publish(writer, 't', 'x'.repeat(size));
+    const packets = await told(wire);
+    expect(packets.map(({ topic, payload, properties }) => [topic, payload.length, properties?.['topicAlias']])).toEqual([
+      ['t', 34, undefined],
+      ['t', 31, 1],
+      ['t', 34, undefined],
+    ]);
+  });
+
   it('at QoS 0 is encoded once for all who get it alike', async () => {
     const wires = await Promise.all(['a', 'b'].map((id) => client(id)));
     for (const wire of wires) await subscribe(wire, 't');
