@@ -384,6 +384,8 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     if (this.isEnded) return;
     const known = this.phase !== 'new';
     if (known && !this.isConnecting) this.host.counts.onClientGone();
+    // [MQTT-3.1.2-8], [MQTT5-3.1.2-7]: a will is one of a CONNECT that was accepted.
+    if (error !== null && this.isConnecting) this.keeping.goodbye = true;
     this.host.system.delete(this);
     this.#visit.arrive();
     if (known) this.keeping.leaveWill();

@@ -531,6 +531,20 @@ describe('a will', () => {
     expect(shown(await b.expect('publish'))).toBe('w=taken/1');
   });
 
+  it('of a CONNECT that another one takes the place of before it is accepted is not published', async () => {
+    const b = await client('b');
+    await b.subscribe('w', 1);
+    house.store.held = true;
+    const [first, second] = [await MqttWire.open(house.port), await MqttWire.open(house.port)];
+    first.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'a', keepalive: 0, ...will() });
+    await until('it is being connected', () => house.store.isWriting);
+    second.send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clean: true, clientId: 'a', keepalive: 0 });
+    await first.closed();
+    house.store.release();
+    await second.expect('connack');
+    expect(await published(b)).toEqual([]);
+  });
+
   it('with retain becomes the record', async () => {
     await (await client('a', will({ retain: true }))).drop();
     const other = house.other();

@@ -545,6 +545,21 @@ describe('a will', () => {
     expect(await told(hearer)).toEqual([]);
   });
 
+  it('of a CONNECT that is refused is not published', async () => {
+    const hearer = await client('hearer');
+    await subscribe(hearer, 'status');
+    house.store.held = true;
+    const connect = { cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, clean: true, clientId: 'a', keepalive: 0, will };
+    const [first, second] = [await MqttWire.open(house.port, 5), await MqttWire.open(house.port, 5)];
+    first.send(connect);
+    await until('it is being connected', () => house.store.isWriting);
+    second.send({ ...connect, will: undefined });
+    expect(await first.expect('connack')).toMatchObject({ reasonCode: REASON.UNSPECIFIED_ERROR });
+    house.store.release();
+    await second.expect('connack');
+    expect(await told(hearer)).toEqual([]);
+  });
+
   it('waits for its delay, and is dropped when the session is resumed', async () => {
     const hearer = await client('hearer');
     await subscribe(hearer, 'status');
