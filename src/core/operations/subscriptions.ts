@@ -13,8 +13,7 @@ import type { Run, State } from './run.js';
 export function subscribe(request: SubscribeRequest, run: Run): void {
   const { subscription, initial, session, since } = request;
   const { state } = run;
-  // The connection went away while this was waiting: nobody would ever end the subscription.
-  if (session.closed) return;
+  if (session.closed) return subscribeForLater(request, run);
   if (subscription.durable !== null) {
     remember(request, run);
     const replaced = state.durables.subscribe(subscription.durable, subscription, (run.turn as Turn).batch);
@@ -38,6 +37,18 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   reply.revision = state.committed;
   if (initial !== null) reply.showOne(oneInitial(request, state));
   run.say(reply);
+}
+
+/** The connection went away while this was waiting: nobody would ever end the subscription, unless it is one for the next connection. */
+function subscribeForLater(request: SubscribeRequest, run: Run): void {
+  const { subscription, session } = request;
+  const { durables } = run.state;
+  const { durable } = subscription;
+  if (durable === null || durables.heldBy(session) !== durable) return;
+  subscription.session = null;
+  remember(request, run);
+  const replaced = durables.subscribe(durable, subscription, (run.turn as Turn).batch);
+  if (replaced !== null) run.say(new Effect(() => replaced.close()));
 }
 
 /** Its initial values are read. */

@@ -5,7 +5,7 @@ import { RequestError } from '../../../src/core/index.js';
 import { type Identity, NOBODY } from '../../../src/core/security/identity.js';
 import { accessOf } from '../../support/access.js';
 import { until } from '../../support/gateway-process.js';
-import { encode, MqttHouse, MqttWire } from '../../support/mqtt-wire.js';
+import { encode, MqttHouse, MqttWire, shown } from '../../support/mqtt-wire.js';
 
 let house: MqttHouse;
 let logins: { accept(identity: Identity): void; refuse(error: Error): void }[];
@@ -61,6 +61,28 @@ describe.each(VERSIONS)('version %i', (version) => {
     logins[0]?.refuse(new RequestError('NOT_AUTHENTICATED', 'no'));
     await until('nothing is left', () => open() === 0);
     expect((await house.other().get('t')).entry).toBeNull();
+  });
+
+  it.each([
+    ['says goodbye', [{ cmd: 'disconnect' }]],
+    ['does not', []],
+  ])('what it subscribed to is kept with its session when it ends the connection behind it, and %s', async (_how, behind) => {
+    await house.stop();
+    house = await MqttHouse.start();
+    const other = house.other();
+    await other.set('t/0', 'x');
+    const connect = { ...connectAs(version), clean: false, properties: { sessionExpiryInterval: 600 } };
+    const wire = await MqttWire.open(house.port, version);
+    const subscribe = { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 't/#', qos: 1 }] };
+    wire.bytes(Buffer.concat([connect, subscribe, ...behind].map((packet) => encode(packet, version))));
+    wire.socket.end();
+    await wire.closed();
+    await until('nothing is left', () => open() === 0);
+    await other.set('t/1', 'x');
+    const next = await MqttWire.open(house.port, version);
+    next.send(connect);
+    await next.expect('connack');
+    expect((await next.settled()).map(shown)).toEqual(['t/0=x/1r', 't/1=x/1']);
   });
 
   it.each([
