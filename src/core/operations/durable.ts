@@ -6,7 +6,7 @@ import { type DurableCommand, type DurableRequest, Reply } from '../message.js';
 import type { Session } from '../sessions/session.js';
 import { Effect, type Turn } from '../turn.js';
 import { handOut } from './initial.js';
-import { forgetReceived, keptOf } from './once.js';
+import { forgetReceived, isOvertaken, keptOf } from './once.js';
 import { giveAgain, orphansOf } from './orphans.js';
 import type { Run, State } from './run.js';
 import { changeWill, dropDelayedWill, fireWill } from './wills.js';
@@ -58,7 +58,7 @@ export function durable(request: DurableRequest, run: Run): void {
     case 'handOut':
       return handOut(request, command, run);
     default:
-      changeQueue(request, keptOf(session), run);
+      if (!isOvertaken(session, run)) changeQueue(request, keptOf(session), run);
   }
   run.say(new Reply(request));
 }
@@ -132,7 +132,7 @@ function carry(session: Session, kept: DurableSession | null, durable: DurableSe
 }
 
 function changeExpiry(session: Session, expiryMs: number, run: Run): void {
-  const durable = keptOf(session);
+  const durable = run.state.durables.heldBy(session);
   if (durable !== null) run.state.durables.change(durable, expiryMs, durable.awaySince, (run.turn as Turn).batch);
 }
 

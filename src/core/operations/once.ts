@@ -6,11 +6,12 @@ import type { Session } from '../sessions/session.js';
 import type { Turn } from '../turn.js';
 import type { Run } from './run.js';
 
-/** A repeated exactly-once number is answered and does nothing else. */
+/** A repeated exactly-once number is answered and does nothing else, and so is one of which the sender will be sent no receipt any more. */
 export function receivedBefore(request: DataRequest, run: Run): boolean {
   if (request.onceId === 0) return false;
-  const received = (keptOf(request.session) ?? request.session).received;
-  if (received === null || !received.has(request.onceId)) return false;
+  const { session, onceId } = request;
+  const { received } = keptOf(session) ?? session;
+  if (received?.has(onceId) !== true && !isOvertaken(session, run)) return false;
   const reply = new Reply(request);
   reply.repeated = true;
   run.say(reply);
@@ -33,6 +34,15 @@ export function rememberReceived(request: DataRequest, run: Run): void {
 /** What is kept of the session beyond its connection, also when that is gone; null once it was dropped. */
 export function keptOf({ durable }: Session): DurableSession | null {
   return durable === null || durable.dropped ? null : durable;
+}
+
+/**
+ * Another connection has opened what is kept of the session: what this one had in flight changes nothing there any more. The peer
+ * repeats on the other one what it has no answer to, and may be done with it before this is executed.
+ */
+export function isOvertaken(session: Session, { state }: Run): boolean {
+  const kept = keptOf(session);
+  return kept !== null && state.durables.heldBy(session) !== kept;
 }
 
 /** For a session that nothing is kept of. */

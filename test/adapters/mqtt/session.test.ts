@@ -407,6 +407,25 @@ describe('a durable session', () => {
     await b.expect('pubrel');
   });
 
+  // [MQTT-4.3.3-2], [MQTT5-4.3.3-10]
+  it('publishes once what was under way on a connection that was taken over, however late that one is done', async () => {
+    await house.other().set('r/1', 'x');
+    const [hearer, a] = [await client('hearer'), await durable('a')];
+    await hearer.subscribe('q', 1);
+    house.store.scansHeld = true;
+    a.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'r/#', qos: 0 }] });
+    a.publish('q', 'x', { qos: 2, messageId: 7 });
+    await a.settled();
+    const b = await durable('a');
+    b.publish('q', 'x', { qos: 2, messageId: 7, dup: true });
+    await b.expect('pubrec');
+    b.send({ cmd: 'pubrel', messageId: 7 });
+    await b.expect('pubcomp');
+    house.store.releaseScans();
+    await until('all is done', () => house.counters.gauges.get('requests_unsettled')?.read() === 0);
+    expect(await published(hearer)).toEqual(['q=x/1']);
+  });
+
   it('gets its SUBACK and UNSUBACK when they are stored', async () => {
     const b = await durable('b');
     house.store.held = true;
