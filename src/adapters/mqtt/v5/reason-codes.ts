@@ -172,6 +172,7 @@ const CONNACK_REASON: Readonly<Record<ConnectionErrorCode, ConnackReason>> = {
 export function disconnectReason(error: ConnectionError): ServerDisconnectReason {
   if (error instanceof ProtocolFault && isReason(SERVER_DISCONNECT_REASONS, error.reason)) return error.reason;
   if (error instanceof SessionRevoked && error.reason === 'token-expired') return REASON.MAXIMUM_CONNECT_TIME;
+  if (error instanceof SessionRevoked && error.reason === 'session-ended') return REASON.ADMINISTRATIVE_ACTION;
   return DISCONNECT_REASON[error.code];
 }
 

@@ -15,7 +15,7 @@ import {
   SUBACK_REASONS,
   UNSUBACK_REASONS,
 } from '../../../../src/adapters/mqtt/v5/reason-codes.js';
-import { CONNECTION_ERRORS, ConnectionError, type ConnectionErrorCode } from '../../../../src/core/index.js';
+import { CONNECTION_ERRORS, ConnectionError, type ConnectionErrorCode, SessionRevoked } from '../../../../src/core/index.js';
 import { faultIn, packetOf } from '../../../support/mqtt5-read.js';
 
 const CODES = Array.from({ length: 256 }, (_, code) => code);
@@ -65,6 +65,14 @@ describe('the end of a connection', () => {
     const refusal = new ProtocolFault(REASON.CLIENT_IDENTIFIER_NOT_VALID, 'x');
     expect(connackReason(refusal)).toBe(REASON.CLIENT_IDENTIFIER_NOT_VALID);
     expect(disconnectReason(refusal)).toBe(REASON.MALFORMED_PACKET);
+  });
+
+  it.each([
+    ['token-expired', REASON.MAXIMUM_CONNECT_TIME],
+    ['token-revoked', REASON.NOT_AUTHORIZED],
+    ['session-ended', REASON.ADMINISTRATIVE_ACTION],
+  ] as const)('is told with a reason of its own where a login ends it: %s', (reason, code) => {
+    expect(disconnectReason(new SessionRevoked(reason))).toBe(code);
   });
 
   it.each(codes)('for %s has a code in each of the two packets', (code) => {
