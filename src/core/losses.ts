@@ -70,7 +70,7 @@ export class Losses {
     if (this.#unnamed.has(durable)) return;
     this.#unnamed.add(durable);
     const fields = { ...this.#whose(durable.key), path };
-    this.#log.info(fields, 'a path that no MQTT topic can name changed: not queued; further ones of this session are only counted');
+    this.#log.info(fields, 'a path that cannot be an MQTT topic changed: not queued; further ones of this session are only counted');
   }
 
   /** So many messages waited too long in a queue, and were dropped. */

@@ -689,7 +689,7 @@ describe('paths', () => {
     await other.set('plain', 'x');
     expect(shown(await a.expect('publish'))).toBe('plain=x/1');
     expect(house.counters.counter('mqtt_unforwardable_total', '').value).toBe(2);
-    expect(house.lines.filter(({ text }) => text.includes('no MQTT topic')).length).toBe(1);
+    expect(house.lines.filter(({ text }) => text.includes('cannot be an MQTT topic')).length).toBe(1);
   });
 
   it('that no topic can name take no room in the queue of a session that is away', async () => {
@@ -702,7 +702,7 @@ describe('paths', () => {
     const kept = await durable('kept');
     expect((await kept.settled()).map(shown)).toEqual(['plain=x/1']);
     expect(house.counters.counter('queue_no_topic_total', '').value).toBe(3);
-    expect(house.lines.filter(({ text }) => text.includes('no MQTT topic')).length).toBe(1);
+    expect(house.lines.filter(({ text }) => text.includes('cannot be an MQTT topic')).length).toBe(1);
   });
 
   it('stand behind the mount point for every client', async () => {
