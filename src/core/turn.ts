@@ -36,7 +36,7 @@ export class Turn {
   closed = false;
   /** Its requests change records and answer, and nothing else: it may be followed before the store has it. */
   isPlain = true;
-  /** Bytes of its requests, and copies of its publications for their receivers. */
+  /** Bytes of its requests, or of what they write if that is more, and copies of its publications for their receivers. */
   bytes = 0;
   copies = 0;
   /** By how many the turn changes the number of records, and the bytes of their bodies. */
@@ -72,6 +72,11 @@ export class Turn {
   /** How much there is to write. */
   get changes(): number {
     return this.#batch === null ? 0 : this.#batch.length;
+  }
+
+  /** The same in bytes. */
+  get size(): number {
+    return this.#batch === null ? 0 : this.#batch.size;
   }
 
   /** `before`: what the entry takes the place of. */

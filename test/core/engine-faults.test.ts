@@ -6,6 +6,7 @@ import { QUEUE_LIMITS, SESSION_EXPIRY_MS } from '../../src/core/durable/durable-
 import { INBOUND_LIMITS } from '../../src/core/engine/inbound-queue.js';
 import { REQUEST_ERRORS } from '../../src/core/errors.js';
 import { DataRequest, STORED, SubscribeRequest, UNSTORED } from '../../src/core/message.js';
+import { parseQuery } from '../../src/core/query/query.js';
 import { identityNamed } from '../../src/core/security/identity.js';
 import { OUTBOUND_LIMITS } from '../../src/core/sessions/outbound-queue.js';
 import { SECTION, StoreDamage, StoreFailure } from '../../src/core/store/store.js';
@@ -640,6 +641,29 @@ describe('what one turn takes', () => {
     const { flushes } = session;
     await Promise.all(Array.from({ length: 12 }, (_, i) => session.get(`big/${i}`)));
     expect(session.flushes - flushes).toBeGreaterThanOrEqual(3);
+  });
+
+  it('is bounded in bytes that merges write, although they bring few', async () => {
+    house = await startEngine({ cacheBytes: 64 * 1024 * 1024 });
+    const session = house.session();
+    await session.set('big', { text: 'x'.repeat(1024 * 1024) });
+    const { writes } = house.store;
+    await Promise.all(Array.from({ length: 24 }, (_, i) => session.set('big', { i }, { merge: true })));
+    expect(house.store.writes - writes).toBeGreaterThanOrEqual(6);
+  });
+
+  it('is bounded in bytes of records at hand that are taken apart', async () => {
+    house = await startEngine({ cacheBytes: 64 * 1024 * 1024 });
+    const session = house.session();
+    await session.set('big', { text: 'x'.repeat(1024 * 1024) });
+    const { flushes } = session;
+    const query = parseQuery({ criteria: { text: 'y' } });
+    const found = await Promise.all(Array.from({ length: 12 }, (_, i) => session.get('big', `get ${i}`, { query })));
+    expect(found.every(({ entry }) => entry === null)).toBe(true);
+    const increment = { name: 'text', by: 1 };
+    const counted = await Promise.all(Array.from({ length: 12 }, () => session.set('big', 'text', { increment })));
+    expect(counted.every(({ error }) => error?.code === 'INVALID_REQUEST')).toBe(true);
+    expect(session.flushes - flushes).toBeGreaterThanOrEqual(24);
   });
 
   it('by a removal is bounded in copies', async () => {

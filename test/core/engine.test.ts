@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Meta } from '../../src/core/data/meta.js';
 import { SESSION_EXPIRY_MS } from '../../src/core/durable/durable-session.js';
 import { STORED } from '../../src/core/message.js';
+import { MERGED_BYTES_MAX } from '../../src/core/operations/data.js';
 import { REMOVAL_SLICE } from '../../src/core/scans/removals.js';
 import { OUTBOUND_LIMITS } from '../../src/core/sessions/outbound-queue.js';
 import { GateStore, type Harness, settled, startEngine, until } from '../support/core-harness.js';
@@ -43,6 +44,20 @@ describe('records', () => {
     expect((await session.get('m')).entry?.payload.value()).toEqual({ a: { y: 2 }, b: 1 });
     await session.set('m', 5, { merge: true });
     expect((await session.get('m')).entry?.payload.value()).toEqual({ a: { y: 2 }, b: 1, value: 5 });
+  });
+
+  it('merges as long as a record stays as large as it may be', async () => {
+    house = await startEngine();
+    const session = house.session();
+    const half = 'x'.repeat(MERGED_BYTES_MAX / 2);
+    await session.set('m', { a: half });
+    expect((await session.set('m', { b: half }, { merge: true })).error?.code).toBe('LIMIT_EXCEEDED');
+    expect((await session.set('m', { a: 'y', b: half }, { merge: true })).error).toBeNull();
+    expect((await session.set('m', 'n', { increment: { name: 'n', by: 1 } })).error).toBeNull();
+    // What was set larger may be merged with what makes it no larger.
+    await session.set('m', { a: 'x'.repeat(MERGED_BYTES_MAX), b: 1 });
+    expect((await session.set('m', { b: 22 }, { merge: true })).error?.code).toBe('LIMIT_EXCEEDED');
+    expect((await session.set('m', { b: 2 }, { merge: true })).error).toBeNull();
   });
 
   it('answers CONFLICT and NOT_FOUND for conditions that do not hold, and changes nothing', async () => {

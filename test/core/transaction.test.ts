@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TransactionError } from '../../src/core/errors.js';
 import { type DataOptions, DataRequest, type Reply, STORED, TRANSACTION_MAX, TransactionRequest } from '../../src/core/message.js';
+import { TRANSACTION_BYTES_MAX } from '../../src/core/operations/transaction.js';
 import { parsePattern } from '../../src/core/paths/pattern.js';
 import { accessOf } from '../support/access.js';
 import { GateStore, type Harness, type HarnessOptions, settled, startEngine, type TestSession } from '../support/core-harness.js';
@@ -90,6 +91,15 @@ describe('a transaction', () => {
     );
     expect(revisions).toEqual([2, 3, 4, 0, 5, 6]);
     expect(await valueAt('r')).toEqual({ d: 4, e: 5 });
+  });
+
+  it('writes no more than it may, also by merges, which bring little', async () => {
+    const bytes = TRANSACTION_BYTES_MAX / 4;
+    await session.set('r', { text: 'x'.repeat(bytes) });
+    const merges = Array.from({ length: 4 }, (_, i) => set('r', { i }, { merge: true }));
+    await expectFailure(transact(set('a', 1), ...merges), 'LIMIT_EXCEEDED', 4);
+    expect(await valueAt('a')).toBeNull();
+    expect((await transact(set('a', 1), ...merges.slice(0, 3))).error).toBeNull();
   });
 
   it('names one path by a pattern without wildcards', async () => {

@@ -19,23 +19,29 @@ type Change = readonly [key: string, value: Uint8Array | null];
 class MemoryBatch implements WriteBatch {
   readonly changes: Change[] = [];
   memory = new RowMemory(Buffer.alloc(0));
+  size = 0;
 
   get length(): number {
     return this.changes.length;
   }
 
   put(section: Section, key: string, value: Uint8Array): void {
-    this.changes.push([section + key, Uint8Array.from(value)]);
+    this.#add(section + key, Uint8Array.from(value));
   }
 
   place(section: Section, key: string, length: number): number {
     this.memory = new RowMemory(Buffer.alloc(length));
-    this.changes.push([section + key, this.memory.bytes]);
+    this.#add(section + key, this.memory.bytes);
     return 0;
   }
 
   delete(section: Section, key: string): void {
-    this.changes.push([section + key, null]);
+    this.#add(section + key, null);
+  }
+
+  #add(key: string, value: Uint8Array | null): void {
+    this.changes.push([key, value]);
+    this.size += key.length + (value?.length ?? 0);
   }
 }
 

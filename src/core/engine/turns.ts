@@ -17,12 +17,12 @@ import type { InboundQueue } from './inbound-queue.js';
 import type { Intake } from './intake.js';
 import type { Lifecycle } from './lifecycle.js';
 
-/** A turn takes no more once it has taken so many requests, or so many bytes of them and of what they read, */
+/** A turn takes no more once it has taken so many requests, or so many bytes of them and of what they read and write, */
 const TURN_REQUESTS = 256;
 const TURN_BYTES = 4 * 1024 * 1024;
 /** or what it took makes so many copies for receivers, */
 const TURN_COPIES = 65_536;
-/** or so many steps of queries on single records, */
+/** or so many steps of queries on single records and of merges, */
 const TURN_STEPS = 1_000_000;
 /** and nothing that stores once its batch holds so many changes (messages queued for durable sessions, that is). */
 const TURN_CHANGES = 16_384;
@@ -52,7 +52,7 @@ export class Turns {
   /** For the turn that is being executed. */
   #turnRun: Run;
   #now = 0;
-  /** Requests and their bytes that were taken this time. */
+  /** Requests that were taken this time, and bytes of them and of what they write. */
   #taken = 0;
   #takenBytes = 0;
   #idle: (() => void) | null = null;
@@ -224,6 +224,7 @@ export class Turns {
 
   #executeIn(turn: Turn, request: Request | RemovalSlice): void {
     const { records, history, copies, revision } = this.#state;
+    const { size } = turn;
     if (this.#turnRun.turn !== turn) this.#turnRun = this.#execution.in(turn);
     records.executing = turn.changed;
     if (history !== null) history.executing = turn;
@@ -232,7 +233,10 @@ export class Turns {
     turn.requests.push(request);
     this.#execution.execute(request, this.#turnRun);
     if (this.#state.revision === revision || request.op === 'transaction') noteUnchanged(request, turn);
-    turn.bytes += request.size;
+    // A merge brings little, and writes all of its record.
+    const bytes = Math.max(request.size, turn.size - size);
+    turn.bytes += bytes;
+    this.#takenBytes += bytes - request.size;
     turn.copies += this.#state.copies - copies;
     if (isFull(turn)) turn.closed = true;
   }

@@ -16,6 +16,9 @@ import { receivedBefore, rememberReceived } from './once.js';
 import { publish } from './publish.js';
 import { presentOf, type RemovalSlice, type Run, type State, type TrimSlice } from './run.js';
 
+/** No merge or increment makes a record larger: frames bound what is set at once, and nothing else what is added to it. */
+export const MERGED_BYTES_MAX = 16 * 1024 * 1024;
+
 /** The path that a set or remove changes, unless it is a removal by wildcard. */
 export function changedPath(request: DataRequest): string {
   return request.pattern?.exact ?? request.path;
@@ -100,10 +103,11 @@ export function planSet(request: DataRequest, state: State, revision: number): P
   state.history?.prepare(path, presentOf(state, time));
   const before = stored?.isExpired(time) === true ? null : stored;
   checkCondition(path, before, options);
+  const isMerged = merge || increment !== null;
+  if (isMerged && before !== null) state.steps += before.bodyBytes;
   const counter = increment === null ? 0 : incremented(before, increment);
   const given = increment === null ? (request.payload as Payload) : gaugeOf(increment, counter, state.formats);
   const added = increment === null ? given : addition(increment, counter, state.formats);
-  const isMerged = merge || increment !== null;
   const payload = isMerged ? merged(before, added, state.formats) : given;
   const kept = isMerged ? before : null;
   const expires = lifetimeMs > 0 ? time + lifetimeMs : (kept?.expires ?? 0);
@@ -189,12 +193,14 @@ export function checkCondition(path: string, before: Entry | null, options: Data
   }
 }
 
-/** One level deep, on the document forms. Written in the format that loses nothing of either side. */
+/** One level deep, on the document forms. Written in the format that loses nothing of either side. Throws what its size says. */
 function merged(before: Entry | null, given: Payload, formats: Formats): Payload {
   if (before === null) return given;
   const value = mergeDocuments(documentOf(before.payload.value()), documentOf(given.value()));
   const richer = before.payload.format === formats.msgpack || given.format === formats.msgpack;
-  return Payload.fromValue(value, richer ? formats.msgpack : formats.json);
+  const payload = Payload.fromValue(value, richer ? formats.msgpack : formats.json);
+  if (payload.ownSize <= MERGED_BYTES_MAX || payload.ownSize <= before.bodyBytes) return payload;
+  throw new RequestError('LIMIT_EXCEEDED', `a merge makes no record larger than ${MERGED_BYTES_MAX} bytes`);
 }
 
 export function remove(request: DataRequest, run: Run): void {
@@ -355,6 +361,7 @@ function meets(entry: Entry | null, query: Query | null, state: State): boolean 
   state.steps += query.beginSteps;
   const search = query.begin();
   if (entry === null) return false;
+  state.steps += entry.bodyBytes;
   try {
     return search.matches(entry);
   } finally {

@@ -81,7 +81,7 @@ export interface State {
   applied: number;
   /** Copies that publications make for their receivers, counted up as they are executed. */
   copies: number;
-  /** Steps that queries took, counted up as they are executed. */
+  /** Steps that queries took, and one for each byte of a body that was taken apart; counted up as requests are executed. */
   steps: number;
 }
 

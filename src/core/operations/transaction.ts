@@ -7,9 +7,23 @@ import { RequestError, TransactionError } from '../errors.js';
 import { type DataRequest, Reply, TRANSACTION_MAX, type TransactionRequest } from '../message.js';
 import { CONTROL_AREA, CONTROL_PATH } from '../paths/path.js';
 import { type Access, denied } from '../security/access.js';
-import { changedPath, checkCondition, keep, type PlannedSet, planRemoval, planSet, publicationOf, removal, takeAway } from './data.js';
+import {
+  changedPath,
+  checkCondition,
+  keep,
+  MERGED_BYTES_MAX,
+  type PlannedSet,
+  planRemoval,
+  planSet,
+  publicationOf,
+  removal,
+  takeAway,
+} from './data.js';
 import { publish } from './publish.js';
 import type { Run, State } from './run.js';
+
+/** What the bodies that a transaction writes have together: merges write more than they bring. */
+export const TRANSACTION_BYTES_MAX = 2 * MERGED_BYTES_MAX;
 
 /** What one operation is going to do. */
 interface Step {
@@ -64,12 +78,15 @@ function plan({ operations }: TransactionRequest, state: State): Step[] {
   const view: View = new Map();
   const steps: Step[] = [];
   let { revision } = state;
+  let bytes = 0;
   records.planned = view;
   try {
     for (const [index, operation] of operations.entries()) {
       const step = planOne(operation, revision + 1, index, state);
       steps.push(step);
       if (step.set === null && step.removed === null) continue;
+      bytes += step.set?.entry.bodyBytes ?? 0;
+      if (bytes > TRANSACTION_BYTES_MAX) throw failure(index, tooLarge());
       view.set(changedPath(operation), step.set?.entry ?? null);
       revision += 1;
     }
@@ -77,6 +94,10 @@ function plan({ operations }: TransactionRequest, state: State): Step[] {
     records.planned = null;
   }
   return steps;
+}
+
+function tooLarge(): RequestError {
+  return new RequestError('LIMIT_EXCEEDED', `a transaction writes at most ${TRANSACTION_BYTES_MAX} bytes`);
 }
 
 function planOne(operation: DataRequest, revision: number, index: number, state: State): Step {

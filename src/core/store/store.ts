@@ -70,6 +70,8 @@ export interface WriteBatch {
   delete(section: Section, key: string): void;
   /** Number of changes so far. */
   readonly length: number;
+  /** Bytes of them, about. */
+  readonly size: number;
 }
 
 export type Durability = 'sync' | 'os' | 'none';
