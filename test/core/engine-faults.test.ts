@@ -363,6 +363,21 @@ describe('stop', () => {
     expect(() => house.store.read(SECTION.record, 'a')).toThrow('not open');
   });
 
+  it('waits for the attempt to reopen the store that is at work, and for no other', async () => {
+    house = await startEngine();
+    await refusing(house.session());
+    let fail = (_error: Error): void => {};
+    const reopen = vi.spyOn(house.store, 'reopen').mockReturnValue(new Promise((_, reject) => (fail = reject)));
+    house.store.release();
+    await until(() => reopen.mock.calls.length === 1);
+    const stopping = house.stop();
+    await settled();
+    fail(new StoreFailure('there is still no space left on the device'));
+    await stopping;
+    stopped = true;
+    expect([reopen.mock.calls.length, vi.getTimerCount()]).toEqual([1, 0]);
+  });
+
   it('waits for answers in slices and what waits behind them', async () => {
     house = await startEngine();
     const session = house.session(true);

@@ -34,7 +34,7 @@ export class Recovery {
   readonly #parts: RecoveryParts;
   #done: Promise<void> | null = null;
   /** Ends the pause before the next attempt to reopen the store. */
-  #retry: (() => void) | null = null;
+  #endPause: (() => void) | null = null;
 
   constructor(parts: RecoveryParts) {
     this.#parts = parts;
@@ -42,7 +42,7 @@ export class Recovery {
 
   /** Resolves when no attempt is at work any more. To be called when the engine is stopped. */
   async stop(): Promise<void> {
-    this.#retry?.();
+    this.#endPause?.();
     await this.#done;
   }
 
@@ -133,15 +133,19 @@ export class Recovery {
       } catch (error) {
         log.error({ err: error, retryInMs: delayMs }, 'the store cannot be reopened yet');
       }
-      await this.#untilRetry(delayMs);
+      if (!lifecycle.isStopped) await this.#untilRetry(delayMs);
       if (lifecycle.isStopped) return;
     }
   }
 
   #untilRetry(delayMs: number): Promise<void> {
     return new Promise((resolve) => {
-      this.#retry = resolve;
-      setTimeout(resolve, delayMs).unref();
+      const timer = setTimeout(resolve, delayMs);
+      timer.unref();
+      this.#endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
     });
   }
 
