@@ -111,16 +111,21 @@ export const AUDIT_TEXT_MAX = 256;
 /** UTF-16 units of the details as JSON. */
 export const AUDIT_DETAILS_MAX = 4_096;
 
+/** The beginning of a text that a peer may have made long. It is a copy: a part of a text keeps all of that in memory. */
+export function shortened(text: string): string {
+  return text.length <= AUDIT_TEXT_MAX ? text : Buffer.from(text.slice(0, AUDIT_TEXT_MAX), 'utf16le').toString('utf16le');
+}
+
 /** The event as it is kept. */
 export function bounded(event: AuditEvent): AuditEvent {
-  const [actor, target, address] = [event.actor, event.target, hostOf(event.address)].map((text) => text.slice(0, AUDIT_TEXT_MAX)) as [
-    string,
-    string,
-    string,
-  ];
   const length = JSON.stringify(event.details).length;
-  const details = length > AUDIT_DETAILS_MAX ? { tooLong: length } : event.details;
-  return { ...event, actor, target, address, details };
+  return {
+    ...event,
+    actor: shortened(event.actor),
+    target: shortened(event.target),
+    address: shortened(hostOf(event.address)),
+    details: length > AUDIT_DETAILS_MAX ? { tooLong: length } : event.details,
+  };
 }
 
 export function isMeant(entry: AuditEntry, { action, actor, target, outcome, since, until }: AuditFilter): boolean {

@@ -3,7 +3,7 @@
 // what, and the outcome. An actor with too many kinds gets one entry for the rest, so that the entries of others are not pushed out.
 
 import type { RequestErrorCode } from '../errors.js';
-import type { AuditEvent } from './audit-entries.js';
+import { type AuditEvent, shortened } from './audit-entries.js';
 import type { Asker } from './identity.js';
 import type { Action } from './model.js';
 
@@ -22,6 +22,7 @@ export interface DelegatedAct {
 }
 
 interface Acts {
+  /** Without its path, which may be long: it is in the entry that was made. */
   readonly first: AuditEvent;
   /** Behind the first. */
   more: number;
@@ -35,9 +36,9 @@ export class Delegations {
 
   /** The entry to be made now; null: it is counted. Whoever calls has called `over` before. */
   note(act: DelegatedAct): AuditEvent | null {
-    const { asker, user, action, refusal } = act;
+    const { asker, action, refusal } = act;
     // No name has a line break.
-    const key = `${asker.name}\n${user}\n${action}\n${refusal}`;
+    const key = `${asker.name}\n${shortened(act.user)}\n${action}\n${refusal}`;
     const known = this.#kinds.get(key);
     if (known !== undefined) {
       known.more += 1;
@@ -47,7 +48,7 @@ export class Delegations {
     if (count < KINDS_MAX.each && this.#kinds.size < KINDS_MAX.all) {
       this.#counts.set(asker.name, count + 1);
       const first = eventOf(act);
-      this.#kinds.set(key, { first, more: 0 });
+      this.#kinds.set(key, { first: { ...first, details: { action } }, more: 0 });
       return first;
     }
     this.#countOther(act);
@@ -81,10 +82,9 @@ export class Delegations {
 }
 
 function eventOf({ asker: { name, protocol, address }, user, action, path, refusal }: DelegatedAct): AuditEvent {
-  return { action: 'session.delegate', actor: name, target: user, refusal, protocol, address, details: { action, path } };
+  return { action: 'session.delegate', actor: name, target: shortened(user), refusal, protocol, address, details: { action, path } };
 }
 
-function summary(first: AuditEvent, more: number): AuditEvent {
-  const { path: _path, ...details } = first.details;
+function summary({ details, ...first }: AuditEvent, more: number): AuditEvent {
   return { ...first, details: { ...details, more } };
 }

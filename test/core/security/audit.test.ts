@@ -1,6 +1,8 @@
 // The audit: what it keeps and writes, over restarts and refusals of the store, and that refusals are bounded in number and cannot
 // push out what was done.
 
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Audit, REFUSALS_PER_SECOND } from '../../../src/core/security/audit.js';
 import { AUDIT_DETAILS_MAX, AUDIT_TEXT_MAX, type AuditEvent, type AuditFilter } from '../../../src/core/security/audit-entries.js';
@@ -30,6 +32,14 @@ const NONE: Omit<AuditFilter, 'after' | 'before' | 'limit'> = {
 };
 const ALL: AuditFilter = { ...NONE, after: null, before: null, limit: 100_000 };
 const LIMITS = { maxEntries: 100, maxRefusals: 50, maxDelegations: 20, maxAgeMs: 1_000_000 };
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+function heapBytes(): number {
+  collectGarbage();
+  return process.memoryUsage().heapUsed;
+}
 
 let store: GateStore;
 let log: ReturnType<typeof keptLog>;
@@ -196,6 +206,15 @@ describe('what is done in the name of others', () => {
     await nextMinute();
     expect(log.lines.length).toBeLessThanOrEqual(2_001);
     expect(list().at(-1)).toMatchObject({ actor: '', details: { others: true } });
+  });
+
+  it('for names that are long keeps no more of them in memory than it shows', async () => {
+    const before = heapBytes();
+    for (let at = 0; at < 40; at += 1) act(JSON.parse(`"${at} ${'x'.repeat(1024 * 1024)}"`) as string, 'get', 'mesh', 'ACCESS_DENIED');
+    await house.engine.settleAudit();
+    expect(list()).toHaveLength(40);
+    expect(list().every(({ target }) => target.length === AUDIT_TEXT_MAX)).toBe(true);
+    expect(heapBytes() - before).toBeLessThan(10 * 1024 * 1024);
   });
 
   it('is entered when the gateway stops', async () => {
