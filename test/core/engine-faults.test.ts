@@ -766,6 +766,33 @@ describe('answers in slices', () => {
   });
 });
 
+describe('initial values that are being read', () => {
+  it('of several subscriptions let no more wait behind them than those of one', async () => {
+    house = await startEngine();
+    const hearer = house.session(false, { ...OUTBOUND_LIMITS, slowBytes: 50_000, closeBytes: 100_000 });
+    house.store.scansHeld = true;
+    for (const pattern of ['a*', 'b*']) void hearer.subscribe(pattern, 'glob', {}, true);
+    await until(() => house.store.reading === 1);
+    const writer = house.session();
+    for (let i = 0; i < 14; i++) await writer.emit(i % 2 === 0 ? 'a' : 'b', 'x'.repeat(10_000));
+    expect(hearer.closedWith?.code).toBe('SLOW_CONSUMER');
+  });
+
+  it('cost others little, however many there are', async () => {
+    house = await startEngine();
+    const greedy = house.session();
+    await Promise.all(Array.from({ length: 900 }, () => greedy.subscribe('a')));
+    house.store.scansHeld = true;
+    for (let i = 0; i < 900; i++) void greedy.subscribe(`b/${i}/*`, 'glob', {}, true);
+    await until(() => house.store.reading === 1);
+    const writer = house.session();
+    const begun = process.cpuUsage();
+    for (let i = 0; i < 20; i++) await writer.emit('a', i);
+    expect(process.cpuUsage(begun).user).toBeLessThan(3_000_000);
+    expect(greedy.heard).toHaveLength(18_000);
+  });
+});
+
 describe('a slow consumer', () => {
   it('that stays slow is closed after its time although nothing more happens', async () => {
     house = await startEngine();

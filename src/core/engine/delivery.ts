@@ -9,8 +9,8 @@ import type { Publication, SubscribeRequest } from '../message.js';
 import { isOwn } from '../operations/publish.js';
 import { endBeginning } from '../operations/subscriptions.js';
 import type { Subscription } from '../routing/subscription.js';
-import type { OutboundQueue } from '../sessions/outbound-queue.js';
-import type { Beginning, Session } from '../sessions/session.js';
+import type { Beginning } from '../sessions/beginnings.js';
+import type { Session } from '../sessions/session.js';
 import type { Sessions } from '../sessions/sessions.js';
 import { StoreDamage } from '../store/store.js';
 import type { Outcome } from '../turn.js';
@@ -56,21 +56,20 @@ export class Delivery {
       return;
     }
     if (receipt !== null) receipt.sessions.push(session);
-    const beginning = session.beginnings === null ? null : beginningBefore(publication, session.beginnings);
-    if (beginning !== null) this.#hold(publication, subscription, beginning.held, session);
+    const beginning = session.beginnings === null ? null : session.beginnings.before(publication);
+    if (beginning !== null) this.#hold(publication, subscription, beginning, session);
     else this.#sessions.push(session, publication, subscription, Math.min(subscription.options.qos, qos));
   }
 
-  #hold(publication: Publication, subscription: Subscription, held: OutboundQueue, session: Session): void {
-    held.push(publication, subscription);
-    if (!held.overflown) return;
+  #hold(publication: Publication, subscription: Subscription, beginning: Beginning, session: Session): void {
+    if (session.beginnings?.hold(beginning, publication, subscription) !== false) return;
     this.#sessions.end(session, new ConnectionError('SLOW_CONSUMER', 'too much happened while initial values were read'));
   }
 
   /** `past`: what was before the subscription began. */
   releaseHeld({ subscription, session }: SubscribeRequest, past: readonly Publication[] | null): void {
-    const beginning = session.beginnings?.find((one) => one.subscription === subscription);
-    if (beginning === undefined) return;
+    const beginning = session.beginnings?.of(subscription) ?? null;
+    if (beginning === null) return;
     endBeginning(session, beginning);
     if (past !== null) for (const publication of past) this.#deliverTo(publication, subscription);
     const { held } = beginning;
@@ -97,16 +96,6 @@ export class Delivery {
       return null;
     }
   }
-}
-
-/**
- * The last one whose initial values tell of the path as it was before: whichever subscription of the session hears of the change,
- * they come first. One that was ended meanwhile still has what came before. null: there is none.
- */
-function beginningBefore({ match, path }: Publication, beginnings: readonly Beginning[]): Beginning | null {
-  const isBefore = ({ subscription }: Beginning): boolean =>
-    subscription.closed ? subscription.pattern.matches(path) : match?.all.includes(subscription) === true;
-  return beginnings.findLast(isBefore) ?? null;
 }
 
 /** The session whose subscription asks for such a publication; null: it does not, or nobody is there. */

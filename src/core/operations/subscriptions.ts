@@ -4,8 +4,8 @@ import type { Entry } from '../data/entry.js';
 import { type DurableSession, subscriptionKey } from '../durable/durable-session.js';
 import { Reply, type SubscribeRequest } from '../message.js';
 import type { Router } from '../routing/router.js';
-import { OutboundQueue } from '../sessions/outbound-queue.js';
-import type { Beginning, Session } from '../sessions/session.js';
+import { type Beginning, Beginnings } from '../sessions/beginnings.js';
+import type { Session } from '../sessions/session.js';
 import { Effect, type Turn } from '../turn.js';
 import { MESSAGES_PER_OPERATION } from './publish.js';
 import type { Run, State } from './run.js';
@@ -27,8 +27,8 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   noteUser(request, state);
   if (since !== null && initial !== null && initial.exact !== null) request.found = oneInitial(request, state);
   if (since !== null || (initial !== null && initial.exact === null)) {
-    const beginning = { subscription, held: new OutboundQueue(session.outbound.limits) };
-    session.beginnings = [...(session.beginnings ?? []), beginning];
+    session.beginnings ??= new Beginnings(session.outbound.limits);
+    const beginning = session.beginnings.add(subscription);
     run.turn?.onRefused(() => endBeginning(session, beginning));
     run.scan(request);
     return;
@@ -51,10 +51,10 @@ function subscribeForLater(request: SubscribeRequest, run: Run): void {
   if (replaced !== null) run.say(new Effect(() => replaced.close()));
 }
 
-/** Its initial values are read. */
+/** Its initial values are read, or will not be. */
 export function endBeginning(session: Session, ended: Beginning): void {
-  const left = (session.beginnings ?? []).filter((beginning) => beginning !== ended);
-  session.beginnings = left.length > 0 ? left : null;
+  session.beginnings?.end(ended);
+  if (session.beginnings?.isEmpty === true) session.beginnings = null;
 }
 
 /** So that it is found when that user's rights change. */

@@ -35,6 +35,19 @@ export function matchOf(matching: readonly Subscription[]): Match {
   return { any: true, all: alone(matching), durable: alone(durable), groups: [...groups], keeps };
 }
 
+/** Whether it is one of these, which are in the order in which they were made. */
+export function isAmong(subscriptions: readonly Subscription[], subscription: Subscription): boolean {
+  let [low, high] = [0, subscriptions.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const { order } = subscriptions[middle] as Subscription;
+    if (order === subscription.order) return true;
+    if (order < subscription.order) low = middle + 1;
+    else high = middle;
+  }
+  return false;
+}
+
 export class SubscriptionList {
   #only: Subscription | null = null;
   /** Holds everything once there were two at a time. */

@@ -8,17 +8,12 @@ import type { Subscription } from '../routing/subscription.js';
 import type { EntryStream } from '../scans/entry-streams.js';
 import type { SecurityChange } from '../security/commands.js';
 import { type Asker, askerOf, type Identity, NOBODY } from '../security/identity.js';
+import type { Beginnings } from './beginnings.js';
 import { OUTBOUND_LIMITS, type OutboundLimits, OutboundQueue } from './outbound-queue.js';
 import type { UsersSessions } from './users-sessions.js';
 
 /** A session with more than this waiting does not keep up. */
 const KEEPS_UP_BYTES = 256 * 1024;
-
-/** A subscription whose initial values are being read, and what its session is to hear behind them. */
-export interface Beginning {
-  readonly subscription: Subscription;
-  readonly held: OutboundQueue;
-}
 
 export abstract class Session {
   #identity: Identity = NOBODY;
@@ -54,8 +49,8 @@ export abstract class Session {
   backlog: Ring<Request> | null = null;
   /** Reading was paused because too much of this session's work waits. */
   paused = false;
-  /** In the order of their beginning; null: none. */
-  beginnings: Beginning[] | null = null;
+  /** Subscriptions whose initial values are being read; null: none are. */
+  beginnings: Beginnings | null = null;
   /** The long answers that it takes; null until the first. */
   streams: Set<EntryStream> | null = null;
   /** On the list of sessions to flush. */
