@@ -584,6 +584,26 @@ describe('damage on disk of a record whose time is over', () => {
   });
 });
 
+it('a slice of a removal in which a record cannot be read takes nothing away', async () => {
+  house = await startEngine({ cacheBytes: 0 });
+  const session = house.session();
+  for (const path of ['r/1', 'r/2', 'r/3']) await session.set(path, 1);
+  house.store.scansHeld = true;
+  const removal = session.removeAll('r/*');
+  await until(() => house.store.reading === 1);
+  house.store.held = true;
+  void house.session().set('x', 1);
+  await until(() => house.store.isWriting);
+  house.store.releaseScans();
+  await settled();
+  const row = house.store.disk.rows.get('rr/2') as Uint8Array;
+  house.store.disk.rows.set('rr/2', row.subarray(1));
+  house.store.release();
+  expect((await removal).error?.code).toBe('STORE_FAILED');
+  house.store.disk.rows.set('rr/2', row);
+  expect((await session.find('r/*')).entries).toHaveLength(3);
+});
+
 it('a will for a damaged record is told of, and holds up neither the end of its session nor the next one', async () => {
   house = await startEngine();
   const OPEN = { type: 'open', key: 'user/client', expiryMs: SESSION_EXPIRY_MS } as const;

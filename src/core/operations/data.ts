@@ -283,18 +283,22 @@ export function removeSlice(slice: RemovalSlice, run: Run): void {
   const { request, paths, time } = slice;
   // Nobody asked for the removal of what has expired: it is of the time at which it is done.
   request.time ||= time;
+  // A record that cannot be read leaves all of them where they are.
+  const found = paths.map((path) => removable(slice, path, run.state));
   let removed = 0;
-  for (let at = 0; at < paths.length; at++) if (removeFrom(slice, at, removed, run)) removed += 1;
+  for (const [at, before] of found.entries()) {
+    if (before === null) continue;
+    removeFrom(slice, at, before, removed, run);
+    removed += 1;
+  }
   run.say(() => slice.done(removed, null));
 }
 
-/** Removes the record at the path with that place in the slice, `removed` having been removed before it. False: it stays, or is gone. */
-function removeFrom(slice: RemovalSlice, at: number, removed: number, run: Run): boolean {
+/** Removes what is at the path with that place in the slice, `removed` having been removed before it. */
+function removeFrom(slice: RemovalSlice, at: number, before: Entry | 'damaged', removed: number, run: Run): void {
   const { request, time, deadlines } = slice;
   const { state } = run;
   const path = slice.paths[at] as string;
-  const before = removable(slice, path, state);
-  if (before === null) return false;
   state.history?.prepare(path, presentOf(state, time));
   if (before !== 'damaged') {
     takeAway(before, request, run);
@@ -306,7 +310,6 @@ function removeFrom(slice: RemovalSlice, at: number, removed: number, run: Run):
   // Nobody asks for the removal of what has expired: everybody hears of each.
   const audience = deadlines === null ? 'each-record' : 'all';
   if (match.any) publish(run, removal(request, path, 1, state.revision, audience), match, slice.sequence, removed);
-  return true;
 }
 
 /** null: nothing is there that is to be removed. 'damaged': what was there, and its time is over. */
