@@ -2,11 +2,11 @@
 
 import type { Log } from './adapter.js';
 import type { Counter, Counters } from './counters.js';
+import type { DamagedRecord } from './data/records.js';
 import type { DurableSession, QueueLimits } from './durable/durable-session.js';
 import type { RequestError } from './errors.js';
 import type { Request } from './message.js';
 import type { Session } from './sessions/session.js';
-import type { StoreDamage } from './store/store.js';
 
 export class Losses {
   readonly #log: Log;
@@ -16,7 +16,6 @@ export class Losses {
   readonly #overdue: Counter;
   readonly #sessionsOver: Counter;
   readonly #willsDenied: Counter;
-  readonly #willsFailed: Counter;
   readonly #unanswered: Counter;
   readonly #recordsDamaged: Counter;
   /** Durable sessions of which it was told that something that no topic can name was not queued. */
@@ -36,9 +35,11 @@ export class Losses {
     this.#overdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
     this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
     this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author may not do that any more');
-    this.#willsFailed = counters.counter('wills_failed_total', 'Wills not published because their record is damaged on disk');
     this.#unanswered = counters.counter('refused_unanswered_total', 'Messages that were refused, and whose sender awaited no answer');
-    this.#recordsDamaged = counters.counter('records_damaged_expired_total', 'Records that were damaged on disk when their time was over');
+    this.#recordsDamaged = counters.counter(
+      'records_damaged_total',
+      'Records that were damaged on disk when they were replaced or removed',
+    );
   }
 
   /** Messages that full queues refused. */
@@ -91,16 +92,10 @@ export class Losses {
     this.#log.info({ user: author, path }, 'a will was not published: its author no longer has the right');
   }
 
-  /** A record that cannot be read was removed, because its time is over. */
-  recordDamaged(path: string, error: StoreDamage): void {
+  /** A record that cannot be read was replaced or removed. */
+  recordDamaged({ path, error }: DamagedRecord): void {
     this.#recordsDamaged.add();
-    this.#log.error({ err: error, path }, 'an expired record is damaged on disk: removed');
-  }
-
-  /** A will was not published: what its record is cannot be read. */
-  willFailed(author: string, path: string, error: StoreDamage): void {
-    this.#willsFailed.add();
-    this.#log.error({ err: error, user: author, path }, 'a will was not published: its record is damaged on disk');
+    this.#log.error({ err: error, path }, 'a record is damaged on disk: replaced or removed');
   }
 
   /** A message was refused, and its sender awaits no answer. */

@@ -89,7 +89,7 @@ export class Turn {
       this.paths.set(entry.path, true);
     }
     this.recordBytes += entry.bodyBytes - (before === null ? 0 : before.bodyBytes);
-    if (before !== null && before.expires !== entry.expires) this.#forgetDeadline(before.path, before.expires);
+    if (before !== null && before.expires !== entry.expires) this.forgetDeadline(before.path, before.expires);
     if (entry.expires !== 0) this.batch.put(SECTION.expiry, expiryKey(entry.expires, entry.path), SEALED_NOTHING);
   }
 
@@ -98,17 +98,18 @@ export class Turn {
     this.recordBytes -= bodyBytes;
   }
 
-  /** Also a record that cannot be read, whose deadline the index has (0: none): the bytes of its body stay counted. */
+  /** A record that cannot be read, with its deadline (0: none is known): the bytes of its body stay counted. */
   removeDamaged(path: string, deadline: number): void {
     this.changed.note(path, null);
     this.known.changed(path, null);
     this.paths.set(path, false);
     this.batch.delete(SECTION.record, path);
     this.records -= 1;
-    this.#forgetDeadline(path, deadline);
+    this.forgetDeadline(path, deadline);
   }
 
-  #forgetDeadline(path: string, deadline: number): void {
+  /** `deadline` 0: there is none. */
+  forgetDeadline(path: string, deadline: number): void {
     if (deadline !== 0) this.batch.delete(SECTION.expiry, expiryKey(deadline, path));
   }
 

@@ -3,10 +3,18 @@
 // the store.
 
 import type { Formats } from '../adapter.js';
-import { SECTION, type Store } from '../store/store.js';
+import { SECTION, type Store, StoreDamage } from '../store/store.js';
 import type { ChangedRecords, View } from './changed-records.js';
 import { decodeEntry, type Entry } from './entry.js';
 import { EntryCache } from './entry-cache.js';
+
+/** What is at a path cannot be read. */
+export class DamagedRecord {
+  constructor(
+    readonly path: string,
+    readonly error: StoreDamage,
+  ) {}
+}
 
 export class Records {
   readonly #cache: EntryCache;
@@ -52,6 +60,16 @@ export class Records {
     this.#keep(entry);
     if (entry.revision > this.revision) this.revision = entry.revision;
     return entry;
+  }
+
+  /** As `stored`, for who can do without what is in the record. Throws StoreFailure. */
+  storedOrDamaged(path: string): Entry | DamagedRecord | null {
+    try {
+      return this.stored(path);
+    } catch (error) {
+      if (error instanceof StoreDamage) return new DamagedRecord(path, error);
+      throw error;
+    }
   }
 
   /** The entry at `path`, if it is in the cache and no change after `revision` made it; else null. */

@@ -6,7 +6,7 @@ import type { Formats, Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
 import type { Entry } from '../data/entry.js';
 import { ExpirySweep } from '../data/expiry.js';
-import type { Records } from '../data/records.js';
+import { DamagedRecord, type Records } from '../data/records.js';
 import { RequestError } from '../errors.js';
 import type { AsOf } from '../message.js';
 import { digits } from '../store/digits.js';
@@ -38,6 +38,9 @@ const TIMELINE_BYTES = 256;
 const STATE_BYTES = 64;
 
 export const NOTHING_KEPT: Timeline = Object.freeze({ whole: true, states: Object.freeze([]) });
+
+/** What a change takes the place of; null: nothing. */
+type Before = Entry | DamagedRecord | null;
 
 /** What a turn changes of history. */
 export class PastView {
@@ -130,21 +133,22 @@ export class History {
   }
 
   /** A set is stored: `before` is what was there, also when that had expired. */
-  keepSet(turn: Turn, entry: Entry, before: Entry | null, quiet: boolean): void {
+  keepSet(turn: Turn, entry: Entry, before: Before, quiet: boolean): void {
     const rule = this.rules.of(entry.path);
     if (rule === null) return;
     const { path, revision, modified: time, author } = entry;
     this.#keep(turn, rule, { path, revision, time, author, entry, quiet, previous: 0 }, before);
   }
 
-  /** A record is removed: `before` null: it was damaged. */
-  keepRemoval(turn: Turn, path: string, before: Entry | null, change: Pick<PastChange, 'revision' | 'time' | 'author' | 'quiet'>): void {
+  /** A record is removed. */
+  keepRemoval(turn: Turn, before: Entry | DamagedRecord, change: Pick<PastChange, 'revision' | 'time' | 'author' | 'quiet'>): void {
+    const { path } = before;
     const rule = this.rules.of(path);
     if (rule === null) return;
     this.#keep(turn, rule, { path, ...change, entry: null, previous: 0 }, before);
   }
 
-  #keep(turn: Turn, rule: HistoryRule, change: PastChange, before: Entry | null): void {
+  #keep(turn: Turn, rule: HistoryRule, change: PastChange, before: Before): void {
     const { path, time } = change;
     const known = this.#timelineOf(path);
     let { whole } = known;
@@ -165,10 +169,10 @@ export class History {
   }
 
   /** What was before this change is known as far as the record that it finds goes. */
-  #beginAnew(turn: Turn, rule: HistoryRule, known: Timeline, { path, revision, time }: PastChange, before: Entry | null): PastState[] {
+  #beginAnew(turn: Turn, rule: HistoryRule, known: Timeline, { path, revision, time }: PastChange, before: Before): PastState[] {
     for (const state of known.states) this.#drop(turn, path, state);
     if (known.states.length > 0) this.#raise(rule, { revision: revision - 1, time });
-    if (before === null) return [];
+    if (before === null || before instanceof DamagedRecord) return [];
     const { revision: since, modified, author } = before;
     const change: PastChange = { path, revision: since, time: modified, author, entry: before, previous: 0, quiet: true };
     return [this.#put(turn, change)];
@@ -351,9 +355,10 @@ export class History {
   }
 }
 
-/** Whether `before` is what the last change that is known left. */
-function continues({ states }: Timeline, before: Entry | null): boolean {
+/** Whether `before` is what the last change that is known left. What cannot be read is taken for it. */
+function continues({ states }: Timeline, before: Before): boolean {
   const last = states.at(-1);
+  if (before instanceof DamagedRecord) return last?.removed === false;
   if (last === undefined || last.removed) return before === null;
   return before?.revision === last.revision;
 }

@@ -4,13 +4,13 @@
 import type { Formats } from '../adapter.js';
 import { Entry } from '../data/entry.js';
 import { Payload, type Value } from '../data/payload.js';
+import { DamagedRecord } from '../data/records.js';
 import { documentOf, isDocument, mergeDocuments } from '../data/value.js';
 import { RequestError } from '../errors.js';
 import { isQuiet } from '../history/rules.js';
 import { type AsOf, type Audience, type DataOptions, type DataRequest, type Increment, Publication, Receipt, Reply } from '../message.js';
 import type { Query } from '../query/query.js';
 import { NO_MATCH } from '../routing/subscription-list.js';
-import { StoreDamage } from '../store/store.js';
 import type { Turn } from '../turn.js';
 import { receivedBefore, rememberReceived } from './once.js';
 import { publish } from './publish.js';
@@ -92,15 +92,16 @@ function store(request: DataRequest, run: Run): Change {
 export interface PlannedSet extends Change {
   readonly entry: Entry;
   /** What the entry takes the place of, also when that has expired. */
-  readonly replaced: Entry | null;
+  readonly replaced: Entry | DamagedRecord | null;
 }
 
 /** What a set that stores is going to do; nothing is changed. Throws what its conditions say. */
 export function planSet(request: DataRequest, state: State, revision: number): PlannedSet {
   const { options, path, time } = request;
   const { merge, increment, lifetimeMs } = options;
-  const stored = state.records.stored(path);
+  const found = inPlace(path, options, state);
   state.history?.prepare(path, presentOf(state, time));
+  const stored = found instanceof DamagedRecord ? null : found;
   const before = stored?.isExpired(time) === true ? null : stored;
   checkCondition(path, before, options);
   const isMerged = merge || increment !== null;
@@ -116,7 +117,14 @@ export function planSet(request: DataRequest, state: State, revision: number): P
   const known = stored === null ? path : stored.path;
   const created = before === null ? time : before.created;
   const entry = new Entry(known, payload, created, time, revision, authorOf(request), options.qos, expires, meta);
-  return { payload, given, entry, counter, replaced: stored };
+  return { payload, given, entry, counter, replaced: found };
+}
+
+/** What is stored there. Throws StoreDamage for what cannot be read, unless all that is done to it is to replace or remove it. */
+function inPlace(path: string, options: DataOptions, { records }: State): Entry | DamagedRecord | null {
+  const { merge, increment, condition, expect, query } = options;
+  const isNeeded = merge || increment !== null || condition !== 'any' || expect !== null || query !== null;
+  return isNeeded ? records.stored(path) : records.storedOrDamaged(path);
 }
 
 /** What others hear of an increment. */
@@ -131,7 +139,8 @@ function addition({ name }: Increment, counter: number, { json }: Formats): Payl
 
 export function keep({ entry, replaced }: PlannedSet, options: DataOptions, run: Run): void {
   const turn = run.turn as Turn;
-  turn.put(entry, replaced);
+  if (replaced instanceof DamagedRecord) dropDamaged(replaced, 0, run);
+  turn.put(entry, replaced instanceof DamagedRecord ? null : replaced);
   run.state.history?.keepSet(turn, entry, replaced, isQuiet(options));
   run.state.expiry.note(entry.expires);
   run.state.revision = entry.revision;
@@ -233,28 +242,35 @@ export function remove(request: DataRequest, run: Run): void {
  * The record that the removal of one path is going to remove; null: none. Throws what its conditions say. Criteria tell what is in
  * a record: of who may not read it none are met.
  */
-export function planRemoval(request: DataRequest, state: State): Entry | null {
+export function planRemoval(request: DataRequest, state: State): Entry | DamagedRecord | null {
   const path = changedPath(request);
   const { query } = request.options;
-  const before = state.records.read(path, request.time);
+  const stored = inPlace(path, request.options, state);
+  if (stored instanceof DamagedRecord) {
+    state.history?.prepare(path, presentOf(state, request.time));
+    return stored;
+  }
+  const before = stored?.isExpired(request.time) === true ? null : stored;
   checkCondition(path, before, request.options);
   if (before === null || (query !== null && !isSeen(request, path, state)) || !meets(before, query, state)) return null;
   state.history?.prepare(path, presentOf(state, request.time));
   return before;
 }
 
-/** `request`: what it is removed for. */
-export function takeAway(entry: Entry, request: DataRequest, run: Run): void {
-  (run.turn as Turn).remove(entry);
-  noteRemoval(entry.path, entry, request, run);
+/** `request`: what it is removed for. `deadline`: that of a damaged record, if it is known. */
+export function takeAway(before: Entry | DamagedRecord, request: DataRequest, run: Run, deadline = 0): void {
+  const { state } = run;
+  const turn = run.turn as Turn;
+  if (before instanceof DamagedRecord) dropDamaged(before, deadline, run);
+  else turn.remove(before);
+  state.revision += 1;
+  const { options, time } = request;
+  state.history?.keepRemoval(turn, before, { revision: state.revision, time, author: authorOf(request), quiet: isQuiet(options) });
 }
 
-/** `entry` null: it cannot be read. */
-function noteRemoval(path: string, entry: Entry | null, request: DataRequest, { state, turn }: Run): void {
-  state.revision += 1;
-  const { revision, history } = state;
-  const { options, time } = request;
-  history?.keepRemoval(turn as Turn, path, entry, { revision, time, author: authorOf(request), quiet: isQuiet(options) });
+function dropDamaged(record: DamagedRecord, deadline: number, { state, turn }: Run): void {
+  (turn as Turn).removeDamaged(record.path, deadline);
+  state.losses.recordDamaged(record);
 }
 
 /** Publication of a removal caused by `request`. */
@@ -283,47 +299,48 @@ export function removeSlice(slice: RemovalSlice, run: Run): void {
   const { request, paths, time } = slice;
   // Nobody asked for the removal of what has expired: it is of the time at which it is done.
   request.time ||= time;
-  // A record that cannot be read leaves all of them where they are.
+  // A record that cannot be read, and is asked for, leaves all of them where they are.
   const found = paths.map((path) => removable(slice, path, run.state));
   let removed = 0;
   for (const [at, before] of found.entries()) {
-    if (before === null) continue;
-    removeFrom(slice, at, before, removed, run);
-    removed += 1;
+    if (before === null) forgetStale(slice, at, run);
+    else if (removeFrom(slice, at, before, removed, run)) removed += 1;
   }
   run.say(() => slice.done(removed, null));
 }
 
-/** Removes what is at the path with that place in the slice, `removed` having been removed before it. */
-function removeFrom(slice: RemovalSlice, at: number, before: Entry | 'damaged', removed: number, run: Run): void {
+/** Removes what is at the path with that place in the slice, `removed` having been removed before it. False: that was done already. */
+function removeFrom(slice: RemovalSlice, at: number, before: Entry | DamagedRecord, removed: number, run: Run): boolean {
   const { request, time, deadlines } = slice;
   const { state } = run;
-  const path = slice.paths[at] as string;
+  const { path } = before;
+  // The index may have a damaged record twice: with its deadline, and with one that it had before.
+  if (before instanceof DamagedRecord && run.turn?.touches(path) === true) return false;
   state.history?.prepare(path, presentOf(state, time));
-  if (before !== 'damaged') {
-    takeAway(before, request, run);
-  } else {
-    (run.turn as Turn).removeDamaged(path, deadlines?.[at] as number);
-    noteRemoval(path, null, request, run);
-  }
+  takeAway(before, request, run, deadlines?.[at] ?? 0);
   const match = request.options.publish ? state.router.match(path) : NO_MATCH;
   // Nobody asks for the removal of what has expired: everybody hears of each.
   const audience = deadlines === null ? 'each-record' : 'all';
   if (match.any) publish(run, removal(request, path, 1, state.revision, audience), match, slice.sequence, removed);
+  return true;
 }
 
-/** null: nothing is there that is to be removed. 'damaged': what was there, and its time is over. */
-function removable({ request: { guard }, time, asOf, deadlines }: RemovalSlice, path: string, state: State): Entry | 'damaged' | null {
-  try {
-    const before = state.records.stored(path);
-    if (before === null || before.isExpired(time) !== (deadlines !== null) || before.revision > asOf) return null;
-    return guard === null || guard.rights.allows('remove', path) ? before : null;
-  } catch (error) {
-    if (deadlines === null || !(error instanceof StoreDamage)) throw error;
-    // Else it would keep all from going whose time is over, too.
-    state.losses.recordDamaged(path, error);
-    return 'damaged';
-  }
+/** null: nothing is there that is to be removed. What has expired goes although it cannot be read: else it would keep all others. */
+function removable(slice: RemovalSlice, path: string, { records }: State): Entry | DamagedRecord | null {
+  const { request, time, asOf, deadlines } = slice;
+  const { guard } = request;
+  const before = deadlines === null ? records.stored(path) : records.storedOrDamaged(path);
+  if (before === null || before instanceof DamagedRecord) return before;
+  if (before.isExpired(time) !== (deadlines !== null) || before.revision > asOf) return null;
+  return guard === null || guard.rights.allows('remove', path) ? before : null;
+}
+
+/** The index may have the deadline of a record that was damaged when it was replaced: it would be found again and again. */
+function forgetStale({ deadlines, paths }: RemovalSlice, at: number, { state, turn }: Run): void {
+  if (deadlines === null) return;
+  const [path, deadline] = [paths[at] as string, deadlines[at] as number];
+  const entry = state.records.stored(path);
+  if (entry === null || Math.ceil(entry.expires) !== deadline) turn?.forgetDeadline(path, deadline);
 }
 
 /** Gives up some of history. */

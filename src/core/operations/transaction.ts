@@ -3,6 +3,7 @@
 
 import type { View } from '../data/changed-records.js';
 import type { Entry } from '../data/entry.js';
+import type { DamagedRecord } from '../data/records.js';
 import { RequestError, TransactionError } from '../errors.js';
 import { type DataRequest, Reply, TRANSACTION_MAX, type TransactionRequest } from '../message.js';
 import { CONTROL_AREA, CONTROL_PATH } from '../paths/path.js';
@@ -29,7 +30,7 @@ export const TRANSACTION_BYTES_MAX = 2 * MERGED_BYTES_MAX;
 interface Step {
   readonly operation: DataRequest;
   readonly set: PlannedSet | null;
-  readonly removed: Entry | null;
+  readonly removed: Entry | DamagedRecord | null;
   /** Revision of the record that this leaves, or of its removal; 0: there is none. */
   readonly revision: number;
 }

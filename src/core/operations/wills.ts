@@ -4,7 +4,6 @@ import type { DurableSession } from '../durable/durable-session.js';
 import { delayedKey } from '../durable/kept-wills.js';
 import type { KeptWill } from '../durable/rows.js';
 import { DataRequest, type DurableRequest, type Will } from '../message.js';
-import { StoreDamage } from '../store/store.js';
 import type { Turn } from '../turn.js';
 import { remove, set } from './data.js';
 import type { Run } from './run.js';
@@ -56,12 +55,6 @@ function publishWill(request: DurableRequest, { will, author, durable }: KeptWil
   fired.sequence = request.sequence;
   fired.leftBy = durable;
   request.firedPath = will.path;
-  try {
-    if (will.remove) remove(fired, run);
-    else set(fired, run);
-  } catch (error) {
-    // Nobody is there who would be told, and the session that ends with it must not stay because of it.
-    if (!(error instanceof StoreDamage)) throw error;
-    run.state.losses.willFailed(author, will.path, error);
-  }
+  if (will.remove) remove(fired, run);
+  else set(fired, run);
 }

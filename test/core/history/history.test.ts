@@ -513,6 +513,20 @@ describe('damage', () => {
     expect(await Promise.all([1, 2, 3].map((revision) => at('/a/1', { revision })))).toEqual(['OUT_OF_HISTORY', 2, 3]);
     expect(harness.counters.counters.get('history_damaged_total')?.value).toBe(1);
   });
+
+  test('of a record that is replaced costs it none of its history, and what was before that is not made up', async () => {
+    await begin(keeping([]));
+    await session.set('/b/2', 'before there was history');
+    await restart(keeping([{ pattern: '/*' }]));
+    await session.set('/a/1', 1);
+    const { disk } = harness.store;
+    for (const path of ['/a/1', '/b/2']) disk.rows.set(SECTION.record + path, new Uint8Array(40));
+    await restart(keeping([{ pattern: '/*' }]));
+    await session.set('/a/1', 2);
+    await session.set('/b/2', 3);
+    expect(await Promise.all([2, 3].map((revision) => at('/a/1', { revision })))).toEqual([1, 2]);
+    expect(await Promise.all([2, 4].map((revision) => at('/b/2', { revision })))).toEqual(['OUT_OF_HISTORY', 3]);
+  });
 });
 
 describe('a subscription since a revision', () => {
