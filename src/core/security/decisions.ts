@@ -19,14 +19,15 @@ export class Decisions {
 
   keep(map: Map<string, Mask>, path: string, mask: Mask): void {
     if (path.length > DECISION_PATH_MAX) return;
-    if (map.size >= DECISIONS_MAX) this.#forget(map);
-    if (this.#count >= ALL_DECISIONS_MAX) for (const other of this.#kept) this.#forget(other);
+    if (map.size >= DECISIONS_MAX) this.forget(map);
+    if (this.#count >= ALL_DECISIONS_MAX) for (const other of this.#kept) this.forget(other);
     if (map.size === 0) this.#kept.add(map);
     map.set(path, mask);
     this.#count += 1;
   }
 
-  #forget(map: Map<string, Mask>): void {
+  /** They are of no use any more, or there is no room for them. */
+  forget(map: Map<string, Mask>): void {
     this.#count -= map.size;
     this.#kept.delete(map);
     map.clear();

@@ -64,6 +64,7 @@ class LivePrincipal implements Principal {
   /** The user as it is now; null: it is no more. */
   refresh(user: User | null): void {
     this.#user = user;
+    if (this.#rights instanceof CompiledRights) this.#rights.retire();
     this.#rights = null;
   }
 }

@@ -85,6 +85,11 @@ export class CompiledRights implements Rights {
     this.#lookups = lookups.filter(({ isEmpty }) => !isEmpty);
   }
 
+  /** Others have taken its place: what was decided is not kept any more. */
+  retire(): void {
+    this.#decisions.forget(this.#masks);
+  }
+
   allows(action: Action, path: string): boolean {
     return (this.#maskOf(path) & bitOf(action)) !== 0;
   }

@@ -34,6 +34,20 @@ async function refuse(command: SecurityCommand, code: RequestErrorCode, text?: R
   if (text !== undefined) expect((failure as RequestError).message).toMatch(text);
 }
 
+it('counts no decisions of rights that others have taken the place of', async () => {
+  await house.group('plant', { '/plant/*': READ });
+  await house.user('ann', {}, { groups: ['plant'] });
+  const ann = house.directory.principal('ann');
+  const decide = (): unknown => Array.from({ length: 10 }, (_, i) => ann?.rights.allows('get', `/plant/${i}`));
+  decide();
+  expect(house.directory.decisionCount).toBe(10);
+  await house.group('plant', { '/plant/1': READ });
+  expect(house.directory.decisionCount).toBe(0);
+  decide();
+  await house.command({ type: 'deleteUser', name: 'ann' });
+  expect(house.directory.decisionCount).toBe(0);
+});
+
 describe('users and groups', () => {
   it('are made, changed, linked and deleted, and all of it is there after a restart', async () => {
     await house.group('plant', { '/plant/*': READ });
