@@ -100,10 +100,7 @@ export class Delivery {
 
 /** The session whose subscription asks for such a publication; null: it does not, or nobody is there. */
 function hearerOf(publication: Publication, subscription: Subscription): Session | null {
-  const { session, options } = subscription;
-  if (subscription.closed || session === null) return null;
-  if (publication.action === 'set' ? !options.sets : !options.removes) return null;
-  return publication.audience === 'all' || publication.audience === options.removals ? session : null;
+  return subscription.closed || !subscription.wants(publication) ? null : subscription.session;
 }
 
 function isLeftOut(publication: Publication, session: Session, subscription: Subscription): boolean {

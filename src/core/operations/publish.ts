@@ -71,7 +71,7 @@ function leaveOut(run: Run, { path }: Publication, owners: ReadonlyMap<DurableSe
 
 function note(publication: Publication, subscription: Subscription, owners: Map<DurableSession, OpenTerms>): void {
   const { durable: owner, options, guard } = subscription;
-  if (owner === null || (publication.action === 'set' ? !options.sets : !options.removes)) return;
+  if (owner === null || !subscription.wants(publication)) return;
   if (guard !== null && !guard.rights.allows('on', publication.path)) return;
   const online = owner.session?.id;
   if (options.noLocal && isOwn(publication, subscription)) return;

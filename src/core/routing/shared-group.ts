@@ -36,6 +36,7 @@ export class SharedGroup {
     let away: Subscription | null = null;
     for (let i = 0; i < count; i++) {
       const member = this.#members[(this.#next + i) % count] as Subscription;
+      if (!member.wants(publication)) continue;
       const { session, durable, options, guard } = member;
       if (guard !== null && !guard.rights.allows('on', publication.path)) continue;
       if (session !== null && !session.closed) {

@@ -1,7 +1,7 @@
 // Subscription: one session's interest in the paths of one pattern.
 
 import type { DurableSession } from '../durable/durable-session.js';
-import type { Qos } from '../message.js';
+import type { Publication, Qos } from '../message.js';
 import type { Pattern } from '../paths/pattern.js';
 import type { Guard } from '../security/guards.js';
 import type { Principal } from '../security/identity.js';
@@ -82,6 +82,12 @@ export class Subscription {
     readonly tag: unknown,
   ) {
     this.session = session;
+  }
+
+  /** Whether it asks for such a publication, whoever is there to hear it. */
+  wants({ action, audience }: Pick<Publication, 'action' | 'audience'>): boolean {
+    const { sets, removes, removals } = this.options;
+    return (action === 'set' ? sets : removes) && (audience === 'all' || audience === removals);
   }
 
   /** It hears nothing any more; what waits for it behind its initial values is dropped. */

@@ -38,6 +38,18 @@ describe('members of a shared subscription', () => {
     expect(heard(alone)).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
+  it('keep their turn when there is news that none of them hears', async () => {
+    house = await startEngine();
+    const [a, b] = [await member('t/#', 'g'), await member('t/#', 'g')];
+    const writer = house.session();
+    await writer.emit('t/1', 0);
+    await writer.remove('t/none');
+    await writer.emit('t/1', 1);
+    await writer.removeAll('t/*');
+    await writer.emit('t/1', 2);
+    expect([heard(a), heard(b)]).toEqual([[0, 2], [1]]);
+  });
+
   it('of other groups, and with other patterns, are others', async () => {
     house = await startEngine();
     const all = [await member('t/#', 'g'), await member('t/#', 'h'), await member('t/+', 'g')];
