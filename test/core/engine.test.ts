@@ -193,6 +193,21 @@ describe('turns', () => {
     expect(session.paused).toBe(false);
   });
 
+  it('count no less than the frames that they may keep, also while their answers wait', async () => {
+    house = await startEngine({ inbound: { sessionMessages: 1e6, sessionBytes: 10_000, messages: 1e6, bytes: 1e9 } });
+    const session = house.session();
+    session.frameBytes = 6_000;
+    const first = session.get('a');
+    expect(session.pauses).toBe(0);
+    const second = session.get('b');
+    expect(session.pauses).toBe(1);
+    await Promise.all([first, second]);
+    session.stalled = true;
+    void session.get('c');
+    await until(() => session.outbound.length === 1);
+    expect(session.outbound.bytes).toBeGreaterThanOrEqual(6_000);
+  });
+
   it('pause a session that has used up its credit and go on with it later', async () => {
     house = await startEngine({ inbound: { sessionMessages: 8, sessionBytes: 1e9, messages: 1e6, bytes: 1e9 } });
     const session = house.session();

@@ -37,7 +37,7 @@ interface Fragment {
 export interface Owner extends Session {
   readonly version: Version;
   /** Takes a request that has passed; it may throw. */
-  passed(frame: Frame): void;
+  passed(frame: Frame, length: number): void;
   /** Answers a request that has not passed, or failed. */
   refuse(frame: Frame, error: unknown): void;
   /** There is something to be written. */
@@ -103,27 +103,28 @@ export class SessionLayers implements Sink {
 
   // -------------------------------------------------------------- in
 
-  take(frame: Frame): void {
+  /** `length`: of its text. */
+  take(frame: Frame, length: number): void {
     if (this.#inbound === null) {
-      this.#hand(frame);
+      this.#hand(frame, length);
       return;
     }
     const message = { raw: frame as { [name: string]: unknown }, session: this.#session, id: ++this.#messages };
     this.#inbound.push(message, (fault, passed) => {
-      if (fault === null) this.#hand((passed as InboundMessage).raw, frame);
+      if (fault === null) this.#hand((passed as InboundMessage).raw, length, frame);
       else this.#owner.refuse(frame, this.#errorOf(fault));
       if (this.waiting <= HIGH_WATER) this.#reading.resume(PAUSED_BY.layers);
     });
     if (this.waiting > HIGH_WATER) this.#reading.pause(PAUSED_BY.layers);
   }
 
-  #hand(raw: unknown, asked = raw as Frame): void {
+  #hand(raw: unknown, length: number, asked = raw as Frame): void {
     try {
       // Layers may keep what they were given: what is stored is a copy.
       const frame = raw === asked && this.#inbound === null ? asked : (copyIn(raw, this.#limits) as Frame | undefined);
       if (!isFields(frame)) throw new RequestError('INVALID_REQUEST', 'a layer made no request of this');
       if (this.#outbound !== null) this.#requests.set(answeredId(frame), frame);
-      this.#owner.passed(frame);
+      this.#owner.passed(frame, length);
     } catch (error) {
       this.#owner.refuse(asked, error);
     }

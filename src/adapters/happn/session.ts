@@ -136,17 +136,22 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
         return;
       }
       if (frame.action === 'set') checkNumbers(text);
-      if (this.#layers === null) this.passed(frame);
-      else this.#layers.take(frame);
+      if (this.#layers === null) this.passed(frame, text.length);
+      else this.#layers.take(frame, text.length);
     } catch (error) {
       this.fail(frame ?? peekFrame(text), error);
     }
   }
 
-  /** What is asked for, once it has passed the layers, if there are any. Throws RequestError. */
-  passed(frame: Frame): void {
+  /** What is asked for, once it has passed the layers, if there are any; and its length as it came. Throws RequestError. */
+  passed(frame: Frame, length: number): void {
     if (this.#ending) return;
-    this.#handle(frame);
+    this.frameBytes = length;
+    try {
+      this.#handle(frame);
+    } finally {
+      this.frameBytes = 0;
+    }
     this.settle();
   }
 

@@ -195,7 +195,9 @@ export class HavenSession extends Session implements Holder, Speaker {
     this.#shape = message.shape;
     this.#host.received.add();
     if (problem !== null) message.fault ??= new RequestError('INVALID_REQUEST', problem);
+    this.frameBytes = to - from;
     this.#dispatcher.take(message);
+    this.frameBytes = 0;
   }
 
   hold(): void {

@@ -2,6 +2,7 @@
 // very many of them at once.
 
 import type { Entry } from './entry.js';
+import { contentBytes } from './meta.js';
 
 /** A slice ends when it has so many entries, or so many bytes of paths, payloads and meta. */
 export const SLICE_ENTRIES = 512;
@@ -83,5 +84,5 @@ export class EntryCursor {
 
 /** What an entry counts in an answer. */
 export function bytesOf({ path, payload, meta }: Entry): number {
-  return path.length + payload.size + (meta === null ? 0 : meta.size);
+  return contentBytes(path, payload, meta);
 }

@@ -2,7 +2,7 @@
 // with a map of custom meta (happn, Haven) see the same.
 
 import { json, jsonText } from './formats.js';
-import { estimatedSize, type Value } from './payload.js';
+import { estimatedSize, type Payload, type Value } from './payload.js';
 import { binaryFromDocument } from './value.js';
 
 /** One custom property. Names may repeat. */
@@ -106,6 +106,11 @@ export class Meta {
     }
     return this.#size;
   }
+}
+
+/** What a path, its body and what is said beside it count in queues, credits and answers. */
+export function contentBytes(path: string, payload: Payload | null, meta: Meta | null): number {
+  return path.length + (payload === null ? 0 : payload.size) + (meta === null ? 0 : meta.size);
 }
 
 function bytesIn(value: Value): Uint8Array | null {

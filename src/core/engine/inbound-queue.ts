@@ -1,7 +1,8 @@
 // InboundQueue: requests on their way to the engine, with the credit of each session. Always accepts a request;
 // pauses the sender's reading when its credit, or the whole queue, is used up.
 
-import type { DataRequest, Request } from '../message.js';
+import { contentBytes } from '../data/meta.js';
+import type { Request } from '../message.js';
 import { Ring } from '../pace/ring.js';
 import type { Session } from '../sessions/session.js';
 
@@ -54,7 +55,7 @@ export class InboundQueue {
   /** False: the session's reading was paused; `settled` resumes it. */
   push(request: Request): boolean {
     const session = request.session;
-    request.size = sizeOf(request);
+    request.size = Math.max(sizeOf(request), session.frameBytes);
     session.inFlight += 1;
     session.inFlightBytes += request.size;
     this.unsettled += 1;
@@ -110,7 +111,7 @@ function sizeOf(request: Request): number {
     case 'set':
     case 'remove':
     case 'get':
-      return REQUEST_OVERHEAD_BYTES + messageSize(request);
+      return REQUEST_OVERHEAD_BYTES + contentBytes(request.path, request.payload, request.options.meta);
     case 'transaction':
       return request.operations.reduce((bytes, operation) => bytes + sizeOf(operation), REQUEST_OVERHEAD_BYTES);
     case 'subscribe':
@@ -120,11 +121,7 @@ function sizeOf(request: Request): number {
       return REQUEST_OVERHEAD_BYTES;
     case 'durable': {
       const will = request.command.type === 'will' ? request.command.will : null;
-      return REQUEST_OVERHEAD_BYTES + (will === null ? 0 : messageSize(will));
+      return REQUEST_OVERHEAD_BYTES + (will === null ? 0 : contentBytes(will.path, will.payload, will.options.meta));
     }
   }
-}
-
-function messageSize({ path, payload, options: { meta } }: Pick<DataRequest, 'path' | 'payload' | 'options'>): number {
-  return path.length + (payload === null ? 0 : payload.size) + (meta === null ? 0 : meta.size);
 }

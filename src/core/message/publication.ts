@@ -1,13 +1,15 @@
 // Publication: the news of one change or event, and who got it.
 
 import type { Entry } from '../data/entry.js';
-import type { Meta } from '../data/meta.js';
+import { contentBytes, type Meta } from '../data/meta.js';
 import type { Payload } from '../data/payload.js';
 import type { Match } from '../routing/router.js';
 import type { Subscription } from '../routing/subscription.js';
 import type { Session } from '../sessions/session.js';
 import type { DataOptions, Qos } from './options.js';
 import type { RequestId } from './requests.js';
+
+const PUBLICATION_BYTES = 64;
 
 /** Who got a publication; complete once the reply that carries it is delivered. */
 export class Receipt {
@@ -88,7 +90,7 @@ export class Publication {
 
   /** Bytes for queue accounting. */
   get size(): number {
-    return 64 + this.path.length + (this.payload === null ? 0 : this.payload.size) + (this.meta === null ? 0 : this.meta.size);
+    return PUBLICATION_BYTES + contentBytes(this.path, this.payload, this.meta);
   }
 
   /** The frame that was kept under `key` by the same adapter; keys begin with the adapter's name. */

@@ -64,10 +64,10 @@ export class Reply {
     return this.stream ?? (this.entries === null ? null : new EntryList(this.entries));
   }
 
-  /** Bytes for queue accounting: a stream does not wait in the queue. */
+  /** Bytes for queue accounting: also of the request, which is kept as long as its answer waits. A stream does not wait in the queue. */
   get size(): number {
-    const { entry } = this;
-    const bytes = entry === null ? 0 : entry.payload.size + (entry.meta === null ? 0 : entry.meta.size);
-    return REPLY_BYTES + bytes + (this.entries === null ? 0 : this.entriesBytes);
+    const { request, entry } = this;
+    const bytes = (entry === null ? 0 : bytesOf(entry)) + (this.entries === null ? 0 : this.entriesBytes);
+    return REPLY_BYTES + Math.max(request.size, bytes);
   }
 }

@@ -20,7 +20,7 @@ export class DataRequest {
   time = 0;
   /** Operation number; put in by the engine for what stores. A number that was already applied changes nothing. */
   sequence = 0;
-  /** Bytes that it counts in its session's credit; the engine's. */
+  /** Bytes that it counts in its session's credit: no less than the frame that it came in; the engine's. */
   size = 0;
   /** By wildcard: whose right is looked at for each record; null: all of them are allowed. The engine's. */
   guard: Guard | null = null;

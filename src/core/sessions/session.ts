@@ -31,6 +31,9 @@ export abstract class Session {
   /** Can write replies that it is not given yet. */
   readonly writesAhead: boolean = false;
 
+  /** Bytes of the frame that is being handled: what is submitted meanwhile may keep all of it, and counts no less. The adapter's. */
+  frameBytes = 0;
+
   // Engine's accounting: adapters read, never write.
   /** Where it is found by its user while it is open. */
   users: UsersSessions | null = null;

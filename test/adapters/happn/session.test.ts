@@ -438,6 +438,19 @@ describe('bad input', () => {
   });
 });
 
+test('a client is read no further than its credit, wherever in its frames the bytes are', async () => {
+  const [greedy, other] = [await client(), await client()];
+  const unsettled = (): number => gateway.counters.gauges.get('requests_unsettled')?.read() ?? 0;
+  gateway.store.scansHeld = true;
+  const options = { junk: 'x'.repeat(1024 * 1024) };
+  const answers = Array.from({ length: 12 }, () => greedy.request('get', { path: '/junk/*', options }));
+  await until('its credit is used up', () => unsettled() >= 4);
+  for (let i = 0; i < 50; i++) await other.request('get', { path: '/nothing' });
+  expect(unsettled()).toBeLessThanOrEqual(5);
+  gateway.store.releaseScans();
+  await Promise.all(answers);
+});
+
 describe('control messages', () => {
   test('are answered as JSON texts', async () => {
     const wire = await client(null);
