@@ -5,8 +5,9 @@ import { RequestError } from './errors.js';
 import { type DataRequest, Reply, type Request } from './message.js';
 import { changedPath, get, remove, removeSlice, set, trimSlice } from './operations/data.js';
 import { durable, storesDurable } from './operations/durable.js';
-import { type RemovalSlice, type Run, type State, TrimSlice } from './operations/run.js';
+import type { Run, State } from './operations/run.js';
 import { security } from './operations/security.js';
+import type { Work } from './operations/slices.js';
 import { subscribe, unsubscribe } from './operations/subscriptions.js';
 import { transaction } from './operations/transaction.js';
 import type { Pattern } from './paths/pattern.js';
@@ -90,7 +91,7 @@ function storesEvent(request: DataRequest, state: State): boolean {
  * Whether executing the request changes records and answers, and does nothing else: nothing of sessions, subscriptions, queues or
  * rights, and nothing in slices.
  */
-export function isPlain(request: Request | RemovalSlice, state: State): boolean {
+export function isPlain(request: Work, state: State): boolean {
   switch (request.op) {
     case 'set':
     case 'remove':
@@ -107,7 +108,7 @@ export function isPlain(request: Request | RemovalSlice, state: State): boolean 
   }
 }
 
-export function execute(request: Request | RemovalSlice, run: Run): void {
+export function execute(request: Work, run: Run): void {
   if (run.turn !== null && isRepeated(request, run)) return;
   switch (request.op) {
     case 'set':
@@ -127,20 +128,22 @@ export function execute(request: Request | RemovalSlice, run: Run): void {
     case 'security':
       return security(request, run);
     case 'removeSlice':
-      return request instanceof TrimSlice ? trimSlice(request, run) : removeSlice(request, run);
+      return removeSlice(request, run);
+    case 'trimSlice':
+      return trimSlice(request, run);
     default:
       throw new RequestError('UNKNOWN_OPERATION', `unknown operation ${String((request as Request).op)}`);
   }
 }
 
 /** Numbers an operation that stores; one that brings its number and was applied before changes nothing. */
-function isRepeated(request: Request | RemovalSlice, run: Run): boolean {
+function isRepeated(request: Work, run: Run): boolean {
   const { state } = run;
-  if (request.op !== 'removeSlice' && !stores(request, state)) return false;
+  if (request.kind !== 'slice' && !stores(request, state)) return false;
   if (request.sequence === 0) {
     request.sequence = state.applied + 1;
   } else if (request.sequence <= state.applied) {
-    if (request.op !== 'removeSlice') {
+    if (request.kind !== 'slice') {
       const reply = new Reply(request);
       reply.repeated = true;
       run.say(reply);

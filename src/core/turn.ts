@@ -5,12 +5,12 @@ import { type Entry, putEntry } from './data/entry.js';
 import { expiryKey } from './data/expiry.js';
 import type { Records } from './data/records.js';
 import type { PastView } from './history/history.js';
-import type { Outbound, Publication, ReplyRun, Request } from './message.js';
-import type { RemovalSlice } from './operations/run.js';
+import type { Outbound, Publication, ReplyRun } from './message.js';
+import type { Work } from './operations/slices.js';
 import { SEALED_NOTHING } from './store/seal.js';
 import { SECTION, type Store, type WriteBatch } from './store/store.js';
 
-/** Work that begins when the turn is committed: an answer or a removal that reads the store in slices. */
+/** What begins when the turn is committed: an answer or a removal that reads the store in slices. */
 export type Job = () => void;
 
 /** A change of memory that takes effect in its place among what is said: what was said before it knows nothing of it. */
@@ -31,7 +31,7 @@ export class Turn {
   /** In the order in which they were made. */
   outcomes: Outcome[] = [];
   /** Requests whose effects are in the batch, or that follow one of those. */
-  readonly requests: (Request | RemovalSlice)[] = [];
+  readonly requests: Work[] = [];
   /** Nothing more that stores may join: a job of this turn must see the store as it is after this turn. */
   closed = false;
   /** Its requests change records and answer, and nothing else: it may be followed before the store has it. */

@@ -179,7 +179,7 @@ export class Commits {
     pending.end(turn);
     for (const request of turn.requests) {
       pending.remove(request);
-      if (request.op !== 'removeSlice' && !pending.reading.has(request)) inbound.settled(request);
+      if (request.kind !== 'slice' && !pending.reading.has(request)) inbound.settled(request);
     }
   }
 

@@ -2,8 +2,9 @@
 
 import type { Counter } from '../counters.js';
 import { type ConnectionError, type RequestError, SessionOver, SessionRevoked } from '../errors.js';
-import type { DataRequest, Request, SubscribeRequest } from '../message.js';
-import type { RemovalSlice, Run, State } from '../operations/run.js';
+import type { DataRequest, SubscribeRequest } from '../message.js';
+import type { Run, State } from '../operations/run.js';
+import type { Work } from '../operations/slices.js';
 import { authorize, execute } from '../operations.js';
 import { answerByPattern } from '../scans/answers.js';
 import { removeByPattern } from '../scans/removals.js';
@@ -44,19 +45,19 @@ export class Execution {
     return new EngineRun(this.#parts, turn);
   }
 
-  execute(request: Request | RemovalSlice, run: Run): void {
+  execute(request: Work, run: Run): void {
     this.#executed.add();
     request.session.executed += 1;
     try {
-      if (request.op !== 'removeSlice') authorize(request, run.state);
+      if (request.kind !== 'slice') authorize(request, run.state);
       execute(request, run);
     } catch (error) {
       this.#fail(request, this.#parts.failures.asRequestError(error, request), run);
     }
   }
 
-  #fail(request: Request | RemovalSlice, failure: RequestError, run: Run): void {
-    if (request.op === 'removeSlice') run.say(() => request.done(0, failure));
+  #fail(request: Work, failure: RequestError, run: Run): void {
+    if (request.kind === 'slice') run.say(() => request.done(0, failure));
     else if (isAnswered(request)) run.say(failedReply(request, failure));
     else this.#parts.state.losses.refusedUnanswered(request, failure);
     const over = failure.cause instanceof SessionOver ? failure.cause : failure;

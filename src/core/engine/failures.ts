@@ -3,7 +3,7 @@
 import type { Log } from '../adapter.js';
 import { RequestError } from '../errors.js';
 import { type DurableRequest, Reply, type Request } from '../message.js';
-import type { RemovalSlice } from '../operations/run.js';
+import type { Work } from '../operations/slices.js';
 import { StoreDamage, StoreFailure } from '../store/store.js';
 import type { Lifecycle } from './lifecycle.js';
 
@@ -17,7 +17,7 @@ export class Failures {
   }
 
   /** What the peer may know of a failure; the rest goes to the log. */
-  asRequestError(error: unknown, request: Request | RemovalSlice): RequestError {
+  asRequestError(error: unknown, request: Work): RequestError {
     if (error instanceof RequestError) return error;
     const { op, session } = request;
     // That the store is closed was said when it failed.

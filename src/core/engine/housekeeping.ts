@@ -11,7 +11,7 @@ import type { History } from '../history/history.js';
 import type { PastRef } from '../history/rows.js';
 import { HistorySweep } from '../history/sweep.js';
 import { DataRequest, DurableRequest, type Request, SecurityRequest, STORED, SubscribeRequest } from '../message.js';
-import { RemovalSlice, TrimSlice } from '../operations/run.js';
+import { RemovalSlice, type Slice, TrimSlice } from '../operations/slices.js';
 import type { Subscription } from '../routing/subscription.js';
 import type { Audit } from '../security/audit.js';
 import type { SecurityCommand } from '../security/commands.js';
@@ -39,7 +39,7 @@ export interface HousekeepingParts {
   readonly isRunning: () => boolean;
   readonly submit: (request: Request) => void;
   readonly administer: (command: SecurityCommand) => Promise<void>;
-  readonly submitSlice: (slice: RemovalSlice) => void;
+  readonly submitSlice: (slice: Slice) => void;
 }
 
 export class Housekeeping {
@@ -97,17 +97,14 @@ export class Housekeeping {
     this.#parts.submit(new SubscribeRequest('unsubscribe', this.#system, null, subscription, null, null));
   }
 
-  /** Of what slices are removed for that nobody asked for. */
-  #request(): DataRequest {
-    return new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
-  }
-
   #removeExpired(due: readonly Expiry[]): Promise<number> {
     const paths = due.map(({ path }) => path);
     const deadlines = due.map(({ deadline }) => deadline);
+    // Nobody asked for it.
+    const request = new DataRequest('remove', this.#system, null, '', null, null, STORED, false, 0, null);
     return new Promise((resolve, reject) => {
       this.#parts.submitSlice(
-        new RemovalSlice(this.#system, this.#request(), paths, Number.POSITIVE_INFINITY, deadlines, (removed, error) => {
+        new RemovalSlice(this.#system, request, paths, Number.POSITIVE_INFINITY, deadlines, (removed, error) => {
           if (error !== null) return reject(error);
           this.#expired.add(removed);
           resolve(removed);
@@ -125,9 +122,7 @@ export class Housekeeping {
 
   #trim(refs: readonly PastRef[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#parts.submitSlice(
-        new TrimSlice(this.#system, this.#request(), refs, (_count, error) => (error === null ? resolve() : reject(error))),
-      );
+      this.#parts.submitSlice(new TrimSlice(this.#system, refs, (_count, error) => (error === null ? resolve() : reject(error))));
     });
   }
 

@@ -2,7 +2,7 @@
 // behind an answer of their session that is read in slices.
 
 import type { DataRequest, Request, SubscribeRequest } from '../message.js';
-import type { RemovalSlice } from '../operations/run.js';
+import type { Work } from '../operations/slices.js';
 import { Ring } from '../pace/ring.js';
 import type { InboundQueue } from './inbound-queue.js';
 import { Pending } from './pending.js';
@@ -10,7 +10,7 @@ import { Pending } from './pending.js';
 export class Intake {
   readonly pending = new Pending();
   /** Requests that wait for the commit, in order. */
-  readonly waiting = new Ring<Request | RemovalSlice>();
+  readonly waiting = new Ring<Work>();
   /** Requests that were held back and are no more: older than any that the inbound queue has of their sessions. */
   #released = new Ring<Request>();
 
@@ -25,14 +25,14 @@ export class Intake {
   }
 
   /** Its turn, or the commit that another one makes, is what it waits for. */
-  wait(request: Request | RemovalSlice): void {
+  wait(request: Work): void {
     this.pending.add(request);
     this.pending.hold(request);
     this.waiting.push(request);
   }
 
   /** The one that has waited longest, which is going to be executed. */
-  takeWaiting(): Request | RemovalSlice | undefined {
+  takeWaiting(): Work | undefined {
     const request = this.waiting.shift();
     if (request !== undefined) this.pending.release(request);
     return request;
@@ -52,8 +52,8 @@ export class Intake {
     session.backlog = backlog;
     if (session.uncommitted === 0) return;
     for (let left = this.waiting.length; left > 0; left--) {
-      const next = this.waiting.shift() as Request | RemovalSlice;
-      if (next.session !== session || next.op === 'removeSlice') {
+      const next = this.waiting.shift() as Work;
+      if (next.session !== session || next.kind === 'slice') {
         this.waiting.push(next);
         continue;
       }
@@ -63,7 +63,7 @@ export class Intake {
   }
 
   /** It does not wait for the commit any more. */
-  #forget(request: Request | RemovalSlice): void {
+  #forget(request: Work): void {
     this.pending.release(request);
     this.pending.remove(request);
   }
@@ -85,8 +85,8 @@ export class Intake {
   }
 
   /** All that waits for the commit, which there will not be. */
-  drainWaiting(): (Request | RemovalSlice)[] {
-    const drained: (Request | RemovalSlice)[] = [];
+  drainWaiting(): Work[] {
+    const drained: Work[] = [];
     for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) {
       this.#forget(next);
       drained.push(next);

@@ -3,7 +3,7 @@
 
 import type { Request } from '../message.js';
 import { changedPath } from '../operations/data.js';
-import type { RemovalSlice } from '../operations/run.js';
+import type { Work } from '../operations/slices.js';
 import type { Pattern } from '../paths/pattern.js';
 import type { Turn } from '../turn.js';
 
@@ -21,22 +21,22 @@ export class Pending {
   readonly reading = new Set<Request>();
 
   /** It is executed in a turn. */
-  add(request: Request | RemovalSlice): void {
+  add(request: Work): void {
     this.#count(request, 1);
   }
 
   /** It is settled, or waits no more. */
-  remove(request: Request | RemovalSlice): void {
+  remove(request: Work): void {
     this.#count(request, -1);
   }
 
   /** Of one that was added: it is not executed yet. */
-  hold(request: Request | RemovalSlice): void {
+  hold(request: Work): void {
     this.#countPaths(request, 1);
   }
 
   /** It is going to be executed, or will not be. */
-  release(request: Request | RemovalSlice): void {
+  release(request: Work): void {
     this.#countPaths(request, -1);
   }
 
@@ -75,7 +75,7 @@ export class Pending {
     }
   }
 
-  #count(request: Request | RemovalSlice, by: 1 | -1): void {
+  #count(request: Work, by: 1 | -1): void {
     const { session } = request;
     session.uncommitted += by;
     switch (request.op) {
@@ -91,7 +91,7 @@ export class Pending {
     }
   }
 
-  #countPaths(request: Request | RemovalSlice, by: 1 | -1): void {
+  #countPaths(request: Work, by: 1 | -1): void {
     switch (request.op) {
       case 'set':
         this.#countPath(request.path, by);

@@ -6,7 +6,8 @@ import type { Counter, Counters } from '../counters.js';
 import { ConnectionError, RequestError } from '../errors.js';
 import type { DataRequest, Receipt, Reply, SubscribeRequest } from '../message.js';
 import { publish } from '../operations/publish.js';
-import type { RemovalSlice, Run, State } from '../operations/run.js';
+import type { Run, State } from '../operations/run.js';
+import type { Slice } from '../operations/slices.js';
 import { undoSubscribe } from '../operations/subscriptions.js';
 import { Lanes } from '../pace/lanes.js';
 import type { Shifts } from '../pace/shifts.js';
@@ -35,7 +36,7 @@ export interface ReadingParts {
   readonly failures: Failures;
   /** The run for what takes effect at once. */
   readonly immediate: () => Run;
-  readonly submitSlice: (slice: RemovalSlice) => void;
+  readonly submitSlice: (slice: Slice) => void;
   /** Ends a durable subscription that nobody else would end. */
   readonly endSubscription: (subscription: Subscription) => void;
   /** A request was settled beside the turns. */
@@ -62,7 +63,7 @@ export class Readings implements ScanHost {
     this.search = { limits, lanes: new Lanes(), shifts, now: () => clock.monotonic() };
   }
 
-  submitSlice(slice: RemovalSlice): void {
+  submitSlice(slice: Slice): void {
     this.#parts.submitSlice(slice);
   }
 

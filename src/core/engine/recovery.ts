@@ -4,7 +4,8 @@
 import type { Log } from '../adapter.js';
 import { ConnectionError, RequestError } from '../errors.js';
 import type { Request } from '../message.js';
-import type { RemovalSlice, State } from '../operations/run.js';
+import type { State } from '../operations/run.js';
+import type { Work } from '../operations/slices.js';
 import type { Ring } from '../pace/ring.js';
 import type { Sessions } from '../sessions/sessions.js';
 import type { StoreState } from '../store/store.js';
@@ -68,7 +69,7 @@ export class Recovery {
     for (const turn of refused.toReversed()) if (!this.#isSaid(turn, refused)) turn.undo();
     for (const turn of refused) {
       for (const request of turn.requests) {
-        if (request.op === 'removeSlice') {
+        if (request.kind === 'slice') {
           request.done(0, failure);
           continue;
         }
@@ -78,7 +79,7 @@ export class Recovery {
       }
     }
     for (const request of waiting) {
-      if (request.op === 'removeSlice') request.done(0, failure);
+      if (request.kind === 'slice') request.done(0, failure);
       else turns.take(request, null);
     }
   }
@@ -87,10 +88,10 @@ export class Recovery {
     return this.#parts.commits.isSaidBefore && turn === written;
   }
 
-  #takeOut(request: Request | RemovalSlice, backlogs: Map<Request, Ring<Request>>): void {
+  #takeOut(request: Work, backlogs: Map<Request, Ring<Request>>): void {
     const { intake } = this.#parts;
     intake.pending.remove(request);
-    if (request.op === 'removeSlice') return;
+    if (request.kind === 'slice') return;
     const backlog = intake.detachBacklog(request);
     if (backlog !== null) backlogs.set(request, backlog);
   }

@@ -4,8 +4,9 @@ import type { Clock } from '../adapter.js';
 import type { RequestError } from '../errors.js';
 import type { Request } from '../message.js';
 import { changedPath } from '../operations/data.js';
-import type { RemovalSlice, Run, State } from '../operations/run.js';
+import type { Run, State } from '../operations/run.js';
 import { noteRefusal } from '../operations/security.js';
+import type { Slice, Work } from '../operations/slices.js';
 import { isPlain, stores } from '../operations.js';
 import type { Sessions } from '../sessions/sessions.js';
 import type { Turn } from '../turn.js';
@@ -78,7 +79,7 @@ export class Turns {
   }
 
   /** What the core asks of itself; its `done` is told, also that the store takes nothing now. */
-  submitSlice(slice: RemovalSlice): void {
+  submitSlice(slice: Slice): void {
     if (!this.#lifecycle.isRunning) {
       slice.done(0, isBeingReopened());
       return;
@@ -112,7 +113,7 @@ export class Turns {
   }
 
   /** Behind a turn that is being written, one is filled with what is plain, up to the first request that is not. */
-  #mayJoin(turn: Turn, request: Request | RemovalSlice): boolean {
+  #mayJoin(turn: Turn, request: Work): boolean {
     if (turn.closed) return false;
     if (isPlain(request, this.#state)) return true;
     if (this.#commits.isWriting) turn.closed = true;
@@ -166,7 +167,7 @@ export class Turns {
     return this.#taken < TURN_REQUESTS && bytes < TURN_BYTES && copies < TURN_COPIES && steps < TURN_STEPS;
   }
 
-  #noteTaken(request: Request | RemovalSlice): void {
+  #noteTaken(request: Work): void {
     this.#taken += 1;
     this.#takenBytes += request.size;
   }
@@ -222,7 +223,7 @@ export class Turns {
     if (!this.#intake.pending.reading.has(request)) this.#inbound.settled(request);
   }
 
-  #executeIn(turn: Turn, request: Request | RemovalSlice): void {
+  #executeIn(turn: Turn, request: Work): void {
     const { records, history, copies, revision } = this.#state;
     const { size } = turn;
     if (this.#turnRun.turn !== turn) this.#turnRun = this.#execution.in(turn);
@@ -251,7 +252,7 @@ export class Turns {
 }
 
 /** What the turn's changes do not tell of a request that changed no record, or not all that it is about. */
-function noteUnchanged(request: Request | RemovalSlice, { unchanged }: Turn): void {
+function noteUnchanged(request: Work, { unchanged }: Turn): void {
   switch (request.op) {
     case 'set':
     case 'remove':

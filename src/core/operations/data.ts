@@ -14,7 +14,8 @@ import { NO_MATCH } from '../routing/subscription-list.js';
 import type { Turn } from '../turn.js';
 import { receivedBefore, rememberReceived } from './once.js';
 import { publish } from './publish.js';
-import { presentOf, type RemovalSlice, type Run, type State, type TrimSlice } from './run.js';
+import { presentOf, type Run, type State } from './run.js';
+import type { RemovalSlice, TrimSlice } from './slices.js';
 
 /** No merge or increment makes a record larger: frames bound what is set at once, and nothing else what is added to it. */
 export const MERGED_BYTES_MAX = 16 * 1024 * 1024;

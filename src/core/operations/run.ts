@@ -1,16 +1,15 @@
-// Run: what operations work on, and what one execution may change and report; and the slice of a removal, which the core itself requests.
+// Run: what operations work on, and what one execution may change and report.
 
 import type { Formats } from '../adapter.js';
 import type { ExpirySweep } from '../data/expiry.js';
 import type { Records } from '../data/records.js';
 import type { QueueLimits } from '../durable/durable-session.js';
 import type { DurableTable } from '../durable/table.js';
-import type { ConnectionError, RequestError } from '../errors.js';
+import type { ConnectionError } from '../errors.js';
 import type { History } from '../history/history.js';
-import type { PastRef } from '../history/rows.js';
 import type { Floor } from '../history/rules.js';
 import type { Losses } from '../losses.js';
-import type { DataRequest, Publication, Request, SubscribeRequest } from '../message.js';
+import type { DataRequest, Publication, SubscribeRequest } from '../message.js';
 import type { PathIndex } from '../paths/path-index.js';
 import type { Router } from '../routing/router.js';
 import type { Access } from '../security/access.js';
@@ -20,38 +19,6 @@ import type { Session } from '../sessions/session.js';
 import type { Sessions } from '../sessions/sessions.js';
 import type { Store } from '../store/store.js';
 import type { Outcome, Turn } from '../turn.js';
-
-/** One slice of a wildcard removal, or of what expired: at most REMOVAL_SLICE paths, removed atomically. Made by the core alone. */
-export class RemovalSlice {
-  readonly kind = 'request';
-  readonly op = 'removeSlice';
-  time = 0;
-  sequence = 0;
-  size = 0;
-
-  constructor(
-    readonly session: Request['session'],
-    readonly request: DataRequest,
-    readonly paths: readonly string[],
-    /** Records of a later revision were made after the removal began: they stay. */
-    readonly asOf: number,
-    /** Only what has expired is removed: the deadline of each path, as the index of deadlines has it. null: only what has not. */
-    readonly deadlines: readonly number[] | null,
-    readonly done: (removed: number, error: RequestError | null) => void,
-  ) {}
-}
-
-/** A slice of what history gives up. */
-export class TrimSlice extends RemovalSlice {
-  constructor(
-    session: Request['session'],
-    request: DataRequest,
-    readonly refs: readonly PastRef[],
-    done: (removed: number, error: RequestError | null) => void,
-  ) {
-    super(session, request, [], Number.POSITIVE_INFINITY, [], done);
-  }
-}
 
 /** What operations work on; the engine's single instance. */
 export interface State {

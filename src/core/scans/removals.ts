@@ -4,7 +4,7 @@ import type { Entry } from '../data/entry.js';
 import { RequestError } from '../errors.js';
 import { type DataRequest, Receipt, Reply } from '../message.js';
 import { removal } from '../operations/data.js';
-import { RemovalSlice } from '../operations/run.js';
+import { RemovalSlice } from '../operations/slices.js';
 import type { Pattern } from '../paths/pattern.js';
 import { EntryReader } from './entry-reader.js';
 import { EntryScan } from './entry-scan.js';

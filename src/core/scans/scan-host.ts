@@ -3,7 +3,8 @@
 import type { Counter } from '../counters.js';
 import { PAST_LIMITS, type PastLimits } from '../history/scan.js';
 import type { DataRequest, Receipt, Reply, SubscribeRequest } from '../message.js';
-import type { RemovalSlice, State } from '../operations/run.js';
+import type { State } from '../operations/run.js';
+import type { Slice } from '../operations/slices.js';
 import type { Lanes } from '../pace/lanes.js';
 import type { Shifts } from '../pace/shifts.js';
 import type { Pattern } from '../paths/pattern.js';
@@ -45,7 +46,7 @@ export interface ScanHost {
   readonly shifts: Shifts;
   readonly readBefore: ReadBefore;
   /** Puts a slice of a removal into the next turn. */
-  submitSlice(slice: RemovalSlice): void;
+  submitSlice(slice: Slice): void;
   /** The answer is complete. */
   finish(request: DataRequest | SubscribeRequest, reply: Reply): void;
   /** The answer failed. */
