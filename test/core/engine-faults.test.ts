@@ -602,6 +602,18 @@ describe('a record that is damaged on disk', () => {
     expect(house.counters.gauges.get('records')?.read()).toBe(2);
   });
 
+  it('that a subscription asks for to begin with fails that, and nothing of it stays', async () => {
+    house = await startEngine({ cacheBytes: 0 });
+    const session = house.session();
+    await session.set('a', 1);
+    damaged('a');
+    expect((await session.subscribe('a', 'glob', {}, true)).error?.code).toBe('STORE_FAILED');
+    expect(house.counters.gauges.get('subscriptions')?.read()).toBe(0);
+    await session.set('a', 2);
+    expect(session.heard).toHaveLength(0);
+    expect((await session.subscribe('a', 'glob', {}, true)).entries).toHaveLength(1);
+  });
+
   it('leaves no deadline behind that would be looked at for ever', async () => {
     house = await startEngine({ cacheBytes: 0 });
     const session = house.session();

@@ -4,7 +4,7 @@
 import { digits } from '../store/digits.js';
 import { eachSlice } from '../store/each-row.js';
 import { SECTION, type Section, type Store, StoreDamage, type StoreRow, type StoreState, type WriteBatch } from '../store/store.js';
-import { changedPathIn, decodeTimeline, type PastState, pastExpiryKey, putHistoryBytes, readHistoryBytes } from './rows.js';
+import { changedPathIn, decodeTimeline, type PastState, pastExpiryKey, putHistoryBytes, readHistoryBytes, sizeOf } from './rows.js';
 import { type Floor, HistoryRules, type HistorySettings } from './rules.js';
 
 export interface OpenedHistory {
@@ -67,15 +67,27 @@ async function dropUncovered(rules: HistoryRules, count: number, writer: BatchWr
     writer.write((batch) => {
       let bytes = 0;
       for (const row of rows) if (!isKept(row.key)) bytes += dropTimeline(row, batch);
-      if (bytes > 0) putHistoryBytes(batch, Math.max(0, readHistoryBytes(writer.store) - bytes));
+      takeOff(bytes, writer.store, batch);
     }),
   );
   // Changes that no timeline knows, because that was damaged.
   await eachSlice(writer.store, SECTION.history, (rows) =>
     writer.write((batch) => {
-      for (const { key, value } of rows) if (!isKept(changedPathIn(value))) batch.delete(SECTION.history, key);
+      let bytes = 0;
+      for (const { key, value } of rows) {
+        const path = changedPathIn(value);
+        if (isKept(path)) continue;
+        batch.delete(SECTION.history, key);
+        bytes += sizeOf(value, path);
+      }
+      takeOff(bytes, writer.store, batch);
     }),
   );
+}
+
+/** So many bytes of history are gone. */
+function takeOff(bytes: number, store: Store, batch: WriteBatch): void {
+  if (bytes > 0) putHistoryBytes(batch, Math.max(0, readHistoryBytes(store) - bytes));
 }
 
 /** How many bytes it counted. */

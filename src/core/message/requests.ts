@@ -80,7 +80,7 @@ export class SubscribeRequest {
   size = 0;
   /** Whose right is looked at for each of the initial entries; null: all of them are allowed. The engine's. */
   guard: Guard | null = null;
-  /** With `since`, what is at the one path of `initial`; the engine's. */
+  /** What is at the one path of `initial`; the engine's. */
   found: Entry | null = null;
   /** A durable subscription that was there before is asked for what is left of its initial values; the engine's. */
   isResumed = false;

@@ -14,8 +14,10 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   const { subscription, initial, session, since } = request;
   const { state } = run;
   if (session.closed) return subscribeForLater(request, run);
+  if (subscription.durable !== null) remember(request, run);
+  // Before anything is changed: a record that cannot be read fails the request.
+  const found = initial === null || initial.exact === null ? null : oneInitial(request, initial.exact, state);
   if (subscription.durable !== null) {
-    remember(request, run);
     const replaced = state.durables.subscribe(subscription.durable, subscription, (run.turn as Turn).batch);
     if (replaced !== null) run.say(new Effect(() => replaced.close()));
   } else {
@@ -25,7 +27,7 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   }
   session.subscriptions.add(subscription);
   noteUser(request, state);
-  if (since !== null && initial !== null && initial.exact !== null) request.found = oneInitial(request, state);
+  request.found = found;
   if (since !== null || (initial !== null && initial.exact === null)) {
     session.beginnings ??= new Beginnings(session.outbound.limits);
     const beginning = session.beginnings.add(subscription);
@@ -35,7 +37,7 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   }
   const reply = new Reply(request);
   reply.revision = state.committed;
-  if (initial !== null) reply.showOne(oneInitial(request, state));
+  if (initial !== null) reply.showOne(found);
   run.say(reply);
 }
 
@@ -64,8 +66,7 @@ function noteUser({ session, subscription: { options, owner } }: SubscribeReques
 }
 
 /** null: there is none, or none that may be shown. */
-function oneInitial({ initial, subscription, guard, time }: SubscribeRequest, { records }: State): Entry | null {
-  const path = initial?.exact as string;
+function oneInitial({ subscription, guard, time }: SubscribeRequest, path: string, { records }: State): Entry | null {
   const entry = guard === null || guard.rights.allows('get', path) ? records.read(path, time) : null;
   const { remainder } = subscription;
   return entry === null || remainder === null || entry.revision <= remainder.revision ? entry : null;

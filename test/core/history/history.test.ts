@@ -514,6 +514,15 @@ describe('damage', () => {
     expect(harness.counters.counters.get('history_damaged_total')?.value).toBe(1);
   });
 
+  test('of a timeline whose pattern goes leaves no bytes counted', async () => {
+    await begin(keeping([{ pattern: '/a/*' }, { pattern: '/b/*' }]));
+    await session.set('/b/1', 1);
+    await session.set('/b/1', 2);
+    harness.store.disk.rows.set(`${SECTION.timeline}/b/1`, new Uint8Array(40));
+    await restart(keeping([{ pattern: '/a/*' }]));
+    expect(harness.counters.gauges.get('history_bytes')?.read()).toBe(0);
+  });
+
   test('of a record that is replaced costs it none of its history, and what was before that is not made up', async () => {
     await begin(keeping([]));
     await session.set('/b/2', 'before there was history');
