@@ -286,9 +286,13 @@ export class Engine {
   administer(command: SecurityCommand, by: Identity = THE_GATEWAY, asker: Asker | null = null): Promise<void> {
     // What was noted before it comes before it.
     if (command.type !== 'enter') void this.#housekeeping.enterAudit();
+    return this.#ask(by, asker, (desk) => new SecurityRequest(desk, null, command, null));
+  }
+
+  /** Resolves when the request is done that `make` makes for a session without a connection. Rejects with the RequestError of the reply. */
+  #ask(by: Identity, asker: Asker | null, make: (desk: DeskSession) => Request): Promise<void> {
     return new Promise((resolve, reject) => {
-      const desk = new DeskSession(by, ({ error }) => (error === null ? resolve() : reject(error)), asker);
-      this.submit(new SecurityRequest(desk, null, command, null));
+      this.submit(make(new DeskSession(by, ({ error }) => (error === null ? resolve() : reject(error)), asker)));
     });
   }
 
@@ -310,10 +314,7 @@ export class Engine {
 
   /** Ends one of them for good. Rejects as DurableCommand `end` says. */
   endKept(number: number, asker: Asker): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const desk = new DeskSession(THE_GATEWAY, ({ error }) => (error === null ? resolve() : reject(error)), asker);
-      this.submit(new DurableRequest(desk, null, { type: 'end', number }, null));
-    });
+    return this.#ask(THE_GATEWAY, asker, (desk) => new DurableRequest(desk, null, { type: 'end', number }, null));
   }
 
   /** Ends the session of that id; false: there is none. */

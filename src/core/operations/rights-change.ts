@@ -14,6 +14,7 @@ import type { Sessions } from '../sessions/sessions.js';
 import { Effect, type Turn } from '../turn.js';
 import { giveAgain, orphansOf } from './orphans.js';
 import type { Run } from './run.js';
+import { undoUnsubscribe } from './subscriptions.js';
 
 /** Looks again at all subscriptions of these users. `request`: that of the change. */
 export function applyRights(users: ReadonlySet<string>, request: SecurityRequest, run: Run): void {
@@ -79,11 +80,7 @@ function lose(subscription: Subscription, run: Run): void {
   if (durable !== null) {
     durables.unsubscribe(durable, subscription, turn.batch);
   } else if (router.unsubscribe(subscription)) {
-    turn.onRefused(() => {
-      if (session === null || session.closed) return;
-      router.subscribe(subscription);
-      session.subscriptions.add(subscription);
-    });
+    turn.onRefused(() => undoUnsubscribe(subscription, router));
   }
   session?.subscriptions.delete(subscription);
   run.say(

@@ -4,6 +4,7 @@ import type { Entry } from '../data/entry.js';
 import { type DurableSession, subscriptionKey } from '../durable/durable-session.js';
 import { Reply, type SubscribeRequest } from '../message.js';
 import type { Router } from '../routing/router.js';
+import type { Subscription } from '../routing/subscription.js';
 import { type Beginning, Beginnings } from '../sessions/beginnings.js';
 import type { Session } from '../sessions/session.js';
 import { Effect, type Turn } from '../turn.js';
@@ -99,7 +100,7 @@ export function unsubscribe(request: SubscribeRequest, run: Run): void {
     session.subscriptions.delete(subscription);
     // What was executed before this is still delivered.
     run.say(new Effect(() => subscription.close()));
-    if (durable === null) run.turn?.onRefused(() => undoUnsubscribe(request, router));
+    if (durable === null) run.turn?.onRefused(() => undoUnsubscribe(subscription, router));
   }
   run.say(reply);
 }
@@ -115,8 +116,10 @@ function forget({ subscription, session }: SubscribeRequest, router: Router): vo
   session.subscriptions.delete(subscription);
 }
 
-function undoUnsubscribe({ subscription, session }: SubscribeRequest, router: Router): void {
-  if (session.closed) return;
+/** It goes on as if nobody had ended it. */
+export function undoUnsubscribe(subscription: Subscription, router: Router): void {
+  const { session } = subscription;
+  if (session === null || session.closed) return;
   router.subscribe(subscription);
   session.subscriptions.add(subscription);
 }

@@ -182,7 +182,7 @@ export class Sessions {
     try {
       work();
     } catch (error) {
-      this.#failed(session, 'going on with its output', error);
+      this.#failed(session, 'a step of its adapter', error);
     }
   }
 
