@@ -52,6 +52,12 @@ export const schema = z.strictObject({
     maxBytes: whole(QUEUE_LIMITS.maxBytes, KIB, 1_024 * MIB, 'bytes of these messages'),
     maxAgeMs: whole(QUEUE_LIMITS.maxAgeMs, 1_000, 3_650 * DAY_MS, 'queued messages older than this are dropped'),
     overflow: choice(QUEUE_LIMITS.overflow, ['newest', 'oldest'], 'which messages a full queue drops'),
+    maxSessions: whole(
+      QUEUE_LIMITS.maxSessions,
+      1,
+      10_000_000,
+      'durable sessions that are kept, half of them for one user; further ones are refused',
+    ),
   }),
   happn,
   mqtt,

@@ -6,6 +6,7 @@ import type { DamagedRecord } from './data/records.js';
 import type { DurableSession, QueueLimits } from './durable/durable-session.js';
 import type { RequestError } from './errors.js';
 import type { Request } from './message.js';
+import type { Identity } from './security/identity.js';
 import type { Session } from './sessions/session.js';
 
 export class Losses {
@@ -15,6 +16,8 @@ export class Losses {
   readonly #noTopic: Counter;
   readonly #overdue: Counter;
   readonly #sessionsOver: Counter;
+  readonly #sessionsRefused: Counter;
+  #isToldOfSessions = false;
   readonly #willsDenied: Counter;
   readonly #unanswered: Counter;
   readonly #recordsDamaged: Counter;
@@ -34,6 +37,10 @@ export class Losses {
     );
     this.#overdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
     this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
+    this.#sessionsRefused = counters.counter(
+      'durable_sessions_refused_total',
+      'Durable sessions that were not made because there were too many',
+    );
     this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author may not do that any more');
     this.#unanswered = counters.counter('refused_unanswered_total', 'Messages that were refused, and whose sender awaited no answer');
     this.#recordsDamaged = counters.counter(
@@ -84,6 +91,21 @@ export class Losses {
   sessionOver({ key, queue }: DurableSession): void {
     this.#sessionsOver.add();
     this.#log.info({ ...this.#whose(key), messages: queue.size }, 'nobody resumed a durable session in time: dropped');
+  }
+
+  /** A durable session was not made: so many are kept. It is told once until there is room for others. */
+  sessionRefused({ name }: Identity, kept: number): void {
+    this.#sessionsRefused.add();
+    if (this.#isToldOfSessions) return;
+    this.#isToldOfSessions = true;
+    this.#log.warn(
+      { user: name, sessions: kept },
+      'clients that ask for one more durable session are refused: queue.maxSessions is reached',
+    );
+  }
+
+  sessionsHaveRoom(): void {
+    this.#isToldOfSessions = false;
   }
 
   /** A will was not published: its author may not do that any more. */

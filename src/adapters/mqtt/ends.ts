@@ -10,5 +10,5 @@ export function endBy(error: RequestError): ConnectionError {
 function codeBy({ code, retry }: RequestError): ConnectionErrorCode {
   if (code === 'STORE_FAILED' || retry) return 'STORE_FAILED';
   if (code === 'INTERNAL') return 'INTERNAL';
-  return code === 'ACCESS_DENIED' ? 'NOT_ALLOWED' : 'MALFORMED_FRAME';
+  return code === 'ACCESS_DENIED' || code === 'LIMIT_EXCEEDED' ? 'NOT_ALLOWED' : 'MALFORMED_FRAME';
 }

@@ -55,16 +55,21 @@ export class Keeping {
    */
   open(key: string, clean: boolean, expiryMs: number, onOpened: (reply: Reply) => void, done: (error: RequestError | null) => void): void {
     const { will } = this;
+    let refusal: RequestError | null = null;
     this.submit({ type: 'open', key, clean, expiryMs }, (reply) => {
-      if (reply.error === null) {
+      refusal = reply.error;
+      if (refusal === null) {
         this.present = reply.present;
         onOpened(reply);
+      } else {
+        // A client that is refused leaves nothing behind.
+        this.goodbye = true;
       }
-      if (will === null) done(reply.error);
+      if (will === null) done(refusal);
     });
     if (will === null) return;
     this.#isWillKept = true;
-    this.submit({ type: 'will', will }, ({ error }) => done(error));
+    this.submit({ type: 'will', will }, ({ error }) => done(refusal ?? error));
   }
 
   /** The connection ends. [MQTT-3.1.2-8], [MQTT-3.1.2-10]: only a DISCONNECT takes the will back. */

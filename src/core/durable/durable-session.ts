@@ -42,6 +42,8 @@ export interface QueueLimits {
   readonly maxAgeMs: number;
   /** What a full queue drops: the message that does not fit, or the oldest ones that nobody was handed yet. */
   readonly overflow: 'newest' | 'oldest';
+  /** Durable sessions that are kept, half of them at most for one user: whoever asks for one more is refused. */
+  readonly maxSessions: number;
 }
 
 export const QUEUE_LIMITS: QueueLimits = Object.freeze({
@@ -49,6 +51,7 @@ export const QUEUE_LIMITS: QueueLimits = Object.freeze({
   maxBytes: 16 * 1024 * 1024,
   maxAgeMs: 7 * 24 * 3_600_000,
   overflow: 'newest',
+  maxSessions: 250_000,
 });
 
 /** How long a durable session outlives its connection where its protocol does not say. */

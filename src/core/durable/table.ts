@@ -119,6 +119,11 @@ export class DurableTable {
     return this.#maps.byUser.of(names);
   }
 
+  /** How many are that user's. */
+  countOf(name: string): number {
+    return this.#maps.byUser.count(name);
+  }
+
   /** Sessions without a connection. */
   get away(): number {
     return this.sessions.size - this.#maps.attached;

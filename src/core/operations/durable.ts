@@ -3,6 +3,7 @@
 import { type DurableSession, keptId } from '../durable/durable-session.js';
 import { ConnectionError, RequestError } from '../errors.js';
 import { type DurableCommand, type DurableRequest, Reply } from '../message.js';
+import { THE_GATEWAY } from '../security/identity.js';
 import type { Session } from '../sessions/session.js';
 import { Effect, type Turn } from '../turn.js';
 import { handOut } from './initial.js';
@@ -69,6 +70,7 @@ function open(request: DurableRequest, { key, clean, expiryMs }: Open, run: Run)
   const reply = new Reply(request);
   const found = durables.sessions.get(key) ?? null;
   access.own(session, found?.user);
+  if (found === null && expiryMs > 0) checkRoom(session, run.state);
   const resumes = found !== null && !clean && !found.isOver(time);
   if (!resumes) session.durable = null;
   if (found !== null && resumes) {
@@ -87,6 +89,17 @@ function open(request: DurableRequest, { key, clean, expiryMs }: Open, run: Run)
   // What was published before this is for the connection before, and reaches this one out of the queue.
   if (found !== null || durable !== null) run.say(new Effect(() => carry(session, found, durable, run)));
   run.say(reply);
+}
+
+/** Throws RequestError LIMIT_EXCEEDED when as many sessions are kept as may be. The gateway's own always are. */
+function checkRoom({ identity }: Session, { durables, queueLimits: { maxSessions }, losses }: State): void {
+  const { principal } = identity;
+  const isFull = durables.sessions.size >= maxSessions;
+  if (!isFull) losses.sessionsHaveRoom();
+  if (identity === THE_GATEWAY) return;
+  if (!isFull && (principal === null || durables.countOf(principal.name) < maxSessions / 2)) return;
+  losses.sessionRefused(identity, durables.sessions.size);
+  throw new RequestError('LIMIT_EXCEEDED', isFull ? 'no more sessions are kept' : 'no more sessions are kept for this user');
 }
 
 /** Whose rights count for what it hears. */

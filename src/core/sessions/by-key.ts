@@ -15,6 +15,11 @@ export class ByKey<T> {
     if (known?.delete(thing) === true && known.size === 0) this.#things.delete(key);
   }
 
+  /** How many are somebody's. */
+  count(key: string): number {
+    return this.#things.get(key)?.size ?? 0;
+  }
+
   /** A list of its own: what is done with them may change what there is. */
   of(keys: Iterable<string>): T[] {
     const found: T[] = [];

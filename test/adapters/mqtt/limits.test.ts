@@ -1,6 +1,7 @@
 // Limits of what one client may send, each filled to one more. Those of connections are in listeners.test.ts.
 
 import { afterEach, describe, expect, it } from 'vitest';
+import { QUEUE_LIMITS } from '../../../src/core/durable/durable-session.js';
 import { until } from '../../support/gateway-process.js';
 import { encode, type HouseOptions, MqttHouse, MqttWire } from '../../support/mqtt-wire.js';
 
@@ -74,6 +75,29 @@ describe.each(VERSIONS)('the rate of messages in version %i', (version) => {
     const texts = reader.packets.filter(({ cmd }) => cmd === 'publish').map(({ payload }) => String(payload));
     expect(texts.filter((text) => text !== 'other')).toEqual(Array.from({ length: 30 }, (_, i) => `${i}`));
     expect(house.lines.filter(({ text }) => text.includes('publishes faster than allowed'))).toHaveLength(1);
+  });
+});
+
+describe.each([4, 5])('the number of durable sessions in version %i', (version) => {
+  it('is bounded: a CONNECT that asks for one more is refused, and leaves no will', async () => {
+    house = await MqttHouse.start({ queue: { ...QUEUE_LIMITS, maxSessions: 1 } });
+    const connect = async (clientId: string, options: object): Promise<MqttWire> => {
+      const wire = await MqttWire.open(house.port, version);
+      wire.bytes(encode({ ...CONNECT, protocolId: 'MQTT', protocolVersion: version, clientId, ...options }, version));
+      return wire;
+    };
+    const kept = { clean: false, ...(version === 5 ? { properties: { sessionExpiryInterval: 600 } } : {}) };
+    const codeOf = async (wire: MqttWire): Promise<unknown> => {
+      const { returnCode, reasonCode } = await wire.expect('connack');
+      return version === 5 ? reasonCode : returnCode;
+    };
+    expect(await codeOf(await connect('a', kept))).toBe(0);
+    const refused = await connect('b', { ...kept, will: { topic: 'status', payload: Buffer.from('gone'), qos: 0, retain: true } });
+    expect(await codeOf(refused)).toBe(version === 5 ? 0x97 : 3);
+    await refused.closed();
+    expect(await codeOf(await connect('c', {}))).toBe(0);
+    expect((await house.other().get('status')).entry).toBeNull();
+    expect(await codeOf(await connect('a', kept))).toBe(0);
   });
 });
 

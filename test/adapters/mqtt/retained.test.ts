@@ -349,7 +349,7 @@ describe.each([
     });
 
     it('come although the queue is full of what happened meanwhile', async () => {
-      await restart({ queue: { maxMessages: 5, maxBytes: 10_000, maxAgeMs: 1_000_000, overflow: 'newest' } });
+      await restart({ queue: { maxMessages: 5, maxBytes: 10_000, maxAgeMs: 1_000_000, overflow: 'newest', maxSessions: 100 } });
       await fill(0, 20);
       const wire = await durable();
       await subscribe(wire, 'live', 1);

@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Payload } from '../../../src/core/data/payload.js';
 import { QUEUE_LIMITS, SESSION_EXPIRY_MS } from '../../../src/core/durable/durable-session.js';
-import { STORED, UNSTORED } from '../../../src/core/message.js';
+import { type Reply, STORED, UNSTORED } from '../../../src/core/message.js';
 import { formats, GateStore, type Harness, startEngine, type TestSession } from '../../support/core-harness.js';
+import { startSecure } from '../../support/secure-harness.js';
 import { keptLog } from '../../support/silent-log.js';
 
 let house: Harness;
@@ -75,6 +76,33 @@ describe('a durable session', () => {
     await house.session().emit('t/x', 1, { qos: 2 });
     await house.session().emit('t/x', 2, { qos: 1 });
     expect([...(session.durable?.queue.values() ?? [])].map(({ qos }) => qos)).toEqual([2, 1]);
+  });
+
+  it('B3 is not made when there are as many as may be, until one has gone', async () => {
+    const log = keptLog();
+    house = await startEngine({ queue: { ...QUEUE_LIMITS, maxSessions: 2 }, log });
+    for (const key of ['a', 'b']) await open(key);
+    const ask = (key: string, clean = false): Promise<Reply> =>
+      house.session(true).durably({ type: 'open', key, clean, expiryMs: SESSION_EXPIRY_MS });
+    for (let i = 0; i < 3; i++) expect((await ask('c')).error?.code).toBe('LIMIT_EXCEEDED');
+    expect(house.counters.counters.get('durable_sessions_refused_total')?.value).toBe(3);
+    expect(log.lines.filter(({ text }) => text.includes('queue.maxSessions'))).toHaveLength(1);
+    // What is there may be resumed and begun anew, and whoever wants nothing kept is not refused.
+    expect((await ask('a')).present).toBe(true);
+    expect((await ask('b', true)).error).toBeNull();
+    expect((await open('b', true)).session.durable).toBeNull();
+    expect((await ask('c')).error).toBeNull();
+  });
+
+  it('B3 of one user are at most half of those that may be', async () => {
+    const secure = await startSecure({ queue: { ...QUEUE_LIMITS, maxSessions: 4 } });
+    house = secure;
+    for (const name of ['ann', 'ben']) await secure.user(name, {});
+    const ask = (name: string, key: string): Promise<Reply> =>
+      secure.login(name, { ordered: true }).durably({ type: 'open', key, clean: false, expiryMs: SESSION_EXPIRY_MS });
+    for (const key of ['1', '2']) expect((await ask('ann', key)).error).toBeNull();
+    expect((await ask('ann', '3')).error?.code).toBe('LIMIT_EXCEEDED');
+    expect((await ask('ben', '4')).error).toBeNull();
   });
 
   it('B3 refuses and counts what a full queue cannot take', async () => {

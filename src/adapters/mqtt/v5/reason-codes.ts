@@ -192,6 +192,7 @@ const REFUSALS: ReadonlyMap<RequestErrorCode, ConnackReason> = new Map<RequestEr
   ['LOGIN_REFUSED', REASON.NOT_AUTHORIZED],
   ['ACCOUNT_LOCKED', REASON.NOT_AUTHORIZED],
   ['OVERLOADED', REASON.QUOTA_EXCEEDED],
+  ['LIMIT_EXCEEDED', REASON.QUOTA_EXCEEDED],
 ]);
 
 /** What a CONNECT is answered whose login the core refused; null: it was no refusal. */

@@ -144,7 +144,7 @@ export class PropertySession extends BaseSession {
     this.identity = identity;
     const { clientId, cleanStart } = this.#connect as Connect;
     this.openDurable(clientId, cleanStart, this.#expiryMs, (error) => {
-      if (error !== null) return this.closeFailed(error);
+      if (error !== null) return error.code === 'LIMIT_EXCEEDED' ? this.#refuse(error) : this.closeFailed(error);
       this.#accept(proof);
     });
   }
