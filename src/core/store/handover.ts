@@ -61,6 +61,12 @@ export class Handover {
     return this.#newest === null && this.#staging.isEmpty;
   }
 
+  /** Bytes of what LevelDB does not have, at most. */
+  get bytes(): number {
+    this.stage();
+    return this.#staging.bytes;
+  }
+
   /** Takes a batch that is in the journal now: those who wait for it are told before any more is made of it. */
   add(check: Check, batch: RecordBatch): void {
     this.stage();
@@ -104,12 +110,17 @@ export class Handover {
   }
 
   #begin(): void {
-    if (this.#work === null && this.#failure === null && this.#staging.sealed !== null) this.#work = this.#giveAll();
+    if (this.#work === null && this.#next !== null) this.#work = this.#giveAll();
+  }
+
+  /** The stage that is to be given now; null: there is none. Whoever makes tables may have failed meanwhile. */
+  get #next(): Stage | null {
+    return this.#failure === null ? this.#staging.sealed : null;
   }
 
   async #giveAll(): Promise<void> {
     try {
-      for (let stage = this.#staging.sealed; stage !== null; stage = this.#staging.sealed) await this.#give(stage);
+      for (let stage = this.#next; stage !== null; stage = this.#next) await this.#give(stage);
     } catch (error) {
       this.#fail(error);
     } finally {

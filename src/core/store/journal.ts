@@ -74,7 +74,7 @@ export class Journal {
     const journal = new Journal(location, number, memory);
     try {
       await journal.#nextFile();
-      for (const name of names) await unlink(join(location, name));
+      await unlinkAll(location, names);
     } catch (error) {
       await journal.close();
       throw error;
@@ -164,9 +164,14 @@ export class Journal {
     const name = nameOf(this.#nextNumber);
     this.#nextNumber += 1;
     const fd = await promisify(open)(join(this.#location, name), this.#flags, 0o666);
-    const { size } = await promisify(fstat)(fd);
-    await flushDirectory(this.#location);
-    return { fd, end: 0, size, lastBatch: 0 };
+    try {
+      const { size } = await promisify(fstat)(fd);
+      await flushDirectory(this.#location);
+      return { fd, end: 0, size, lastBatch: 0 };
+    } catch (error) {
+      await promisify(close)(fd);
+      throw error;
+    }
   }
 
   /** So that nothing waits for a file to grow. If that fails, it fails again when the file is needed. */
@@ -233,7 +238,12 @@ export async function hasJournal(location: string): Promise<boolean> {
 
 /** To be called when nothing of it is needed any more. */
 export async function removeJournal(location: string): Promise<void> {
-  for (const name of await namesIn(location)) await unlink(join(location, name));
+  await unlinkAll(location, await namesIn(location));
+}
+
+async function unlinkAll(location: string, names: readonly string[]): Promise<void> {
+  for (const name of names) await unlink(join(location, name));
+  if (names.length > 0) await flushDirectory(location);
 }
 
 async function namesIn(location: string): Promise<string[]> {
@@ -259,7 +269,7 @@ function writeAll(fd: number, bytes: Buffer, from: number, length: number, posit
 
 const writeWhole = promisify(writeAll);
 
-/** The name of a new file is on the disk when its directory is. */
+/** The name of a new file is on the disk, and that of one that went is not any more, when the directory is. */
 async function flushDirectory(location: string): Promise<void> {
   const directory = await openFile(location, 'r');
   try {

@@ -52,7 +52,7 @@ import {
 } from './store.js';
 import { directoryBytes, RESTORE_HINT, roomForOpening } from './store-directory.js';
 
-/** Opening makes a table of LevelDB's log, and gives back what is in the journal alone. */
+/** Opening makes a table of LevelDB's log, beside what it gives back of the journal. */
 const OPENING_ROOM_BYTES = 2 * WRITE_BUFFER_BYTES;
 
 export interface LevelStoreOptions extends OpeningOptions {
@@ -111,7 +111,12 @@ export class LevelStore implements Store {
   async #beginJournal(database: Database): Promise<Journal | null> {
     const { location, durability } = this.#options;
     const journal = durability === 'sync' ? await Journal.begin(location) : null;
-    await noteJournal(database, journal !== null);
+    try {
+      await noteJournal(database, journal !== null);
+    } catch (error) {
+      await journal?.close();
+      throw error;
+    }
     if (journal === null) await removeJournal(location);
     return journal;
   }
@@ -333,7 +338,7 @@ export class LevelStore implements Store {
     } catch (error) {
       throw asStoreError(error, `how much room there is for the store at ${location} cannot be said`);
     }
-    if (room < OPENING_ROOM_BYTES)
+    if (room < OPENING_ROOM_BYTES + (this.#handover?.bytes ?? 0))
       throw new StoreFailure(`the disk of the store at ${location} is full; the store can be read, not written`);
   }
 

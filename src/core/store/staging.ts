@@ -90,6 +90,11 @@ export class Staging {
     return this.#stages;
   }
 
+  /** Of the journal's records of these. */
+  get bytes(): number {
+    return this.#stages.reduce((bytes, { size }) => bytes + size, 0);
+  }
+
   /** LevelDB does not keep up. */
   get isFull(): boolean {
     return this.#stages.length >= STAGES;

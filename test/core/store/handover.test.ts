@@ -268,6 +268,33 @@ describe('a handover that LevelDB refuses', () => {
     expect(shown.at(-1)?.get('r', 'b')).toEqual(Buffer.from('3'));
   });
 
+  test('to make tables is told, and what is still to be given is not given', async () => {
+    const told: unknown[] = [];
+    let commits = 0;
+    let fail = (_error: Error): void => {};
+    const tables = new Promise<void>((_, reject) => (fail = reject));
+    const memory = new BatchMemory();
+    const handover = new Handover({
+      database: { batch: () => noRows, compactRange: () => tables } as unknown as Database,
+      memory,
+      commit: async () => {
+        commits += 1;
+        if (commits === 2) fail(new Error('no space left'));
+        await new Promise((resolve) => setImmediate(resolve));
+      },
+      inTables: () => {},
+      failed: (error) => told.push(error),
+    });
+    for (const [batch, value] of ['x'.repeat(9 * 1024 * 1024), '2', '3'].entries()) {
+      handover.add(checkOf(batch + 1), finished(memory, batch + 1, ['a'], value));
+      handover.wait({ open: () => {}, fail: () => {} });
+    }
+    await handover.end();
+    expect([commits, told]).toEqual([2, [new Error('no space left')]]);
+    expect(handover.isDone).toBe(false);
+    expect(String(handover.get('r', 'a'))).toBe('3');
+  });
+
   test('is not put off until a scan would have to wait for very many rows', () => {
     const memory = new BatchMemory();
     const staging = new Staging(memory);
