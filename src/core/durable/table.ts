@@ -215,9 +215,10 @@ export class DurableTable {
     batch.put(SECTION.durableSession, `${digits(durable.number)}!${onceId}`, SEALED_NOTHING);
   }
 
-  forgetOnce(durable: DurableSession, onceId: number, batch: WriteBatch): void {
-    durable.received.delete(onceId);
+  /** False: it was not there. */
+  forgetOnce(durable: DurableSession, onceId: number, batch: WriteBatch): boolean {
     batch.delete(SECTION.durableSession, `${digits(durable.number)}!${onceId}`);
+    return durable.received.delete(onceId);
   }
 
   #endSubscription(subscription: Subscription): void {

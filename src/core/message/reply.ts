@@ -24,7 +24,7 @@ export class Reply {
   stream: EntryStream | null = null;
   /** Bytes of the paths, payloads and meta of all entries. */
   entriesBytes = 0;
-  /** remove: records removed; unsubscribe: subscriptions ended; get that only counts: records found. */
+  /** remove: records removed; unsubscribe: subscriptions ended; get that only counts: records found; forget: 1 if it was there. */
   count = 0;
   /** set: a subscriber could hear of it (options.publish). */
   published = false;

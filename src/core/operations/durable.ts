@@ -58,6 +58,8 @@ export function durable(request: DurableRequest, run: Run): void {
       break;
     case 'handOut':
       return handOut(request, command, run);
+    case 'forget':
+      return forget(request, command.onceId, run);
     default:
       if (!isOvertaken(session, run)) changeQueue(request, keptOf(session), run);
   }
@@ -190,19 +192,26 @@ function trim(durable: DurableSession, time: number, run: Run): void {
 }
 
 function changeQueue(request: DurableRequest, durableSession: DurableSession | null, run: Run): void {
-  const { command, session } = request;
+  const { command } = request;
   const { durables } = run.state;
-  if (durableSession === null) {
-    if (command.type === 'forget') forgetReceived(session, command.onceId, run);
-    return;
-  }
+  if (durableSession === null) return;
   const { batch } = run.turn as Turn;
   if (command.type === 'acknowledge') {
     durables.queues.dequeue(durableSession, command.number, batch);
   } else if (command.type === 'release') {
     const message = durableSession.queue.get(command.number);
     if (message !== undefined) durables.queues.release(durableSession, message, batch);
-  } else if (command.type === 'forget') {
-    durables.forgetOnce(durableSession, command.onceId, batch);
   }
+}
+
+function forget(request: DurableRequest, onceId: number, run: Run): void {
+  const { session } = request;
+  const reply = new Reply(request);
+  if (!isOvertaken(session, run)) {
+    const kept = keptOf(session);
+    const isKnown =
+      kept === null ? forgetReceived(session, onceId, run) : run.state.durables.forgetOnce(kept, onceId, (run.turn as Turn).batch);
+    reply.count = isKnown ? 1 : 0;
+  }
+  run.say(reply);
 }

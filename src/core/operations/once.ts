@@ -45,7 +45,9 @@ export function isOvertaken(session: Session, { state }: Run): boolean {
   return kept !== null && state.durables.heldBy(session) !== kept;
 }
 
-/** For a session that nothing is kept of. */
-export function forgetReceived({ received }: Session, onceId: number, run: Run): void {
-  if (received?.delete(onceId) === true) run.turn?.onRefused(() => received.add(onceId));
+/** For a session that nothing is kept of. False: it was not there. */
+export function forgetReceived({ received }: Session, onceId: number, run: Run): boolean {
+  if (received?.delete(onceId) !== true) return false;
+  run.turn?.onRefused(() => received.add(onceId));
+  return true;
 }

@@ -283,14 +283,11 @@ export class PropertySession extends BaseSession {
   }
 
   #onPubrel(packetId: number): void {
-    if (!this.#isReceived(packetId)) {
-      this.write(encodeAcknowledge(FIRST_BYTE.PUBCOMP, packetId, REASON.PACKET_IDENTIFIER_NOT_FOUND));
-      return;
-    }
-    this.keeping.submit({ type: 'forget', onceId: packetId }, ({ error }) => {
+    // In its turn: the message may be on its way to the core still, when a client sends both at once.
+    this.keeping.submit({ type: 'forget', onceId: packetId }, ({ error, count }) => {
       if (error !== null) return this.closeFailed(error);
       this.#unreleased.delete(packetId);
-      this.write(encodeAcknowledge(FIRST_BYTE.PUBCOMP, packetId, REASON.SUCCESS));
+      this.write(encodeAcknowledge(FIRST_BYTE.PUBCOMP, packetId, count > 0 ? REASON.SUCCESS : REASON.PACKET_IDENTIFIER_NOT_FOUND));
     });
   }
 

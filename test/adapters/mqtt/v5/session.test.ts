@@ -444,6 +444,20 @@ describe('a publication', () => {
   });
 });
 
+describe.each([0, 600])('a publication of QoS 2 of a session that is kept for %i s', (seconds) => {
+  it('may be released at once: its id is free afterwards', async () => {
+    const hearer = await client('hearer');
+    await subscribe(hearer, 't', { qos: 1 });
+    const { wire } = await kept('a', seconds);
+    for (const payload of ['1', '2']) {
+      wire.send({ cmd: 'publish', topic: 't', payload, qos: 2, messageId: 1, retain: true, dup: false }, { cmd: 'pubrel', messageId: 1 });
+      expect(await wire.expect('pubrec')).toMatchObject({ reasonCode: 0 });
+      expect(await wire.expect('pubcomp')).toMatchObject({ reasonCode: 0 });
+    }
+    expect(await payloads(hearer)).toEqual(['1', '2']);
+  });
+});
+
 describe('a delivery', () => {
   it('keeps to what the client takes at a time', async () => {
     const wire = await client('a', { properties: { receiveMaximum: 2 } });
