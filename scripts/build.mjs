@@ -57,7 +57,7 @@ export function build() {
 /** Ends the process with the compiler's exit code when the sources do not compile. */
 export function buildWhenStale() {
   if (!isStale()) return;
-  process.stderr.write('building: this time it takes a little longer…\n');
+  process.stderr.write('building the program, which takes up to a minute…\n');
   const status = build();
   if (status !== 0) process.exit(status);
 }

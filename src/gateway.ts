@@ -276,7 +276,8 @@ async function within(ms: number, name: string, stop: () => Promise<void> | void
 
 function asStartError(error: unknown, config: Config): unknown {
   if (error instanceof StoreLocked) {
-    return new StartError(`data.dir: ${config.data.dir} is in use by another process`, { cause: error });
+    const text = `data.dir: ${config.data.dir} is in use by another process; stop it, or choose another directory`;
+    return new StartError(text, { cause: error });
   }
   if (error instanceof StoreDamage || error instanceof StoreFormat || error instanceof StoreFailure) {
     return new StartError(`data.dir: the store in ${config.data.dir} cannot be used: ${error.message}`, { cause: error });

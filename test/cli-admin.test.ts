@@ -86,6 +86,8 @@ describe('trivium user and group', () => {
 
   it('link, unlink, list and take away', async () => {
     await Promise.all([trivium('group', 'put', 'crew', '--allow', '/a=get'), trivium('user', 'put', 'carl', '--group', 'crew')]);
+    // To ask whether there is one already is no refusal.
+    expect(await json('audit', '--target', 'crew')).toMatchObject({ entries: [{ action: 'group.put', refusal: null }] });
     expect((await trivium('user', 'unlink', 'carl', 'crew')).stdout).toBe('carl is not in crew\n');
     expect((await trivium('user', 'link', 'carl', 'crew')).stdout).toBe('carl is in crew\n');
     expect((await trivium('user', 'list', '--group', 'crew')).stdout).toMatch(/^NAME +GROUPS +PASSWORD +CHANGED\ncarl +crew +no +\S+\n$/);
@@ -108,7 +110,7 @@ describe('trivium user and group', () => {
 
   it('make lookup tables anew, and take them away', async () => {
     expect((await trivium('lookup', 'put', 'anew', '--add', 'a', '--add', 'b')).stdout).toBe('anew has 2 paths\n');
-    expect((await trivium('lookup', 'put', 'anew', '--replace', '--add', 'c')).stdout).toBe('anew has 1 paths\n');
+    expect((await trivium('lookup', 'put', 'anew', '--replace', '--add', 'c')).stdout).toBe('anew has 1 path\n');
     expect((await trivium('lookup', 'delete', 'anew')).stdout).toBe('the lookup table anew is deleted\n');
   });
 

@@ -300,7 +300,7 @@ describe('what cannot run exits with 1 and one line', () => {
       const line = await refusal(1, ['--data-dir', dataDir, `--${name}-port`, String(port)]);
       expect(line).toContain(`${name}.port`);
       expect(line).toContain(String(port));
-      expect(line).toContain('in use');
+      expect(line).toContain('in use by another program; stop it, or choose another port');
     }
     const gateway = await start({ dataDir });
     expect((await health(gateway)).ok).toBe(true);
@@ -309,7 +309,7 @@ describe('what cannot run exits with 1 and one line', () => {
   it('A6 a data directory that another gateway uses', async () => {
     const gateway = await start();
     const line = await refusal(1, ['--data-dir', gateway.dataDir]);
-    expect(line).toBe(`data.dir: ${gateway.dataDir} is in use by another process`);
+    expect(line).toBe(`data.dir: ${gateway.dataDir} is in use by another process; stop it, or choose another directory`);
     expect((await health(gateway)).ok).toBe(true);
   });
 

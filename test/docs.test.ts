@@ -354,6 +354,12 @@ describe('the page on the data directory', () => {
 });
 
 describe('npm start', () => {
+  it('runs the command that is named in place of the gateway', async () => {
+    const { code, stdout } = await run(process.execPath, ['scripts/start.mjs', 'user', '--help']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('Usage: trivium user ');
+  });
+
   it.each([
     ['npm is told to stop', (npm: number) => process.kill(npm, 'SIGTERM')],
     // A terminal sends it to all processes of the group, and npm hands its own on.

@@ -196,9 +196,9 @@ const showTable: Work = async (client, _flags, [name]) => {
 const putTable: Work = async (client, { add: added = [], remove: removed = [], replace }, [name]) => {
   const path = ['lookup-tables', name as string];
   if (replace === true && removed.length > 0) throw new CommandFailure(2, '--remove cannot be used together with --replace');
-  const changed = replace === true ? null : await client.find('PATCH', path, { body: { add: added, remove: removed } });
+  const changed = replace === true ? null : await patch(client, path, { add: added, remove: removed });
   const made = changed ?? ((await client.ask('PUT', path, { body: { paths: added } })) as Json);
-  return { json: made, text: `${name} has ${made['paths']} paths\n` };
+  return { json: made, text: `${name} has ${made['paths']} path${made['paths'] === 1 ? '' : 's'}\n` };
 };
 
 const listSessions: Work = async (client, { user, protocol, state }) => {
@@ -249,13 +249,18 @@ function remove(path: string, what: string): Work {
 /** Adds to what is there, makes it when nothing is, or replaces what is named. */
 async function put(client: AdminClient, path: readonly string[], body: Json, { replace, forget }: Flags): Promise<Json | null> {
   if (replace === true && forget !== undefined) throw new CommandFailure(2, '--forget cannot be used together with --replace');
-  const changed = replace === true ? null : await client.find('PATCH', path, { body });
+  const changed = replace === true ? null : await patch(client, path, body);
   if (changed !== null) return changed;
   const { permissions, ...others } = body;
   const kept = Object.entries((permissions ?? {}) as Json).filter(([, permission]) => permission !== null);
   return await client.ask('PUT', path, {
     body: { ...others, ...(permissions === undefined ? {} : { permissions: Object.fromEntries(kept) }) },
   });
+}
+
+/** null: there is no such thing. Looked for first, since a change that is refused would stand in the audit. */
+async function patch(client: AdminClient, path: readonly string[], body: Json): Promise<Json | null> {
+  return (await client.find('GET', path)) === null ? null : await client.find('PATCH', path, { body });
 }
 
 /** What the flags say of permissions and custom data. */

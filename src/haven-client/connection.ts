@@ -102,7 +102,7 @@ export class Connection {
     try {
       for (let answer = this.#deframer.next(); answer !== null; answer = this.#deframer.next()) this.#onAnswer(answer);
     } catch (error) {
-      this.#giveUp(lost((error as Error).message));
+      this.#giveUp(lost(this.hello === null ? 'the answer is not Haven: is this a Haven port?' : (error as Error).message));
     }
   }
 

@@ -36,12 +36,12 @@ export class Deframer {
     this.#bytes += chunk.length;
   }
 
-  /** The next whole message; null: it has not come yet. Throws for what is none. */
+  /** The next whole message; null: it has not arrived yet. Throws for what is not a message. */
   next(): Answer | null {
     if (this.#bytes < PREFIX_BYTES) return null;
     if ((this.#chunks[0] as Buffer).length < PREFIX_BYTES) this.#join();
     const end = PREFIX_BYTES + (this.#chunks[0] as Buffer).readUInt32BE(0);
-    if (end > ANSWER_MAX_BYTES) throw new Error(`an answer of ${end} bytes is none`);
+    if (end > ANSWER_MAX_BYTES) throw new Error(`an answer of ${end} bytes is too large`);
     if (this.#bytes < end) return null;
     if ((this.#chunks[0] as Buffer).length < end) this.#join();
     const first = this.#chunks[0] as Buffer;
@@ -49,7 +49,7 @@ export class Deframer {
     if (first.length === end) this.#chunks.shift();
     else this.#chunks[0] = first.subarray(end);
     const message: unknown = unpackr.unpack(first.subarray(PREFIX_BYTES, end));
-    if (typeof message !== 'object' || message === null || Array.isArray(message)) throw new Error('an answer is no map');
+    if (typeof message !== 'object' || message === null || Array.isArray(message)) throw new Error('an answer is not a map');
     return message as Answer;
   }
 

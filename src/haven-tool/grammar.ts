@@ -84,6 +84,12 @@ export function grammar(
     .option('--token-file <file>', 'file with a token from trivium token issue, instead of user and password (or TRIVIUM_HAVEN_TOKEN)')
     .option('--timeout <ms>', 'how long connecting, or one answer, may take (30000)', wholeNumber)
     .option('--json', 'print JSON, one object per line');
+  if (inLines !== null) {
+    // A line begins with a command, not with the name of a program.
+    const commandUsage = (command: Command): string =>
+      command === program ? '<command> [options] [arguments]' : `${command.name()} ${command.usage()}`;
+    program.configureHelp({ commandUsage });
+  }
   let chosen: Deeds | null = null;
   program.hook('preAction', async (_program, command) => {
     chosen = await deedsFor(program.opts<CommonFlags>(), command.name());

@@ -100,7 +100,11 @@ export class AdminListener {
       response.end(text);
       return;
     }
-    sendJson(response, 404, failed('UNKNOWN_OPERATION', `there is nothing at ${path}`));
+    sendJson(
+      response,
+      404,
+      failed('UNKNOWN_OPERATION', `there is nothing at ${path}; there are /health, /metrics and ${API_PATH}/openapi.json`),
+    );
   }
 
   #refusal(request: IncomingMessage): Refusal | null {

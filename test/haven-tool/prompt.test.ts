@@ -106,7 +106,8 @@ it('carries out commands, and goes on after what fails', async () => {
   await terminal.enter('read /prompt/none', 'NOT_FOUND: there is no such record at /prompt/none\r\n');
   await terminal.enter('fly', 'there is no command fly; see help\r\n');
   await terminal.enter("write /a 'x", "a quote (') is not closed\r\n");
-  await terminal.enter('help read', '--criteria');
+  await terminal.enter('help read', 'Usage: read [options] <path>', '--criteria');
+  await terminal.enter('help', 'Usage: <command> [options] [arguments]');
   terminal.type('\rread /prompt/a --json\r');
   await terminal.see('"value":{"n":1}');
   terminal.type('quit\r');

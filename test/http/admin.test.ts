@@ -111,6 +111,8 @@ describe('who may ask', () => {
   });
 
   it.each(['/', '/healthz', '/metrics/', '/../etc/passwd', '//'])('gets nothing at %s', async (path) => {
-    expect((await ask(path)).status).toBe(404);
+    const answer = await ask(path);
+    expect(answer.status).toBe(404);
+    expect(answer.body).toContain('/health, /metrics and /api/v1/openapi.json');
   });
 });

@@ -342,6 +342,7 @@ describe('the connection', () => {
     const others = {
       silent: createServer(),
       ending: createServer((socket) => socket.end()),
+      http: createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
       silentLater: createServer((socket) => socket.once('data', () => socket.write(Buffer.concat([prefix, hello])))),
     };
     const portOf = async (server: Server): Promise<number> => {
@@ -356,6 +357,10 @@ describe('the connection', () => {
     await expect(connect({ port: await portOf(others.ending) })).rejects.toMatchObject({
       name: 'CONNECTION_LOST',
       message: expect.stringContaining('is this a Haven port?'),
+    });
+    await expect(connect({ port: await portOf(others.http) })).rejects.toMatchObject({
+      name: 'CONNECTION_LOST',
+      message: 'the answer is not Haven: is this a Haven port?',
     });
     const client = await connect({ port: await portOf(others.silentLater), timeoutMs: 1_000, reconnect: false });
     await expect(client.read('/a')).rejects.toMatchObject({ name: 'CONNECTION_LOST', message: 'no answer within 1000 ms' });

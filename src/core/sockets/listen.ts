@@ -35,7 +35,8 @@ export async function listen(server: Server, { host, port }: ListenAddress, keys
     await once(server, 'listening');
   } catch (error) {
     const { key, why } = listenFault(error as NodeJS.ErrnoException, { host, port }, keys);
-    throw new StartError(`${key}: ${why}`, { cause: error });
+    const advice = (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? '; stop it, or choose another port' : '';
+    throw new StartError(`${key}: ${why}${advice}`, { cause: error });
   }
   server.on('error', (error) => log.error({ err: error, key: keys.port }, 'a listener failed to accept'));
   const bound = server.address() as AddressInfo;
