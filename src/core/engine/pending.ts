@@ -88,6 +88,8 @@ export class Pending {
         break;
       case 'durable':
         if (request.command.type === 'open') this.#opening += by;
+        break;
+      default:
     }
   }
 
@@ -104,6 +106,8 @@ export class Pending {
         break;
       case 'removeSlice':
         for (const path of request.paths) this.#countPath(path, by);
+        break;
+      default:
     }
   }
 

@@ -263,6 +263,8 @@ function noteUnchanged(request: Work, { unchanged }: Turn): void {
       break;
     case 'durable':
       if (request.firedPath !== null) unchanged.add(request.firedPath);
+      break;
+    default:
   }
 }
 
