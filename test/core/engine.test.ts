@@ -193,6 +193,19 @@ describe('turns', () => {
     expect(session.paused).toBe(false);
   });
 
+  it('by pattern count what is held for their scans while they wait', async () => {
+    house = await startEngine({ inbound: { sessionMessages: 1e6, sessionBytes: 100_000, messages: 1e6, bytes: 1e9 } });
+    const session = house.session();
+    house.store.scansHeld = true;
+    const first = [...Array.from({ length: 8 }, () => session.find('*')), session.subscribe('*', 'glob', {}, true)];
+    expect(session.pauses).toBe(0);
+    const more = Array.from({ length: 4 }, () => session.find('*'));
+    expect(session.pauses).toBe(1);
+    house.store.releaseScans();
+    await Promise.all([...first, ...more]);
+    expect(session.paused).toBe(false);
+  });
+
   it('count no less than the frames that they may keep, also while their answers wait', async () => {
     house = await startEngine({ inbound: { sessionMessages: 1e6, sessionBytes: 10_000, messages: 1e6, bytes: 1e9 } });
     const session = house.session();

@@ -4,6 +4,7 @@
 import { contentBytes } from '../data/meta.js';
 import type { Request } from '../message.js';
 import { Ring } from '../pace/ring.js';
+import type { Pattern } from '../paths/pattern.js';
 import type { Session } from '../sessions/session.js';
 
 export interface InboundLimits {
@@ -23,6 +24,8 @@ export const INBOUND_LIMITS: InboundLimits = Object.freeze({
 });
 
 const REQUEST_OVERHEAD_BYTES = 128;
+/** What is held for a request that is answered by a scan: the scan is of the moment at which it was asked for, however long it waits. */
+const SCAN_BYTES = 8 * 1024;
 
 /** Who stops and starts the reading of sessions. */
 export interface Readers {
@@ -111,12 +114,12 @@ function sizeOf(request: Request): number {
     case 'set':
     case 'remove':
     case 'get':
-      return REQUEST_OVERHEAD_BYTES + contentBytes(request.path, request.payload, request.options.meta);
+      return REQUEST_OVERHEAD_BYTES + scanBytes(request.pattern) + contentBytes(request.path, request.payload, request.options.meta);
     case 'transaction':
       return request.operations.reduce((bytes, operation) => bytes + sizeOf(operation), REQUEST_OVERHEAD_BYTES);
     case 'subscribe':
     case 'unsubscribe':
-      return REQUEST_OVERHEAD_BYTES + request.subscription.pattern.text.length;
+      return REQUEST_OVERHEAD_BYTES + scanBytes(request.initial) + request.subscription.pattern.text.length;
     case 'security':
       return REQUEST_OVERHEAD_BYTES;
     case 'durable': {
@@ -124,4 +127,8 @@ function sizeOf(request: Request): number {
       return REQUEST_OVERHEAD_BYTES + (will === null ? 0 : contentBytes(will.path, will.payload, will.options.meta));
     }
   }
+}
+
+function scanBytes(pattern: Pattern | null): number {
+  return pattern === null || pattern.exact !== null ? 0 : SCAN_BYTES;
 }
