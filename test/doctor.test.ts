@@ -78,7 +78,16 @@ describe('the data directory', () => {
   it('that is a file is bad', async () => {
     const file = join(temporaryDirectory(), 'file');
     writeFileSync(file, '');
-    expect((await said('bad', { 'data.dir': file }, 'data')).join()).toContain('cannot be used');
+    expect(await said('bad', { 'data.dir': file }, 'data')).toEqual([`${file} cannot be used: it is a file`]);
+  });
+
+  it('that is not there is bad where none can be made', async () => {
+    const directory = temporaryDirectory();
+    chmodSync(directory, 0o555);
+    const found = (await findings({ 'data.dir': join(directory, 'a', 'b') })).filter(({ about }) => about === 'data');
+    // Modes bind everybody but root.
+    const text = process.getuid?.() === 0 ? /will be created/ : /cannot be created: permission denied/;
+    expect(found.map((one) => one.text)).toEqual([expect.stringMatching(text)]);
   });
 });
 

@@ -43,17 +43,33 @@ export async function examineMachine(config: Config, files: readonly string[], n
 
 async function directoryFindings(dir: string): Promise<Finding[]> {
   try {
+    const found = await stat(dir);
+    if (!found.isDirectory()) return [bad('data', `${dir} cannot be used: it is a file`, 'choose another data.dir')];
     await access(dir, constants.R_OK | constants.W_OK | constants.X_OK);
     // What is in a directory that nobody else can enter is out of reach, whatever its own mode.
-    if (((await stat(dir)).mode & OTHERS) === 0) return [ok('data', `only its owner can read ${dir}`)];
+    if ((found.mode & OTHERS) === 0) return [ok('data', `only its owner can read ${dir}`)];
     for (const name of SECRET_FILES) {
       const file = join(dir, name);
       if (await isOpen(file)) return [bad('data', `other users of this machine can read ${file}`, `chmod 600 ${file}; chmod 700 ${dir}`)];
     }
     return [warn('data', `other users of this machine can look into ${dir}`, `chmod 700 ${dir}`)];
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [ok('data', `${dir} will be created at the first start`)];
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [await futureDirectory(dir)];
     return [bad('data', `${dir} cannot be used: ${reasonOf(error)}`, 'give it to the user that runs the gateway')];
+  }
+}
+
+async function futureDirectory(dir: string, above = dirname(resolve(dir))): Promise<Finding> {
+  try {
+    await access(above, constants.W_OK | constants.X_OK);
+    return ok('data', `${dir} will be created at the first start`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && dirname(above) !== above) return await futureDirectory(dir, dirname(above));
+    return bad(
+      'data',
+      `${dir} cannot be created: ${reasonOf(error)}`,
+      'create it for the user that runs the gateway, or choose another data.dir',
+    );
   }
 }
 
