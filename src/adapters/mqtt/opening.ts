@@ -47,8 +47,8 @@ export function readOpening(bytes: Buffer, maxBytes: number): Opening | null {
 
 /** Where the body begins; 0: the fixed header is not complete. */
 function bodyOf(bytes: Buffer): number {
-  if (bytes[0] === TLS_HANDSHAKE) throw malformed('it begins with TLS, and this port speaks none');
-  if (bytes.length > 0 && (bytes[0] as number) >> 4 !== PACKET.CONNECT) throw malformed('the first packet is no CONNECT');
+  if (bytes[0] === TLS_HANDSHAKE) throw malformed('it begins with TLS, which this port does not speak');
+  if (bytes.length > 0 && (bytes[0] as number) >> 4 !== PACKET.CONNECT) throw malformed('the first packet is not a CONNECT');
   for (let at = 1; at < bytes.length; at++) {
     if ((bytes[at] as number) < 0x80) return at + 1;
     if (at === LENGTH_BYTES_MAX) throw malformed('a remaining length has at most four bytes');

@@ -15,8 +15,8 @@ const told = (): string[] => house.lines.filter(({ level }) => level === 'info' 
 
 describe('the log tells of a connection that ends before its CONNECT', () => {
   it.each([
-    ['TLS on the port without', '1603010200010001fc0303', 'it begins with TLS, and this port speaks none'],
-    ['another protocol', Buffer.from('GET / HTTP/1.1\r\n').toString('hex'), 'the first packet is no CONNECT'],
+    ['TLS on the port without', '1603010200010001fc0303', 'it begins with TLS, which this port does not speak'],
+    ['another protocol', Buffer.from('GET / HTTP/1.1\r\n').toString('hex'), 'the first packet is not a CONNECT'],
     ['another name of the protocol', '100d00044d51545504', 'unknown protocol name'],
     ['a level that is not spoken', '100c00044d5154540602003c0000', 'protocol level 6 of MQTT'],
   ])('%s', async (_what, hex, text) => {
