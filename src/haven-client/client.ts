@@ -27,6 +27,9 @@ const DEFAULT_PORT = 7_854;
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 5_000;
 
+/** What a gateway refuses now, and may take later. */
+const PASSING: ReadonlySet<string> = new Set(['OVERLOADED', 'TIMEOUT', 'INTERNAL']);
+
 const PING = { action: 'heartbeat', type: 'ping' };
 
 /** How a watch begins: after a revision, or with the current records; `reason` tells a reader that knew others why. */
@@ -297,7 +300,7 @@ export class HavenClient implements EventSource {
         this.#watchAgain(connection);
         return connection;
       } catch (error) {
-        if (!(error instanceof HavenError) || (error.code !== 0 && error.name !== 'OVERLOADED') || error.name === 'CLOSED') throw error;
+        if (!(error instanceof HavenError) || (error.code !== 0 && !PASSING.has(error.name)) || error.name === 'CLOSED') throw error;
       }
     }
   }
@@ -307,12 +310,19 @@ export class HavenClient implements EventSource {
   }
 
   /** Resumes after what the queue has, or starts over. */
-  #beginAgain(queue: EventQueue, reason: ResyncReason, connection: Connection): void {
+  #beginAgain(queue: EventQueue, reason: ResyncReason, connection: Connection, retryMs = RETRY_FIRST_MS): void {
     const begin: Begin = { since: queue.position, initial: true, reason };
-    this.#begin(queue, begin, (message, onAnswer) => connection.ask(message, onAnswer)).catch((error: HavenError) => {
+    this.#begin(queue, begin, (message, onAnswer) => connection.ask(message, onAnswer)).catch(async (error: HavenError) => {
       if (error.name === 'CONNECTION_LOST') return;
-      this.#queues.delete(queue);
-      queue.end(error);
+      if (!PASSING.has(error.name)) {
+        this.#queues.delete(queue);
+        queue.end(error);
+        return;
+      }
+      await after(retryMs, null, { signal: this.#closing.signal }).catch(nobodyWaits);
+      // With a new connection it begins anew anyway.
+      if (queue.isOver || this.#connection !== connection) return;
+      this.#beginAgain(queue, reason, connection, Math.min(retryMs * 2, RETRY_MAX_MS));
     });
   }
 }

@@ -89,10 +89,15 @@ export class Connection {
     this.#end(lost('the connection was closed'));
   }
 
+  /** That nothing comes in time is the sign that nobody is there. The answer itself may stand behind a long one that is on its way. */
   #sayAlive(): void {
-    // An answer that does not come in time is the sign that nobody is there.
     const { timeoutMs } = this.#options;
-    const patience = setTimeout(() => this.#giveUp(lost(unanswered(timeoutMs))), timeoutMs);
+    let patience: NodeJS.Timeout;
+    const wait = (): void => {
+      const { bytesRead } = this.#socket;
+      patience = setTimeout(() => (this.#socket.bytesRead > bytesRead ? wait() : this.#giveUp(lost(unanswered(timeoutMs)))), timeoutMs);
+    };
+    wait();
     const settled = (): void => clearTimeout(patience);
     this.ask({ action: 'heartbeat', type: 'ping' }).then(settled, settled);
   }

@@ -10,6 +10,9 @@ export interface EventSource {
   unwatch(queue: EventQueue): Promise<void>;
 }
 
+/** What was read is let go of at once, its places in the list when there are so many of them. */
+const READ_PLACES_MAX = 1_024;
+
 interface Reader {
   readonly resolve: (result: IteratorResult<WatchEvent>) => void;
   readonly reject: (error: HavenError) => void;
@@ -25,7 +28,8 @@ export class EventQueue implements Watch {
   readonly path: string;
   readonly #source: EventSource;
   readonly #maxEvents: number;
-  #events: WatchEvent[] = [];
+  /** undefined: it was read. */
+  #events: (WatchEvent | undefined)[] = [];
   #next = 0;
   readonly #readers: Reader[] = [];
   #isOver = false;
@@ -82,6 +86,7 @@ export class EventQueue implements Watch {
   next(): Promise<IteratorResult<WatchEvent>> {
     const event = this.#events[this.#next];
     if (event !== undefined) {
+      this.#events[this.#next] = undefined;
       this.#next += 1;
       this.#compact();
       return Promise.resolve({ done: false, value: event });
@@ -92,8 +97,14 @@ export class EventQueue implements Watch {
     });
   }
 
+  /** A reader that is never done keeps no more than what it has not read, and as much again. */
   #compact(): void {
-    if (this.#next < this.#events.length) return;
+    if (this.#next < this.#events.length) {
+      if (this.#next < READ_PLACES_MAX || this.#next * 2 < this.#events.length) return;
+      this.#events = this.#events.slice(this.#next);
+      this.#next = 0;
+      return;
+    }
     this.#events = [];
     this.#next = 0;
     if (!this.#isOverflown) return;

@@ -9,6 +9,9 @@ const MAX_DEPTH = 64;
 /** Throws HavenError MALFORMED, which says what is in the way. undefined counts as nil. */
 export function checkSayable(value: unknown, depth = 0): void {
   switch (typeof value) {
+    case 'string':
+      checkText(value);
+      return;
     case 'number':
       if (!Number.isFinite(value)) throw unsayable('a number must be finite');
       return;
@@ -30,12 +33,23 @@ function checkObject(value: object, depth: number): void {
     return;
   }
   if (depth >= MAX_DEPTH) throw unsayable(`a value is at most ${MAX_DEPTH} levels deep, and has no circles`);
-  if (value instanceof Map) {
-    for (const key of value.keys()) if (typeof key !== 'string') throw unsayable('a key of a map must be text');
-  } else if (!Array.isArray(value) && !isPlain(value)) {
+  if (Array.isArray(value)) {
+    for (const item of value) checkSayable(item, depth + 1);
+    return;
+  }
+  if (!(value instanceof Map) && !isPlain(value)) {
     throw unsayable(`a ${value.constructor?.name ?? 'object'} is no value: bytes are a Buffer, maps are plain objects`);
   }
-  for (const element of value instanceof Map ? value.values() : Object.values(value)) checkSayable(element, depth + 1);
+  for (const [key, element] of value instanceof Map ? value : Object.entries(value)) {
+    if (typeof key !== 'string') throw unsayable('a key of a map must be text');
+    checkText(key);
+    checkSayable(element, depth + 1);
+  }
+}
+
+/** Half of a character has no form in UTF-8: it would be sent as something else, or as bytes. */
+function checkText(text: string): void {
+  if (!text.isWellFormed()) throw unsayable('a text must be Unicode: it has half of a character in it');
 }
 
 /** Also an instance of somebody's class counts as the map of its fields, but not what the language or Node has a meaning for. */

@@ -93,6 +93,9 @@ describe('data', () => {
       new Float32Array([1.5]),
       new ArrayBuffer(1),
       circle,
+      'half a character \ud83d',
+      [{ '\ude00': 1 }],
+      new Map([['\ud83d', 1]]),
     ];
     for (const value of unsayable) {
       const asked = [client.write('/say/it', value), client.write('/say/n', 1), client.read('/say/n')] as const;
