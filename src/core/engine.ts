@@ -328,7 +328,7 @@ export class Engine {
   }
 
   #endChildren({ id }: Session): number {
-    const children = [...this.#sessions].filter(({ identity }) => identity.login?.parentId === id);
+    const children = [...this.#sessions].filter(({ ownIdentity }) => ownIdentity.login?.parentId === id);
     for (const child of children) this.#sessions.end(child, new SessionRevoked('token-revoked'));
     return children.length;
   }

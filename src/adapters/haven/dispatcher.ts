@@ -88,11 +88,10 @@ export class Dispatcher {
     const holder = this.#holder;
     if (holder.ended) return;
     holder.onAdmitted();
-    const own = holder.identity;
-    holder.identity = identity;
+    holder.askAs(identity);
     holder.writing(() => this.#handle(message));
     this.#parts.answers.whenIdle(() => {
-      holder.identity = own;
+      holder.askAs(null);
       holder.release(nothing);
     });
   }

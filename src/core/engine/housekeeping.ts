@@ -153,7 +153,7 @@ export class Housekeeping {
 
   #endOverdueLogins(now: number): void {
     for (const session of this.#parts.sessions) {
-      const { login } = session.identity;
+      const { login } = session.ownIdentity;
       if (login === null || !isOverdue(login, now)) continue;
       this.#parts.sessions.end(session, new SessionRevoked(overAt(login, now)?.reason ?? 'session-ended'));
     }

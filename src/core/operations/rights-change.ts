@@ -122,7 +122,7 @@ function endThose(found: (sessions: Sessions) => Session[], run: Run): void {
   );
 }
 
-function endOf({ identity: { principal, login } }: Session, run: Run): EndReason | null {
+function endOf({ ownIdentity: { principal, login } }: Session, run: Run): EndReason | null {
   if (principal === null) return null;
   if (principal.isGone) return 'security directory update: user deleted';
   const user = run.state.directory.user(principal.name);

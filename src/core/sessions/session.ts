@@ -18,6 +18,8 @@ const KEEPS_UP_BYTES = 256 * 1024;
 export abstract class Session {
   #identity: Identity = NOBODY;
   /** Address and port of the peer, for people; empty: it has no connection of its own. The adapter's. */
+  /** In whose name it asks meanwhile; null: in its own. */
+  #lent: Identity | null = null;
   address = '';
   readonly outbound: OutboundQueue;
   /** Live subscriptions; the engine ends them with the session (durable ones stay behind). */
@@ -79,9 +81,9 @@ export abstract class Session {
     this.outbound = new OutboundQueue(limits);
   }
 
-  /** Who the peer is. The adapter's. */
+  /** In whose name it asks: its own, as a rule. The adapter's. */
   get identity(): Identity {
-    return this.#identity;
+    return this.#lent ?? this.#identity;
   }
 
   set identity(identity: Identity) {
@@ -91,6 +93,16 @@ export abstract class Session {
   }
 
   /** What the audit says of who asks. */
+  /** Whose it is: with them it ends, whoever it asks for meanwhile. */
+  get ownIdentity(): Identity {
+    return this.#identity;
+  }
+
+  /** What is asked from now on is asked in that name; null: in its own again. */
+  askAs(identity: Identity | null): void {
+    this.#lent = identity;
+  }
+
   get asker(): Asker {
     return askerOf(this.identity, this.adapter, this.address);
   }

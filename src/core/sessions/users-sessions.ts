@@ -12,14 +12,14 @@ export class UsersSessions {
 
   open(session: Session): void {
     session.users = this;
-    const { principal, login } = session.identity;
+    const { principal, login } = session.ownIdentity;
     if (principal !== null) this.#own.add(principal.name, session);
     if (login !== null) this.#byToken.add(login.tokenId, session);
   }
 
   close(session: Session): void {
     session.users = null;
-    const { principal, login } = session.identity;
+    const { principal, login } = session.ownIdentity;
     if (principal !== null) this.#own.delete(principal.name, session);
     if (login !== null) this.#byToken.delete(login.tokenId, session);
     this.#mixed.delete(session);
@@ -27,7 +27,7 @@ export class UsersSessions {
 
   /** Its peer is somebody else from now on, or has logged in anew. */
   moved(session: Session, before: Identity): void {
-    const { principal, login } = session.identity;
+    const { principal, login } = session.ownIdentity;
     if (before.login?.tokenId !== login?.tokenId) {
       if (before.login !== null) this.#byToken.delete(before.login.tokenId, session);
       if (login !== null) this.#byToken.add(login.tokenId, session);
@@ -40,7 +40,7 @@ export class UsersSessions {
 
   /** It has a subscription by the rights of that user. */
   subscribed(session: Session, name: string): void {
-    if (name !== session.identity.principal?.name) this.#mixed.add(session);
+    if (name !== session.ownIdentity.principal?.name) this.#mixed.add(session);
   }
 
   /** Sessions of these users. */

@@ -112,7 +112,7 @@ function* chosen(house: Administration, { user, protocol, state }: Wanted): Iter
     (user === undefined || name === user) && (protocol === undefined || adapter === protocol);
   if (state !== 'away') {
     for (const session of house.sessions()) {
-      if (isMeant(session.identity.name, session.adapter)) yield { id: session.id, shown: () => shownSession(session, house) };
+      if (isMeant(session.ownIdentity.name, session.adapter)) yield { id: session.id, shown: () => shownSession(session, house) };
     }
   }
   if (state === 'connected') return;
@@ -123,11 +123,11 @@ function* chosen(house: Administration, { user, protocol, state }: Wanted): Iter
 }
 
 function shownSession(session: Session, house: Administration): object {
-  const { id, identity, adapter, address, opened, subscriptions, executed, outbound, durable } = session;
+  const { id, ownIdentity, adapter, address, opened, subscriptions, executed, outbound, durable } = session;
   return {
     id,
     state: 'connected',
-    user: userOf(identity),
+    user: userOf(ownIdentity),
     protocol: adapter,
     client: durable === null ? null : house.clientOf(durable.key).client,
     address: address === '' ? null : address,

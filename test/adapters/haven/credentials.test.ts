@@ -1,14 +1,14 @@
 // Credentials on any message, in both shapes, both framings and over websocket: on CONNECT they open the session, on a later message
 // they authorise that message alone, in the order of the messages (reference, part B.1).
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { HavenAdapter } from '../../../src/adapters/haven/index.js';
 import { MAGIC } from '../../../src/adapters/haven/wire.js';
 import { INBOUND_LIMITS } from '../../../src/core/engine/inbound-queue.js';
 import { type Credentials, identityNamed, NOBODY, RequestError } from '../../../src/core/index.js';
 import { type Access, denied } from '../../../src/core/security/access.js';
 import { accessOf } from '../../support/access.js';
-import { type Address, ContractHouse } from '../../support/contract-house.js';
+import { type Address, ContractHouse, passwordOf, secureHouse } from '../../support/contract-house.js';
 import { type Answer, HavenClient, type HavenClientOptions, pack, prefixed } from '../../support/haven-client.js';
 
 const ANN = { username: 'ann', password: 'a' };
@@ -280,5 +280,31 @@ describe('what is under way', () => {
       logins[n]?.();
     }
     await become(() => client.strays.length === 101);
+  });
+});
+
+describe('the session of somebody who is deleted', () => {
+  it('D11 ends, also while it asks in the name of somebody else and does not take the answer', async () => {
+    const secure = secureHouse();
+    await secure.start();
+    onTestFinished(() => secure.stop());
+    const adapter = new HavenAdapter({ port: 0 });
+    const { port } = await secure.add(adapter);
+    const put = { type: 'putUser', when: 'any', merge: false, fields: { permissions: { '/*': { actions: ['*'] } } } } as const;
+    for (const name of ['ann', 'bob']) await secure.administer({ ...put, name, id: `${name}-id` });
+    const as = (username: string): object => ({ credentials: { username, password: passwordOf(username) } });
+    const writer = await HavenClient.connect(port, { connect: { ...as('bob') } });
+    const client = await HavenClient.connect(port, { connect: { ...as('ann') } });
+    for (let n = 0; n < 30; n++) await writer.write(`/l/${n}`, 'x'.repeat(1_000_000));
+    client.stall();
+    const before = secure.counter('haven_messages_total');
+    const read = client.read('/l/*', { ...as('bob') }).catch(() => 'ended');
+    await become(() => secure.counter('haven_messages_total') > before && secure.gauge('sessions') === 2);
+    await writer.heartbeat();
+    await secure.administer({ type: 'deleteUser', name: 'ann' });
+    await become(() => secure.gauge('sessions') === 1);
+    client.resume();
+    await Promise.all([read, client.ended]);
+    expect((await writer.read('/l/1')).value).toHaveLength(1_000_000);
   });
 });

@@ -56,10 +56,9 @@ it('finds what a session subscribed to before it became somebody else', async ()
 
 it('finds what a session subscribed to while it was somebody else for one request', async () => {
   const session = house.login('ann');
-  const { identity } = session;
-  session.identity = house.login('bob').identity;
+  session.askAs(house.login('bob').identity);
   await subscribed(session, '/bob/*');
-  session.identity = identity;
+  session.askAs(null);
   await house.user('bob', {});
   expect(session.lost).toEqual(['/bob/*']);
 });
@@ -77,7 +76,7 @@ it('ends the sessions of a revoked token, also of one that came later, and looks
   (moved as SecureSession).identity = (first as SecureSession).identity;
   const identity = (other as SecureSession).identity;
   let looks = 0;
-  Object.defineProperty(other, 'identity', {
+  Object.defineProperty(other, 'ownIdentity', {
     get: () => {
       looks += 1;
       return identity;
@@ -91,6 +90,17 @@ it('ends the sessions of a revoked token, also of one that came later, and looks
     undefined,
   ]);
   expect(looks).toBe(0);
+});
+
+it('ends the session of a revoked token whatever name it asks in meanwhile, and not with that one', async () => {
+  const session = house.login('ann', { tokenId: 'a' });
+  session.askAs(house.login('bob', { tokenId: 'b' }).identity);
+  await house.command({ type: 'revoke', tokenId: 'b', until: house.clock.time + 60_000 });
+  await house.command({ type: 'deleteUser', name: 'bob' });
+  expect(session.closedWith).toBeUndefined();
+  session.askAs(house.login('ann', { tokenId: 'c' }).identity);
+  await house.command({ type: 'revoke', tokenId: 'a', until: house.clock.time + 60_000 });
+  expect(session.closedWith).toMatchObject({ code: 'SESSION_REVOKED' });
 });
 
 it('does not end a session that has another token by now, or that is closed', async () => {
