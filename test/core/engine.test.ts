@@ -4,8 +4,10 @@ import { SESSION_EXPIRY_MS } from '../../src/core/durable/durable-session.js';
 import { STORED } from '../../src/core/message.js';
 import { MERGED_BYTES_MAX } from '../../src/core/operations/data.js';
 import { REMOVAL_SLICE } from '../../src/core/scans/removals.js';
+import { PATH_MAX_BYTES } from '../../src/core/paths/path.js';
 import { OUTBOUND_LIMITS } from '../../src/core/sessions/outbound-queue.js';
 import { GateStore, type Harness, settled, startEngine, until } from '../support/core-harness.js';
+import { PATTERNS_MAX } from '../../src/core/sessions/subscription-set.js';
 
 let house: Harness;
 afterEach(async () => {
@@ -262,6 +264,21 @@ describe('subscriptions', () => {
   });
 
   it('end with their session', async () => {
+  it('B3 have patterns that are so long together, and no longer', async () => {
+    house = await startEngine();
+    const session = house.session();
+    const path = (n: number): string => `${n}/`.padEnd(PATH_MAX_BYTES, 'x');
+    const most = PATTERNS_MAX / PATH_MAX_BYTES;
+    const replies = await Promise.all(Array.from({ length: most + 1 }, (_, n) => session.subscribe(path(n))));
+    expect(replies.map(({ error }) => error?.code ?? null)).toEqual([...new Array(most).fill(null), 'LIMIT_EXCEEDED']);
+    const request = replies[0]?.request;
+    if (request?.op !== 'subscribe') throw new Error('not a subscribe');
+    await session.unsubscribe(request.subscription);
+    expect((await session.subscribe(path(most))).error).toBeNull();
+    expect((await session.subscribe('a')).error?.code).toBe('LIMIT_EXCEEDED');
+    expect((await house.session().subscribe('a')).error).toBeNull();
+  });
+
     house = await startEngine();
     const hearer = house.session();
     await hearer.subscribe('a');

@@ -15,12 +15,16 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   const { subscription, initial, session, since } = request;
   const { state } = run;
   if (session.closed) return subscribeForLater(request, run);
+  session.subscriptions.checkRoom(subscription);
   if (subscription.durable !== null) remember(request, run);
   // Before anything is changed: a record that cannot be read fails the request.
   const found = initial === null || initial.exact === null ? null : oneInitial(request, initial.exact, state);
   if (subscription.durable !== null) {
     const replaced = state.durables.subscribe(subscription.durable, subscription, (run.turn as Turn).batch);
-    if (replaced !== null) run.say(new Effect(() => replaced.close()));
+    if (replaced !== null) {
+      session.subscriptions.delete(replaced);
+      run.say(new Effect(() => replaced.close()));
+    }
   } else {
     state.router.subscribe(subscription);
     // It begins anew behind what was executed before it; what it heard already stays.

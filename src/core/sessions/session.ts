@@ -10,6 +10,7 @@ import type { SecurityChange } from '../security/commands.js';
 import { type Asker, askerOf, type Identity, NOBODY } from '../security/identity.js';
 import type { Beginnings } from './beginnings.js';
 import { OUTBOUND_LIMITS, type OutboundLimits, OutboundQueue } from './outbound-queue.js';
+import { SubscriptionSet } from './subscription-set.js';
 import type { UsersSessions } from './users-sessions.js';
 
 /** A session with more than this waiting does not keep up. */
@@ -17,13 +18,13 @@ const KEEPS_UP_BYTES = 256 * 1024;
 
 export abstract class Session {
   #identity: Identity = NOBODY;
-  /** Address and port of the peer, for people; empty: it has no connection of its own. The adapter's. */
   /** In whose name it asks meanwhile; null: in its own. */
   #lent: Identity | null = null;
+  /** Address and port of the peer, for people; empty: it has no connection of its own. The adapter's. */
   address = '';
   readonly outbound: OutboundQueue;
   /** Live subscriptions; the engine ends them with the session (durable ones stay behind). */
-  readonly subscriptions = new Set<Subscription>();
+  readonly subscriptions = new SubscriptionSet();
   /** The durable session that this connection carries; it stays for what a connection that is gone had in flight. */
   durable: DurableSession | null = null;
   /** Exactly-once numbers that were received and not released; null until the first. */
@@ -92,7 +93,6 @@ export abstract class Session {
     if (before !== identity) this.users?.moved(this, before);
   }
 
-  /** What the audit says of who asks. */
   /** Whose it is: with them it ends, whoever it asks for meanwhile. */
   get ownIdentity(): Identity {
     return this.#identity;
@@ -103,6 +103,7 @@ export abstract class Session {
     this.#lent = identity;
   }
 
+  /** What the audit says of who asks. */
   get asker(): Asker {
     return askerOf(this.identity, this.adapter, this.address);
   }

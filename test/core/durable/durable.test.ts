@@ -105,6 +105,15 @@ describe('a durable session', () => {
     expect((await ask('ben', '4')).error).toBeNull();
   });
 
+  it('B3 that subscribe to the same again and again keep what they subscribe to now alone', async () => {
+    house = await startEngine();
+    const { session } = await open();
+    for (let n = 0; n < 10; n++) expect((await session.subscribe('t', 'mqtt', { qos: 1 })).error).toBeNull();
+    expect([session.subscriptions.size, session.durable?.subscriptions.size]).toEqual([1, 1]);
+    await house.session().emit('t', 'x', { qos: 1 });
+    expect(session.durable?.queue.size).toBe(1);
+  });
+
   it('B3 refuses and counts what a full queue cannot take', async () => {
     house = await startEngine({ queue: { ...QUEUE_LIMITS, maxMessages: 3, maxBytes: 1e6 } });
     const { session } = await open();
