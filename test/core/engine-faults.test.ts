@@ -934,8 +934,25 @@ describe('a full queue of a durable session', () => {
 });
 
 describe('an overloaded gateway', () => {
+  it('B9 goes on with who asks for little, however much others wait for', async () => {
+    house = await startEngine({ inbound: { ...INBOUND_LIMITS, sessionMessages: 8, messages: 16, fewMessages: 4 } });
+    const [other, ...crowd] = Array.from({ length: 4 }, () => house.session()) as [TestSession, ...TestSession[]];
+    await other.set('r/1', 1);
+    house.store.scansHeld = true;
+    const reads = crowd.flatMap((session) => Array.from({ length: 8 }, () => session.find('r/*')));
+    await until(() => unsettled() > 16 && crowd.every(({ paused }) => paused));
+    for (let n = 0; n < 5; n++) {
+      const answers = await Promise.all([other.set('r/1', n), other.get('r/1')]);
+      expect(answers.map(({ error }) => error)).toEqual([null, null]);
+      expect(other.paused).toBe(false);
+    }
+    house.store.releaseScans();
+    expect((await Promise.all(reads)).map(({ error }) => error)).toEqual(reads.map(() => null));
+    await until(() => !crowd.some(({ paused }) => paused));
+  });
+
   it('lets paused sessions go on one by one while there is room', async () => {
-    house = await startEngine({ inbound: { ...INBOUND_LIMITS, messages: 8 } });
+    house = await startEngine({ inbound: { ...INBOUND_LIMITS, messages: 8, fewMessages: 0 } });
     const sessions = Array.from({ length: 20 }, () => house.session());
     const flood = (session: TestSession): void => {
       for (let i = 0; i < 8 && !session.paused; i++) session.context.submit(session.setRequest('a', i, { store: false }));

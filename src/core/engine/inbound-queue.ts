@@ -1,5 +1,5 @@
 // InboundQueue: requests on their way to the engine, with the credit of each session. Always accepts a request;
-// pauses the sender's reading when its credit, or the whole queue, is used up.
+// pauses the sender's reading when its credit is used up, or the whole queue, unless it has asked for little.
 
 import { contentBytes } from '../data/meta.js';
 import type { Request } from '../message.js';
@@ -11,9 +11,12 @@ export interface InboundLimits {
   /** Requests of one session that may be unsettled before its reading pauses. */
   readonly sessionMessages: number;
   readonly sessionBytes: number;
-  /** Unsettled requests of all sessions before everybody's reading pauses. */
+  /** Unsettled requests of all sessions before the reading of those pauses that have `fewMessages` or `fewBytes` of them. */
   readonly messages: number;
   readonly bytes: number;
+  /** Who has less never waits for what others have asked: that can take very long, and be very much together. */
+  readonly fewMessages: number;
+  readonly fewBytes: number;
 }
 
 export const INBOUND_LIMITS: InboundLimits = Object.freeze({
@@ -21,6 +24,8 @@ export const INBOUND_LIMITS: InboundLimits = Object.freeze({
   sessionBytes: 4 * 1024 * 1024,
   messages: 65_536,
   bytes: 128 * 1024 * 1024,
+  fewMessages: 16,
+  fewBytes: 64 * 1024,
 });
 
 const REQUEST_OVERHEAD_BYTES = 128;
@@ -64,7 +69,8 @@ export class InboundQueue {
     this.unsettled += 1;
     this.unsettledBytes += request.size;
     this.#requests.push(request);
-    if (session.inFlight < this.limits.sessionMessages && session.inFlightBytes < this.limits.sessionBytes && !this.overloaded) {
+    const { sessionMessages, sessionBytes } = this.limits;
+    if (session.inFlight < sessionMessages && session.inFlightBytes < sessionBytes && (!this.overloaded || this.#hasFew(session))) {
       return true;
     }
     this.#pause(session);
@@ -84,15 +90,20 @@ export class InboundQueue {
     this.unsettledBytes -= request.size;
   }
 
+  #hasFew({ inFlight, inFlightBytes }: Session): boolean {
+    return inFlight < this.limits.fewMessages && inFlightBytes < this.limits.fewBytes;
+  }
+
   /** Lets sessions read on that have half of their credit again; called once a turn. */
   resumePaused(): void {
     for (const session of this.#paused) {
-      // Each that goes on may fill what has become free.
-      if (this.unsettled > this.limits.messages / 2 || this.unsettledBytes > this.limits.bytes / 2) return;
       if (session.closed) {
         this.#paused.delete(session);
         continue;
       }
+      // Each that goes on may fill what has become free.
+      const isCrowded = this.unsettled > this.limits.messages / 2 || this.unsettledBytes > this.limits.bytes / 2;
+      if (isCrowded && !this.#hasFew(session)) continue;
       if (session.inFlight > this.limits.sessionMessages / 2) continue;
       if (session.inFlightBytes > this.limits.sessionBytes / 2) continue;
       this.#paused.delete(session);
