@@ -9,6 +9,7 @@ import { Records } from './data/records.js';
 import { Tally } from './data/tally.js';
 import type { DurableSession, QueueLimits } from './durable/durable-session.js';
 import { DurableTable } from './durable/table.js';
+import { countEnd } from './ends.js';
 import { Commits } from './engine/commits.js';
 import { Delivery } from './engine/delivery.js';
 import { EngineFigures } from './engine/engine-figures.js';
@@ -342,6 +343,7 @@ export class Engine {
     if (!this.#sessions.close(session)) return;
     const { router, durables } = this.#state;
     for (const subscription of session.subscriptions) {
+    if (reason !== null) countEnd(this.#parts.counters, session.adapter, reason);
       if (subscription.durable !== null) continue;
       subscription.close();
       router.unsubscribe(subscription);

@@ -9,6 +9,7 @@ export * from './data/meta.js';
 export * from './data/payload.js';
 export * from './data/value.js';
 export * from './durable/durable-session.js';
+export * from './ends.js';
 export * from './errors.js';
 export type { GatewayFigures, ProtocolFigures } from './figures.js';
 export * from './message.js';

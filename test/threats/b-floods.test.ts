@@ -33,6 +33,15 @@ function open(port: number): Socket {
   return socket;
 }
 
+/** Connections of a protocol that the gateway has ended for their faults, as its metrics say. */
+async function ended(protocol: string): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${gateway.ports.admin}/metrics`);
+  const figures = (await response.text()).matchAll(
+    /^trivium_connections_ended_total\{protocol="(\w+)",code="(MALFORMED_FRAME|FRAME_TOO_LARGE)"\} (\d+)$/gm,
+  );
+  return [...figures].reduce((sum, [, of, , count]) => sum + (of === protocol ? Number(count) : 0), 0);
+}
+
 const closing = (socket: Socket): Promise<void> => new Promise((resolve) => socket.once('close', () => resolve()));
 
 async function isServed(): Promise<void> {
@@ -69,8 +78,10 @@ describe('B1 a length of 256 MB that is declared', () => {
     ['happn', 'happn', [upgrade('/primus'), websocket]],
   ])(
     'over %s ends its connection: twenty of them cost nothing',
-    async (_name, port, begin) => {
+    async (name, port, begin) => {
       await isServed();
+      const protocol = (name.split(' ', 1)[0] as string).toLowerCase();
+      const endedBefore = await ended(protocol);
       const before = resident();
       const ends = Array.from({ length: 20 }, async () => {
         const socket = open(gateway.ports[port]);
@@ -86,6 +97,7 @@ describe('B1 a length of 256 MB that is declared', () => {
       await Promise.all(ends);
       // What was dripped is twice as much within a second; the heap of a busy process moves by some.
       expect(resident() - before).toBeLessThan(64 * MIB);
+      expect(await ended(protocol)).toBe(endedBefore + 20);
       await isServed();
     },
     60_000,
@@ -103,6 +115,8 @@ describe('B6 a message in half a million fragments of one byte', () => {
   it.each(Object.keys(HELLO))(
     'at %s ends its connection, also of somebody who is known',
     async (path) => {
+      const protocol = path === '/primus' ? 'happn' : path.slice(1);
+      const endedBefore = await ended(protocol);
       const before = resident();
       const socket = bareWebsocket(gateway, path);
       await once(socket, 'open');
@@ -115,6 +129,7 @@ describe('B6 a message in half a million fragments of one byte', () => {
       for (let n = 0; n < 50 && raw.writable; n++) raw.write(many);
       await closed;
       expect(resident() - before).toBeLessThan(100 * MIB);
+      expect(await ended(protocol)).toBe(endedBefore + 1);
       await isServed();
     },
     60_000,

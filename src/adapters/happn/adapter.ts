@@ -10,6 +10,7 @@ import {
   ConnectionError,
   Connections,
   type Credentials,
+  countWebsocketFault,
   ENDED_PER_TURN,
   inPortions,
   isLoopbackPeer,
@@ -193,6 +194,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
         this.context.log.debug({ err: error, session: session.id }, 'a happn connection failed');
       });
       websocket.on('close', () => this.#onClose(session));
+        countWebsocketFault(this.context.counters, this.name, error);
       socket.on('drain', () => session.onDrain());
     });
   }

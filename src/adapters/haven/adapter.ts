@@ -11,6 +11,7 @@ import {
   ConnectionError,
   Connections,
   type Counter,
+  countWebsocketFault,
   ENDED_PER_TURN,
   inPortions,
   isLoopbackPeer,
@@ -191,7 +192,10 @@ export class HavenAdapter implements Adapter, Host {
       );
       this.#limitFirstBytes(session, socket);
       websocket.on('message', (data, binary) => session.onMessage(data as Buffer, binary));
-      websocket.on('error', (error) => this.context.log.debug({ err: error }, 'a Haven connection failed'));
+      websocket.on('error', (error) => {
+        countWebsocketFault(this.context.counters, this.name, error);
+        this.context.log.debug({ err: error }, 'a Haven connection failed');
+      });
       websocket.on('close', () => this.#onClosed(session));
       socket.on('drain', () => session.onDrain());
     });

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import {
   ConnectionError,
   type Credentials,
+  countEnd,
   type DataRequest,
   type Entry,
   isGoodbye,
@@ -407,5 +408,6 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   protected logEnd({ code, message }: ConnectionError): void {
     const whoseEnd = this.key === '' ? {} : whose(this.key);
     this.host.context.log.info({ session: this.id, peer: this.#visit.peer, ...whoseEnd, code }, `a connection ended: ${message}`);
+    else if (error !== null) countEnd(this.host.context.counters, this.adapter, error);
   }
 }

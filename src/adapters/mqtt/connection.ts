@@ -1,7 +1,7 @@
 // MqttConnection: owns a transport from its acceptance until the first bytes say which version of the protocol its client speaks;
 // then a session of that version takes transport and bytes over.
 
-import { type AdapterContext, ConnectionError, isGoodbye, type Portions } from '../../core/index.js';
+import { type AdapterContext, ConnectionError, countEnd, isGoodbye, type Portions } from '../../core/index.js';
 import type { Visit } from './admission.js';
 import { readOpening, refusalToHasty } from './opening.js';
 import type { Arrival } from './session-host.js';
@@ -108,7 +108,8 @@ export class MqttConnection implements TransportOwner {
   /** null: normal end. Idempotent. */
   close(error: ConnectionError | null): void {
     if (this.#ended) return;
-    const { log, clock } = this.#host.context;
+    const { log, clock, counters } = this.#host.context;
+    if (error !== null) countEnd(counters, 'mqtt', error);
     this.#ended = true;
     this.#endedAt = clock.monotonic();
     this.#bytes = null;

@@ -4,13 +4,14 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { limitEarlyBytes, peerName, sendAway } from '../../core/index.js';
+import { type AdapterContext, countWebsocketFault, limitEarlyBytes, peerName, sendAway } from '../../core/index.js';
 import { normalAddress } from './addresses.js';
 import { type Admission, type Exceeded, Visit } from './admission.js';
 import { LINGER_MS, type Transport, type TransportOwner, WebsocketTransport } from './transport.js';
 import { type MqttLimits, SUBPROTOCOLS } from './wire.js';
 
 export interface WebsocketHost {
+  readonly context: AdapterContext;
   readonly admission: Admission;
   readonly limits: MqttLimits;
   onRefused(limit: Exceeded, peer: string): void;
@@ -77,6 +78,7 @@ export class Websockets {
 
   #open(visit: Visit, websocket: WebSocket, socket: Duplex): void {
     this.#host.open(visit, (owner) => {
+      websocket.on('error', (error) => countWebsocketFault(this.#host.context.counters, 'mqtt', error));
       const transport = new WebsocketTransport(websocket, owner);
       limitFirstBytes(socket, transport, 2 * this.#host.limits.maxConnectBytes);
       return transport;
