@@ -85,6 +85,7 @@ export const schema = z.strictObject({
       ),
     ),
     headerTimeoutMs: whole(10_000, 100, 600_000, 'time for a client to send the head of a request'),
+    answerTimeoutMs: whole(60_000, 100, 600_000, 'time in which a client takes something of an answer that waits for it'),
     maxHeaderBytes: whole(16 * KIB, KIB, MIB, 'largest head of a request'),
     maxUrlBytes: whole(8 * KIB, 128, 64 * KIB, 'longest URL of a request'),
   }),

@@ -33,5 +33,6 @@ export { hostOf, isLoopback, isLoopbackPeer, networkOf, peerName, peerOf, plainA
 export * from './sockets/connections.js';
 export * from './sockets/direct-reads.js';
 export * from './sockets/listen.js';
+export { endWith } from './sockets/last-words.js';
 export { tokenCookie } from './sockets/token-cookie.js';
 export * from './sockets/upgrades.js';

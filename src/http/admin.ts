@@ -7,6 +7,7 @@ import { API_PATH, BODY_MAX_BYTES } from './api/bounds.js';
 import { HEADERS_KEPT, headFault, makeSafe } from './heads.js';
 import { METRICS_TYPE, type Metrics } from './metrics.js';
 import { isHostAllowed, isOriginAllowed, type OriginRule } from './origin.js';
+import { endUnread } from './unread.js';
 
 export interface AdminOptions {
   readonly host: string;
@@ -15,6 +16,8 @@ export interface AdminOptions {
   /** Names that a Host header may give beside the address itself. */
   readonly hosts: readonly string[];
   readonly headerTimeoutMs: number;
+  /** A socket that takes nothing of an answer for so long is closed. */
+  readonly answerTimeoutMs: number;
   readonly maxHeaderBytes: number;
 }
 
@@ -60,6 +63,9 @@ export class AdminListener {
     });
     this.#server.maxHeadersCount = HEADERS_KEPT;
     this.#server.on('request', (request, response) => {
+      endUnread(response, options.answerTimeoutMs, () =>
+        log.info({}, 'an answer to an administrator was not read: its connection is ended'),
+      );
       this.#answer(request, response).catch((error: unknown) => {
         this.#log.error({ err: error }, 'an admin request failed');
         if (!response.headersSent) sendJson(response, 500, failed('INTERNAL', REQUEST_ERRORS.INTERNAL.advice));

@@ -6,11 +6,22 @@ import { createServer as createSecureServer, type Server as SecureServer } from 
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
-import { type Counters, type HttpRoutes, type Listening, type Log, listen, peerName, rawSocketOf, StartError } from '../core/index.js';
+import {
+  type Counters,
+  endWith,
+  type HttpRoutes,
+  type Listening,
+  type Log,
+  listen,
+  peerName,
+  rawSocketOf,
+  StartError,
+} from '../core/index.js';
 import { CustomRoutes } from './custom-routes.js';
 import { HEADERS_KEPT, headFault, makeSafe } from './heads.js';
 import { isOriginAllowed, type OriginRule } from './origin.js';
 import { ANYBODY, type RouteCaller, type RouteGuard } from './route-guard.js';
+import { endUnread } from './unread.js';
 
 export interface HttpListenerOptions {
   readonly host: string;
@@ -19,6 +30,8 @@ export interface HttpListenerOptions {
   readonly origins: readonly string[];
   /** A socket that has not sent the head of its request by then is closed. */
   readonly headerTimeoutMs: number;
+  /** A socket that takes nothing of an answer for so long is closed. */
+  readonly answerTimeoutMs: number;
   readonly maxHeaderBytes: number;
   readonly maxUrlBytes: number;
   /** Speaks TLS alone; `setSecureContext` has to be called before `listen`. */
@@ -139,6 +152,7 @@ export class HttpListener implements HttpRoutes {
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    endUnread(response, this.#options.answerTimeoutMs, this.#onUnread);
     const path = pathOf(request.url);
     const fault = (request.url as string).length > this.#options.maxUrlBytes ? 414 : headFault(request);
     if (fault !== null) return refuse(response, fault);
@@ -186,6 +200,10 @@ export class HttpListener implements HttpRoutes {
     for (const name of response.getHeaderNames()) response.removeHeader(name);
     refuse(response, 500);
   }
+
+  readonly #onUnread = (): void => {
+    this.#counters.counter('http_unread_total', 'HTTP connections ended because an answer was not read').add();
+  };
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // A reset by the peer must find a listener, also before a protocol takes the socket over.
@@ -248,5 +266,5 @@ function refuse(response: ServerResponse, status: number): void {
 }
 
 function refuseUpgrade(socket: Duplex, status: number): void {
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
+  endWith(socket, `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }

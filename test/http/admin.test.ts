@@ -1,16 +1,19 @@
 // The admin listener: health, metrics, and who may ask.
 
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Counters } from '../../src/core/counters.js';
 import { AdminListener } from '../../src/http/admin.js';
 import { Metrics } from '../../src/http/metrics.js';
-import { keptLog } from '../support/silent-log.js';
+import { until } from '../support/gateway-process.js';
+import { type KeptLine, keptLog } from '../support/silent-log.js';
 
 let admin: AdminListener;
 let port: number;
 let ok: boolean;
 let counters: Counters;
+let lines: KeptLine[];
 
 /** The API has tests of its own. */
 const noApi = async (): Promise<void> => {
@@ -20,13 +23,14 @@ const noApi = async (): Promise<void> => {
 beforeEach(async () => {
   ok = true;
   counters = new Counters();
-  const options = { host: '127.0.0.1', port: 0, hosts: [], headerTimeoutMs: 10_000, maxHeaderBytes: 16_384 };
+  lines = [];
+  const options = { host: '127.0.0.1', port: 0, hosts: [], headerTimeoutMs: 10_000, answerTimeoutMs: 300, maxHeaderBytes: 16_384 };
   admin = new AdminListener(
     options,
     () => ({ ok, state: 'running' }),
     new Metrics(counters),
     async () => noApi,
-    keptLog(),
+    keptLog(lines),
   );
   port = (await admin.listen()).port;
 });
@@ -63,6 +67,16 @@ describe('health', () => {
     ok = false;
     expect((await ask('/health?verbose')).status).toBe(503);
   });
+});
+
+it('B7 who does not read what it is answered is not waited for', async () => {
+  for (let n = 0; n < 2_000; n++) counters.counter(`many_${n}_total`, 'One of many').add();
+  const deaf = connect(port, '127.0.0.1').pause();
+  deaf.on('error', () => deaf.destroy());
+  // More than the system holds for a peer.
+  deaf.write('GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'.repeat(200));
+  await until('it is ended', () => lines.some(({ text }) => text.includes('was not read')));
+  deaf.destroy();
 });
 
 describe('metrics', () => {

@@ -1,10 +1,12 @@
 // The shared HTTP listener over real sockets: routes, limits, origins, stopping.
 
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Counters } from '../../src/core/counters.js';
 import { StartError } from '../../src/core/errors.js';
+import { sendAway } from '../../src/core/index.js';
 import { HttpListener, type HttpListenerOptions } from '../../src/http/listener.js';
 import { makePem } from '../support/certificates.js';
 import { until } from '../support/gateway-process.js';
@@ -16,6 +18,7 @@ const options: HttpListenerOptions = {
   port: 0,
   origins: ['https://app.example'],
   headerTimeoutMs: 10_000,
+  answerTimeoutMs: 60_000,
   maxHeaderBytes: 4_096,
   maxUrlBytes: 1_024,
 };
@@ -116,6 +119,38 @@ describe('requests', () => {
     const slow = exchange('GET /hello HTTP/1.1\r\nHost: a\r\nX: y');
     expect((await get('/hello')).status).toBe(200);
     expect(await slow).toMatch(/^HTTP\/1\.1 408 /);
+  });
+});
+
+describe('answers', () => {
+  it('B7 that nobody reads end their connection in time; one that is late is waited for', async () => {
+    await listener.close();
+    await start({ answerTimeoutMs: 200 });
+    let late: ServerResponse | null = null;
+    listener.request('/late', false, (_request, response) => {
+      late = response;
+    });
+    listener.request('/large', false, (_request, response) => response.end(Buffer.alloc(256 * 1024)));
+    const asked = get('/late');
+    await until('somebody waits', () => late !== null);
+    const deaf = open().pause();
+    // More than the system holds for a peer.
+    deaf.write('GET /large HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(200));
+    await until('the deaf one is ended', () => counters.counters.get('http_unread_total')?.value === 1);
+    (late as ServerResponse | null)?.end('late');
+    expect(await asked).toEqual({ status: 200, text: 'late' });
+  });
+
+  it('B7 that refuse an upgrade behind others that nobody reads end with their connection', async () => {
+    let taken = 0;
+    listener.request('/large', false, (_request, response) => response.end(Buffer.alloc(64 * 1024 * 1024)));
+    listener.upgrade('/away', false, (_request, socket) => {
+      socket.once('close', () => (taken += 1));
+      sendAway(socket);
+    });
+    const deaf = open().pause();
+    deaf.write(`GET /large HTTP/1.1\r\nHost: a\r\n\r\n${upgrade('/away')}`);
+    await until('it is gone', () => taken === 1);
   });
 });
 

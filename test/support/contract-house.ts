@@ -76,7 +76,15 @@ export class ContractHouse {
       limits: { inbound, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024, pathIndexBytes: PATH_INDEX_BYTES },
     });
     this.#http = new HttpListener(
-      { host: '127.0.0.1', port: 0, origins: [], headerTimeoutMs: 10_000, maxHeaderBytes: 16_384, maxUrlBytes: 8_192 },
+      {
+        host: '127.0.0.1',
+        port: 0,
+        origins: [],
+        headerTimeoutMs: 10_000,
+        answerTimeoutMs: 60_000,
+        maxHeaderBytes: 16_384,
+        maxUrlBytes: 8_192,
+      },
       this.#log,
       this.counters,
     );

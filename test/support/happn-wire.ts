@@ -49,7 +49,15 @@ export async function startHappn(config: Partial<HappnConfig> = {}, name = 'refe
     limits: { inbound: INBOUND_LIMITS, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024, pathIndexBytes: PATH_INDEX_BYTES },
   });
   await engine.start();
-  const listener = { host: '127.0.0.1', port: 0, origins: [], headerTimeoutMs: 10_000, maxHeaderBytes: 16_384, maxUrlBytes: 8_192 };
+  const listener = {
+    host: '127.0.0.1',
+    port: 0,
+    origins: [],
+    headerTimeoutMs: 10_000,
+    answerTimeoutMs: 60_000,
+    maxHeaderBytes: 16_384,
+    maxUrlBytes: 8_192,
+  };
   const http = new HttpListener(listener, SILENT, counters);
   const node = { id: 'node', name, version: '1.2.3', startedAt: 0 };
   const context = engine.context({ node, log: SILENT, http });

@@ -1,12 +1,13 @@
 // Upgrades: what adapters with websockets on the HTTP port need beside a websocket library.
 
 import type { Duplex } from 'node:stream';
+import { endWith } from './last-words.js';
 
 const TOO_MANY = 'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n';
 
-/** Tells who asked for a websocket to come back later, and is rid of its socket, whether it closes its side or not. */
+/** Tells who asked for a websocket to come back later. */
 export function sendAway(socket: Duplex): void {
-  socket.end(TOO_MANY, () => socket.destroy());
+  endWith(socket, TOO_MANY);
 }
 
 /**
