@@ -13,6 +13,7 @@ export * from './ends.js';
 export * from './errors.js';
 export type { GatewayFigures, ProtocolFigures } from './figures.js';
 export * from './message.js';
+export * from './pace/episode.js';
 export * from './pace/portions.js';
 export * from './pace/ring.js';
 export * from './paths/path.js';
@@ -33,6 +34,9 @@ export { hostOf, isLoopback, isLoopbackPeer, networkOf, peerName, peerOf, plainA
 export * from './sockets/connections.js';
 export * from './sockets/direct-reads.js';
 export * from './sockets/listen.js';
+export * from './sockets/listen.js';
+export * from './sockets/newcomers.js';
+export { Room } from './sockets/room.js';
 export { endWith } from './sockets/last-words.js';
 export { tokenCookie } from './sockets/token-cookie.js';
 export * from './sockets/upgrades.js';

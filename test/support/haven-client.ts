@@ -24,6 +24,8 @@ export interface HavenClientOptions {
   readonly framing?: 'prefixed' | 'bare';
   /** URL of the websocket instead of TCP, for example ws://127.0.0.1:55000/haven. */
   readonly url?: string;
+  /** Address that it comes from over TCP; this machine has all of 127.0.0.0/8. */
+  readonly localAddress?: string;
   /** false: no CONNECT is sent. */
   readonly hello?: boolean;
   /** Further fields of CONNECT. */
@@ -95,14 +97,15 @@ export class HavenClient {
   }
 
   static async connect(port: number, options: HavenClientOptions = {}): Promise<HavenClient> {
-    const client = options.url === undefined ? await overTcp(port, options.framing ?? 'prefixed') : await overWebsocket(options.url);
+    const client = options.url === undefined ? await overTcp(port, options) : await overWebsocket(options.url);
     if (options.hello !== false) {
       client.hello = await client.request({ action: 'connect', version: '1', ...options.connect });
     }
     return client;
 
-    async function overTcp(tcpPort: number, framing: 'prefixed' | 'bare'): Promise<HavenClient> {
-      const socket = connectTcp({ host: '127.0.0.1', port: tcpPort, noDelay: true });
+    async function overTcp(tcpPort: number, { framing = 'prefixed', localAddress }: HavenClientOptions): Promise<HavenClient> {
+      const from = localAddress === undefined ? {} : { localAddress };
+      const socket = connectTcp({ host: '127.0.0.1', port: tcpPort, noDelay: true, ...from });
       await once(socket, 'connect');
       return new HavenClient(socket, null, framing);
     }

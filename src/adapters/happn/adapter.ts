@@ -16,7 +16,7 @@ import {
   isLoopbackPeer,
   type Listeners,
   limitEarlyBytes,
-  networkOf,
+  Newcomers,
   peerOf,
   plainAddress,
   type Session,
@@ -90,9 +90,8 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
   readonly #server: WebSocketServer;
   #context: AdapterContext | null = null;
   #touched: HappnSession[] = [];
-  /** Sessions from elsewhere without a valid request, and how many of them each network has. */
-  readonly #fresh = new Map<HappnSession, string>();
-  readonly #freshOf = new Map<string, number>();
+  /** Sessions from elsewhere without a valid request. */
+  #newcomers: Newcomers<HappnSession> | null = null;
   #accepting = false;
   #sweep: NodeJS.Timeout | null = null;
   #beat: NodeJS.Timeout | null = null;
@@ -118,6 +117,8 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
 
   async start(context: AdapterContext): Promise<Listeners> {
     this.#context = context;
+    const { maxFresh } = this.#config;
+    this.#newcomers = new Newcomers({ max: maxFresh, ofNetwork: Math.ceil(maxFresh / 2), key: 'happn.maxFresh' }, this.name, context);
     this.#accepting = true;
     context.http.upgrade(PATH, true, (request, socket, head) => this.#onUpgrade(request, socket, head));
     context.http.request(PATH, true, (request, response) => this.#onPrimusRequest(request, response));
@@ -176,25 +177,27 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const address = request.socket.remoteAddress ?? '';
     const elsewhere = !isLoopbackPeer(address);
-    const network = networkOf(address);
-    if (!this.#accepting || (elsewhere && this.#isFull(network))) {
+    const newcomers = this.#newcomers as Newcomers<HappnSession>;
+    const isRefused = elsewhere && !newcomers.hasPlace(address);
+    if (isRefused) newcomers.onRefused(peerOf(request.socket));
+    if (!this.#accepting || isRefused) {
       sendAway(socket);
       return;
     }
     this.#server.handleUpgrade(request, socket, head, (websocket) => {
       const session = new HappnSession(this, websocket, socket, describePeer(request, this.#config.cookieName));
       this.#sessions.add(session);
-      if (elsewhere) this.#addFresh(session, network);
+      if (elsewhere) newcomers.add(session, address);
       this.context.openSession(session);
       limitFirstBytes(session, socket);
       websocket.on('message', (data, isBinary) => session.onMessage(data as Buffer, isBinary));
       websocket.on('ping', () => session.onWebsocketControl());
       websocket.on('pong', () => session.onWebsocketControl());
       websocket.on('error', (error) => {
+        countWebsocketFault(this.context.counters, this.name, error);
         this.context.log.debug({ err: error, session: session.id }, 'a happn connection failed');
       });
       websocket.on('close', () => this.#onClose(session));
-        countWebsocketFault(this.context.counters, this.name, error);
       socket.on('drain', () => session.onDrain());
     });
   }
@@ -216,24 +219,8 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
     for (const session of touched) if (!session.ending) this.context.flush(session);
   };
 
-  /** One address, or network of IPv6, may take half of the places. */
-  #isFull(network: string): boolean {
-    const { maxFresh } = this.#config;
-    return this.#fresh.size >= maxFresh || (this.#freshOf.get(network) ?? 0) >= Math.ceil(maxFresh / 2);
-  }
-
-  #addFresh(session: HappnSession, network: string): void {
-    this.#fresh.set(session, network);
-    this.#freshOf.set(network, (this.#freshOf.get(network) ?? 0) + 1);
-  }
-
   settled(session: HappnSession): void {
-    const network = this.#fresh.get(session);
-    if (network === undefined) return;
-    this.#fresh.delete(session);
-    const left = (this.#freshOf.get(network) ?? 1) - 1;
-    if (left === 0) this.#freshOf.delete(network);
-    else this.#freshOf.set(network, left);
+    this.#newcomers?.delete(session);
   }
 
   ended(session: HappnSession): void {

@@ -18,6 +18,7 @@ import {
   type Listeners,
   limitEarlyBytes,
   listen,
+  Newcomers,
   onBytes,
   peerOf,
   sendAway,
@@ -49,10 +50,12 @@ export class HavenAdapter implements Adapter, Host {
   /** Where TCP connections are taken. */
   port = 0;
   readonly #sessions = new Connections<HavenSession>();
-  /** Sessions from elsewhere that were not admitted yet. */
-  readonly #fresh = new Set<HavenSession>();
+  /** Sessions from elsewhere that were not admitted yet, and their sockets. */
+  readonly #fresh = new Map<HavenSession, Duplex>();
   /** Sockets that wait, unread, for room among the fresh. */
   readonly #waitingRoom = new Set<Socket>();
+  /** Both. */
+  #newcomers: Newcomers<Duplex> | null = null;
   readonly #websockets: WebSocketServer;
   #context: AdapterContext | null = null;
   #counters: { received: Counter; malformed: Counter; missed: Counter } | null = null;
@@ -115,6 +118,9 @@ export class HavenAdapter implements Adapter, Host {
       missed: counters.counter('haven_watch_events_missed_total', 'Watch events that a full watchlist dropped'),
     };
     counters.gauge('haven_connections', 'Open Haven connections', () => this.#sessions.size);
+    const { maxFresh } = this.config;
+    // As many may wait as are read.
+    this.#newcomers = new Newcomers({ max: 2 * maxFresh, ofNetwork: Math.ceil(maxFresh / 2), key: 'haven.maxFresh' }, this.name, context);
     this.#control = await Control.load(context);
     const listeners = await this.#listen();
     this.#accepting = true;
@@ -126,6 +132,7 @@ export class HavenAdapter implements Adapter, Host {
   async #listen(): Promise<Listeners> {
     const { host, port } = this.config;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#onConnection(socket));
+    this.context.room?.share(server);
     const listening = await listen(server, { host, port }, { host: 'host', port: 'haven.port' }, this.context.log);
     this.#server = server;
     this.port = listening.port;
@@ -158,6 +165,10 @@ export class HavenAdapter implements Adapter, Host {
     // Also while it waits: a socket without this listener could end the process.
     socket.on('error', (error) => this.context.log.debug({ err: error }, 'a Haven connection failed'));
     const elsewhere = this.#isElsewhere(socket.remoteAddress);
+    if (elsewhere && !this.#enter(socket, socket)) {
+      socket.destroy();
+      return;
+    }
     if (elsewhere && this.#fresh.size >= this.config.maxFresh) {
       // Nobody listens to its data, so hardly any of it is read.
       this.#waitingRoom.add(socket);
@@ -167,12 +178,25 @@ export class HavenAdapter implements Adapter, Host {
     this.#admit(socket, elsewhere);
   }
 
+  /** False: there is no place for another newcomer. Its place is free when its socket is closed, at the latest. */
+  #enter(socket: Duplex, raw: Socket): boolean {
+    const newcomers = this.#newcomers as Newcomers<Duplex>;
+    const { remoteAddress = '' } = raw;
+    if (!newcomers.hasPlace(remoteAddress)) {
+      newcomers.onRefused(peerOf(raw));
+      return false;
+    }
+    newcomers.add(socket, remoteAddress);
+    socket.once('close', () => newcomers.delete(socket));
+    return true;
+  }
+
   #isElsewhere(address: string | undefined): boolean {
     return this.config.loopbackExempt === false || !isLoopbackPeer(address ?? '');
   }
 
   #admit(socket: Socket, elsewhere: boolean): void {
-    const session = this.#open(new TcpLink(socket), elsewhere);
+    const session = this.#open(new TcpLink(socket), elsewhere ? socket : null);
     onBytes(socket, (chunk) => session.onBytes(chunk));
     socket.on('end', () => session.onEnd());
     socket.on('drain', () => session.onDrain());
@@ -181,14 +205,16 @@ export class HavenAdapter implements Adapter, Host {
 
   #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const elsewhere = this.#isElsewhere(request.socket.remoteAddress);
-    if (!this.#accepting || (elsewhere && this.#fresh.size >= this.config.maxFresh)) {
+    const isCrowded = elsewhere && this.#fresh.size >= this.config.maxFresh;
+    if (isCrowded) this.#newcomers?.onRefused(peerOf(request.socket));
+    if (!this.#accepting || isCrowded || (elsewhere && !this.#enter(socket, request.socket))) {
       sendAway(socket);
       return;
     }
     this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
       const session = this.#open(
         new WebsocketLink(websocket, socket, peerOf(request.socket), request.socket.localAddress ?? ''),
-        elsewhere,
+        elsewhere ? socket : null,
       );
       this.#limitFirstBytes(session, socket);
       websocket.on('message', (data, binary) => session.onMessage(data as Buffer, binary));
@@ -208,10 +234,11 @@ export class HavenAdapter implements Adapter, Host {
     limitEarlyBytes(socket, 2 * this.early.maxBytes, early, tooMuch);
   }
 
-  #open(link: Link, elsewhere: boolean): HavenSession {
+  /** `newcomer`: its socket, where it counts among them. */
+  #open(link: Link, newcomer: Duplex | null): HavenSession {
     const session = new HavenSession(this, link);
     this.#sessions.add(session);
-    if (elsewhere) this.#fresh.add(session);
+    if (newcomer !== null) this.#fresh.set(session, newcomer);
     this.context.openSession(session);
     return session;
   }
@@ -227,7 +254,10 @@ export class HavenAdapter implements Adapter, Host {
   }
 
   #leaveFresh(session: HavenSession): void {
-    if (!this.#fresh.delete(session)) return;
+    const socket = this.#fresh.get(session);
+    if (socket === undefined) return;
+    this.#fresh.delete(session);
+    this.#newcomers?.delete(socket);
     for (const socket of this.#waitingRoom) {
       if (this.#fresh.size >= this.config.maxFresh) return;
       this.#waitingRoom.delete(socket);

@@ -9,6 +9,7 @@ import {
   type Counter,
   type Counters,
   ENDED_PER_TURN,
+  Episode,
   inPortions,
   isLoopbackPeer,
   Portions,
@@ -21,7 +22,6 @@ import type { Broker } from './broker.js';
 import type { MqttConfig } from './config.js';
 import { type ConnectionHost, MqttConnection } from './connection.js';
 import { type Encoder, PlainEncoder } from './encoder.js';
-import { Episode } from './episode.js';
 import type { ListenerHost } from './listener.js';
 import { Topics } from './paths.js';
 import type { Port } from './port.js';

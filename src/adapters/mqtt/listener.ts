@@ -3,10 +3,9 @@
 
 import { createServer, type Server, type Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
-import { type AdapterContext, type ConnectionError, type Listening, listen, peerName } from '../../core/index.js';
+import { type AdapterContext, type ConnectionError, Episode, type Listening, listen, peerName } from '../../core/index.js';
 import { type AddressList, normalAddress } from './addresses.js';
 import { type Admission, type Exceeded, Visit } from './admission.js';
-import { Episode } from './episode.js';
 import { type ClientCertificates, Handshakes } from './handshakes.js';
 import { takeProxyHeader } from './proxied.js';
 import type { Endpoint } from './proxy-header.js';

@@ -842,7 +842,7 @@ describe('slow and hostile peers', () => {
 describe('connections that have not connected', () => {
   it('are limited: more of them wait unread until others have connected or are gone', async () => {
     await again({ maxFresh: 2, loopbackExempt: false });
-    const [first, second, ...later] = await Promise.all([1, 2, 3, 4].map(() => connect({ hello: false })));
+    const [first, second, ...later] = await Promise.all([2, 3, 4, 5].map((n) => connect({ hello: false, localAddress: `127.0.0.${n}` })));
     const hello = { action: 'connect', version: '1' };
     let answered = 0;
     const late = later.map((client) => client.request(hello).then(() => (answered += 1)));
@@ -874,3 +874,22 @@ describe('stop', () => {
     await expect(house.add(second)).rejects.toThrow(/^haven\.port: port \d+ on 127\.0\.0\.1 is in use/);
   });
 });
+
+  it('B7 of one address are half of them, those that wait included; more are refused, counted, and told once', async () => {
+    await again({ maxFresh: 4, loopbackExempt: false });
+    const from = (n: number): Promise<HavenClient> => connect({ hello: false, localAddress: `127.0.0.${n}` });
+    const [first, second] = (await Promise.all([from(2), from(2)])) as [HavenClient, HavenClient];
+    for (let n = 0; n < 3; n++) await (await from(2)).ended;
+    const others = await Promise.all([3, 3, 4, 4].map(from));
+    await (await from(4)).ended;
+    others.push(...(await Promise.all([5, 5].map(from))));
+    await (await from(6)).ended;
+    expect(house.counter('newcomers_refused_total{protocol="haven"}')).toBe(5);
+    expect(house.lines.filter(({ fields }) => fields.limit === 'haven.maxFresh')).toHaveLength(1);
+    expect(house.gauge('haven_connections')).toBe(4);
+    // Whoever is known leaves a place.
+    await first.request({ action: 'connect', version: '1' });
+    others.push(await from(2));
+    await Promise.all([first, second, ...others].map((client) => client.close()));
+    expect(house.counter('newcomers_refused_total{protocol="haven"}')).toBe(5);
+  });

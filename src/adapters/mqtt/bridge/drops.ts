@@ -1,7 +1,6 @@
 // Drops: messages that a bridge does not carry, counted by reason and logged once per episode.
 
-import type { Clock, Counter, Counters, Log } from '../../../core/index.js';
-import { Episode } from '../episode.js';
+import { type Clock, type Counter, type Counters, Episode, type Log } from '../../../core/index.js';
 
 const TEXTS = {
   away: 'the remote is away: messages that nothing is kept of are dropped',
