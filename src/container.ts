@@ -21,6 +21,7 @@ import {
   type Format,
   type Formats,
   type Log,
+  Room,
   THE_GATEWAY,
 } from './core/index.js';
 import { SCAN_LIMITS } from './core/scans/scan-host.js';
@@ -31,7 +32,7 @@ import { LevelStore } from './core/store/level-store.js';
 import type { Store } from './core/store/store.js';
 import { CERTIFICATE_FILE, STORE_FOLDER } from './data-directory.js';
 import { Gateway } from './gateway.js';
-import { connectionsWithin, handleLimit } from './handles.js';
+import { connectionsWithin, handleLimit, roomWithin } from './handles.js';
 import { AdminListener } from './http/admin.js';
 import { AuthRoutes } from './http/auth-routes.js';
 import { CustomRoutes } from './http/custom-routes.js';
@@ -68,6 +69,8 @@ export const TOKEN = {
   certificate: Symbol('certificate') as InjectionToken<Certificate | null>,
   /** Who vouches for MQTT clients; null when these are not asked for certificates. */
   authorities: Symbol('authorities') as InjectionToken<Authorities | null>,
+  /** Null when the system does not say how much there is. */
+  room: Symbol('room') as InjectionToken<Room | null>,
   routes: Symbol('routes') as InjectionToken<CustomRoutes>,
   http: Symbol('http') as InjectionToken<HttpListener>,
   happn: Symbol('happn') as InjectionToken<HappnAdapter>,
@@ -173,6 +176,7 @@ function engineLimits({ data, queue, history, historyMaxBytes }: Config): Engine
     scan: SCAN_LIMITS,
     cacheBytes: CACHE_BYTES,
     pathIndexBytes: data.pathIndexBytes,
+    merged: { bytes: data.maxMergedBytes, elements: data.maxMergedElements },
     history: { rules: history, maxBytes: historyMaxBytes },
   };
 }
@@ -270,13 +274,27 @@ function registerGateway(container: DependencyContainer): void {
       return new Authorities(options, parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
     }),
   });
+  container.register(TOKEN.room, {
+    useFactory: once((parts) => {
+      const handles = handleLimit();
+      return handles === null ? null : new Room(roomWithin(handles), parts.resolve(TOKEN.log), parts.resolve(TOKEN.counters));
+    }),
+  });
   container.register(TOKEN.http, {
     useFactory: once((parts) => {
       const { host, happn, http, tls, security } = parts.resolve(TOKEN.config);
       const [logins, log] = [webLogins(parts), parts.resolve(TOKEN.log)];
       const origins = { listed: new Set(http.origins) };
       const guard = logins === null ? null : new RouteGuard(logins, security.http, origins, parts.resolve(TOKEN.clock));
-      const options = { host, port: happn.port, ...http, tls: tls.enabled, custom: parts.resolve(TOKEN.routes), guard };
+      const options = {
+        host,
+        port: happn.port,
+        ...http,
+        tls: tls.enabled,
+        custom: parts.resolve(TOKEN.routes),
+        guard,
+        room: parts.resolve(TOKEN.room),
+      };
       const listener = new HttpListener(options, log, parts.resolve(TOKEN.counters));
       if (logins !== null) new AuthRoutes(logins, security.http, origins, log).addTo(listener);
       if (tls.enabled) parts.resolve(TOKEN.certificate)?.addUser(listener);
@@ -295,6 +313,7 @@ function registerGateway(container: DependencyContainer): void {
         engine: parts.resolve(TOKEN.engine),
         adapters: parts.resolveAll(TOKEN.adapter),
         http: parts.resolve(TOKEN.http),
+        room: parts.resolve(TOKEN.room),
         security: parts.resolve(TOKEN.security),
         tls: [parts.resolve(TOKEN.authorities), parts.resolve(TOKEN.certificate)].filter((part) => part !== null),
         admin: (health) => new AdminListener({ ...config.http, ...config.admin }, health, new Metrics(counters), loadApi, log),

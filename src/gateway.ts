@@ -5,6 +5,7 @@ import type { Config } from './config/index.js';
 import type { Engine } from './core/engine.js';
 import {
   type Adapter,
+  type AdapterContext,
   type Clock,
   type Counters,
   goodbye,
@@ -40,6 +41,8 @@ export interface GatewayParts {
   readonly engine: Engine;
   readonly adapters: readonly Adapter[];
   readonly http: HttpListener;
+  /** What all listeners but that of administrators share. */
+  readonly room: AdapterContext['room'];
   /** Users, passwords and tokens; null: nobody has to log in. */
   readonly security: SecurityPart | null;
   /** Certificates of the gateway and of those who vouch for clients; opened in this order before anybody listens. */
@@ -192,11 +195,11 @@ export class Gateway {
   }
 
   async #startAdapters(): Promise<void> {
-    const { adapters, engine, log, http, security } = this.#parts;
+    const { adapters, engine, log, http, room, security } = this.#parts;
     const logins = security?.authenticator ?? null;
     for (const adapter of adapters) {
       const own = log.child({ adapter: adapter.name });
-      const context = engine.context({ node: this.#nodeInfo, log: own, http, logins });
+      const context = engine.context({ node: this.#nodeInfo, log: own, http, room, logins });
       const listeners = await adapter.start(context);
       this.#startedAdapters.push(adapter);
       for (const [name, listening] of listeners) this.#listeners.set(name, listening);

@@ -47,6 +47,7 @@ beforeEach(() => {
       context: (own: object) => own,
     } as unknown as Engine,
     adapters: [adapter('one'), adapter('two')],
+    room: null,
     http: {
       request: () => {},
       listen: () => noted('http listens', listening),

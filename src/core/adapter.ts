@@ -12,6 +12,7 @@ import type { SecurityCommand } from './security/commands.js';
 import type { Identity } from './security/identity.js';
 import type { DirectoryReader } from './security/reader.js';
 import type { Session } from './sessions/session.js';
+import type { Room } from './sockets/room.js';
 
 export interface Log {
   debug(fields: object, text: string): void;
@@ -99,6 +100,8 @@ export interface AdapterContext {
   readonly counters: Counters;
   readonly formats: Formats;
   readonly http: HttpRoutes;
+  /** What an adapter's own listeners have to share; null: the system does not say how much there is. */
+  readonly room: Pick<Room, 'share'> | null;
   /** null: nobody has to log in. */
   readonly logins: Logins | null;
   /** For entries about what administrators should know, such as changes of this node's roles. */

@@ -75,6 +75,7 @@ export interface ContextParts {
   readonly node: NodeInfo;
   readonly log: Log;
   readonly http: HttpRoutes;
+  readonly room?: AdapterContext['room'];
   /** Of a gateway with users. */
   readonly logins?: Logins | null;
 }
@@ -179,6 +180,7 @@ export class Engine {
       audit,
       sessions,
       queueLimits: limits.queue,
+      mergedLimits: limits.merged ?? MERGED_LIMITS,
       losses: new Losses(log, counters, this.#parts.whose),
       queuedPublication: (number) => this.#delivery.queuedPublication(number, null),
       revision: 0,
@@ -243,6 +245,7 @@ export class Engine {
     const inbound = this.#inbound;
     return {
       ...parts,
+      room: parts.room ?? null,
       logins: parts.logins ?? null,
       clock,
       counters,
@@ -341,9 +344,9 @@ export class Engine {
 
   #closeSession(session: Session, reason: ConnectionError | null): void {
     if (!this.#sessions.close(session)) return;
+    if (reason !== null) countEnd(this.#parts.counters, session.adapter, reason);
     const { router, durables } = this.#state;
     for (const subscription of session.subscriptions) {
-    if (reason !== null) countEnd(this.#parts.counters, session.adapter, reason);
       if (subscription.durable !== null) continue;
       subscription.close();
       router.unsubscribe(subscription);

@@ -14,6 +14,7 @@ import {
   type Log,
   listen,
   peerName,
+  type Room,
   rawSocketOf,
   StartError,
 } from '../core/index.js';
@@ -34,6 +35,8 @@ export interface HttpListenerOptions {
   readonly answerTimeoutMs: number;
   readonly maxHeaderBytes: number;
   readonly maxUrlBytes: number;
+  /** null: the system does not say how much there is. */
+  readonly room?: Pick<Room, 'share'> | null;
   /** Speaks TLS alone; `setSecureContext` has to be called before `listen`. */
   readonly tls?: boolean;
   /** Asked for paths that nobody here took. */
@@ -98,6 +101,7 @@ export class HttpListener implements HttpRoutes {
     };
     this.#server =
       options.tls === true ? createSecureServer({ ...limits, handshakeTimeout: options.headerTimeoutMs }) : createServer(limits);
+    options.room?.share(this.#server);
     this.#server.maxHeadersCount = HEADERS_KEPT;
     this.#server.on('connection', (socket) => this.#track(socket));
     this.#server.on('request', (request, response) => this.#onRequest(request, response));

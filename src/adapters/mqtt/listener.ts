@@ -48,6 +48,7 @@ export class Listener {
     const { log, counters } = host.context;
     this.#handshakes = tls === null ? null : new Handshakes({ ...tls, timeoutMs }, log, counters);
     this.#server = createServer({ noDelay: true }, (socket) => this.#onSocket(socket));
+    host.context.room?.share(this.#server);
   }
 
   /** Accepts when this resolves. Rejects with StartError. */
