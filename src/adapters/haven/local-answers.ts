@@ -5,7 +5,7 @@ import type { HavenMessage } from './codec.js';
 import { type HavenError, havenError } from './wire.js';
 
 /** Reading stops while more answers than this wait for earlier ones. */
-const WAITING_MAX = 1_024;
+const WAITING_MAX = 256;
 
 export interface LocalAnswer {
   readonly message: HavenMessage;

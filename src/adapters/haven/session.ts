@@ -71,6 +71,9 @@ export class HavenSession extends Session implements Holder, Speaker {
   #peerIsDone = false;
   #outputFull = false;
   #reading = true;
+  /** Messages that came may wait for room for their answers. */
+  #isLeft = false;
+  #isTaking = false;
 
   constructor(host: Host, link: Link) {
     super(randomBytes(16).toString('hex'), 'haven', true);
@@ -144,7 +147,7 @@ export class HavenSession extends Session implements Holder, Speaker {
   /** The peer says no more; what it asked is still answered. */
   onEnd(): void {
     this.#peerIsDone = true;
-    if (this.#holds === 0) this.#beginEnd(null);
+    if (this.#holds === 0 && !this.#isLeft) this.#beginEnd(null);
   }
 
   /** The connection is gone. */
@@ -158,26 +161,47 @@ export class HavenSession extends Session implements Holder, Speaker {
   }
 
   onDrain(): void {
+    // Nothing was read while so much waited: that it was taken is the sign of life.
+    if (this.#outputFull) this.lastHeardAt = this.#host.context.clock.monotonic();
     this.#outputFull = false;
     this.flush();
+    this.#readOn();
   }
 
+  /** Takes what came, as far as there is room for its answers: a short request may have a long one. */
   #read(): void {
-    if (this.#holds > 0) return;
-    this.writing(() => {
-      try {
-        this.#readAll();
-        if (this.#peerIsDone && this.#holds === 0) this.#beginEnd(null);
-      } catch (error) {
-        if (!(error instanceof ConnectionError)) throw error;
-        this.#refuse(error);
-      }
-    });
+    this.#isLeft = true;
+    this.#isTaking = true;
+    while (this.#isLeft && this.#holds === 0 && this.#hasRoom) this.writing(this.#readSome);
+    this.#isTaking = false;
   }
+
+  #readOn(): void {
+    if (this.#isLeft && !this.#isTaking && this.#phase === 'open') this.#read();
+  }
+
+  get #hasRoom(): boolean {
+    return !this.#outputFull && !this.#answers.tooMany && this.#host.writer.length <= HIGH_WATER_BYTES;
+  }
+
+  readonly #readSome = (): void => {
+    this.#isLeft = false;
+    try {
+      this.#readAll();
+      if (this.#peerIsDone && this.#holds === 0 && !this.#isLeft) this.#beginEnd(null);
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error;
+      this.#refuse(error);
+    }
+  };
 
   #readAll(): void {
     let heard = false;
     while (this.#phase === 'open' && this.#holds === 0) {
+      if (!this.#hasRoom) {
+        this.#isLeft = true;
+        break;
+      }
       const frame = this.#frames.length > 0 && this.#deframer.pending === 0 ? this.#frames.shift() : undefined;
       if (frame !== undefined) this.#deframer.push(frame);
       if (!this.#deframer.next()) break;
@@ -306,6 +330,7 @@ export class HavenSession extends Session implements Holder, Speaker {
     if (this.#link.bufferedBytes > HIGH_WATER_BYTES) this.#outputFull = true;
     if (this.#phase === 'ending' && this.idle && this.outbound.length === 0) this.#end();
     else this.#adjustReading();
+    this.#readOn();
   }
 
   pauseReading(): void {

@@ -817,6 +817,66 @@ describe('slow and hostile peers', () => {
     await client.close();
   });
 
+  it.each([
+    ['TCP', 'at once'],
+    ['TCP', 'behind a write'],
+    ['websocket', 'at once'],
+  ])('of short requests with long answers that come together over %s no more are taken than have room (%s)', async (road, when) => {
+    const admitted = vi.spyOn(adapter, 'admitted');
+    const client = await connect(road === 'TCP' ? {} : { url: overWebsocket() });
+    const session = admitted.mock.calls[0]?.[0] as HavenSession;
+    // Every pong names them.
+    for (let n = 1; n <= 60; n++) await client.request({ action: 'become', type: 'leader', path: `/${'a'.repeat(n)}${'/b'.repeat(450)}` });
+    const ping = pack({ action: 'heartbeat', type: 'ping' });
+    client.stall();
+    if (when === 'at once') {
+      if (road === 'TCP') client.raw(Buffer.concat(new Array(800).fill(prefixed(ping))));
+      else for (let n = 0; n < 800; n++) client.raw(ping);
+    } else {
+      house.store.held = true;
+      const { writes } = house.store;
+      const write = prefixed(pack({ action: 'query', type: 'write', path: 'w', value: 1 }));
+      client.raw(Buffer.concat([write, ...new Array(800).fill(prefixed(ping))]));
+      await become(() => house.store.writes > writes);
+      house.store.release();
+    }
+    await become(() => session.bufferedBytes > 0);
+    expect(session.bufferedBytes).toBeLessThan((when === 'at once' ? 4 : 24) * 1024 * 1024);
+    client.resume();
+    const answers = when === 'at once' ? 800 : 801;
+    await become(() => client.strays.length === answers);
+    await client.close();
+  });
+
+  it('who takes a long answer slowly is not silent, although nothing of it is read meanwhile', async () => {
+    const clock = new SetClock();
+    await again({ heartbeatMinMs: 1_000, connectMs: 100 }, clock);
+    const writer = await connect();
+    for (let n = 0; n < 30; n++) await writer.write(`l/${n}`, 'y'.repeat(1_000_000));
+    const { socket, closed } = await rawSocket();
+    let bytes = 0;
+    let isClosed = false;
+    socket.on('data', (chunk) => (bytes += chunk.length));
+    void closed.then(() => (isClosed = true));
+    const looks = vi.spyOn(clock, 'monotonic');
+    const asked = [
+      { action: 'connect', version: '1', heartbeat: 1_000 },
+      { action: 'query', type: 'read', path: 'l/*' },
+    ];
+    socket.write(Buffer.concat(asked.map((message) => prefixed(pack(message)))));
+    while (bytes < 30_000_000 && !isClosed) {
+      const enough = bytes + 3_000_000;
+      await become(() => bytes >= Math.min(enough, 30_000_000) || isClosed);
+      socket.pause();
+      clock.pass(500);
+      const before = looks.mock.calls.length;
+      await become(() => looks.mock.calls.length > before);
+      socket.resume();
+    }
+    expect(isClosed).toBe(false);
+    socket.destroy();
+  });
+
   it('a peer with pushed events that it does not read is ended, and does not slow the others', async () => {
     const [slow, fast, writer] = await Promise.all([connect(), connect(), connect()]);
     await slow.watch('a', { push: true });
@@ -853,6 +913,25 @@ describe('connections that have not connected', () => {
     await Promise.all(late);
     await (await connect({ url: overWebsocket() })).close();
   });
+
+  it('B7 of one address are half of them, those that wait included; more are refused, counted, and told once', async () => {
+    await again({ maxFresh: 4, loopbackExempt: false });
+    const from = (n: number): Promise<HavenClient> => connect({ hello: false, localAddress: `127.0.0.${n}` });
+    const [first, second] = (await Promise.all([from(2), from(2)])) as [HavenClient, HavenClient];
+    for (let n = 0; n < 3; n++) await (await from(2)).ended;
+    const others = await Promise.all([3, 3, 4, 4].map(from));
+    await (await from(4)).ended;
+    others.push(...(await Promise.all([5, 5].map(from))));
+    await (await from(6)).ended;
+    expect(house.counter('newcomers_refused_total{protocol="haven"}')).toBe(5);
+    expect(house.lines.filter(({ fields }) => fields.limit === 'haven.maxFresh')).toHaveLength(1);
+    expect(house.gauge('haven_connections')).toBe(4);
+    // Whoever is known leaves a place.
+    await first.request({ action: 'connect', version: '1' });
+    others.push(await from(2));
+    await Promise.all([first, second, ...others].map((client) => client.close()));
+    expect(house.counter('newcomers_refused_total{protocol="haven"}')).toBe(5);
+  });
 });
 
 describe('stop', () => {
@@ -874,22 +953,3 @@ describe('stop', () => {
     await expect(house.add(second)).rejects.toThrow(/^haven\.port: port \d+ on 127\.0\.0\.1 is in use/);
   });
 });
-
-  it('B7 of one address are half of them, those that wait included; more are refused, counted, and told once', async () => {
-    await again({ maxFresh: 4, loopbackExempt: false });
-    const from = (n: number): Promise<HavenClient> => connect({ hello: false, localAddress: `127.0.0.${n}` });
-    const [first, second] = (await Promise.all([from(2), from(2)])) as [HavenClient, HavenClient];
-    for (let n = 0; n < 3; n++) await (await from(2)).ended;
-    const others = await Promise.all([3, 3, 4, 4].map(from));
-    await (await from(4)).ended;
-    others.push(...(await Promise.all([5, 5].map(from))));
-    await (await from(6)).ended;
-    expect(house.counter('newcomers_refused_total{protocol="haven"}')).toBe(5);
-    expect(house.lines.filter(({ fields }) => fields.limit === 'haven.maxFresh')).toHaveLength(1);
-    expect(house.gauge('haven_connections')).toBe(4);
-    // Whoever is known leaves a place.
-    await first.request({ action: 'connect', version: '1' });
-    others.push(await from(2));
-    await Promise.all([first, second, ...others].map((client) => client.close()));
-    expect(house.counter('newcomers_refused_total{protocol="haven"}')).toBe(5);
-  });
