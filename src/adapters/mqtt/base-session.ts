@@ -63,6 +63,8 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   readonly #output: Output;
   readonly #patience: Patience;
   #flushing = false;
+  /** Bytes of answers given at once, since the transport was empty last. */
+  #answeredBytes = 0;
   /** The peer is gone, and something that it sent before is still to be done. */
   #isLost = false;
   #closedAt = 0;
@@ -215,6 +217,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     if (this.isEnded) return;
     const stalled = this.isFull;
     this.#output.send();
+    if (this.bufferedBytes === 0) this.#answeredBytes = 0;
     // What the system took at once is followed by no 'drain'.
     if (stalled && !this.isFull) this.flushSoon();
     this.#checkStuck();
@@ -292,7 +295,9 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   write(frame: Uint8Array): void {
     if (this.isEnded) return;
     this.#output.push(frame);
-    if (!this.#flushing) this.flushSoon();
+    if (this.#flushing) return;
+    this.#answeredBytes += frame.length;
+    this.flushSoon();
   }
 
   protected flushSoon(): void {
@@ -340,16 +345,20 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   }
 
   #checkStuck(): void {
-    const { waitingBytes, waitingCount } = this.deliveries;
-    if (this.#patience.isOverrun(waitingBytes, waitingCount, this.#monotonic)) this.#closeStuck();
+    if (this.#patience.isOverrun(this.#unreadBytes, this.deliveries.waitingCount, this.#monotonic)) this.#closeStuck();
+  }
+
+  /** What is answered at once waits nowhere else than in the output: a client that asks and does not read would fill it. */
+  get #unreadBytes(): number {
+    return Math.max(this.deliveries.waitingBytes, Math.min(this.#answeredBytes, this.bufferedBytes));
   }
 
   readonly #monotonic = (): number => this.host.context.clock.monotonic();
 
   #closeStuck(): void {
-    const { waitingBytes, waitingCount } = this.deliveries;
-    this.host.onStuck(this, waitingBytes, waitingCount);
-    this.close(new ConnectionError('SLOW_CONSUMER', `${waitingBytes} bytes were waiting for acknowledgements`));
+    const bytes = this.#unreadBytes;
+    this.host.onStuck(this, bytes, this.deliveries.waitingCount);
+    this.close(new ConnectionError('SLOW_CONSUMER', `${bytes} bytes were waiting to be read or acknowledged`));
   }
 
   // The end.
@@ -399,6 +408,7 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
     this.deliveries.clear();
     this.#output.clear();
     if (known) this.host.context.closeSession(this, error);
+    else if (error !== null) countEnd(this.host.context.counters, this.adapter, error);
     if (error !== null && !isGoodbye(error)) this.logEnd(error);
     if (error !== null && error.code === 'SLOW_CONSUMER') this.#transport.destroy();
     else this.#transport.end();
@@ -408,6 +418,5 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
   protected logEnd({ code, message }: ConnectionError): void {
     const whoseEnd = this.key === '' ? {} : whose(this.key);
     this.host.context.log.info({ session: this.id, peer: this.#visit.peer, ...whoseEnd, code }, `a connection ended: ${message}`);
-    else if (error !== null) countEnd(this.host.context.counters, this.adapter, error);
   }
 }

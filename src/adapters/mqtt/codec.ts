@@ -178,7 +178,13 @@ export interface Filter {
 }
 
 /** Filters in the order of the packet. */
-export function readSubscribe(bytes: Buffer, start: number, end: number): { packetId: number; filters: Filter[] } {
+/** `max`: filters that the packet may name. */
+export function readSubscribe(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  max = Number.POSITIVE_INFINITY,
+): { packetId: number; filters: Filter[] } {
   const fields = new Fields(bytes, start, end);
   const packetId = fields.packetId();
   const filters: Filter[] = [];
@@ -187,18 +193,25 @@ export function readSubscribe(bytes: Buffer, start: number, end: number): { pack
     const qos = fields.byte('requested QoS');
     // [MQTT-3-8.3-4]
     if (qos > 2) throw malformed('requested QoS with reserved bits or of 3');
-    filters.push({ text, qos: qos as Qos });
+    if (filters.push({ text, qos: qos as Qos }) > max) throw tooManyFilters(max);
   } while (!fields.done);
   return { packetId, filters };
 }
 
-export function readUnsubscribe(bytes: Buffer, start: number, end: number): string[] {
+/** `max`: as in `readSubscribe`. */
+export function readUnsubscribe(bytes: Buffer, start: number, end: number, max = Number.POSITIVE_INFINITY): string[] {
   const fields = new Fields(bytes, start, end);
   fields.packetId();
   const filters: string[] = [];
-  do filters.push(readFilter(fields));
-  while (!fields.done);
+  do {
+    if (filters.push(readFilter(fields)) > max) throw tooManyFilters(max);
+  } while (!fields.done);
   return filters;
+}
+
+/** Each of them is work, also if it is refused. */
+export function tooManyFilters(max: number): ConnectionError {
+  return new ConnectionError('FRAME_TOO_LARGE', `a packet names more than ${max} filters`);
 }
 
 function readFilter(fields: Fields): string {

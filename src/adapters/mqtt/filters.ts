@@ -13,6 +13,9 @@ import type { BaseSession } from './base-session.js';
 import { isFilterServed, isSystemTopic, type SharedFilter, type Topics } from './paths.js';
 import type { RetainedMessages } from './retained.js';
 
+/** So many filters may stand in a packet, however few a session may have. */
+const NAMED_MAX = 4_096;
+
 /** Why a filter is not subscribed to. */
 export type FilterFault = 'invalid' | 'limit';
 
@@ -64,6 +67,11 @@ export class Filters {
       session.submit(new SubscribeRequest('unsubscribe', session, null, known, null, null));
     }
     return null;
+  }
+
+  /** Filters that one packet may name: each is work, also if it is refused. */
+  get maxNamed(): number {
+    return Math.max(this.max, NAMED_MAX);
   }
 
   has(filter: SharedFilter): boolean {

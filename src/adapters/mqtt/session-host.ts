@@ -23,7 +23,7 @@ export interface SessionHost {
   join(frames: readonly Uint8Array[], bytes: number): Uint8Array;
   /** A client of this key connects: the one that had it before is closed. */
   takeOver(session: BaseSession): void;
-  /** A client does not acknowledge: its connection is about to be ended. */
+  /** A client does not read or acknowledge: its connection is about to be ended. */
   onStuck(session: BaseSession, waitingBytes: number, waitingMessages: number): void;
   /** A message was not sent because its time was over. */
   onExpired(): void;

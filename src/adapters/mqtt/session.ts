@@ -94,7 +94,7 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
       case PACKET.SUBSCRIBE:
         return this.#subscribeAll(first, bytes, start, body, end);
       case PACKET.UNSUBSCRIBE:
-        readUnsubscribe(bytes, body, end);
+        readUnsubscribe(bytes, body, end, this.filters.maxNamed);
         break;
       case PACKET.PUBREC:
       case PACKET.PUBREL:
@@ -143,7 +143,8 @@ export class MqttSession extends BaseSession implements PortOwner, PersistentCli
   }
 
   #subscribeAll(first: number, bytes: Buffer, start: number, body: number, end: number): void {
-    const batch: SubscribeBatch = { ...readSubscribe(bytes, body, end), refused: new Set(), open: 0 };
+    const { packetId, filters } = readSubscribe(bytes, body, end, this.filters.maxNamed);
+    const batch: SubscribeBatch = { packetId, filters, refused: new Set(), open: 0 };
     this.#batch = batch;
     this.#withoutAnswer(() => this.#deliver(this.#forAedes(first, bytes, start, body, end)));
     if (batch.open === 0) this.#acknowledgeSubscribe(batch);

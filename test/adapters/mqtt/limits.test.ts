@@ -167,3 +167,66 @@ describe('what comes before the CONNACK', () => {
     expect(await wire.settled()).toEqual([]);
   });
 });
+
+describe('answers that are not read', () => {
+  it('B2 end the connection after ten seconds when there are many', async () => {
+    await start({});
+    const wire = await client('asks', { protocolVersion: 5 });
+    const [session] = house.engine.sessions();
+    wire.socket.pause();
+    const pings = Buffer.concat(Array<Buffer>(64 * 1024).fill(encode({ cmd: 'pingreq' }, 5)));
+    await until('nothing of many is read any more', () => {
+      if (wire.socket.writableLength === 0) wire.bytes(pings);
+      return (session?.bufferedBytes ?? 0) > 9 * 1024 * 1024;
+    });
+    house.clock.mono += 9_000;
+    expect(counter('slow_consumers_closed_total')).toBe(0);
+    house.clock.mono += 2_000;
+    await until('it is ended', () => counter('slow_consumers_closed_total') === 1);
+    expect(counter(`connections_ended_total{protocol="mqtt",code="SLOW_CONSUMER"}`)).toBe(1);
+    wire.socket.destroy();
+  });
+});
+
+describe.each([4, 5])('a packet that names filters, in version %i', (version) => {
+  it.each(['subscribe', 'unsubscribe'])('B8 names at most 4,096 of them: %s', async (cmd) => {
+    await start({});
+    const names = (count: number): object => {
+      const filters = Array.from({ length: count }, (_, n) => `t/${n}`);
+      const named = cmd === 'subscribe' ? { subscriptions: filters.map((topic) => ({ topic, qos: 0 })) } : { unsubscriptions: filters };
+      return { cmd, messageId: 7, ...named };
+    };
+    const wire = await MqttWire.open(house.port, version);
+    wire.bytes(connectAs(version, 'names'));
+    await wire.expect('connack');
+    wire.send(names(4_096));
+    await wire.expect(cmd === 'subscribe' ? 'suback' : 'unsuback');
+    wire.send(names(4_097));
+    await wire.closed();
+    expect(counter('connections_ended_total{protocol="mqtt",code="FRAME_TOO_LARGE"}')).toBe(1);
+  });
+});
+
+describe.each([4, 5])('sessions that are kept, in version %i', (version) => {
+  it('B3 are so many: who needs a further one is refused, with a will as without, and leaves nothing', async () => {
+    house = await MqttHouse.start({ queue: { ...QUEUE_LIMITS, maxSessions: 1 } });
+    const hearer = await client('hearer');
+    await hearer.subscribe('w');
+    const enter = async (clientId: string, more: object = {}): Promise<unknown> => {
+      const properties = version === 5 ? { properties: { sessionExpiryInterval: 60 } } : {};
+      const wire = await MqttWire.open(house.port, version);
+      wire.bytes(
+        encode({ ...CONNECT, protocolId: 'MQTT', protocolVersion: version, clientId, clean: false, ...properties, ...more }, version),
+      );
+      const { returnCode, reasonCode } = await wire.expect('connack');
+      return version === 5 ? reasonCode : returnCode;
+    };
+    const refusal = version === 5 ? 0x97 : 3;
+    expect(await enter('a')).toBe(0);
+    expect(await enter('b')).toBe(refusal);
+    expect(await enter('c', { will: { topic: 'w', payload: Buffer.from('x'), qos: 0, retain: false } })).toBe(refusal);
+    expect(await enter('a')).toBe(0);
+    expect(counter('durable_sessions_refused_total')).toBe(2);
+    expect(await hearer.settled()).toEqual([]);
+  });
+});

@@ -3,7 +3,7 @@
 // publish.ts, what servers send is written in answers.ts.
 
 import type { Meta, Qos } from '../../../core/index.js';
-import { type ConnectFacts, lengthBytes, readText } from '../codec.js';
+import { type ConnectFacts, lengthBytes, readText, tooManyFilters } from '../codec.js';
 import type { SharedFilter } from '../paths.js';
 import { CLIENT_ID_BYTES_MAX, CONNECT_FLAG, DUP, MQTT_5, PACKET, QOS_SHIFT } from '../wire.js';
 import { AS_OF_PROPERTY, timeIn } from './as-of.js';
@@ -220,7 +220,8 @@ export interface Subscribe {
   readonly filters: SubscribeFilter[];
 }
 
-export function readSubscribe(bytes: Buffer, start: number, end: number): Subscribe {
+/** `max`: filters that the packet may name. */
+export function readSubscribe(bytes: Buffer, start: number, end: number, max = Number.POSITIVE_INFINITY): Subscribe {
   const fields = new Fields(bytes, start, end);
   const packetId = fields.packetId();
   const properties = new PropertyReader(fields, PACKET.SUBSCRIBE);
@@ -232,8 +233,9 @@ export function readSubscribe(bytes: Buffer, start: number, end: number): Subscr
   }
   const filters: SubscribeFilter[] = [];
   // [MQTT5-3.8.3-2]
-  do filters.push(readSubscribeFilter(fields));
-  while (!fields.done);
+  do {
+    if (filters.push(readSubscribeFilter(fields)) > max) throw tooManyFilters(max);
+  } while (!fields.done);
   return { packetId, identifier, asOf, filters };
 }
 
@@ -268,14 +270,16 @@ export interface Unsubscribe {
   readonly filters: SharedFilter[];
 }
 
-export function readUnsubscribe(bytes: Buffer, start: number, end: number): Unsubscribe {
+/** `max`: as in `readSubscribe`. */
+export function readUnsubscribe(bytes: Buffer, start: number, end: number, max = Number.POSITIVE_INFINITY): Unsubscribe {
   const fields = new Fields(bytes, start, end);
   const packetId = fields.packetId();
   skipProperties(fields, PACKET.UNSUBSCRIBE);
   const filters: SharedFilter[] = [];
   // [MQTT5-3.10.3-2]
-  do filters.push(readFilter(fields.binary('topic filter')));
-  while (!fields.done);
+  do {
+    if (filters.push(readFilter(fields.binary('topic filter'))) > max) throw tooManyFilters(max);
+  } while (!fields.done);
   return { packetId, filters };
 }
 

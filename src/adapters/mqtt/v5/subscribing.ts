@@ -40,7 +40,7 @@ export class Subscribing {
 
   /** SUBSCRIBE. Throws ProtocolFault. */
   onSubscribe(bytes: Buffer, body: number, end: number): void {
-    const { packetId, identifier, asOf, filters } = readSubscribe(bytes, body, end);
+    const { packetId, identifier, asOf, filters } = readSubscribe(bytes, body, end, this.#filters.maxNamed);
     const past = new PastMessages(this.#topics);
     const reasons: SubackReason[] = filters.map(({ qos }) => qos);
     const repeated = repetitionsIn(filters);
@@ -118,7 +118,7 @@ export class Subscribing {
 
   /** UNSUBSCRIBE. Throws ProtocolFault. */
   onUnsubscribe(bytes: Buffer, body: number, end: number): void {
-    const { packetId, filters } = readUnsubscribe(bytes, body, end);
+    const { packetId, filters } = readUnsubscribe(bytes, body, end, this.#filters.maxNamed);
     const reasons: UnsubackReason[] = filters.map(() => REASON.SUCCESS);
     let open = 1;
     const close = (): void => {
