@@ -176,7 +176,6 @@ function engineLimits({ data, queue, history, historyMaxBytes }: Config): Engine
     scan: SCAN_LIMITS,
     cacheBytes: CACHE_BYTES,
     pathIndexBytes: data.pathIndexBytes,
-    merged: { bytes: data.maxMergedBytes, elements: data.maxMergedElements },
     history: { rules: history, maxBytes: historyMaxBytes },
   };
 }

@@ -180,7 +180,6 @@ export class Engine {
       audit,
       sessions,
       queueLimits: limits.queue,
-      mergedLimits: limits.merged ?? MERGED_LIMITS,
       losses: new Losses(log, counters, this.#parts.whose),
       queuedPublication: (number) => this.#delivery.queuedPublication(number, null),
       revision: 0,

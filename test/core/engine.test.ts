@@ -210,7 +210,7 @@ describe('turns', () => {
   });
 
   it('count no less than the frames that they may keep, also while their answers wait', async () => {
-    house = await startEngine({ inbound: { sessionMessages: 1e6, sessionBytes: 10_000, messages: 1e6, bytes: 1e9 } });
+    house = await startEngine({ inbound: { ...INBOUND_LIMITS, sessionMessages: 1e6, sessionBytes: 10_000, messages: 1e6, bytes: 1e9 } });
     const session = house.session();
     session.frameBytes = 6_000;
     const first = session.get('a');
