@@ -23,6 +23,9 @@ export function checkSayable(value: unknown, depth = 0): void {
       throw unsayable(`a ${typeof value} is no value`);
     case 'object':
       if (value !== null) checkObject(value, depth);
+      return;
+    case 'boolean':
+    case 'undefined':
   }
 }
 
