@@ -197,7 +197,7 @@ describe('turns', () => {
   });
 
   it('by pattern count what is held for their scans while they wait', async () => {
-    house = await startEngine({ inbound: { sessionMessages: 1e6, sessionBytes: 100_000, messages: 1e6, bytes: 1e9 } });
+    house = await startEngine({ inbound: { ...INBOUND_LIMITS, sessionMessages: 1e6, sessionBytes: 100_000, messages: 1e6, bytes: 1e9 } });
     const session = house.session();
     house.store.scansHeld = true;
     const first = [...Array.from({ length: 8 }, () => session.find('*')), session.subscribe('*', 'glob', {}, true)];

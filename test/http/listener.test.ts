@@ -192,7 +192,9 @@ describe('listening', () => {
     const second = new HttpListener({ ...options, port }, keptLog(), new Counters());
     const failure = await second.listen().catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(StartError);
-    expect((failure as StartError).message).toBe(`happn.port: port ${port} on 127.0.0.1 is in use by another program`);
+    expect((failure as StartError).message).toBe(
+      `happn.port: port ${port} on 127.0.0.1 is in use by another program; stop it, or choose another port`,
+    );
     await second.close();
   });
 
