@@ -16,7 +16,7 @@ const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2,
 export async function serve({ config }: LoadedConfig): Promise<void> {
   const { log, flush } = buildLog(config);
   const { gateway, counters } = await buildGateway(config, log, { tellPassword });
-  const rejections = counters.counter('unhandled_rejections_total', 'Errors of asynchronous work that nothing handled');
+  const rejections = counters.counter('unhandled_rejections_total', 'Unhandled errors of asynchronous work');
   process.on('unhandledRejection', (reason) => {
     rejections.add();
     log.error({ err: reason }, 'an error of asynchronous work was not handled');

@@ -36,13 +36,13 @@ export class Losses {
       'Changes not queued for absent sessions because no MQTT topic can name the path',
     );
     this.#overdue = counters.counter('queue_overdue_total', 'Messages of durable sessions that waited too long and were dropped');
-    this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that nobody resumed in time');
+    this.#sessionsOver = counters.counter('durable_sessions_expired_total', 'Durable sessions that expired');
     this.#sessionsRefused = counters.counter(
       'durable_sessions_refused_total',
       'Durable sessions that were not made because there were too many',
     );
-    this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author may not do that any more');
-    this.#unanswered = counters.counter('refused_unanswered_total', 'Messages that were refused, and whose sender awaited no answer');
+    this.#willsDenied = counters.counter('wills_denied_total', 'Wills not published because their author no longer has the right');
+    this.#unanswered = counters.counter('refused_unanswered_total', 'Messages refused without an answer, because their protocol has none');
     this.#recordsDamaged = counters.counter(
       'records_damaged_total',
       'Records that were damaged on disk when they were replaced or removed',

@@ -241,7 +241,7 @@ export class HttpListener implements HttpRoutes {
 
   /** No TLS, too old a version, too slow, or not content with the certificate: there is no secure way to say more. */
   #onHandshakeError(error: Error, socket: TLSSocket): void {
-    this.#counters.counter('tls_handshakes_failed_total', 'Connections to TLS ports that ended before they were secure').add();
+    this.#counters.counter('tls_handshakes_failed_total', 'Connections to TLS ports that ended during the handshake').add();
     const { remoteAddress = '', remotePort = 0 } = rawSocketOf(socket);
     this.#log.debug({ peer: peerName(remoteAddress, remotePort), err: error }, 'a TLS handshake failed');
     socket.destroy();

@@ -60,12 +60,12 @@ export class Guesses {
     this.#guessers = new LRUCache({ max: maxKept });
     this.#locks = new LRUCache({ max: maxKept });
     this.#failed = counters.counter('logins_failed_total', 'Logins with wrong credentials');
-    this.#delayed = counters.counter('logins_delayed_total', 'Logins that were looked at late because of wrong passwords before them');
+    this.#delayed = counters.counter('logins_delayed_total', 'Logins that were delayed because of earlier wrong passwords');
     this.#refused = counters.counter(
       'logins_refused_guessing_total',
       'Logins that were not looked at because of wrong passwords before them',
     );
-    counters.gauge('login_guessers', 'Pairs of address and user with wrong passwords lately', () => this.#guessers.size);
+    counters.gauge('login_guessers', 'Pairs of address and user with recent wrong passwords', () => this.#guessers.size);
   }
 
   /**

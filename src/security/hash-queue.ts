@@ -42,7 +42,7 @@ export class HashQueue {
   constructor(counters: Counters, limits: HashLimits = HASH_LIMITS, clock = CLOCK) {
     this.#limits = limits;
     this.#clock = clock;
-    this.#refused = counters.counter('logins_refused_busy_total', 'Logins that were refused because too many passwords wait to be checked');
+    this.#refused = counters.counter('logins_refused_busy_total', 'Logins refused because too many passwords wait to be checked');
     counters.gauge('passwords_waiting', 'Passwords that wait to be checked', () => this.#waiting.length);
   }
 

@@ -76,7 +76,7 @@ export class Authorities implements CertificateUser {
       const { message } = error as Error;
       if (tried === '') tried = message;
       if (tried !== this.#tried) {
-        this.#counters.counter('tls_authorities_refused_total', 'Changed files of TLS authorities that could not be used').add();
+        this.#counters.counter('tls_authorities_refused_total', 'Changed files of CA certificates that could not be used').add();
         this.#log.warn({ reason: message }, 'the changed CA certificates cannot be used; the current ones stay');
       }
     }

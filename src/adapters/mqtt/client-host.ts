@@ -90,8 +90,11 @@ export class ClientHost implements MqttSessionHost, PropertySessionHost, Connect
   }
 
   #makeEncoderHost({ counters, formats, clock }: AdapterContext): EncoderHost {
-    const tooLarge = counters.counter('mqtt_too_large_total', 'Messages not sent because the MQTT 5 client takes no packet of their size');
-    const leftOut = counters.counter('mqtt_properties_left_out_total', 'Meta of messages that no MQTT 5 property can hold, left out');
+    const tooLarge = counters.counter(
+      'mqtt_too_large_total',
+      'Messages not sent because they exceed the maximum packet size of an MQTT 5 client',
+    );
+    const leftOut = counters.counter('mqtt_properties_left_out_total', 'Meta of messages omitted because no MQTT 5 property can hold it');
     return {
       topics: this.topics,
       raw: formats.raw,
@@ -233,9 +236,9 @@ function countersIn(counters: Counters): { readonly [name in 'unforwardable' | '
       'Changes of paths that no MQTT topic can name, not forwarded to MQTT subscribers',
     ),
     slowClosed: counters.counter('slow_consumers_closed_total', 'Connections ended because they read too slowly'),
-    slowed: counters.counter('mqtt_slowed_total', 'Pauses in reading MQTT clients that published faster than they may'),
-    expired: counters.counter('mqtt_expired_total', 'Messages not sent to an MQTT client because their time was over'),
-    denied: counters.counter('queue_denied_total', 'Queued messages that their receiver may not hear any more'),
+    slowed: counters.counter('mqtt_slowed_total', 'Pauses in reading MQTT clients that published faster than allowed'),
+    expired: counters.counter('mqtt_expired_total', 'Messages not sent to an MQTT client because they had expired'),
+    denied: counters.counter('queue_denied_total', 'Queued messages whose receiver no longer has the right to them'),
   };
 }
 

@@ -93,7 +93,7 @@ export class Handshakes {
   }
 
   #onFailed(error: Error, socket: TLSSocket): void {
-    this.#counters.counter('tls_handshakes_failed_total', 'Connections to TLS ports that ended before they were secure').add();
+    this.#counters.counter('tls_handshakes_failed_total', 'Connections to TLS ports that ended during the handshake').add();
     const peer = this.#peers.get(rawSocketOf(socket));
     const { code = '', reason = error.message } = error as { code?: string; reason?: string };
     // One side does not take what the other one is or shows; else the connection was lost, which probes do all the time.

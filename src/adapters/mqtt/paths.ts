@@ -32,9 +32,9 @@ export function filterFault(filter: string): string | null {
     const code = filter.charCodeAt(i);
     if (code === SLASH) levels += 1;
     if (code !== PLUS && code !== HASH) continue;
-    if (i > 0 && filter.charCodeAt(i - 1) !== SLASH) return 'has a wildcard that is no whole level';
+    if (i > 0 && filter.charCodeAt(i - 1) !== SLASH) return 'has a wildcard that is not a whole level';
     if (code === HASH && i !== filter.length - 1) return 'has # before its end';
-    if (code === PLUS && i < filter.length - 1 && filter.charCodeAt(i + 1) !== SLASH) return 'has a wildcard that is no whole level';
+    if (code === PLUS && i < filter.length - 1 && filter.charCodeAt(i + 1) !== SLASH) return 'has a wildcard that is not a whole level';
   }
   return levels > TOPIC_LEVELS_MAX ? `has more than ${TOPIC_LEVELS_MAX} levels` : null;
 }

@@ -27,7 +27,7 @@ export class Delivery {
     this.#durables = durables;
     this.#log = log;
     this.#damaged = counters.counter('queue_damaged_total', 'Queued messages that were damaged on disk and not delivered');
-    this.#denied = counters.counter('queue_denied_total', 'Queued messages that their receiver may not hear any more');
+    this.#denied = counters.counter('queue_denied_total', 'Queued messages whose receiver no longer has the right to them');
   }
 
   settle(outcome: Outcome): void {

@@ -35,13 +35,13 @@ export class EngineFigures {
   #makeGauges(): void {
     const { counters, state, tally, inbound, commits } = this.#parts;
     const { router, durables, directory } = state;
-    counters.gauge('requests_unsettled', 'Requests taken and not yet settled', () => inbound.unsettled);
+    counters.gauge('requests_unsettled', 'Requests in progress', () => inbound.unsettled);
     counters.gauge('subscriptions', 'Subscriptions of all sessions', () => router.size);
     counters.gauge('queued_messages', 'Messages queued for durable sessions', () => durables.queues.length);
     counters.gauge('users', 'Users of the directory', () => directory.userCount);
     counters.gauge('groups', 'Groups of the directory', () => directory.groupCount);
     counters.gauge('revoked_tokens', 'Revoked tokens that are still remembered', () => directory.revocationCount);
-    counters.gauge('decisions', 'Decisions on rights that are kept in memory', () => directory.decisionCount);
+    counters.gauge('decisions', 'Cached decisions on rights', () => directory.decisionCount);
     counters.gauge('records', 'Records stored', () => tally.records);
     counters.gauge('record_bytes', 'Bytes of the bodies of all records', () => tally.bytes);
     counters.gauge('revision', 'Number of the last stored change', () => commits.revision);

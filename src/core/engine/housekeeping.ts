@@ -55,7 +55,7 @@ export class Housekeeping {
   constructor(parts: HousekeepingParts) {
     this.#parts = parts;
     const { clock, log, expiry, history, counters } = parts;
-    this.#expired = counters.counter('records_expired_total', 'Records removed because their time was over');
+    this.#expired = counters.counter('records_expired_total', 'Expired records that were removed');
     this.#historySweep = history === null ? null : new HistorySweep(history, (refs) => this.#trim(refs));
     this.#sweeper = new Sweeper({
       clock,

@@ -91,8 +91,8 @@ export class History {
       sizeCalculation: ({ states }, path) => TIMELINE_BYTES + path.length * 2 + states.length * STATE_BYTES,
     });
     const { counters } = parts;
-    this.#overflown = counters.counter('history_overflown_total', 'Changes that history gave up because it had too many bytes');
-    this.#damaged = counters.counter('history_damaged_total', 'Records of which history was damaged on disk and given up');
+    this.#overflown = counters.counter('history_overflown_total', 'Changes dropped from history because it had too many bytes');
+    this.#damaged = counters.counter('history_damaged_total', 'Records whose history was damaged on disk and dropped');
     counters.gauge('history_bytes', 'Bytes of all history', () => this.#bytes);
   }
 

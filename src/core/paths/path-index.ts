@@ -54,10 +54,10 @@ export class PathIndex {
   constructor(parts: PathIndexParts) {
     this.#parts = parts;
     const { counters, shifts } = parts;
-    const used = counters.counter('path_index_searches_total', 'Wildcard requests whose paths were found in memory');
+    const used = counters.counter('path_index_searches_total', 'Wildcard requests answered with the in-memory index of all paths');
     this.#host = { shifts, begun: () => used.add(), closed: (search) => void this.#searches.delete(search) };
-    this.#overflows = counters.counter('path_index_overflows_total', 'Times that the paths of all records were more than fits into memory');
-    counters.gauge('path_index_bytes', 'Bytes of the paths that are kept in memory', () => this.bytes);
+    this.#overflows = counters.counter('path_index_overflows_total', 'Times that the index of all paths exceeded its limit');
+    counters.gauge('path_index_bytes', 'Bytes of the in-memory index of all paths', () => this.bytes);
   }
 
   get bytes(): number {

@@ -60,8 +60,8 @@ export class Audit {
     this.#log = log;
     this.#counters = counters;
     this.#limits = limits;
-    this.#left = counters.counter('audit_left_out_total', 'Refusals that were not entered because there were too many at once');
-    counters.gauge('audit_entries', 'Entries of the audit that are kept', () => this.size);
+    this.#left = counters.counter('audit_left_out_total', 'Refusals not recorded in the audit because there were too many at once');
+    counters.gauge('audit_entries', 'Entries of the audit', () => this.size);
   }
 
   get size(): number {
