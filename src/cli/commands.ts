@@ -8,7 +8,7 @@ import { type AdminClient, CommandFailure, type Json } from './admin-client.js';
 import { addAudit } from './audit.js';
 import { add, collect, type Flags, type Printed, type Work, wholeNumber } from './command.js';
 import { addHelp } from './help.js';
-import { fields, lookupTable, permissionTable, table } from './output.js';
+import { fields, lookupTable, permissionTable, table, when } from './output.js';
 import { readPassword } from './passwords.js';
 
 export function addAdminCommands(program: Command): void {
@@ -172,7 +172,7 @@ const listGroups: Work = async (client) => {
     name,
     members,
     Object.keys(permissions as object).length,
-    modified,
+    when(modified),
   ]);
   return { json: groups, text: table(['NAME', 'MEMBERS', 'PERMISSIONS', 'CHANGED'], rows) };
 };
@@ -326,8 +326,8 @@ function shownGroup(group: Json | null): Printed {
     ['name', name],
     ['members', members],
     ['custom data', customData],
-    ['created', created],
-    ['changed', modified],
+    ['created', when(created)],
+    ['changed', when(modified)],
   ]);
   return { json: group, text: text + permissionTable(permissions) + lookupTable(lookups) };
 }

@@ -34,6 +34,11 @@ export function fields(entries: readonly (readonly [string, unknown])[]): string
   return entries.map(([name, value]) => `${name.padEnd(width)}  ${shown(value)}\n`).join('');
 }
 
+/** null for what was there from the beginning, such as the group of administrators. */
+export function when(time: unknown): string | null {
+  return Date.parse(time as string) === 0 ? null : (time as string);
+}
+
 interface Permission {
   readonly actions?: readonly string[];
   readonly prohibit?: readonly string[];

@@ -9,6 +9,8 @@ import { shownText } from './values.js';
 
 const EXIT_REFUSED = 1;
 const EXIT_USAGE = 2;
+/** A token of trivium login is for HTTP alone. */
+const LOGIN_ADVICE = '; give --user and --password-file, or --token-file (of trivium token issue)';
 
 /**
  * Tells of it and returns the exit code; 0 for what is none (help was asked for). For a program it is an object in the place of the
@@ -18,7 +20,8 @@ export function tell(error: unknown, printer: Printer, complain: (line: string) 
   if (error instanceof CommanderError && error.exitCode === 0) return 0;
   const { name, code, message, op, exit } = described(error);
   if (printer.asJson) printer.print('', { error: { name, code, message, ...(op === null ? {} : { op }) } });
-  else complain(exit === EXIT_USAGE ? message : `${name}: ${shownText(message)}`);
+  else if (exit === EXIT_USAGE) complain(message);
+  else complain(`${name}: ${shownText(message)}${name === 'UNAUTHORIZED' ? LOGIN_ADVICE : ''}`);
   return exit;
 }
 

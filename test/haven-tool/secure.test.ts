@@ -49,7 +49,8 @@ describe('the tool', () => {
   it('is told when its credentials are wrong, or missing', async () => {
     const wrong = { TRIVIUM_HAVEN_USER: 'ann', TRIVIUM_HAVEN_PASSWORD: 'guess' };
     expect(await run(['read', '/ann/1'], wrong)).toMatchObject({ code: 1, stderr: expect.stringMatching(/^trivium: UNAUTHORIZED: /) });
-    expect(await run(['read', '/ann/1'])).toMatchObject({ code: 1, stderr: expect.stringMatching(/^trivium: UNAUTHORIZED: /) });
+    const advice = 'trivium: UNAUTHORIZED: log in first; give --user and --password-file, or --token-file (of trivium token issue)\n';
+    expect(await run(['read', '/ann/1'])).toMatchObject({ code: 1, stderr: advice });
     expect(await run(['discover', 'quorum', '/'])).toMatchObject({ code: 1, stderr: expect.stringMatching(/^trivium: UNAUTHORIZED: /) });
   });
 });
