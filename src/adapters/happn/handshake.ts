@@ -3,7 +3,7 @@
 import { RequestError } from '../../core/index.js';
 import type { LoginAnswer } from './account.js';
 import { jsonText } from './codec.js';
-import { endsBeforeLogin, type MergeForm, mergeFormFor, UNCONFIGURED, type Version, versionNamed } from './versions.js';
+import { endsBeforeLogin, type MergeForm, mergeFormFor, namesPaths, UNCONFIGURED, type Version, versionNamed } from './versions.js';
 import type { Fields } from './wire.js';
 
 /** What the upgrade said about the peer, as it appears in the answer to a login. */
@@ -42,6 +42,11 @@ export class Handshake {
 
   get mergeForm(): MergeForm {
     return mergeFormFor(this.version, this.#clientVersion);
+  }
+
+  /** Records of which it sees chosen fields name their path all the same. */
+  get namesPaths(): boolean {
+    return namesPaths(this.#clientVersion);
   }
 
   /** A request for data before a login ends the connection. */

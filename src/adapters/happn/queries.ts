@@ -1,14 +1,17 @@
 // What a get, a count or a remove asks of many records, as happn says it: some of it in `options`, some in `options.options`.
 
 import { type AsOf, parseQuery, type Query, RequestError } from '../../core/index.js';
-import { fieldsOf } from './fields.js';
+import { fieldsOf, isFields } from './fields.js';
 import type { Fields } from './wire.js';
 
 /** What only stores of other servers can do. */
 const OF_OTHER_STORES = ['aggregate', 'collation'] as const;
 
-/** null: all of the records as they are. Throws INVALID_REQUEST, and UNSUPPORTED with the text that clients know. */
-export function decodeQuery(path: string, options: Fields, counts: boolean): Query | null {
+/**
+ * null: all of the records as they are. `namesPaths`: their path is shown beside the fields that are chosen. Throws INVALID_REQUEST, and
+ * UNSUPPORTED with the text that clients know.
+ */
+export function decodeQuery(path: string, options: Fields, counts: boolean, namesPaths: boolean): Query | null {
   const inner = fieldsOf(options.options, 'options.options');
   for (const name of OF_OTHER_STORES) {
     if (!isGiven(options[name]) && !isGiven(inner[name])) continue;
@@ -16,7 +19,8 @@ export function decodeQuery(path: string, options: Fields, counts: boolean): Que
   }
   const { criteria } = options;
   const { limit, skip } = inner;
-  const fields = options.fields ?? inner.fields;
+  const chosen = options.fields ?? inner.fields;
+  const fields = namesPaths && isFields(chosen) && Object.keys(chosen).length > 0 ? { ...chosen, path: 1 } : chosen;
   const sort = options.sort ?? inner.sort;
   const count = counts || Boolean(inner.count);
   if (!count && ![criteria, fields, sort, limit, skip].some(isGiven)) return null;

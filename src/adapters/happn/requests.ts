@@ -72,11 +72,11 @@ export function decodeRemove(frame: Frame, session: Session): DataRequest {
   return new DataRequest('remove', session, requestId(frame), path, pattern, null, chosen, true, 0, frame);
 }
 
-/** Also a count. Throws RequestError. */
-export function decodeGet(frame: Frame, session: Session): DataRequest {
+/** Also a count. `namesPaths`: records of which chosen fields are shown name their path all the same. Throws RequestError. */
+export function decodeGet(frame: Frame, session: Session, namesPaths = false): DataRequest {
   const path = checkTextPath(frame.path);
   const options = fieldsOf(frame.options, 'options');
-  const query = decodeQuery(path, options, frame.action === 'count');
+  const query = decodeQuery(path, options, frame.action === 'count', namesPaths);
   const asOf = decodeAsOf(options);
   const chosen = onBehalf(query === null && asOf === null ? STORED : { ...STORED, query, asOf }, options, session);
   const pattern = hasWildcard(path) ? queryPattern(path) : null;

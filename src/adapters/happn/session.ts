@@ -212,7 +212,7 @@ export class HappnSession extends Session implements Connection, Owner, Speaker 
         return this.#data.submit(isTag(frame) ? decodeTag(frame, this) : decodeSet(frame, this, this.#formats));
       case 'get':
       case 'count':
-        return this.#data.submit(decodeGet(frame, this));
+        return this.#data.submit(decodeGet(frame, this, this.#handshake.namesPaths));
       case 'remove':
         return this.#data.submit(decodeRemove(frame, this));
       case 'on':

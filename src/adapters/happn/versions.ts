@@ -101,6 +101,11 @@ function isSince13(clientVersion: string | null): boolean {
   return clientVersion !== null && Number.parseInt(clientVersion, 10) >= 13;
 }
 
+/** Whether records of which a client sees chosen fields name their path all the same, as they did on servers before version 13. */
+export function namesPaths(clientVersion: string | null): boolean {
+  return !isSince13(clientVersion);
+}
+
 /** What the merge subscriptions of a client show. Measured on each generation. */
 export function mergeFormFor(version: Version, clientVersion: string | null): MergeForm {
   return isSince13(clientVersion) ? 'request' : version.mergeForm;

@@ -62,6 +62,21 @@ test('fields show a part, and only the meta that they name', async () => {
   expect(named).toMatchObject({ data: { n: 2 }, _meta: { path: 'search/2', created: expect.any(Number), status: 'ok' } });
 });
 
+test.each([[null], ['happn_1.3.0'], ['happn_2'], ['happn_3'], ['happn_4']])(
+  'fields name the path, too, to an older client: %s',
+  async (protocol) => {
+    const older = await (await gateway.connect()).login(protocol);
+    const path = 'search/*';
+    expect(await older.list('get', { path, options: { fields: { n: 1 }, options: { limit: 1 } } })).toEqual([
+      { n: 1, _meta: { path: 'search/1' } },
+    ]);
+    const one = await older.request('get', { path: 'search/2', options: { options: { fields: { 'region.name': 1 } } } });
+    expect(one).toMatchObject({ data: { region: { name: 'r2' } }, _meta: { path: 'search/2', status: 'ok' } });
+    expect(one._meta).not.toHaveProperty('created');
+    await older.close();
+  },
+);
+
 test('paths alone come in the order and number that were asked for', async () => {
   const paths = await list({ options: { path_only: true, limit: 2, skip: 1 } });
   expect(paths).toEqual([{ _meta: { path: 'search/2' } }, { _meta: { path: 'search/3' } }]);
