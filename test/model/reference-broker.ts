@@ -322,11 +322,7 @@ export class ReferenceBroker {
     for (const session of this.#sessions.values()) if (session.cutOff) session.awaySince = this.#now;
     const before = new Set([...this.#sessions.values()].flatMap(({ owed }) => owed));
     for (const { client, will } of wills) if (will !== null) this.#leaveWill(client, will);
-    for (const one of [...this.#sessions.values()].flatMap(({ owed }) => owed)) {
-      // What comes in the moment in which the client is lost may count as sent.
-      one.unseen &&= before.has(one);
-      if (!one.unseen) one.dup = one.phase === 'sent' ? true : null;
-    }
+    for (const session of this.#sessions.values()) for (const one of session.owed) restarted(one, session.cutOff, before.has(one));
   }
 
   isConnected(client: string): boolean {
@@ -368,4 +364,12 @@ export class ReferenceBroker {
     if (session === undefined) throw new Error(`${client} has no session`);
     return session;
   }
+}
+
+/** It was owed when the broker ended. What comes in the moment in which its client is lost may count as sent, and what one had that was cut off. */
+function restarted(owed: Owed, cutOff: boolean, wasThere: boolean): void {
+  owed.unseen &&= wasThere;
+  if (owed.unseen) return;
+  if (owed.phase === 'sent') owed.dup = true;
+  else if (cutOff || !wasThere) owed.dup = null;
 }

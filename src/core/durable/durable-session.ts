@@ -31,6 +31,8 @@ export interface QueuedMessage {
   readonly groups: readonly string[];
   /** Was handed to a connection, so that another time is a repetition. */
   sent: boolean;
+  /** The store has it as one that was handed to nobody; see `noteUnsent` of the queues. */
+  isUnsentNoted: boolean;
   /** The message itself while it is in memory. */
   publication: Publication | null;
 }

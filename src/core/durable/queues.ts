@@ -89,6 +89,7 @@ export class DurableQueues {
       place: terms.place ?? publication.number,
       groups: terms.groups,
       sent: false,
+      isUnsentNoted: false,
       publication: durable.session === null ? null : publication,
     };
     const overdue = overdueOf(message, this.maxAgeMs);
@@ -105,8 +106,21 @@ export class DurableQueues {
 
   release(durable: DurableSession, message: QueuedMessage, batch: WriteBatch): void {
     message.state = 'released';
+    message.isUnsentNoted = false;
     message.publication = null;
     batch.put(SECTION.queue, queueKey(durable, message.number), encodeQueued(message));
+  }
+
+  /**
+   * Its connection has left. What it was not handed, because it took no more at a time, is noted: after a restart that would not be known,
+   * and what was handed to nobody is no repetition, and expires.
+   */
+  noteUnsent(durable: DurableSession, batch: WriteBatch): void {
+    for (const message of durable.queue.values()) {
+      if (message.isUnsentNoted === !message.sent) continue;
+      message.isUnsentNoted = !message.sent;
+      batch.put(SECTION.queue, queueKey(durable, message.number), encodeQueued(message));
+    }
   }
 
   /** False if it was not queued. */

@@ -97,6 +97,7 @@ export function decodeRemainder(bytes: Buffer): Remainder | null {
 const RELEASED = 1;
 const INITIAL = 4;
 const SHARED = 8;
+const UNSENT = 16;
 const QUEUED_HEAD_BYTES = 24;
 const PLACE_BYTES = 8;
 const NO_IDENTIFIERS: readonly number[] = Object.freeze([]);
@@ -116,7 +117,8 @@ export function encodeQueued(message: QueuedMessage): Buffer {
     (message.state === 'released' ? RELEASED : 0) |
     (message.asPublished ? AS_PUBLISHED : 0) |
     (initial ? INITIAL : 0) |
-    (isShared ? SHARED : 0);
+    (isShared ? SHARED : 0) |
+    (message.isUnsentNoted ? UNSENT : 0);
   if (isShared) bytes.writeUInt32LE(bytes.write(text, groupsAt), end - 4);
   bytes.writeUInt16LE(message.packetId, 2);
   bytes.writeUInt32LE(message.size, 4);
@@ -127,12 +129,16 @@ export function encodeQueued(message: QueuedMessage): Buffer {
   return seal(bytes);
 }
 
-/** `awaySince`: that of its session. What came later was handed to nobody; of the rest that is not known. */
+/**
+ * `awaySince`: that of its session. What came later was handed to nobody, nor what is noted as such; of the rest that is not known, and of
+ * nothing when the connection was cut off.
+ */
 export function decodeQueued(number: number, bytes: Buffer, awaySince: number): QueuedMessage {
   const flags = bytes[1] as number;
   const time = bytes.readDoubleLE(8);
   const initial = (flags & INITIAL) !== 0;
   const isShared = (flags & SHARED) !== 0;
+  const isUnsentNoted = (flags & UNSENT) !== 0;
   const groupsEnd = bytes.length - 4;
   const groupsAt = isShared ? groupsEnd - bytes.readUInt32LE(groupsEnd) : bytes.length;
   const identifiers: number[] = [];
@@ -150,7 +156,8 @@ export function decodeQueued(number: number, bytes: Buffer, awaySince: number): 
     initial,
     place: initial ? bytes.readDoubleLE(QUEUED_HEAD_BYTES) : number,
     groups: isShared ? bytes.toString('utf8', groupsAt, groupsEnd).split(BETWEEN_GROUPS) : NO_GROUPS,
-    sent: awaySince === 0 || time <= awaySince,
+    sent: awaySince === 0 || (time <= awaySince && !isUnsentNoted),
+    isUnsentNoted,
     publication: null,
   };
 }

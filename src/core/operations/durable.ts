@@ -157,8 +157,10 @@ function leave(request: DurableRequest, run: Run): void {
   const durable = durables.heldBy(request.session);
   if (durable === null) return;
   durables.letGo(durable);
-  if (durable.expiryMs === 0) end(durable, request, run);
-  else durables.change(durable, durable.expiryMs, request.time, (run.turn as Turn).batch);
+  if (durable.expiryMs === 0) return end(durable, request, run);
+  const { batch } = run.turn as Turn;
+  durables.change(durable, durable.expiryMs, request.time, batch);
+  durables.queues.noteUnsent(durable, batch);
 }
 
 function sweep(request: DurableRequest, key: string, run: Run): void {

@@ -256,18 +256,23 @@ describe('a queued message', () => {
     expect(message?.time).toBe(house.clock.time);
   });
 
-  it('that may have been handed out before a restart counts as a repetition, one that came later does not', async () => {
+  it('that was handed out before a restart counts as a repetition, one that was not or came later does not', async () => {
     house = await startEngine();
     const { session } = await open(1e9);
     await session.subscribe('t', 'mqtt', { qos: 1 });
     await house.session().emit('t', 'before', { qos: 1 });
+    for (const message of session.durable?.queue.values() ?? []) message.sent = true;
+    await house.session().emit('t', 'held back', { qos: 1 });
     pass(1);
     await away(session);
     pass(1);
     await house.session().emit('t', 'after', { qos: 1 });
     await restart();
-    const back = (await open(1e9)).session;
-    expect([...(back.durable?.queue.values() ?? [])].map(({ sent }) => sent)).toEqual([true, false]);
+    const sent = ({ durable }: TestSession): boolean[] => [...(durable?.queue.values() ?? [])].map((message) => message.sent);
+    expect(sent((await open(1e9)).session)).toEqual([true, false, false]);
+    // Its connection is cut off: any may have been handed out.
+    await restart();
+    expect(sent((await open(1e9)).session)).toEqual([true, true, true]);
   });
 
   it('gives way to newer ones when the queue drops its oldest', async () => {

@@ -9,7 +9,7 @@ import { RequestError } from '../../../../src/core/errors.js';
 import { DataRequest, STORED } from '../../../../src/core/message.js';
 import { identityNamed } from '../../../../src/core/security/identity.js';
 import { accessOf } from '../../../support/access.js';
-import { formats } from '../../../support/core-harness.js';
+import { formats, GateStore } from '../../../support/core-harness.js';
 import { until } from '../../../support/gateway-process.js';
 import { encode, type HouseOptions, MqttHouse, type MqttPacket, MqttWire } from '../../../support/mqtt-wire.js';
 
@@ -265,6 +265,46 @@ describe('what a message says of itself', () => {
     await publish(await client('a'), 't', 'x', { properties });
     expect(await old.settled()).toMatchObject([{ cmd: 'publish', topic: 't' }]);
   });
+});
+
+it('what a client was not handed when it left is no repetition after a restart, and expires', async () => {
+  const store = new GateStore();
+  const clock = { mono: 1, ahead: 0 };
+  const restart = async (): Promise<void> => {
+    await house.stop();
+    houses.pop();
+    await start({ store, clock });
+  };
+  await start({ store, clock });
+  const small = { properties: { sessionExpiryInterval: 600, receiveMaximum: 1 } };
+  const { wire: first } = await kept('a', 600, small);
+  await subscribe(first, 't', { qos: 1 });
+  const writer = await client('b');
+  for (const [payload, messageExpiryInterval] of [['1'], ['2', 5], ['3']] as const) {
+    await publish(writer, 't', payload, { properties: { messageExpiryInterval } });
+  }
+  expect(await payloads(first)).toEqual(['1']);
+  first.send({ cmd: 'disconnect' });
+  await first.closed();
+  await until('it is gone', () => house.counters.gauges.get('mqtt_connections')?.read() === 1);
+  await restart();
+  clock.ahead += 6_000;
+  const { wire: second } = await kept('a', 600, small);
+  expect(await told(second)).toMatchObject([{ payload: '1', dup: true }]);
+  await second.drop();
+  await restart();
+  const { wire: third } = await kept('a');
+  expect(await told(third)).toMatchObject([
+    { payload: '1', dup: true },
+    { payload: '3', dup: false },
+  ]);
+  // Both were handed out now.
+  await third.drop();
+  await restart();
+  expect(await told((await kept('a')).wire)).toMatchObject([
+    { payload: '1', dup: true },
+    { payload: '3', dup: true },
+  ]);
 });
 
 describe('a message that expires', () => {
