@@ -168,6 +168,17 @@ describe.each(NOTIFIED)('$name', (generation) => {
     await expect(client.get('/shift/2')).rejects.toMatchObject({ message: 'unauthorized' });
   });
 
+  it('is told that its group is gone, and what the group was', async () => {
+    const permissions = { '/night/*': { actions: ['get'] } };
+    await putGroup('night', permissions);
+    await putUser('nora', { password: 'secret of nora', groups: ['night'] });
+    const client = await connected(generation, { username: 'nora', password: 'secret of nora' });
+    const told = notices(client);
+    await api.ask('DELETE', '/groups/night');
+    await until('the notice', () => told.length > 0);
+    expect(told).toMatchObject([{ whatHappnd: 'delete-group', changedData: { removed: 1, obj: { name: 'night', permissions } } }]);
+  });
+
   it('ends with its user', async () => {
     await putUser('carol', { password: 'secret of carol' });
     const client = await connected(generation, { username: 'carol', password: 'secret of carol' });
@@ -260,6 +271,7 @@ describe('the newest client', () => {
     await admin.set('/gina/2', {});
     await until('what gina may hear', () => own.includes('/gina/2'));
     const refused = (reason: string): unknown => expect.objectContaining({ code: 403, message: 'unauthorized', reason });
+    await expect(alice.set('/gina/1', {}, { onBehalfOf: '_ADMIN' })).rejects.not.toHaveProperty('reason');
     await expect(frank.set('/gina/1', {})).rejects.toMatchObject({ code: 403 });
     await expect(frank.set('/plant/1', {}, { onBehalfOf })).rejects.toEqual(refused('request on behalf of unauthorised user: gina'));
     await expect(frank.set('/gina/1', {}, { onBehalfOf: 'nobody' })).rejects.toEqual(refused('on behalf of user does not exist: nobody'));

@@ -8,8 +8,11 @@ const ADMINISTRATOR = '_ADMIN';
 
 /** Name of the user whose rights count; null: the session's own. Where nobody logs in nobody speaks for somebody else. */
 export function actorIn({ onBehalfOf }: Fields, { identity }: Session): string | null {
-  if (identity.principal === null || typeof onBehalfOf !== 'string') return null;
-  return onBehalfOf === '' || onBehalfOf === ADMINISTRATOR ? null : onBehalfOf;
+  return identity.principal !== null && isSomebody(onBehalfOf) ? onBehalfOf : null;
+}
+
+function isSomebody(name: unknown): name is string {
+  return typeof name === 'string' && name !== '' && name !== ADMINISTRATOR;
 }
 
 /** `base` itself when the session acts for itself. */
@@ -20,5 +23,5 @@ export function onBehalf(base: DataOptions, options: Fields, session: Session): 
 
 /** Who acts for somebody else is told why it was refused. */
 export function isDelegated({ options }: Frame): boolean {
-  return isFields(options) && typeof options.onBehalfOf === 'string';
+  return isFields(options) && isSomebody(options.onBehalfOf);
 }

@@ -65,7 +65,7 @@ function told(change: SecurityChange, directory: DirectoryReader): Notice {
     case 'groupPut':
       return ['upsert-group', groupFields(change.group, change.permissions)];
     case 'groupDeleted':
-      return ['delete-group', groupFields(change.group, change.group.permissions)];
+      return ['delete-group', { removed: 1, obj: groupFields(change.group, change.group.permissions) }];
     case 'tableChanged':
       return ['lookup-table-changed', { groups: change.groups, table: change.table }];
     case 'linked':
