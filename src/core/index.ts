@@ -20,6 +20,7 @@ export * from './paths/path.js';
 export * from './paths/pattern.js';
 export { type Projected, parseQuery, Query, type QueryInput } from './query/query.js';
 export * from './routing/subscription.js';
+export { denied } from './security/access.js';
 export * from './security/audit.js';
 export * from './security/audit-entries.js';
 export * from './security/commands.js';

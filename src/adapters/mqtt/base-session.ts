@@ -7,6 +7,7 @@ import {
   type Credentials,
   countEnd,
   type DataRequest,
+  denied,
   type Entry,
   isGoodbye,
   OUTBOUND_LIMITS,
@@ -164,6 +165,8 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
 
   /** Becomes the session of its user and client id: takes over, and goes on with what is kept; see Keeping. */
   protected openDurable(clientId: string, clean: boolean, expiryMs: number, done: (error: RequestError | null) => void): void {
+    const refusal = this.#willRefusal();
+    if (refusal !== null) return done(refusal);
     this.key = clientKey(this.identity.name, clientId === '' ? this.id : clientId);
     this.host.takeOver(this);
     this.deliveries.blocked = true;
@@ -173,6 +176,15 @@ export abstract class BaseSession extends Session implements PacketTaker, Transp
       this.deliveries.resume(durable, (subscription, rest) => this.filters.resumeRetained(subscription, rest));
     };
     this.keeping.open(this.key, clean, expiryMs, onOpened, done);
+  }
+
+  /** [MQTT-3.1.4-2], [MQTT5-3.1.4-2]: asked before it takes the place of another connection; the core asks again when it keeps the will. */
+  #willRefusal(): RequestError | null {
+    const { keeping, rights } = this;
+    if (keeping.will === null || rights === null) return null;
+    const { remove, path } = keeping.will;
+    const action = remove ? 'remove' : 'set';
+    return rights.allows(action, path) ? null : denied(action, path);
   }
 
   /** The CONNACK is written: the client is served from here on. */

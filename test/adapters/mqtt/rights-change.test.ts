@@ -106,3 +106,15 @@ it('of a session that is away messages that were queued', async () => {
   expect(await topicsTo(ann)).toEqual(['ok/1', 'ok/2', 'ok/z']);
   expect(house.counter('queue_denied_total')).toBe(2);
 });
+
+it.each([4, 5])('a CONNECT of version %i with a will that may not be published takes the place of nobody', async (protocolVersion) => {
+  const login = { protocolVersion, username: 'ann', password: Buffer.from(passwordOf('ann')) };
+  const ann = await MqttWire.connected(at.port, 'c', login);
+  const other = await MqttWire.open(at.port, protocolVersion);
+  const will = { topic: 'no/1', payload: Buffer.from('x'), qos: 0, retain: false };
+  other.send({ cmd: 'connect', protocolId: 'MQTT', clean: true, clientId: 'c', keepalive: 0, will, ...login });
+  const { returnCode, reasonCode } = await other.expect('connack');
+  expect(protocolVersion === 5 ? reasonCode : returnCode).toBe(protocolVersion === 5 ? 0x87 : 5);
+  await other.closed();
+  expect(await ann.settled()).toEqual([]);
+});
