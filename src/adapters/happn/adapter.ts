@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { WebSocketServer } from 'ws';
+import { type WebSocket, WebSocketServer } from 'ws';
 import {
   type Adapter,
   type AdapterContext,
@@ -189,7 +189,7 @@ export class HappnAdapter implements Adapter, Host, LocalHost {
       this.#sessions.add(session);
       if (elsewhere) newcomers.add(session, address);
       this.context.openSession(session);
-      limitFirstBytes(session, socket);
+      limitFirstBytes(session, websocket, socket);
       websocket.on('message', (data, isBinary) => session.onMessage(data as Buffer, isBinary));
       websocket.on('ping', () => session.onWebsocketControl());
       websocket.on('pong', () => session.onWebsocketControl());
@@ -261,8 +261,8 @@ function answer(response: ServerResponse, status: number, type: string, body: st
 }
 
 /** A connection that sends much and asks nothing is ended before the websocket has collected a whole frame of it. */
-function limitFirstBytes(session: HappnSession, socket: Duplex): void {
-  const early = (): boolean => session.fresh && !session.ending;
+function limitFirstBytes(session: HappnSession, websocket: WebSocket, socket: Duplex): void {
+  const early = (): boolean => session.fresh && !session.ending && websocket.readyState === websocket.OPEN;
   const tooMuch = (): void => session.close(new ConnectionError('FRAME_TOO_LARGE', 'too much before the first valid request'));
   limitEarlyBytes(socket, FIRST_FRAME_LIMITS.maxBytes, early, tooMuch);
 }

@@ -11,7 +11,6 @@ import {
   ConnectionError,
   Connections,
   type Counter,
-  countWebsocketFault,
   ENDED_PER_TURN,
   inPortions,
   isLoopbackPeer,
@@ -22,6 +21,7 @@ import {
   onBytes,
   peerOf,
   sendAway,
+  websocketFault,
 } from '../../core/index.js';
 import { HAVEN_DEFAULTS, type HavenConfig } from './config.js';
 import { Control } from './control.js';
@@ -219,8 +219,9 @@ export class HavenAdapter implements Adapter, Host {
       this.#limitFirstBytes(session, socket);
       websocket.on('message', (data, binary) => session.onMessage(data as Buffer, binary));
       websocket.on('error', (error) => {
-        countWebsocketFault(this.context.counters, this.name, error);
-        this.context.log.debug({ err: error }, 'a Haven connection failed');
+        const fault = websocketFault(error);
+        if (fault !== null) session.close(fault);
+        else this.context.log.debug({ err: error }, 'a Haven connection failed');
       });
       websocket.on('close', () => this.#onClosed(session));
       socket.on('drain', () => session.onDrain());

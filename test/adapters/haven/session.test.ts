@@ -769,6 +769,22 @@ describe('broken bytes', () => {
     await (await connect()).write('a', 1);
   });
 
+  it('over a websocket whose peer goes on after a frame that is too large: counted once', async () => {
+    const socket = connectTcp(at.httpPort, at.host);
+    onTestFinished(() => void socket.destroy());
+    socket.on('error', () => undefined);
+    socket.write(
+      'GET /haven HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
+    await once(socket, 'data');
+    socket.write(hex('82 ff 00 00 00 00 0f ff ff ff 00 00 00 00'));
+    await once(socket, 'data');
+    await new Promise<void>((resolve) => socket.write(Buffer.alloc(2 ** 20), () => resolve()));
+    await (await connect({ url: overWebsocket() })).close();
+    expect(house.counter('connections_ended_total{protocol="haven",code="FRAME_TOO_LARGE"}')).toBe(1);
+  });
+
   it('over a websocket: text frames, empty frames, two values in one', async () => {
     for (const [frame, code] of [
       ['text', 1002],
