@@ -11,8 +11,8 @@ export class Intake {
   readonly pending = new Pending();
   /** Requests that wait for the commit, in order. */
   readonly waiting = new Ring<Work>();
-  /** Requests that were held back and are no more: older than any that the inbound queue has of their sessions. */
-  #released = new Ring<Request>();
+  /** Requests that were held back and are no more, what is next last: older than any that the inbound queue has of their sessions. */
+  readonly #released: Ring<Request>[] = [];
 
   constructor(readonly inbound: InboundQueue) {}
 
@@ -21,7 +21,11 @@ export class Intake {
   }
 
   next(): Request | undefined {
-    return this.#released.shift() ?? this.inbound.shift();
+    const released = this.#released.at(-1);
+    if (released === undefined) return this.inbound.shift();
+    const next = released.shift();
+    if (released.length === 0) this.#released.pop();
+    return next;
   }
 
   /** Its turn, or the commit that another one makes, is what it waits for. */
@@ -80,8 +84,7 @@ export class Intake {
 
   /** What was held back goes before everything that has come since. */
   release(backlog: Ring<Request>): void {
-    for (let next = this.#released.shift(); next !== undefined; next = this.#released.shift()) backlog.push(next);
-    this.#released = backlog;
+    if (backlog.length > 0) this.#released.push(backlog);
   }
 
   /** All that waits for the commit, which there will not be. */

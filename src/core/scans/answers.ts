@@ -117,7 +117,9 @@ async function readPast(past: PastScan, host: ScanHost): Promise<readonly Public
 
 async function answer(reader: EntryReader, reading: Reading, reply: Reply, host: ScanHost): Promise<void> {
   try {
-    await read(reader, reading, reply, host);
+    // Of somebody who has asked for much and left, nothing is looked for.
+    if (reading.session.closed) reply.entries = NOTHING.entries;
+    else await read(reader, reading, reply, host);
   } finally {
     if (reply.stream === null) await reader.close();
   }
