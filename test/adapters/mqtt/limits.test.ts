@@ -1,6 +1,6 @@
 // Limits of what one client may send, each filled to one more. Those of connections are in listeners.test.ts.
 
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { QUEUE_LIMITS } from '../../../src/core/durable/durable-session.js';
 import { until } from '../../support/gateway-process.js';
 import { encode, type HouseOptions, MqttHouse, MqttWire } from '../../support/mqtt-wire.js';
@@ -11,6 +11,7 @@ let ticking: NodeJS.Timeout | null = null;
 afterEach(async () => {
   if (ticking !== null) clearInterval(ticking);
   ticking = null;
+  vi.useRealTimers();
   await house.stop();
 });
 
@@ -18,12 +19,19 @@ async function start(limits: NonNullable<HouseOptions['limits']>): Promise<void>
   house = await MqttHouse.start({ limits });
 }
 
-/** The clock of the house goes as the real one does. */
+const TICK_MS = 5;
+
+/** As the clock of the house, timers stand still from now on, however long the real time of the test is. */
+function stand(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+}
+
+/** Both go. */
 function tick(): void {
-  const begun = performance.now();
   ticking = setInterval(() => {
-    house.clock.mono = 1 + performance.now() - begun;
-  }, 5);
+    house.clock.mono += TICK_MS;
+    vi.advanceTimersByTime(TICK_MS);
+  }, TICK_MS);
 }
 
 const counter = (name: string): number => house.counters.counters.get(name)?.value ?? 0;
@@ -61,6 +69,7 @@ describe.each(VERSIONS)('the rate of messages in version %i', (version) => {
     const wire = await MqttWire.open(house.port, version);
     wire.bytes(connectAs(version, 'writer'));
     await wire.expect('connack');
+    stand();
     for (let i = 0; i < 30; i++)
       wire.bytes(encode({ cmd: 'publish', topic: 't', payload: `${i}`, qos: 0, retain: false, dup: false }, version));
     // The clock stands still: what a second brings, and the one that is over it.
@@ -106,6 +115,7 @@ describe('the rate of bytes', () => {
     await start({ maxPublishBytesPerSecond: 100_000 });
     const [reader, writer] = [await client('reader'), await client('writer')];
     await reader.subscribe('t');
+    stand();
     for (let i = 0; i < 4; i++) writer.publish('t', 'x'.repeat(60_000));
     await reader.until(() => heard(reader) === 2, 'what is let through');
     expect(await reader.settled()).toHaveLength(2);

@@ -216,7 +216,8 @@ describe('the journal of a store that changes the same records again and again',
     const body = 'x'.repeat(20_000);
     for (let n = 0; n < 300; n++) await write(Array.from({ length: 20 }, (_, i): [string, string] => [`k${i}`, `${n} ${body}`]));
     const journals = (await readdir(location)).filter((name) => name.startsWith('journal.'));
-    expect(journals.length).toBeLessThan(10);
+    // Of thirty, if none was written over; where the disk is slow, all that may wait for LevelDB does.
+    expect(journals.length).toBeLessThan(16);
     const found = await killed({ location, model, write, store });
     for (const [key, value] of model) expect(text(found.store, key)).toBe(value);
     await found.store.close();
