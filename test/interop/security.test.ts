@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { connect, connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type GatewayProcess, startGateway, until } from '../support/gateway-process.js';
 import { HavenClient } from '../support/haven-client.js';
 
@@ -113,8 +113,11 @@ describe('a Haven client', () => {
 describe('a Haven connection that never says who it is', () => {
   it('ends in time, with small messages until then; one that does stays', async () => {
     const strict = await startGateway({
-      flags: ['--secure', '--host', '127.0.0.1', '--haven-connect-ms', '500', '--security-users', JSON.stringify(USERS)],
+      flags: ['--secure', '--host', '127.0.0.1', '--haven-connect-ms', '1500', '--security-users', JSON.stringify(USERS)],
       env: { TRIVIUM_ADMIN_PASSWORD: ADMIN_PASSWORD },
+    });
+    onTestFinished(async () => {
+      await strict.stop();
     });
     const nobody = await HavenClient.connect(strict.ports.haven);
     const eve = { username: 'eve', password: 'secret of eve' };
@@ -122,7 +125,6 @@ describe('a Haven connection that never says who it is', () => {
     await until('the end of the one', () => nobody.closed);
     await expect(known.read('/eve')).rejects.toMatchObject({ errorName: 'ACCESS_DENIED' });
     await known.close();
-    await strict.stop();
   });
 });
 
