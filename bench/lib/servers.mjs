@@ -31,8 +31,10 @@ const nodeFlags = ({ collectable, profileDir }) => [
   ...(profileDir ? ['--import', join(PEERS, 'profile-on-signal.mjs')] : []),
 ];
 
-/** Those of `npm start`. */
-const GATEWAY_FLAGS = ['--max-semi-space-size=32'];
+/** Those that `npm start` gives to node. */
+const GATEWAY_FLAGS = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  .scripts.start.split(' ')
+  .filter((word) => word.startsWith('--'));
 const GATEWAY_PORTS = ['--happn-port', '0', '--mqtt-port', '0', '--haven-port', '0', '--admin-port', '0'];
 
 const gateway = (file) => async (dir, options) => {

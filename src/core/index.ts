@@ -12,6 +12,7 @@ export * from './durable/durable-session.js';
 export * from './ends.js';
 export * from './errors.js';
 export type { GatewayFigures, ProtocolFigures } from './figures.js';
+export { deniedMessages } from './losses.js';
 export * from './message.js';
 export * from './pace/episode.js';
 export * from './pace/portions.js';

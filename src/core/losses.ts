@@ -9,6 +9,11 @@ import type { Request } from './message.js';
 import type { Identity } from './security/identity.js';
 import type { Session } from './sessions/session.js';
 
+/** Queued messages, of the core or of an adapter, that are not sent because of a change of rights. */
+export function deniedMessages(counters: Counters): Counter {
+  return counters.counter('queue_denied_total', 'Queued messages whose receiver no longer has the right to them');
+}
+
 export class Losses {
   readonly #log: Log;
   readonly #whose: (key: string) => object;

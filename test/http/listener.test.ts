@@ -10,15 +10,13 @@ import { sendAway } from '../../src/core/index.js';
 import { HttpListener, type HttpListenerOptions } from '../../src/http/listener.js';
 import { makePem } from '../support/certificates.js';
 import { until } from '../support/gateway-process.js';
+import { HTTP_OPTIONS } from '../support/http-options.js';
 import { LOSSES, loseHandshake } from '../support/lost-handshakes.js';
 import { type KeptLine, keptLog } from '../support/silent-log.js';
 
 const options: HttpListenerOptions = {
-  host: '127.0.0.1',
-  port: 0,
+  ...HTTP_OPTIONS,
   origins: ['https://app.example'],
-  headerTimeoutMs: 10_000,
-  answerTimeoutMs: 60_000,
   maxHeaderBytes: 4_096,
   maxUrlBytes: 1_024,
 };

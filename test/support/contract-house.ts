@@ -25,6 +25,7 @@ import { Directory } from '../../src/core/security/directory.js';
 import { DirectoryAccess } from '../../src/core/security/directory-access.js';
 import { HttpListener } from '../../src/http/listener.js';
 import { GateStore } from './core-harness.js';
+import { HTTP_OPTIONS } from './http-options.js';
 
 const formats: Formats = {
   json,
@@ -75,19 +76,7 @@ export class ContractHouse {
       counters: this.counters,
       limits: { inbound, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024, pathIndexBytes: PATH_INDEX_BYTES },
     });
-    this.#http = new HttpListener(
-      {
-        host: '127.0.0.1',
-        port: 0,
-        origins: [],
-        headerTimeoutMs: 10_000,
-        answerTimeoutMs: 60_000,
-        maxHeaderBytes: 16_384,
-        maxUrlBytes: 8_192,
-      },
-      this.#log,
-      this.counters,
-    );
+    this.#http = new HttpListener(HTTP_OPTIONS, this.#log, this.counters);
   }
 
   async start(): Promise<void> {

@@ -17,6 +17,7 @@ import { Directory } from '../../src/core/security/directory.js';
 import { HttpListener } from '../../src/http/listener.js';
 import { formats, GateStore, SILENT } from './core-harness.js';
 import { until } from './gateway-process.js';
+import { HTTP_OPTIONS } from './http-options.js';
 
 export type WireFrame = Record<string, unknown> & { _meta?: Record<string, unknown>; data?: unknown };
 
@@ -49,16 +50,7 @@ export async function startHappn(config: Partial<HappnConfig> = {}, name = 'refe
     limits: { inbound: INBOUND_LIMITS, queue: QUEUE_LIMITS, scan: SCAN_LIMITS, cacheBytes: 1024 * 1024, pathIndexBytes: PATH_INDEX_BYTES },
   });
   await engine.start();
-  const listener = {
-    host: '127.0.0.1',
-    port: 0,
-    origins: [],
-    headerTimeoutMs: 10_000,
-    answerTimeoutMs: 60_000,
-    maxHeaderBytes: 16_384,
-    maxUrlBytes: 8_192,
-  };
-  const http = new HttpListener(listener, SILENT, counters);
+  const http = new HttpListener(HTTP_OPTIONS, SILENT, counters);
   const node = { id: 'node', name, version: '1.2.3', startedAt: 0 };
   const context = engine.context({ node, log: SILENT, http });
   const adapter = new HappnAdapter(config);

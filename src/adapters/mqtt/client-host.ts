@@ -8,6 +8,7 @@ import {
   Connections,
   type Counter,
   type Counters,
+  deniedMessages,
   ENDED_PER_TURN,
   Episode,
   inPortions,
@@ -238,7 +239,7 @@ function countersIn(counters: Counters): { readonly [name in 'unforwardable' | '
     slowClosed: counters.counter('slow_consumers_closed_total', 'Connections ended because they read too slowly'),
     slowed: counters.counter('mqtt_slowed_total', 'Pauses in reading MQTT clients that published faster than allowed'),
     expired: counters.counter('mqtt_expired_total', 'Messages not sent to an MQTT client because they had expired'),
-    denied: counters.counter('queue_denied_total', 'Queued messages whose receiver no longer has the right to them'),
+    denied: deniedMessages(counters),
   };
 }
 

@@ -5,6 +5,7 @@ import type { Log } from '../adapter.js';
 import type { Counter, Counters } from '../counters.js';
 import type { DurableTable } from '../durable/table.js';
 import { ConnectionError } from '../errors.js';
+import { deniedMessages } from '../losses.js';
 import type { Publication, SubscribeRequest } from '../message.js';
 import { isOwn } from '../operations/publish.js';
 import { endBeginning } from '../operations/subscriptions.js';
@@ -27,7 +28,7 @@ export class Delivery {
     this.#durables = durables;
     this.#log = log;
     this.#damaged = counters.counter('queue_damaged_total', 'Queued messages that were damaged on disk and not delivered');
-    this.#denied = counters.counter('queue_denied_total', 'Queued messages whose receiver no longer has the right to them');
+    this.#denied = deniedMessages(counters);
   }
 
   settle(outcome: Outcome): void {

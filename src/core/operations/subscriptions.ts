@@ -20,11 +20,7 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
   // Before anything is changed: a record that cannot be read fails the request.
   const found = initial === null || initial.exact === null ? null : oneInitial(request, initial.exact, state);
   if (subscription.durable !== null) {
-    const replaced = state.durables.subscribe(subscription.durable, subscription, (run.turn as Turn).batch);
-    if (replaced !== null) {
-      session.subscriptions.delete(replaced);
-      run.say(new Effect(() => replaced.close()));
-    }
+    keepSubscription(subscription.durable, request, run);
   } else {
     state.router.subscribe(subscription);
     // It begins anew behind what was executed before it; what it heard already stays.
@@ -49,13 +45,19 @@ export function subscribe(request: SubscribeRequest, run: Run): void {
 /** The connection went away while this was waiting: nobody would ever end the subscription, unless it is one for the next connection. */
 function subscribeForLater(request: SubscribeRequest, run: Run): void {
   const { subscription, session } = request;
-  const { durables } = run.state;
   const { durable } = subscription;
-  if (durable === null || durables.heldBy(session) !== durable) return;
+  if (durable === null || run.state.durables.heldBy(session) !== durable) return;
   subscription.session = null;
   remember(request, run);
-  const replaced = durables.subscribe(durable, subscription, (run.turn as Turn).batch);
-  if (replaced !== null) run.say(new Effect(() => replaced.close()));
+  keepSubscription(durable, request, run);
+}
+
+/** In its durable session; the one whose place it takes ends behind what is said already. */
+function keepSubscription(durable: DurableSession, { subscription, session }: SubscribeRequest, run: Run): void {
+  const replaced = run.state.durables.subscribe(durable, subscription, (run.turn as Turn).batch);
+  if (replaced === null) return;
+  session.subscriptions.delete(replaced);
+  run.say(new Effect(() => replaced.close()));
 }
 
 /** Its initial values are read, or will not be. */
